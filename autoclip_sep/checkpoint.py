@@ -1,0 +1,123 @@
+"""Checkpoints that are whole or absent.
+
+A file is written under another name in its own folder, brought to the disk, then renamed. Its
+sha256 stands beside it and is written first, so a checkpoint without one never exists. Names carry
+the step, hence no file is ever overwritten and the one before stays until the new one is safe.
+States hold tensors and plain containers only, and load with ``weights_only=True``.
+"""
+
+import hashlib
+import io
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from autoclip_sep.errors import InputError
+
+State = dict[str, Any]
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise InputError(
+            f"cannot save {path} ({len(content):,} bytes needed): {error.strerror}; "
+            "make room or choose another folder with runs=..., then give the same command again"
+        ) from error
+
+
+def _digest_path(path: Path) -> Path:
+    return path.with_name(path.name + ".sha256")
+
+
+def save(path: Path, state: State) -> None:
+    """Write a state to a path that doesn't exist yet, and its digest beside it.
+
+    Raises InputError where the disk is full or the folder can't be written; nothing is left then.
+    """
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    content = buffer.getvalue()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256(content).hexdigest()
+    _write_whole(_digest_path(path), f"{digest}  {path.name}\n".encode())
+    _write_whole(path, content)
+
+
+def load(path: Path, map_location: torch.device | str = "cpu") -> State:
+    """Read a state back after its digest was found right. Nothing in it can run code.
+
+    Raises InputError where the file is missing, damaged or not ours.
+    """
+    try:
+        content = path.read_bytes()
+        expected = _digest_path(path).read_text(encoding="utf-8").split()[0]
+    except (OSError, IndexError) as error:
+        raise InputError(f"cannot read the checkpoint {path} and its .sha256: {error}") from error
+    if hashlib.sha256(content).hexdigest() != expected:
+        raise InputError(f"the checkpoint {path} is damaged: its sha256 is not the recorded one")
+    try:
+        return torch.load(io.BytesIO(content), map_location=map_location, weights_only=True)
+    except Exception as error:  # torch raises many kinds here, all of which mean the same to us
+        reason = str(error).strip().split("\n")[0]
+        raise InputError(f"{path} is not a checkpoint of tensors and numbers: {reason}") from error
+
+
+class CheckpointFolder:
+    """The checkpoints of one run: ``last-<step>.pt`` to go on from, ``best-<step>.pt`` to use."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def paths(self, kind: str) -> list[Path]:
+        """The checkpoints of a kind (last, best), oldest first."""
+        pattern = re.compile(rf"{re.escape(kind)}-\d+\.pt")
+        found = self.folder.glob(f"{kind}-*.pt") if self.folder.is_dir() else []
+        return sorted(path for path in found if pattern.fullmatch(path.name))
+
+    def save(self, kind: str, step: int, state: State, keep: int = 2) -> Path:
+        """Save a state unless that step is there already, then drop all but the newest `keep`."""
+        path = self.folder / f"{kind}-{step:09d}.pt"
+        if path not in self.paths(kind):
+            save(path, state)
+        for old in self.paths(kind)[:-keep]:
+            old.unlink()
+            _digest_path(old).unlink(missing_ok=True)
+        return path
+
+    def discard_after(self, kind: str, step: int) -> None:
+        """Drop the checkpoints of later steps: what follows will be computed again."""
+        for path in self.paths(kind):
+            if int(path.stem.rpartition("-")[2]) > step:
+                path.unlink()
+                _digest_path(path).unlink(missing_ok=True)
+
+    def newest(self, kind: str) -> tuple[State | None, list[str]]:
+        """The newest whole checkpoint, and one line for each newer one that had to be passed over.
+
+        Raises InputError where there are checkpoints and none is whole.
+        """
+        complaints: list[str] = []
+        for path in reversed(self.paths(kind)):
+            try:
+                return load(path), complaints
+            except InputError as error:
+                complaints.append(str(error))
+        if complaints:
+            raise InputError(f"no whole '{kind}' checkpoint in {self.folder}: {complaints[0]}")
+        return None, complaints

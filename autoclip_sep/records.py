@@ -1,0 +1,102 @@
+"""Append-only CSV files that survive a crash.
+
+Every row is handed to the operating system as it is written, so a killed process loses none; a line
+that a power cut left half-written is dropped when the file is next opened. Floats are written with
+``repr``, which reads back to the same bits.
+"""
+
+import csv
+import io
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from autoclip_sep.errors import InputError
+
+Row = dict[str, str]
+
+
+def _whole_lines(path: Path) -> str:
+    """The file's text without a last line that was never finished."""
+    text = path.read_text(encoding="utf-8")
+    return text[: text.rfind("\n") + 1]
+
+
+def read(path: str | os.PathLike[str]) -> list[Row]:
+    """All whole rows of a record file, as text by column name.
+
+    Raises InputError where there is no such file, or nothing in it.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"no records at {path}: train the run first")
+    rows = list(csv.DictReader(io.StringIO(_whole_lines(path))))
+    if not rows:
+        raise InputError(f"{path} holds no rows yet")
+    return rows
+
+
+def _line(values: Sequence[object]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(
+        [repr(value) if isinstance(value, float) else value for value in values]
+    )
+    return text.getvalue()
+
+
+class Records:
+    """A CSV file with fixed columns, opened for appending.
+
+    Raises InputError where the file exists with other columns.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], columns: Sequence[str]) -> None:
+        self.path = Path(path)
+        self.columns = tuple(columns)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._mend()
+        self._file = self.path.open("a", encoding="utf-8", newline="")
+
+    def _mend(self) -> None:
+        header = _line(self.columns)
+        text = _whole_lines(self.path) if self.path.exists() else ""
+        if not text:
+            self._replace(header)
+        elif not text.startswith(header):
+            found = text.split("\n", 1)[0]
+            raise InputError(f"{self.path} has the columns {found}, not {header.strip()}: move it")
+        elif len(text.encode()) != self.path.stat().st_size:
+            self._replace(text)
+
+    def _replace(self, text: str) -> None:
+        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        with temporary.open("w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, self.path)
+
+    def append(self, row: Mapping[str, object]) -> None:
+        """Write one row. A value for every column, no more: KeyError otherwise."""
+        if set(row) != set(self.columns):
+            raise KeyError(f"{self.path.name}: {sorted(set(row) ^ set(self.columns))}")
+        self._file.write(_line([row[column] for column in self.columns]))
+        self._file.flush()
+
+    def keep(self, wanted: Callable[[Row], bool]) -> None:
+        """Drop the rows that are not wanted: those written after the checkpoint resumed from."""
+        rows = list(csv.DictReader(io.StringIO(_whole_lines(self.path))))
+        lines = [_line(self.columns)]
+        lines += [_line([row[column] for column in self.columns]) for row in rows if wanted(row)]
+        self._file.close()
+        self._replace("".join(lines))
+        self._file = self.path.open("a", encoding="utf-8", newline="")
+
+    def sync(self) -> None:
+        """Wait until every row is on the disk."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Close the file; further rows are an error."""
+        self._file.close()

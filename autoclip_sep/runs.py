@@ -1,0 +1,114 @@
+"""A run's directory: its name, its lock, its config.yaml and its state.
+
+``runs/<data>/<loss>/<model>/<clipping label>/seed<n>[-<6 hex>]``; the hex digits stand for every
+other setting that differs from its default, so two different runs never share a directory.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from autoclip_sep.errors import InputError
+
+Flat = dict[str, Any]
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> Flat:
+    """``{"a": {"b": 1}}`` as ``{"a.b": 1}``; lists are values."""
+    flat: Flat = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[prefix + str(key)] = value
+    return flat
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """The dotted keys whose values differ between two configs, or that only one has."""
+    first, second = flatten(one), flatten(other)
+    missing = object()
+    keys = sorted(first.keys() | second.keys())
+    return [key for key in keys if first.get(key, missing) != second.get(key, missing)]
+
+
+def directory_name(parts: tuple[str, ...], seed: int, changed: Flat) -> Path:
+    """The run's path below the root of all runs.
+
+    changed: the settings that differ from their defaults and that `parts` doesn't tell.
+    """
+    suffix = ""
+    if changed:
+        text = json.dumps(changed, sort_keys=True, default=str)
+        suffix = "-" + hashlib.sha256(text.encode()).hexdigest()[:6]
+    return Path(*parts) / f"seed{seed}{suffix}"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a small text file in one go."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def write_config(directory: Path, config: Mapping[str, Any]) -> None:
+    """Write config.yaml, every value resolved."""
+    write_text(directory / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False))
+
+
+def read_config(directory: Path) -> dict[str, Any]:
+    """A run's config.yaml.
+
+    Raises InputError where the directory is no run, naming what was looked for and found.
+    """
+    path = directory / "config.yaml"
+    if not path.is_file():
+        found = sorted(entry.name for entry in directory.iterdir()) if directory.is_dir() else None
+        what = f"it holds {', '.join(found[:5]) or 'nothing'}" if found is not None else "not there"
+        raise InputError(f"{directory} is no run directory ({what}): run= wants one that holds "
+                         "config.yaml and checkpoints/")
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read {path}: {str(error).splitlines()[0]}") from error
+    if not isinstance(config, dict):
+        raise InputError(f"{path} is not the config of a run: a mapping is wanted")
+    return config
+
+
+def write_state(directory: Path, **state: Any) -> None:
+    """Write state.json: status (running, interrupted, finished) and how far the run got."""
+    write_text(directory / "state.json", json.dumps(state, indent=1) + "\n")
+
+
+def read_state(directory: Path) -> dict[str, Any]:
+    """state.json, or an empty mapping for a run that has not begun."""
+    try:
+        state = json.loads((directory / "state.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return state if isinstance(state, dict) else {}
+
+
+@contextmanager
+def lock(directory: Path) -> Iterator[None]:
+    """Hold the run's directory for one process; the lock dies with it, whatever kills it.
+
+    Raises InputError where another process holds it.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InputError(
+                f"{directory} is in use by another process: wait for it or give another seed"
+            ) from error
+        yield

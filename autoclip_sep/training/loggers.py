@@ -1,0 +1,82 @@
+"""Mirrors of the run's own records. The files are the truth; a mirror may fail, the run goes on."""
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from autoclip_sep.optional import require
+
+
+class Logger(Protocol):
+    """Is told every row that the run records."""
+
+    def start(self, directory: Path, config: Mapping[str, Any]) -> None:
+        """A run begins, or goes on."""
+
+    def log(self, prefix: str, row: Mapping[str, Any]) -> None:
+        """One row of dynamics.csv (prefix "dynamics") or history.csv (prefix "history")."""
+
+    def finish(self) -> None:
+        """The run ends."""
+
+
+class NoLogger:
+    """Nothing beside the run's own files."""
+
+    def start(self, directory: Path, config: Mapping[str, Any]) -> None:
+        """Nothing to open."""
+
+    def log(self, prefix: str, row: Mapping[str, Any]) -> None:
+        """Nothing to send."""
+
+    def finish(self) -> None:
+        """Nothing to close."""
+
+
+class WandbLogger:
+    """Weights & Biases, online or offline, with the run's own step as every chart's axis.
+
+    Whatever goes wrong there is said once and the mirror is given up; the run is not hurt.
+    mode: online, offline or disabled, as wandb names them.
+    """
+
+    def __init__(self, project: str = "autoclip_sep", mode: str = "online") -> None:
+        if mode not in ("online", "offline", "disabled"):
+            raise ValueError(f"mode must be online, offline or disabled, not {mode!r}")
+        self.project, self.mode = project, mode
+        self._run: Any = None
+
+    def start(self, directory: Path, config: Mapping[str, Any]) -> None:
+        """Open the W&B run that belongs to this directory, the same one after a resume."""
+
+        def begin() -> None:
+            wandb = require("wandb", "logger=wandb")
+            name = directory.as_posix().replace("/", "-")[-120:]
+            self._run = wandb.init(
+                project=self.project, mode=self.mode, dir=str(directory), config=dict(config),
+                name=name, id=name, resume="allow", settings=wandb.Settings(init_timeout=30),
+            )  # fmt: skip
+            self._run.define_metric("step")
+            self._run.define_metric("*", step_metric="step")
+
+        self._try("start", begin)
+
+    def log(self, prefix: str, row: Mapping[str, Any]) -> None:
+        """Send one row."""
+        if self._run is not None:
+            values = {f"{prefix}/{key}": value for key, value in row.items() if key != "step"}
+            self._try("log", lambda: self._run.log({"step": row["step"], **values}))
+
+    def finish(self) -> None:
+        """Close the W&B run."""
+        if self._run is not None:
+            self._try("finish", self._run.finish)
+
+    def _try(self, what: str, action: Callable[[], object]) -> None:
+        try:
+            action()
+        except Exception as error:  # whatever W&B raises, local records go on
+            reason = str(error).strip().split("\n")[0]
+            print(f"W&B: cannot {what} ({reason}); the run goes on without it", file=sys.stderr)
+            self._run = None
