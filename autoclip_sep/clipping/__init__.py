@@ -1,0 +1,23 @@
+"""Adaptive gradient clipping for any PyTorch loop. Needs torch and nothing else.
+
+::
+
+    clipper = AutoClip(percentile=10)
+    loss.backward()
+    if clipper.limit_gradients(model.named_parameters()).finite:
+        optimizer.step()
+"""
+
+from autoclip_sep.clipping.autoclip import AutoClip
+from autoclip_sep.clipping.base import Clipper, ClipResult, NonFiniteGradients
+from autoclip_sep.clipping.none import NoClipping
+from autoclip_sep.clipping.norm import NormClipping
+
+__all__ = [
+    "AutoClip",
+    "ClipResult",
+    "Clipper",
+    "NoClipping",
+    "NonFiniteGradients",
+    "NormClipping",
+]

@@ -1,0 +1,33 @@
+"""Checks on what a clipper is told, each failing with one line that names the argument."""
+
+import math
+from numbers import Integral, Real
+
+
+def number(name: str, value: object, low: float, high: float, *, open_low: bool = False) -> float:
+    """A finite number in [low, high], or in (low, high] with open_low.
+
+    Raises ValueError for anything else, strings and booleans included: `percentile=True` is a
+    slip, not the first percentile.
+    """
+    plain = isinstance(value, Real) and not isinstance(value, bool)
+    number = float(value) if plain else math.nan  # type: ignore[arg-type]
+    too_low = number <= low if open_low else number < low
+    if not math.isfinite(number) or too_low or number > high:
+        left = "(" if open_low else "["
+        right = ")" if high == math.inf else "]"
+        wanted = f"a finite number in {left}{plain_text(low)}, {plain_text(high)}{right}"
+        raise ValueError(f"{name} must be {wanted}, not {value!r}")
+    return number
+
+
+def whole_number(name: str, value: object, low: int) -> int:
+    """A whole number of at least `low`; raises ValueError for anything else."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < low:
+        raise ValueError(f"{name} must be a whole number of at least {low}, not {value!r}")
+    return int(value)
+
+
+def plain_text(value: float) -> str:
+    """The shortest text that reads back as the same number: 10 and 10.0 both give "10"."""
+    return repr(float(value)).removesuffix(".0")

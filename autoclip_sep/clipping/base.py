@@ -1,0 +1,185 @@
+"""What every clipper is: two hooks, one result, counters and a state."""
+
+import logging
+import math
+from abc import ABC, abstractmethod
+from typing import Any, NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor
+
+from autoclip_sep.clipping.arguments import whole_number
+from autoclip_sep.clipping.gradients import Gradients, Parameters
+from autoclip_sep.clipping.norms import global_norm, tensor_norms
+
+logger = logging.getLogger(__name__)
+
+STATE_VERSION = 1
+State: TypeAlias = dict[str, Any]
+
+
+class ClipResult(NamedTuple):
+    """What was found and done in one step: 0-dim tensors on the gradients' device.
+
+    norm: global L2 norm before clipping.
+    threshold: what the global norm was limited to; inf where no such limit applies.
+    scale: global norm after / global norm before; exactly 1 when nothing changed.
+    clipped: whether the clipper changed this step.
+    finite: whether the norm was finite. If not, gradients and history were left alone and the
+        optimizer step must be skipped.
+    """
+
+    norm: Tensor
+    threshold: Tensor
+    scale: Tensor
+    clipped: Tensor
+    finite: Tensor
+
+
+class Limit(NamedTuple):
+    """What a strategy did: numbers, or 0-dim tensors where knowing would cost a host read."""
+
+    threshold: float | Tensor = math.inf
+    scale: float | Tensor = 1.0
+    clipped: bool | Tensor = False
+
+
+class NonFiniteGradients(RuntimeError):
+    """The gradient norm was not finite for `max_nonfinite` steps in a row.
+
+    names: the parameters whose gradients are not finite, by name where names were given.
+    """
+
+    def __init__(self, message: str, names: list[str]) -> None:
+        super().__init__(message)
+        self.names = names
+
+
+class Clipper(ABC):
+    """Limits losses before the backward pass, gradients after it, or both::
+
+        loss = clipper.limit_loss(objective(model(batch), batch)).mean()
+        loss.backward()
+        result = clipper.limit_gradients(model.named_parameters())
+        if result.finite:
+            optimizer.step()
+
+    One call of `limit_gradients` for each optimizer step, after accumulation and unscaling.
+    A subclass gives `label` and `_limit`, and adds its memory to `_state` and `_load`.
+    """
+
+    #: Whether `limit_loss` does anything.
+    limits_loss: bool = False
+
+    def __init__(self, *, max_nonfinite: int = 10) -> None:
+        self.max_nonfinite = whole_number("max_nonfinite", max_nonfinite, 1)
+        self.steps = 0
+        self.skipped = 0
+        self._clipped: int | Tensor = 0
+        self._nonfinite_in_a_row = 0
+
+    @property
+    @abstractmethod
+    def label(self) -> str:
+        """A short name with the values that matter, fit for a folder: `autoclip_p10`."""
+
+    @property
+    def clipped(self) -> int:
+        """Steps in which something was limited."""
+        return int(self._clipped)
+
+    def limit_loss(self, loss: Tensor) -> Tensor:
+        """The losses to differentiate, one per example, of the shape given."""
+        return loss
+
+    @torch.no_grad()
+    def limit_gradients(self, parameters: Parameters) -> ClipResult:
+        """Limits the gradients in place and says what was done.
+
+        `model.parameters()` will do; with `model.named_parameters()` errors name the parameters.
+        A norm that isn't finite leaves gradients and history alone and counts as skipped.
+        Without any gradient nothing is counted and the norm is 0.
+
+        Raises NonFiniteGradients after `max_nonfinite` such steps in a row.
+        """
+        gradients = Gradients(parameters)
+        if not len(gradients):
+            logger.warning("limit_gradients: no parameter has a gradient, nothing was done")
+            return _result(torch.zeros(()), Limit(), finite=True)
+        norms = tensor_norms(gradients)
+        norm = global_norm(norms)
+        total, *each = torch.cat((norm.unsqueeze(0), norms)).tolist()  # the one host read
+        self.steps += 1
+        if not math.isfinite(total):
+            self._skip(gradients, total, each)
+            return _result(norm, Limit(), finite=False)
+        self._nonfinite_in_a_row = 0
+        limit = self._limit(gradients, total, each)
+        self._clipped = self._clipped + limit.clipped
+        return _result(norm, limit, finite=True)
+
+    @abstractmethod
+    def _limit(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
+        """Limits finite gradients in place, given their global norm and each one's own."""
+
+    def _skip(self, gradients: Gradients, norm: float, norms: list[float]) -> None:
+        self.skipped += 1
+        self._nonfinite_in_a_row += 1
+        names = [gradients.name(i) for i, value in enumerate(norms) if not math.isfinite(value)]
+        shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+        where = f"not finite in {shown}" if names else "each tensor's norm is finite, the sum isn't"
+        if self._nonfinite_in_a_row >= self.max_nonfinite:
+            raise NonFiniteGradients(
+                f"gradient norm {norm} in {self._nonfinite_in_a_row} steps in a row: {where}", names
+            )
+        logger.warning("step %d skipped, gradient norm %s: %s", self.steps, norm, where)
+
+    def state_dict(self) -> State:
+        """Everything needed to go on exactly: tensors and plain numbers only."""
+        return {
+            "version": STATE_VERSION,
+            "steps": self.steps,
+            "clipped": self.clipped,
+            "skipped": self.skipped,
+            "nonfinite_in_a_row": self._nonfinite_in_a_row,
+            **self._state(),
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Takes over a state; raises ValueError, changing nothing, where it isn't this class'."""
+        if state.get("version") != STATE_VERSION:
+            raise ValueError(
+                f"clipper state of version {state.get('version')!r}, {STATE_VERSION} is wanted"
+            )
+        wrong = sorted(set(state) ^ set(self.state_dict()))
+        if wrong:
+            raise ValueError(
+                f"not a state of {type(self).__name__}: entries {', '.join(wrong)} don't match"
+            )
+        self._load(state)
+        self.steps = int(state["steps"])
+        self._clipped = int(state["clipped"])
+        self.skipped = int(state["skipped"])
+        self._nonfinite_in_a_row = int(state["nonfinite_in_a_row"])
+
+    def _state(self) -> State:
+        """A subclass' own part of the state."""
+        return {}
+
+    def _load(self, state: State) -> None:
+        """Takes over a subclass' own part; raises ValueError before changing anything."""
+
+
+def _result(norm: Tensor, limit: Limit, *, finite: bool) -> ClipResult:
+    def on_device(value: float | bool | Tensor, dtype: torch.dtype) -> Tensor:
+        if isinstance(value, Tensor):
+            return value.to(norm.device, dtype)
+        return torch.full((), value, dtype=dtype, device=norm.device)  # no copy from the host
+
+    return ClipResult(
+        norm,
+        on_device(limit.threshold, norm.dtype),
+        on_device(limit.scale, norm.dtype),
+        on_device(limit.clipped, torch.bool),
+        on_device(finite, torch.bool),
+    )

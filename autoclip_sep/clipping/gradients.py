@@ -1,0 +1,89 @@
+"""The gradients of one optimizer step, gathered once."""
+
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+Parameters: TypeAlias = Tensor | Iterable[Tensor] | Iterable[tuple[str, Tensor]]
+
+
+class Gradients:
+    """The parameters that have a gradient, and those gradients as dense tensors to work on.
+
+    parameters: those with a gradient, each once however often it was given.
+    whole: their gradients, made dense: the values of a sparse one (rows that occur twice are
+        summed first), a real view of a complex one.
+    tensors: the same storage as `whole`; of a gradient that is sharded over processes (DTensor)
+        the local part. Changing these in place changes the gradients.
+    """
+
+    def __init__(self, parameters: Parameters) -> None:
+        self.parameters: list[Tensor] = []
+        self.whole: list[Tensor] = []
+        self.tensors: list[Tensor] = []
+        self._names: list[str | None] = []
+        self._positions: list[int] = []
+        given = [parameters] if isinstance(parameters, Tensor) else parameters
+        seen: set[int] = set()
+        for position, entry in enumerate(given):
+            name, parameter = entry if isinstance(entry, tuple) else (None, entry)
+            if not isinstance(parameter, Tensor):
+                raise TypeError(
+                    "limit_gradients takes parameters or (name, parameter) pairs, "
+                    f"not {type(parameter).__name__}"
+                )
+            if parameter.grad is None or id(parameter) in seen:
+                continue
+            seen.add(id(parameter))
+            dense: Any = _dense(parameter)
+            self.parameters.append(parameter)
+            self.whole.append(dense)
+            self.tensors.append(dense.to_local() if is_sharded(dense) else dense)
+            self._names.append(name)
+            self._positions.append(position)
+
+    def __len__(self) -> int:
+        return len(self.whole)
+
+    @property
+    def device(self) -> torch.device:
+        """Where results are put: the first gradient's device."""
+        return self.tensors[0].device
+
+    def name(self, index: int) -> str:
+        """The parameter's name where it was given, else its position and shape."""
+        shape = tuple(self.parameters[index].shape)
+        return self._names[index] or f"parameter {self._positions[index]} of shape {shape}"
+
+    def scale(self, factor: float) -> None:
+        """Multiplies every gradient in place; a factor of exactly 1 touches nothing."""
+        if factor != 1.0:
+            for group in same_kind(self.tensors):
+                torch._foreach_mul_([self.tensors[index] for index in group], factor)
+
+
+def is_sharded(tensor: Any) -> bool:
+    """Whether a tensor is a DTensor, asked without importing torch.distributed."""
+    return hasattr(tensor, "full_tensor")
+
+
+def same_kind(tensors: list[Tensor]) -> list[list[int]]:
+    """Indices of tensors that one fused kernel can take together, in a fixed order."""
+    groups: dict[tuple[object, ...], list[int]] = {}
+    for index, tensor in enumerate(tensors):
+        layout = (getattr(tensor, "device_mesh", None), getattr(tensor, "placements", None))
+        groups.setdefault((tensor.device, tensor.dtype, *layout), []).append(index)
+    return list(groups.values())
+
+
+def _dense(parameter: Tensor) -> Tensor:
+    gradient = parameter.grad
+    assert gradient is not None
+    if gradient.is_sparse:
+        if not gradient.is_coalesced():
+            parameter.grad = gradient = gradient.coalesce()
+        gradient = gradient._values()
+    gradient = gradient.detach()
+    return torch.view_as_real(gradient) if gradient.is_complex() else gradient

@@ -1,0 +1,15 @@
+"""No clipping: gradients are only measured, and skipped when they aren't finite."""
+
+from autoclip_sep.clipping.base import Clipper, Limit
+from autoclip_sep.clipping.gradients import Gradients
+
+
+class NoClipping(Clipper):
+    """Leaves every gradient what it was; the same as AutoClip with percentile 100."""
+
+    @property
+    def label(self) -> str:
+        return "none"
+
+    def _limit(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
+        return Limit()
