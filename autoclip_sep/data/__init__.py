@@ -1,0 +1,1 @@
+"""Corpora, the store they are decoded into, and the batches read from it."""
