@@ -1,0 +1,1 @@
+"""Networks that turn a batch of mixtures into an estimate of their sources."""
