@@ -1,0 +1,1 @@
+"""From what a network estimates to one waveform per source."""
