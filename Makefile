@@ -1,0 +1,83 @@
+# `make` explains itself. Whatever needs .venv makes it, or brings it up to date, first.
+
+PYTHON ?= python3
+CORES := $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
+# Test processes at a time, each with one thread: more than four gain little and fill the memory.
+WORKERS ?= $(shell test $(CORES) -lt 4 && echo $(CORES) || echo 4)
+
+VENV := .venv
+PY := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+INSTALLING := $(VENV)/.installing
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo reproduce-figures figures evaluate test lint bench clean distclean python-version run-given
+
+help:  ## Show this list
+	@echo "autoclip_sep: source-separation training around AutoClip"
+	@echo
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo "Settings: PYTHON=python3.12 (for .venv), RUN=runs/... (for evaluate), WORKERS=2 (for test)"
+
+install: $(INSTALLED)  ## Set up .venv at the versions of constraints.txt (about 6 GB)
+
+demo: $(INSTALLED)  ## Train with and without AutoClip on the built-in corpus, evaluate, draw Figure 1
+	$(PY) scripts/reproduce.py experiment=demo
+
+reproduce-figures: $(INSTALLED)  ## The main job: the paper's figures, from the built-in corpus (one loss so far)
+	$(PY) scripts/reproduce.py experiment=demo
+
+figures: $(INSTALLED)  ## Draw the figures again from the records of finished runs, in seconds
+	$(PY) scripts/draw_figures.py
+
+evaluate: run-given $(INSTALLED)  ## SI-SDR of one run on its test set: make evaluate RUN=runs/...
+	$(PY) evaluate.py "run=$$RUN"
+
+# One thread for each process: the processes already fill the cores.
+test: lint  ## Lint, types, then all tests
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist worksteal
+
+lint: $(INSTALLED)  ## ruff and mypy
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+bench: $(INSTALLED)  ## Time the hot paths (scripts/bench_*.py)
+	@for script in scripts/bench_*.py; do \
+	    test -e "$$script" || { echo "no scripts/bench_*.py yet"; break; }; \
+	    echo "$$script"; $(PY) "$$script" || exit 1; \
+	done
+
+clean:  ## Remove caches; runs, corpora and .venv stay
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info
+	find autoclip_sep configs recipes scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean  ## Remove .venv, the built corpora and their stores too; runs stay
+	rm -rf $(VENV) corpora store
+
+# The marker .installing lies there while packages are written. Where an earlier install was cut off,
+# or .venv belongs to another Python, it is made anew; otherwise it is brought up to date.
+# --no-build-isolation: the two packages that come as source are built by the pinned setuptools.
+$(INSTALLED): pyproject.toml constraints.txt | python-version
+	@if test ! -e $(INSTALLING) && test -x $(PY) && \
+	    test "$$($(PY) -V)" = "$$($(PYTHON) -V)"; then \
+	    echo "Bringing $(VENV) up to date"; \
+	else \
+	    echo "Making $(VENV); with the downloads this takes a few minutes"; \
+	    $(PYTHON) -m venv --clear $(VENV); \
+	fi
+	@touch $(INSTALLING)
+	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt setuptools
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+	    --requirement constraints.txt --editable .
+	@rm $(INSTALLING)
+	@touch $@
+
+python-version:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
+	    echo "autoclip_sep needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is $$($(PYTHON) -V 2>&1): name another, as in make install PYTHON=python3.12" >&2; \
+	    exit 2; }
+
+run-given:
+	@test -n "$$RUN" || { echo "which run? make evaluate RUN=runs/..." >&2; exit 2; }
