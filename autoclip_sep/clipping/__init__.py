@@ -8,16 +8,22 @@
         optimizer.step()
 """
 
+from autoclip_sep.clipping.alrc import ALRC
 from autoclip_sep.clipping.autoclip import AutoClip
 from autoclip_sep.clipping.base import Clipper, ClipResult, NonFiniteGradients
+from autoclip_sep.clipping.local_norm import LocalNormClipping
 from autoclip_sep.clipping.none import NoClipping
 from autoclip_sep.clipping.norm import NormClipping
+from autoclip_sep.clipping.value import ValueClipping
 
 __all__ = [
+    "ALRC",
     "AutoClip",
     "ClipResult",
     "Clipper",
+    "LocalNormClipping",
     "NoClipping",
     "NonFiniteGradients",
     "NormClipping",
+    "ValueClipping",
 ]

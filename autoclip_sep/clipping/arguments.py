@@ -28,6 +28,13 @@ def whole_number(name: str, value: object, low: int) -> int:
     return int(value)
 
 
+def flag(name: str, value: object) -> bool:
+    """True or False; raises ValueError for anything else, the text "false" included."""
+    if value is not True and value is not False:
+        raise ValueError(f"{name} must be True or False, not {value!r}")
+    return value
+
+
 def plain_text(value: float) -> str:
     """The shortest text that reads back as the same number: 10 and 10.0 both give "10"."""
     return repr(float(value)).removesuffix(".0")

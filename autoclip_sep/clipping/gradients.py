@@ -12,7 +12,7 @@ Parameters: TypeAlias = Tensor | Iterable[Tensor] | Iterable[tuple[str, Tensor]]
 class Gradients:
     """The parameters that have a gradient, and those gradients as dense tensors to work on.
 
-    parameters: those with a gradient, each once however often it was given.
+    parameters: those with a gradient of any size, each once however often it was given.
     whole: their gradients, made dense: the values of a sparse one (rows that occur twice are
         summed first), a real view of a complex one.
     tensors: the same storage as `whole`; of a gradient that is sharded over processes (DTensor)
@@ -38,6 +38,8 @@ class Gradients:
                 continue
             seen.add(id(parameter))
             dense: Any = _dense(parameter)
+            if not dense.numel():
+                continue
             self.parameters.append(parameter)
             self.whole.append(dense)
             self.tensors.append(dense.to_local() if is_sharded(dense) else dense)
@@ -60,8 +62,21 @@ class Gradients:
     def scale(self, factor: float) -> None:
         """Multiplies every gradient in place; a factor of exactly 1 touches nothing."""
         if factor != 1.0:
-            for group in same_kind(self.tensors):
-                torch._foreach_mul_([self.tensors[index] for index in group], factor)
+            for group in self.same_kind():
+                torch._foreach_mul_(group, factor)
+
+    def scale_each(self, factors: list[float]) -> None:
+        """Multiplies each gradient in place by its own factor, in order."""
+        for indices in same_kind(self.tensors):
+            changed = [index for index in indices if factors[index] != 1.0]
+            if changed:
+                torch._foreach_mul_(
+                    [self.tensors[i] for i in changed], [factors[i] for i in changed]
+                )
+
+    def same_kind(self) -> list[list[Tensor]]:
+        """`tensors` in groups that one fused kernel can take together."""
+        return [[self.tensors[index] for index in group] for group in same_kind(self.tensors)]
 
 
 def is_sharded(tensor: Any) -> bool:

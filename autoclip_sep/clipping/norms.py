@@ -10,8 +10,10 @@ from autoclip_sep.clipping.gradients import Gradients, is_sharded, same_kind
 _HALF = (torch.float16, torch.bfloat16)
 
 
-def tensor_norms(gradients: Gradients) -> Tensor:
-    """Each gradient's L2 norm, in order: (number of gradients,), on the first one's device.
+def tensor_norms(gradients: Gradients, order: float = 2) -> Tensor:
+    """Each gradient's norm, in order: (number of gradients,), on the first one's device.
+
+    order: 2, or inf for the largest magnitude.
 
     float64 where any gradient is float64, float32 otherwise (half precision would overflow at
     65504). Sharded gradients give the norm of the whole, the same on every rank, with one
@@ -21,7 +23,7 @@ def tensor_norms(gradients: Gradients) -> Tensor:
     for group in same_kind(gradients.whole):
         members = [gradients.whole[index] for index in group]
         wide = torch.float32 if members[0].dtype in _HALF else None
-        found: Any = torch.stack(torch._foreach_norm(members, 2, dtype=wide))
+        found: Any = torch.stack(torch._foreach_norm(members, order, dtype=wide))
         if is_sharded(found):
             found = found.full_tensor()
         for index, norm in zip(group, found.to(gradients.device).unbind(), strict=True):

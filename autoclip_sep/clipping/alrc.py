@@ -1,0 +1,106 @@
+"""ALRC: adaptive learning rate clipping limits outlying losses before the backward pass.
+
+Ede, Beanland: "Adaptive learning rate clipping stabilizes learning", Machine Learning: Science and
+Technology 1 (2020) 015011, arXiv:1906.09060, Algorithm 1. Two additions: start values taken from
+the first batch, and a form for losses that change sign, where the paper's ratio means nothing.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from autoclip_sep.clipping.arguments import flag, number, plain_text
+from autoclip_sep.clipping.base import Clipper, Limit, State
+from autoclip_sep.clipping.gradients import Gradients
+from autoclip_sep.clipping.moments import RunningMoments, wide
+
+
+class ALRC(Clipper):
+    """Caps each loss at `deviations` standard deviations above the running mean.
+
+    A loss L above the threshold h = mean + deviations * sigma becomes h, and its gradient is
+    multiplied by h / L. With `signed` the loss is measured from the running mean instead, which
+    leaves ALRC indifferent to a constant added to the loss: the factor is
+    (h - mean) / (L - mean). The moments then take in the capped losses.
+
+    Works alone as ``loss = alrc(losses).mean()``. Training losses only: every call is remembered.
+
+    deviations: n of the paper, 3 there; above 0.
+    decay: of both running moments, in [0, 1).
+    signed: whether losses may be negative, as a negative SNR is.
+    mean, mean_square: start values; both or neither, mean_square > mean**2. They should be too
+        large rather than too small. None takes 3 times the first batch's mean magnitude for the
+        mean and the published ratio (30 / 25)**2 between mean_square and mean**2.
+    epsilon: added to the variance. The published 1e-8 assumes losses well above 1e-4.
+    """
+
+    limits_loss = True
+
+    def __init__(
+        self,
+        deviations: float = 3.0,
+        *,
+        decay: float = 0.999,
+        signed: bool = False,
+        mean: float | None = None,
+        mean_square: float | None = None,
+        epsilon: float = 1e-8,
+        max_nonfinite: int = 10,
+    ) -> None:
+        super().__init__(max_nonfinite=max_nonfinite)
+        self.deviations = number("deviations", deviations, 0, math.inf, open_low=True)
+        self.signed = flag("signed", signed)
+        self._moments = RunningMoments(decay, epsilon, mean, mean_square)
+        self._capped: bool | Tensor = False
+        self._negative: bool | Tensor = False
+
+    @property
+    def label(self) -> str:
+        return f"alrc_n{plain_text(self.deviations)}"
+
+    def limit_loss(self, loss: Tensor) -> Tensor:
+        """Losses, one per example and of any shape, capped; a loss that isn't finite stays.
+
+        Raises ValueError for a negative loss unless `signed`: at once on the CPU, elsewhere in
+        `limit_gradients`, which waits for the device anyway.
+        """
+        values = loss.detach().to(wide(loss.device))
+        if not self.signed:
+            self._negative = self._negative | (values < 0).any()
+            if loss.device.type == "cpu":
+                self._refuse_negative()
+        if not self._moments.ready(values):
+            return loss
+        mean, sigma = self._moments.mean_and_deviation(loss.device)
+        base = mean if self.signed else torch.zeros_like(mean)
+        room = mean + self.deviations * sigma - base
+        above = (values - base > room) & torch.isfinite(values)
+        factor = torch.where(above, room / (values - base), 1.0).to(loss.dtype)
+        base = base.to(loss.dtype)
+        limited = torch.where(above, base + (loss - base) * factor, loss)
+        self._capped = self._capped | above.any()
+        self._moments.update(limited.detach().to(values.dtype))
+        return limited
+
+    __call__ = limit_loss
+
+    def _limit(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
+        self._refuse_negative()
+        capped, self._capped = self._capped, False
+        return Limit(clipped=capped)
+
+    def _skip(self, gradients: Gradients, norm: float, norms: list[float]) -> None:
+        self._capped = False
+        super()._skip(gradients, norm, norms)
+
+    def _refuse_negative(self) -> None:
+        if bool(self._negative):
+            self._negative = False
+            raise ValueError("ALRC met a negative loss: losses that change sign need signed=True")
+
+    def _state(self) -> State:
+        return {"moments": self._moments.tensor()}
+
+    def _load(self, state: State) -> None:
+        self._moments.load(state["moments"])

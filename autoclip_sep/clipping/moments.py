@@ -1,0 +1,89 @@
+"""Running mean and mean square of the losses that ALRC has let through."""
+
+import math
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from autoclip_sep.clipping.arguments import number
+
+
+class RunningMoments:
+    """First and second raw moment, decaying exponentially, the same on every process.
+
+    Where torch.distributed is initialised every call adds one all-reduce of a few numbers, so
+    that all processes share one threshold and one checkpoint serves them all.
+    """
+
+    def __init__(
+        self, decay: float, epsilon: float, mean: float | None, mean_square: float | None
+    ) -> None:
+        self.decay = number("decay", decay, 0, 1)
+        self.epsilon = number("epsilon", epsilon, 0, math.inf)
+        if self.decay == 1:
+            raise ValueError("decay must be below 1, or nothing is ever learnt")
+        if (mean is None) != (mean_square is None):
+            raise ValueError("give both mean and mean_square, or neither")
+        self._moments: Tensor | None = None  # (2,) float64
+        if mean is not None:
+            first = number("mean", mean, -math.inf, math.inf)
+            second = number("mean_square", mean_square, 0, math.inf)
+            if second <= first * first:
+                raise ValueError(f"mean_square must exceed mean**2 = {first * first}, not {second}")
+            self._moments = torch.tensor([first, second], dtype=torch.float64)
+
+    def ready(self, values: Tensor) -> bool:
+        """Whether there is a threshold; the first finite batch that isn't all zero sets one."""
+        if self._moments is None:
+            total, _, count, bad = _sums(values.abs()).tolist()
+            if bad == 0 and total > 0:
+                mean = 3 * total / count
+                start = [mean, (30 / 25 * mean) ** 2]
+                self._moments = torch.tensor(start, dtype=torch.float64)
+        return self._moments is not None
+
+    def mean_and_deviation(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation, () float64 each."""
+        assert self._moments is not None
+        self._moments = self._moments.to(device, wide(device))
+        mean, square = self._moments.unbind()
+        return mean, ((square - mean * mean).clamp(min=0) + self.epsilon).sqrt()
+
+    def update(self, values: Tensor) -> None:
+        """Takes in a batch of float64 values; one that isn't finite leaves everything alone."""
+        assert self._moments is not None
+        total, squares, count, bad = _sums(values).unbind()
+        new = torch.stack((total, squares)) / count
+        moved = self.decay * self._moments + (1 - self.decay) * new
+        self._moments = torch.where((bad > 0) | (count == 0), self._moments, moved)
+
+    def tensor(self) -> Tensor:
+        """(2,) float64 mean and mean square; empty before the first batch."""
+        if self._moments is None:
+            return torch.empty(0, dtype=torch.float64)
+        return self._moments.cpu().double().clone()
+
+    def load(self, moments: object) -> None:
+        """Takes over what `tensor` gave; raises ValueError for anything else."""
+        if not isinstance(moments, Tensor) or moments.dtype != torch.float64:
+            raise ValueError("ALRC's moments must be a float64 tensor")
+        if moments.shape not in ((0,), (2,)) or not bool(torch.isfinite(moments).all()):
+            raise ValueError("ALRC's moments must be two finite numbers, or none yet")
+        self._moments = moments.clone() if moments.numel() else None
+
+
+def wide(device: torch.device) -> torch.dtype:
+    """The widest float a device has; Apple's has no float64."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
+def _sums(values: Tensor) -> Tensor:
+    """Sum, sum of squares, number, number not finite: (4,) float64 over all processes."""
+    finite = torch.isfinite(values)
+    kept = torch.where(finite, values, 0.0)
+    number, bad = finite.to(values.dtype).sum(), (~finite).to(values.dtype).sum()
+    sums = torch.stack((kept.sum(), kept.square().sum(), number, bad))
+    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+        dist.all_reduce(sums)
+    return sums

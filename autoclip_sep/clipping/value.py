@@ -1,0 +1,38 @@
+"""Clipping by value: each component of the gradient is clamped on its own.
+
+As torch's `clip_grad_value_`. The direction of the gradient changes.
+"""
+
+import math
+
+import torch
+
+from autoclip_sep.clipping.arguments import number, plain_text
+from autoclip_sep.clipping.base import Clipper, Limit
+from autoclip_sep.clipping.gradients import Gradients
+from autoclip_sep.clipping.norms import global_norm, tensor_norms
+
+
+class ValueClipping(Clipper):
+    """Clamps every component of every gradient to [-threshold, threshold].
+
+    threshold: a positive number, in the unit of the gradients. It doesn't limit the global norm,
+        so the result's `threshold` is inf.
+    """
+
+    def __init__(self, threshold: float = 1.0, *, max_nonfinite: int = 10) -> None:
+        super().__init__(max_nonfinite=max_nonfinite)
+        self.threshold = number("threshold", threshold, 0, math.inf, open_low=True)
+
+    @property
+    def label(self) -> str:
+        return f"value_{plain_text(self.threshold)}"
+
+    def _limit(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
+        largest = tensor_norms(gradients, order=math.inf).amax()
+        for group in gradients.same_kind():
+            torch._foreach_clamp_max_(group, self.threshold)
+            torch._foreach_clamp_min_(group, -self.threshold)
+        clipped = largest > self.threshold
+        after = global_norm(tensor_norms(gradients))
+        return Limit(scale=torch.where(clipped, after / norm, 1.0), clipped=clipped)

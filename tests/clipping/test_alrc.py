@@ -1,0 +1,161 @@
+"""ALRC caps outlying losses and their gradients alike."""
+
+import math
+
+import pytest
+import torch
+
+from autoclip_sep.clipping import ALRC
+
+
+def alrc(**options):
+    return ALRC(**{"mean": 2.0, "mean_square": 5.0, "epsilon": 0.0, **options})  # sigma = 1
+
+
+def moments(clipper):
+    return clipper.state_dict()["moments"].tolist()
+
+
+def test_an_outlier_gets_the_threshold_and_its_gradient_the_same_factor():
+    losses = torch.tensor([1.0, 2.0, 20.0, 5.0], requires_grad=True)
+    limited = alrc()(losses)  # threshold 2 + 3 * 1
+    assert limited.tolist() == pytest.approx([1, 2, 5, 5])
+    limited.sum().backward()
+    assert losses.grad.tolist() == pytest.approx([1, 1, 0.25, 1])
+
+
+def test_moments_take_in_the_capped_losses():
+    clipper = alrc(decay=0.9)
+    clipper.limit_loss(torch.tensor([1.0, 100.0]))
+    assert moments(clipper) == pytest.approx([0.9 * 2 + 0.1 * 3, 0.9 * 5 + 0.1 * 13])
+
+
+def test_signed_losses_are_measured_from_the_mean():
+    losses = torch.tensor([-30.0, 2.0, 14.0], requires_grad=True)
+    limited = alrc(signed=True)(losses)
+    assert limited.tolist() == pytest.approx([-30, 2, 5])
+    limited.sum().backward()
+    assert losses.grad.tolist() == pytest.approx([1, 1, 3 / 12])
+
+
+def test_a_constant_changes_nothing_for_signed_losses():
+    generator = torch.Generator().manual_seed(0)
+    here = ALRC(1, signed=True, mean=1.0, mean_square=2.0, epsilon=0)
+    there = ALRC(1, signed=True, mean=-9.0, mean_square=82.0, epsilon=0)
+    for _ in range(50):
+        losses = 3 * torch.randn(8, generator=generator, dtype=torch.float64)
+        one, other = losses.clone().requires_grad_(), (losses - 10).requires_grad_()
+        here(one).sum().backward()
+        there(other).sum().backward()
+        torch.testing.assert_close(one.grad, other.grad)
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (4,), (2, 3), (2, 1, 5)])
+def test_losses_of_any_shape(shape):
+    losses = torch.full(shape, 10.0, dtype=torch.float64, requires_grad=True)
+    limited = alrc()(losses)
+    assert limited.shape == shape
+    assert limited.detach().flatten().tolist() == pytest.approx([5] * losses.numel())
+
+
+def test_losses_below_the_threshold_stay_bit_for_bit():
+    losses = torch.rand(1000, requires_grad=True)
+    limited = alrc()(losses)
+    assert torch.equal(limited, losses)
+    limited.sum().backward()
+    assert torch.equal(losses.grad, torch.ones(1000))
+
+
+def test_half_precision_losses_keep_their_type():
+    limited = alrc()(torch.tensor([1.0, 100.0], dtype=torch.float16))
+    assert limited.dtype == torch.float16
+    assert limited.tolist() == pytest.approx([1, 5], rel=1e-2)
+
+
+def test_start_values_come_from_the_first_batch():
+    clipper = ALRC(decay=0.0)
+    silent = torch.zeros(3)
+    assert torch.equal(clipper(silent), silent)
+    assert moments(clipper) == []  # nothing to learn from
+    first = torch.tensor([1.0, 2.0, 3.0])
+    assert torch.equal(clipper(first), first)  # the start overestimates
+    assert moments(clipper) == pytest.approx([2, 14 / 3])
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_passes_through_and_teaches_nothing(bad):
+    clipper = alrc()
+    before = moments(clipper)
+    limited = clipper(torch.tensor([1.0, bad, 20.0]))
+    assert limited[0] == 1
+    assert limited[2].item() == pytest.approx(5)
+    assert str(limited[1].item()) == str(bad)
+    assert moments(clipper) == before
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_bad_first_batch_starts_nothing(bad):
+    clipper = ALRC()
+    clipper(torch.tensor([1.0, bad]))
+    assert moments(clipper) == []
+
+
+def test_an_empty_batch_teaches_nothing():
+    clipper = alrc()
+    before = moments(clipper)
+    assert clipper(torch.zeros(0)).shape == (0,)
+    assert moments(clipper) == before
+
+
+def test_a_negative_loss_needs_signed():
+    with pytest.raises(ValueError, match="signed=True"):
+        alrc()(torch.tensor([1.0, -1.0]))
+
+
+def test_a_capped_loss_makes_the_step_a_clipped_one():
+    clipper, weight = alrc(), torch.nn.Parameter(torch.ones(1))
+    for loss, expected in [(1.0, False), (50.0, True), (1.0, False)]:
+        weight.grad = None
+        clipper.limit_loss(weight * loss).sum().backward()
+        result = clipper.limit_gradients([weight])
+        assert bool(result.clipped) is expected
+        assert result.scale == 1  # `limit_gradients` itself changed nothing
+    assert clipper.clipped == 1
+
+
+def test_a_skipped_step_is_not_a_clipped_one():
+    clipper, weight = alrc(), torch.nn.Parameter(torch.ones(1))
+    clipper.limit_loss(torch.tensor([50.0, math.nan]))
+    weight.grad = torch.tensor([math.nan])
+    assert not clipper.limit_gradients([weight]).finite
+    weight.grad = torch.tensor([1.0])
+    assert not clipper.limit_gradients([weight]).clipped
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"deviations": 0}, "deviations"),
+        ({"decay": 1}, "decay"),
+        ({"decay": -0.1}, "decay"),
+        ({"signed": "false"}, "signed"),
+        ({"mean": 1.0}, "both mean and mean_square"),
+        ({"mean": 2.0, "mean_square": 4.0}, "must exceed"),
+        ({"mean": math.nan, "mean_square": 4.0}, "mean must be"),
+        ({"epsilon": -1}, "epsilon"),
+    ],
+)
+def test_options_are_checked(options, message):
+    with pytest.raises(ValueError, match=message):
+        ALRC(**options)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [torch.ones(3).double(), torch.ones(2), torch.tensor([1, math.nan]).double(), [1.0, 2.0]],
+)
+def test_foreign_moments_are_refused(wrong):
+    clipper = alrc()
+    with pytest.raises(ValueError, match="moments"):
+        clipper.load_state_dict({**clipper.state_dict(), "moments": wrong})
+    assert moments(clipper) == [2, 5]

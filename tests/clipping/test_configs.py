@@ -1,0 +1,24 @@
+"""Every clipping config builds the clipper its file is named after."""
+
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "configs" / "clipping"
+LABELS = {
+    "none": "none",
+    "norm": "norm_1",
+    "value": "value_1",
+    "local_norm": "local_norm_1",
+    "autoclip": "autoclip_p10",
+    "alrc": "alrc_n3",
+}
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.yaml")), ids=lambda path: path.stem)
+def test_config_builds(path):
+    hydra_utils = pytest.importorskip("hydra.utils", reason="configs need hydra")
+    omegaconf = pytest.importorskip("omegaconf")
+    config = omegaconf.OmegaConf.load(path)
+    clipper = hydra_utils.instantiate(config.get("clipping", config))
+    assert clipper.label == LABELS[path.stem]

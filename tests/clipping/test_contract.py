@@ -1,0 +1,297 @@
+"""What every clipper promises, whatever it does to finite gradients."""
+
+import copy
+import io
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from autoclip_sep.clipping import (
+    ALRC,
+    AutoClip,
+    Clipper,
+    LocalNormClipping,
+    NoClipping,
+    NonFiniteGradients,
+    NormClipping,
+    ValueClipping,
+)
+
+CLIPPERS = {
+    "none": NoClipping,
+    "norm_0.5": lambda: NormClipping(0.5),
+    "value_0.1": lambda: ValueClipping(0.1),
+    "local_norm_0.2": lambda: LocalNormClipping(0.2),
+    "autoclip_p0": lambda: AutoClip(0),
+    "autoclip_p10": AutoClip,
+    "autoclip_p100": lambda: AutoClip(100),
+    "alrc_n0.5": lambda: ALRC(0.5),
+}
+
+
+@pytest.fixture(params=CLIPPERS, ids=str)
+def label(request):
+    return request.param
+
+
+@pytest.fixture
+def clipper(label):
+    return CLIPPERS[label]()
+
+
+def network(dtype=torch.float32):
+    torch.manual_seed(3)
+    return nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 2)).to(dtype)
+
+
+def backward(model, clipper, generator):
+    dtype = next(model.parameters()).dtype
+    inputs = torch.randn(6, 5, generator=generator).to(dtype)
+    targets = 3 * torch.randn(6, 2, generator=generator).to(dtype)
+    losses = (model(inputs) - targets).square().mean(dim=1)
+    clipper.limit_loss(losses).mean().backward()
+
+
+def train(model, clipper, optimizer, generator, steps):
+    results = []
+    for _ in range(steps):
+        backward(model, clipper, generator)
+        results.append(clipper.limit_gradients(model.named_parameters()))
+        if results[-1].finite:
+            optimizer.step()
+        optimizer.zero_grad()
+    return results
+
+
+def norm_of(model):
+    squares = [p.grad.double().square().sum() for p in model.parameters() if p.grad is not None]
+    return torch.stack(squares).sum().sqrt().item()
+
+
+def weights(model):
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def test_label(label, clipper):
+    assert isinstance(clipper, Clipper)
+    assert clipper.label == label
+
+
+def test_only_limits_loss_where_it_says_so(clipper):
+    losses = torch.tensor([1.0, 2.0, 1.5], requires_grad=True)
+    clipper.limit_loss(losses)
+    outlier = torch.tensor([1.0, 2.0, 1e6], requires_grad=True)
+    changed = not torch.equal(clipper.limit_loss(outlier), outlier)
+    assert changed is clipper.limits_loss
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_result_describes_what_happened(clipper, dtype):
+    model, generator = network(dtype), torch.Generator().manual_seed(0)
+    tolerance = 2e-2 if dtype == torch.bfloat16 else 1e-5
+    for _ in range(20):
+        model.zero_grad()
+        backward(model, clipper, generator)
+        before, gradients = norm_of(model), [p.grad.clone() for p in model.parameters()]
+        result = clipper.limit_gradients(model.parameters())
+        assert all(value.shape == () for value in result)
+        assert result.norm.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+        assert result.norm.item() == pytest.approx(before, rel=1e-5)
+        assert result.finite
+        assert result.scale.item() == pytest.approx(norm_of(model) / before, rel=tolerance)
+        assert norm_of(model) <= min(before, result.threshold.item()) * (1 + tolerance)
+        same = all(map(torch.equal, gradients, [p.grad for p in model.parameters()]))
+        assert same == (result.scale.item() == 1)
+
+
+def test_clipped_steps_are_counted(clipper):
+    model, generator = network(), torch.Generator().manual_seed(0)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    results = train(model, clipper, optimizer, generator, 30)
+    assert clipper.steps == 30
+    assert clipper.skipped == 0
+    assert clipper.clipped == sum(bool(result.clipped) for result in results)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_a_gradient_that_is_not_finite_is_left_alone_and_counted(clipper, bad):
+    model, generator = network(), torch.Generator().manual_seed(0)
+    optimizer = torch.optim.Adam(model.parameters())
+    train(model, clipper, optimizer, generator, 3)
+    backward(model, clipper, generator)
+    state = clipper.state_dict()
+    model[0].weight.grad[1, 2] = bad
+    gradients = [p.grad.clone() for p in model.parameters()]
+    result = clipper.limit_gradients(model.parameters())
+    assert not result.finite
+    assert not result.clipped
+    assert result.scale.item() == 1
+    assert all(
+        torch.equal(a.nan_to_num(), p.grad.nan_to_num())
+        for a, p in zip(gradients, model.parameters(), strict=True)
+    )
+    after = clipper.state_dict()
+    assert after["skipped"] == 1
+    assert after["steps"] == state["steps"] + 1
+    for key in set(state) - {"steps", "skipped", "nonfinite_in_a_row"}:
+        assert torch.equal(torch.as_tensor(after[key]), torch.as_tensor(state[key])), key
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_one_bad_loss_in_a_thousand_steps_costs_one_step(clipper, bad):
+    model, generator = network(), torch.Generator().manual_seed(0)
+    optimizer = torch.optim.Adam(model.parameters())
+    applied = 0
+    for step in range(1000):
+        losses = (model(torch.randn(4, 5, generator=generator)) - 1).square().mean(dim=1)
+        if step == 500:
+            losses = losses * bad
+        clipper.limit_loss(losses).mean().backward()
+        if clipper.limit_gradients(model.parameters()).finite:
+            optimizer.step()
+            applied += 1
+        optimizer.zero_grad()
+    assert applied == 999
+    assert (clipper.steps, clipper.skipped) == (1000, 1)
+    assert torch.isfinite(weights(model)).all()
+    assert all(
+        torch.isfinite(torch.as_tensor(value)).all() for value in clipper.state_dict().values()
+    )
+
+
+def test_many_bad_steps_in_a_row_name_the_parameters(label):
+    clipper, model = CLIPPERS[label](), network()
+    generator = torch.Generator().manual_seed(0)
+    clipper.max_nonfinite = 3
+    for _ in range(2):  # two bad ones, a good one: the count starts again
+        for _ in range(2):
+            backward(model, clipper, generator)
+            model[2].bias.grad[0] = math.nan
+            clipper.limit_gradients(model.named_parameters())
+            model.zero_grad()
+        backward(model, clipper, generator)
+        clipper.limit_gradients(model.named_parameters())
+        model.zero_grad()
+    backward(model, clipper, generator)
+    model[2].bias.grad[0] = math.nan
+    for _ in range(2):
+        clipper.limit_gradients(model.named_parameters())
+    with pytest.raises(NonFiniteGradients, match=r"3 steps in a row.* in 2\.bias$") as caught:
+        clipper.limit_gradients(model.named_parameters())
+    assert caught.value.names == ["2.bias"]
+    with pytest.raises(NonFiniteGradients, match=r"parameter 3 of shape \(2,\)"):
+        clipper.limit_gradients(model.parameters())
+
+
+def test_parameters_without_gradient_are_passed_over(clipper):
+    model, generator = network(), torch.Generator().manual_seed(0)
+    frozen = nn.Parameter(torch.ones(3))
+    backward(model, clipper, generator)
+    expected = norm_of(model)
+    result = clipper.limit_gradients([frozen, *model.parameters()])
+    assert result.norm.item() == pytest.approx(expected, rel=1e-5)
+    assert frozen.grad is None
+
+
+def test_without_any_gradient_nothing_happens(clipper):
+    before = clipper.state_dict()
+    result = clipper.limit_gradients(network().parameters())
+    assert (result.norm, result.scale, result.clipped, result.finite) == (0, 1, False, True)
+    assert all(
+        torch.equal(torch.as_tensor(v), torch.as_tensor(before[k]))
+        for k, v in clipper.state_dict().items()
+    )
+
+
+def test_zero_gradients_stay_zero(clipper):
+    model = network()
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    for _ in range(3):
+        result = clipper.limit_gradients(model.parameters())
+        assert (result.norm, result.scale, result.finite) == (0, 1, True)
+        assert not result.clipped
+    assert all(torch.equal(p.grad, torch.zeros_like(p)) for p in model.parameters())
+
+
+@pytest.mark.parametrize("size", [1e-42, 1e-20, 1e15])
+def test_extreme_but_finite_gradients_stay_finite(clipper, size):
+    model = network()
+    for _ in range(3):
+        for parameter in model.parameters():
+            parameter.grad = torch.full_like(parameter, size)
+        assert clipper.limit_gradients(model.parameters()).finite
+        assert all(torch.isfinite(p.grad).all() for p in model.parameters())
+
+
+def test_a_parameter_given_twice_is_counted_once(clipper):
+    model, generator = network(), torch.Generator().manual_seed(0)
+    backward(model, clipper, generator)
+    expected = norm_of(model)
+    result = clipper.limit_gradients([*model.parameters(), *model.parameters()])
+    assert result.norm.item() == pytest.approx(expected, rel=1e-5)
+    assert result.scale.item() == pytest.approx(norm_of(model) / expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.SGD])
+def test_state_round_trip_gives_the_identical_trajectory(label, kind):
+    clipper, model = CLIPPERS[label](), network()
+    generator = torch.Generator().manual_seed(1)
+    optimizer = kind(model.parameters(), lr=0.01)
+    train(model, clipper, optimizer, generator, 20)
+    file = io.BytesIO()
+    torch.save(clipper.state_dict(), file)
+    twin = copy.deepcopy(model)
+    twin_optimizer = kind(twin.parameters(), lr=0.01)
+    twin_optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    twin_generator = torch.Generator()
+    twin_generator.set_state(generator.get_state())
+    restored = CLIPPERS[label]()
+    file.seek(0)
+    restored.load_state_dict(torch.load(file, weights_only=True))
+    results = train(model, clipper, optimizer, generator, 30)
+    twin_results = train(twin, restored, twin_optimizer, twin_generator, 30)
+    assert torch.equal(weights(model), weights(twin))
+    assert results == twin_results
+    ours, theirs = clipper.state_dict(), restored.state_dict()
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(torch.as_tensor(ours[k]), torch.as_tensor(theirs[k])) for k in ours)
+
+
+def test_state_is_a_copy(clipper):
+    model, generator = network(), torch.Generator().manual_seed(0)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    train(model, clipper, optimizer, generator, 5)
+    state = clipper.state_dict()
+    kept = copy.deepcopy(state)
+    train(model, clipper, optimizer, generator, 5)
+    clipper.load_state_dict(state)
+    train(model, clipper, optimizer, generator, 5)
+    assert all(torch.equal(torch.as_tensor(state[k]), torch.as_tensor(kept[k])) for k in kept)
+
+
+def test_state_holds_tensors_and_plain_numbers_only(clipper):
+    for value in clipper.state_dict().values():
+        assert type(value) in (int, float, torch.Tensor)
+
+
+def test_a_foreign_state_is_refused_and_changes_nothing(clipper):
+    before = clipper.state_dict()
+    for wrong in ({**before, "surprise": 1}, {**before, "version": 99}, {}):
+        with pytest.raises(ValueError, match="state"):
+            clipper.load_state_dict(wrong)
+    assert clipper.state_dict().keys() == before.keys()
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 2.5, True, "10", None])
+def test_max_nonfinite_is_checked(label, wrong):
+    kind = type(CLIPPERS[label]())
+    with pytest.raises(ValueError, match="max_nonfinite"):
+        kind(max_nonfinite=wrong)
+
+
+def test_what_is_no_parameter_is_refused(clipper):
+    with pytest.raises(TypeError, match="str"):
+        clipper.limit_gradients(["weight"])

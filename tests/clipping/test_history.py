@@ -1,0 +1,74 @@
+"""The sorted history gives numpy's percentiles and survives its own round trip."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autoclip_sep.clipping.history import History
+
+NORMS = st.lists(st.floats(min_value=0, max_value=1e30), min_size=1, max_size=50)
+
+
+@given(norms=NORMS, percentile=st.floats(min_value=0, max_value=100))
+def test_percentile_is_numpys(norms, percentile):
+    history = History()
+    for norm in norms:
+        history.append(norm)
+    assert history.percentile(percentile) == np.percentile(norms, percentile)
+
+
+@given(norms=NORMS)
+def test_tensor_keeps_the_order_of_arrival(norms):
+    history = History()
+    for norm in norms:
+        history.append(norm)
+    entries = history.tensor()
+    assert entries.dtype == torch.float64
+    assert entries.tolist() == norms
+    again = History.from_tensor(entries)
+    again.append(1.5)
+    history.append(1.5)
+    assert again.tensor().tolist() == history.tensor().tolist()
+    for percentile in (0, 10, 33.3, 100):
+        assert again.percentile(percentile) == history.percentile(percentile)
+
+
+def test_a_new_history_is_empty():
+    assert len(History()) == 0
+    assert History().tensor().shape == (0,)
+    assert len(History.from_tensor(History().tensor())) == 0
+
+
+def test_the_tensor_is_a_copy():
+    history = History()
+    history.append(1.0)
+    entries = history.tensor()
+    entries[0] = 7
+    history.append(2.0)  # would fail if memory were still lent out
+    assert history.tensor().tolist() == [1, 2]
+
+
+def test_a_million_entries_come_back():
+    entries = torch.rand(1_000_000, dtype=torch.float64)
+    history = History.from_tensor(entries)
+    history.append(0.25)
+    assert len(history) == 1_000_001
+    assert history.percentile(0) == min(entries.min().item(), 0.25)
+    assert torch.equal(history.tensor()[:-1], entries)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        torch.ones(3),
+        torch.ones(3, 1, dtype=torch.float64),
+        torch.tensor([1.0, float("nan")], dtype=torch.float64),
+        torch.tensor([float("inf")], dtype=torch.float64),
+        [1.0, 2.0],
+    ],
+)
+def test_anything_but_finite_float64_is_refused(wrong):
+    with pytest.raises(ValueError, match="history"):
+        History.from_tensor(wrong)

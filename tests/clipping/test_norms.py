@@ -1,0 +1,84 @@
+"""One norm for gradients of every kind."""
+
+import pytest
+import torch
+from torch import nn
+
+from autoclip_sep.clipping.gradients import Gradients
+from autoclip_sep.clipping.norms import global_norm, tensor_norms
+
+
+def with_gradient(gradient):
+    parameter = nn.Parameter(torch.zeros(gradient.shape, dtype=gradient.dtype))
+    parameter.grad = gradient
+    return parameter
+
+
+def test_known_norms():
+    parameters = [with_gradient(torch.tensor([3.0, 4.0])), with_gradient(torch.full((2, 2), 6.0))]
+    gradients = Gradients(parameters)
+    norms = tensor_norms(gradients)
+    assert norms.tolist() == [5, 12]
+    assert global_norm(norms) == 13
+
+
+def test_half_precision_is_accumulated_in_float32():
+    small = with_gradient(torch.full((100,), 3e4, dtype=torch.float16))
+    large = with_gradient(torch.full((100,), 1e18, dtype=torch.bfloat16))
+    small, large = tensor_norms(Gradients([small, large]))
+    assert small.dtype == torch.float32
+    assert small.item() == pytest.approx(3e5, rel=1e-4)  # above 65504, the end of float16
+    assert large.item() == pytest.approx(1e19, rel=1e-2)
+
+
+def test_mixed_types_keep_their_order_and_the_widest_precision():
+    kinds = [torch.float32, torch.float64, torch.bfloat16, torch.float32, torch.float16]
+    gradients = Gradients(
+        [with_gradient(torch.full((1,), i + 1.0, dtype=d)) for i, d in enumerate(kinds)]
+    )
+    norms = tensor_norms(gradients)
+    assert norms.dtype == torch.float64
+    assert norms.tolist() == [1, 2, 3, 4, 5]
+
+
+def test_float64_keeps_its_digits():
+    values = torch.tensor([1.0, 1e-5], dtype=torch.float64)
+    norms = tensor_norms(Gradients([with_gradient(values)]))
+    assert norms.dtype == torch.float64
+    assert norms.item() == (1 + 1e-10) ** 0.5  # 1 in float32
+
+
+def test_rows_that_occur_twice_in_a_sparse_gradient_are_summed_first():
+    table = nn.Embedding(10, 3, sparse=True)
+    table(torch.tensor([1, 1, 2])).sum().backward()
+    assert not table.weight.grad.is_coalesced()
+    gradients = Gradients(table.parameters())
+    assert tensor_norms(gradients).item() == pytest.approx((3 * 4 + 3) ** 0.5)
+    gradients.scale(0.5)
+    dense = table.weight.grad.to_dense()
+    assert dense[1].tolist() == [1, 1, 1]
+    assert dense[2].tolist() == [0.5, 0.5, 0.5]
+
+
+def test_complex_gradients_count_both_parts():
+    parameter = with_gradient(torch.tensor([3 + 4j, 12j]))
+    gradients = Gradients([parameter])
+    assert tensor_norms(gradients).item() == 13
+    gradients.scale(0.5)
+    assert parameter.grad.tolist() == [1.5 + 2j, 6j]
+
+
+def test_empty_gradients_are_passed_over():
+    assert len(Gradients([with_gradient(torch.zeros(0, 3))])) == 0
+
+
+def test_each_gradient_can_have_its_own_factor():
+    parameters = [with_gradient(torch.ones(2, dtype=d)) for d in (torch.float32, torch.float64)]
+    parameters.append(with_gradient(torch.ones(3)))
+    Gradients(parameters).scale_each([0.5, 0.25, 1.0])
+    assert [p.grad[0].item() for p in parameters] == [0.5, 0.25, 1]
+
+
+def test_order_inf_is_the_largest_magnitude():
+    gradients = Gradients([with_gradient(torch.tensor([3.0, -4.0]))])
+    assert tensor_norms(gradients, order=float("inf")).tolist() == [4]
