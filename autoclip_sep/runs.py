@@ -72,8 +72,10 @@ def read_config(directory: Path) -> dict[str, Any]:
     if not path.is_file():
         found = sorted(entry.name for entry in directory.iterdir()) if directory.is_dir() else None
         what = f"it holds {', '.join(found[:5]) or 'nothing'}" if found is not None else "not there"
-        raise InputError(f"{directory} is no run directory ({what}): run= wants one that holds "
-                         "config.yaml and checkpoints/")
+        raise InputError(
+            f"{directory} is no run directory ({what}): run= wants one that holds "
+            "config.yaml and checkpoints/"
+        )
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:

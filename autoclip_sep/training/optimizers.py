@@ -27,7 +27,7 @@ def adam(
 ) -> Optimizer:
     """Adam (Kingma, Ba; ICLR 2015), which the paper trains with; in one fused kernel."""
     _check(lr=lr, eps=eps, weight_decay=weight_decay)
-    return Adam(parameters, lr, tuple(betas), eps, weight_decay, fused=True)
+    return Adam(parameters, lr, (betas[0], betas[1]), eps, weight_decay, fused=True)
 
 
 def adamw(
@@ -39,7 +39,7 @@ def adamw(
 ) -> Optimizer:
     """Adam with decoupled weight decay (Loshchilov, Hutter; ICLR 2019)."""
     _check(lr=lr, eps=eps, weight_decay=weight_decay)
-    return AdamW(parameters, lr, tuple(betas), eps, weight_decay, fused=True)
+    return AdamW(parameters, lr, (betas[0], betas[1]), eps, weight_decay, fused=True)
 
 
 def sgd(
@@ -68,8 +68,10 @@ def check_state(optimizer: torch.optim.Optimizer) -> None:
             if not isinstance(value, torch.Tensor):
                 continue
             if value.dim() and value.shape != parameter.shape:
-                raise ValueError(f"{name} has shape {tuple(value.shape)}, its parameter "
-                                 f"{tuple(parameter.shape)}")
+                raise ValueError(
+                    f"{name} has shape {tuple(value.shape)}, its parameter {tuple(parameter.shape)}"
+                )
             if not bool(torch.isfinite(value).all()):
-                raise ValueError(f"{name} of a parameter of shape {tuple(parameter.shape)} is "
-                                 "not finite")
+                raise ValueError(
+                    f"{name} of a parameter of shape {tuple(parameter.shape)} is not finite"
+                )

@@ -1,0 +1,1 @@
+"""The commands: compose a config, build what it names, run a job. Only this room knows Hydra."""

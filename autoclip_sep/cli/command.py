@@ -1,0 +1,82 @@
+"""What the commands share: flags, one-line errors, exit codes."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import yaml
+
+from autoclip_sep.cli import compose
+from autoclip_sep.errors import InputError
+from autoclip_sep.training.preemption import Interrupted
+
+Job = Callable[[Sequence[str]], Any]
+
+
+def main(name: str, job: Job, usage: str) -> None:
+    """Run a command: ``job(arguments)``, once, or with ``-m`` once for each combination.
+
+    Exit codes: 0 done, 1 some jobs of a sweep failed, 2 wrong input, 128 + n stopped by signal n.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # repeatable cuBLAS, for resume
+    flags = [argument for argument in sys.argv[1:] if argument.startswith("-")]
+    arguments = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
+    with exit_codes(name):
+        if {"-h", "--help"} & set(flags):
+            print(usage.strip())
+        elif flags == ["--cfg"] and "job" in arguments:
+            arguments.remove("job")
+            config = compose.compose(name, arguments)
+            print(yaml.safe_dump(compose.plain(config), sort_keys=False).strip())
+        elif flags in (["-m"], ["--multirun"]):
+            _multirun(name, job, arguments)
+        elif flags:
+            raise InputError(f"unknown flag {flags[0]}: there are --help, --cfg job and -m")
+        else:
+            job(arguments)
+
+
+@contextmanager
+def exit_codes(name: str):  # type: ignore[no-untyped-def]
+    """Turn what stops a command into one line on standard error and an exit code."""
+    try:
+        yield
+    except InputError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        sys.exit(2)
+    except Interrupted as stop:
+        print(f"{name}: {stop}", file=sys.stderr)
+        sys.exit(stop.exit_code)
+    except KeyboardInterrupt:
+        print(f"{name}: stopped", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(1)
+
+
+def set_threads(threads: int) -> None:
+    """torch's threads; 0 leaves torch's own choice."""
+    if threads:
+        torch.set_num_threads(threads)
+
+
+def _multirun(name: str, job: Job, arguments: list[str]) -> None:
+    """Every combination is composed before the first one runs; a failure doesn't stop the rest."""
+    jobs = compose.sweep(name, arguments)
+    for one in jobs:
+        compose.plain(compose.compose(name, one))
+    failures: list[str] = []
+    for number, one in enumerate(jobs, start=1):
+        print(f"[{number}/{len(jobs)}] {' '.join(one)}", flush=True)
+        try:
+            job(one)
+        except InputError as error:
+            failures.append(f"{' '.join(one)}: {error}")
+            print(f"{name}: {error}", file=sys.stderr)
+    if failures:
+        print(f"{len(jobs) - len(failures)} ok, {len(failures)} failed:", file=sys.stderr)
+        print("\n".join(failures), file=sys.stderr)
+        sys.exit(1)

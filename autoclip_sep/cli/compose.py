@@ -1,0 +1,176 @@
+"""Command line to config: the only use of Hydra. Every mistake becomes one line (InputError)."""
+
+import difflib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import (
+    InterpolationResolutionError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+)
+
+from autoclip_sep.errors import InputError
+from autoclip_sep.runs import flatten
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+
+# Values of these keys are paths: text, whatever characters they hold.
+PATH_KEY = re.compile(r"(?:run|runs|input|output|(?:.+\.)?root|(?:.+\.)?store)")
+
+
+def set_paths_aside(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Split off the values of path keys: Hydra's grammar never sees them, ``root=a,b`` is a path."""
+    rest, paths = [], {}
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if equals and PATH_KEY.fullmatch(key):
+            paths[key] = value
+        else:
+            rest.append(argument)
+    return rest, paths
+
+
+def compose(name: str, arguments: Sequence[str]) -> DictConfig:
+    """The config that a command's arguments make of configs/<name>.yaml, its hydra node included.
+
+    Raises InputError for anything that Hydra refuses, and for additions (``+key=``) and deletions
+    (``~key``) of keys, which would otherwise be ignored without a word.
+    """
+    arguments, paths = set_paths_aside(arguments)
+    overrides = parse(arguments)
+    for override in overrides:
+        if override.is_add() or override.is_force_add() or override.is_delete():
+            raise InputError(
+                f"{override.input_line}: settings can't be added or deleted, only set: key=value"
+            )
+    try:
+        config = _compose(name, arguments)
+        for key, path in paths.items():
+            OmegaConf.update(config, key, path.replace("${", "\\${"))
+        OmegaConf.resolve(_own(config))
+    except MissingMandatoryValue as error:
+        raise InputError(_missing(error)) from error
+    except (HydraException, OmegaConfBaseException) as error:
+        raise InputError(_explain(name, overrides, error)) from error
+    return config
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """The resolved config without Hydra's own node, as plain containers.
+
+    Raises InputError where a value that must be given is missing.
+    """
+    if missing := missing_keys(config):
+        raise InputError(f"{missing[0]} is missing: add {missing[0]}=...")
+    own = _own(config)
+    return OmegaConf.to_container(own, resolve=True)  # type: ignore[return-value]
+
+
+def missing_keys(config: DictConfig) -> list[str]:
+    """The keys that have no default and no value yet."""
+    own = _own(config)
+    return sorted(OmegaConf.missing_keys(own))
+
+
+def choices(config: DictConfig) -> dict[str, str]:
+    """Which file of each group was chosen: ``{"data": "demo", "loss": "snr", ...}``."""
+    return {str(k): str(v) for k, v in config.hydra.runtime.choices.items() if "/" not in str(k)}
+
+
+def sweep(name: str, arguments: Sequence[str]) -> list[list[str]]:
+    """Every combination of a sweep's values, each as the arguments of a single command.
+
+    Values come from the arguments (``percentile=10,100``) and from ``hydra.sweeper.params`` of the
+    config, where an experiment keeps its own.
+    """
+    arguments, paths = set_paths_aside(arguments)
+    given = parse(arguments)
+    single = [str(override.input_line) for override in given if not override.is_sweep_override()]
+    params = compose(name, single).hydra.sweeper.get("params") or {}
+    keys = {override.key_or_group for override in given}
+    extra = [f"{key}={value}" for key, value in params.items() if key not in keys]
+    (batch,) = BasicSweeper.split_arguments(parse([*extra, *arguments]), max_batch_size=None)
+    return [[*job, *(f"{key}={path}" for key, path in paths.items())] for job in batch]
+
+
+def parse(arguments: Sequence[str]) -> list[Override]:
+    """Read ``key=value`` arguments by Hydra's grammar."""
+    for argument in arguments:
+        if "=" not in argument and not argument.startswith("~"):
+            raise InputError(f"{argument!r} is no setting: write key=value, see --help")
+    try:
+        return OverridesParser.create().parse_overrides(list(arguments))
+    except OverrideParseException as error:
+        raise InputError(
+            f"{error.override}: the value is not understood; quote it: \"key='value'\""
+        ) from error
+
+
+def _own(config: DictConfig) -> DictConfig:
+    """The config without Hydra's node."""
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+
+
+def _compose(name: str, arguments: Sequence[str]) -> DictConfig:
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
+        return hydra_compose(name, overrides=list(arguments), return_hydra_config=True)
+
+
+def _missing(error: OmegaConfBaseException) -> str:
+    return f"{error.full_key} is missing: add {error.full_key}=..."
+
+
+def _explain(name: str, overrides: list[Override], error: Exception) -> str:
+    """One line for what Hydra or OmegaConf refused, with the near miss."""
+    text = str(error)
+    if isinstance(error, InterpolationResolutionError):
+        return text.split("\n")[0]
+    if found := re.search(r"Could not override '([^']+)'", text):
+        return _unknown_key(name, found[1], overrides)
+    if found := re.search(r"Could not find '([^']+)/([^'/]+)'", text):
+        return _unknown_choice(found[1], found[2])
+    if found := re.search(r"Could not override '([^']+)'|No match in the defaults list", text):
+        return text.split("\n")[0]
+    return text.strip().split("\n")[0]
+
+
+def _unknown_choice(group: str, choice: str) -> str:
+    options = sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
+    return (
+        f"{group}={choice}: there is no such {group}{_near(choice, options)}; "
+        f"there are {', '.join(options)}"
+    )
+
+
+def _unknown_key(name: str, key: str, overrides: list[Override]) -> str:
+    chosen = [o.input_line for o in overrides if (CONFIGS / str(o.key_or_group)).is_dir()]
+    owners = [
+        f"{path.parent.name}={path.stem}"
+        for path in sorted(CONFIGS.glob("*/*.yaml"))
+        if path.read_text(encoding="utf-8").startswith("# @package _global_")
+        and key in (yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+    ]
+    if owners:
+        with_what = f" with {' '.join(str(c) for c in chosen)}" if chosen else ""
+        return f"{key}: there is no such setting{with_what}; it belongs to {', '.join(owners)}"
+    config = _compose(name, [str(line) for line in chosen])
+    container = OmegaConf.to_container(_own(config))
+    assert isinstance(container, dict)
+    keys = sorted({*flatten(container), *container})
+    return f"{key}: there is no such setting{_near(key, keys)}; see --help"
+
+
+def _near(word: str, options: Sequence[str]) -> str:
+    close = difflib.get_close_matches(word, options, n=1, cutoff=0.5)
+    return f" (did you mean {close[0]}?)" if close else ""

@@ -1,0 +1,93 @@
+"""What a train command means: its objects, its directory, and whether that may go on."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autoclip_sep import runs
+from autoclip_sep.cli import compose
+from autoclip_sep.cli.build import build
+from autoclip_sep.clipping import Clipper
+from autoclip_sep.errors import InputError
+from autoclip_sep.training.settings import Settings
+
+NAMED = ("data", "loss", "model", "clipping")  # the groups whose choices a directory's name tells
+
+# Settings that don't change a run's numbers, or that its directory's name already tells.
+FREE = re.compile(
+    r"logger\..*|runs|force|seed|percentile|clipping\.(?!max_nonfinite).*"
+    r"|trainer\.(epochs|progress|workers|threads|device|checkpoint_every)"
+    r"|(.*\.)?(root|store)"
+)
+# Of these, the ones that say which run it is: they may not change when a run goes on.
+FIXED = re.compile(r"seed|percentile|clipping\..*")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A train command, understood and checked; nothing is on disk yet."""
+
+    config: dict[str, Any]
+    clipper: Clipper
+    settings: Settings
+    directory: Path
+
+    @property
+    def seed(self) -> int:
+        """Of initialisation, data order and dropout."""
+        return int(self.config["seed"])
+
+    def finished(self) -> bool:
+        """Whether the run has all its epochs already."""
+        state = runs.read_state(self.directory)
+        return state.get("status") == "finished" and state["epochs"] >= self.settings.epochs
+
+    def check_directory(self) -> None:
+        """Refuse a directory that belongs to another config; InputError names the keys."""
+        if not (self.directory / "config.yaml").exists():
+            return
+        changed = [
+            key
+            for key in runs.differences(runs.read_config(self.directory), self.config)
+            if FIXED.fullmatch(key) or not FREE.fullmatch(key)
+        ]
+        if changed:
+            raise InputError(
+                f"{self.directory} was made with other values of {', '.join(changed[:5])}: "
+                "move it away, or choose another folder with runs=..."
+            )
+
+
+def plan(arguments: Sequence[str]) -> Plan:
+    """Understand a train command.
+
+    Raises InputError for whatever is wrong with it.
+    """
+    composed = compose.compose("train", arguments)
+    config = compose.plain(composed)
+    seed = config["seed"]
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
+        raise InputError(f"seed={seed}: a whole number from 0 to 2147483647 is wanted")
+    clipper: Clipper = build(config["clipping"], "clipping")
+    settings: Settings = build(config["trainer"], "trainer")
+    chosen = compose.choices(composed)
+    names = [f"{group}={chosen[group]}" for group in NAMED]
+    default = runs.flatten(compose.plain(_without_required(names, config)))
+    changed = {
+        key: value
+        for key, value in runs.flatten(config).items()
+        if not FREE.fullmatch(key) and (key not in default or default[key] != value)
+    }
+    parts = (chosen["data"], chosen["loss"], chosen["model"], clipper.label)
+    directory = Path(config["runs"]) / runs.directory_name(parts, seed, changed)
+    return Plan(config, clipper, settings, directory)
+
+
+def _without_required(names: list[str], config: dict[str, Any]) -> Any:
+    """The default config of these choices; values that have no default are taken from `config`."""
+    given = runs.flatten(config)
+    default = compose.compose("train", names)
+    keys = compose.missing_keys(default)
+    return compose.compose("train", [*names, *(f"{key}={given[key]}" for key in keys)])

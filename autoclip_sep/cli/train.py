@@ -1,0 +1,110 @@
+"""``python train.py``: compose, build, prepare the corpus, train."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from autoclip_sep import runs
+from autoclip_sep.cli import command, provenance
+from autoclip_sep.cli.build import build, call
+from autoclip_sep.cli.plan import Plan, plan
+from autoclip_sep.data.store import Store
+from autoclip_sep.errors import InputError
+from autoclip_sep.training import distributed
+from autoclip_sep.training.settings import find_device
+from autoclip_sep.training.trainer import Parts, Trainer
+
+USAGE = """
+python train.py [-m] [group=choice ...] [key=value ...]
+
+  python train.py clipping=autoclip percentile=10
+  python train.py clipping=none seed=1
+  python train.py -m loss=mask_inference,snr percentile=0,1,10,25,50,90,100
+  torchrun --nproc-per-node 2 train.py data=wsj0_2mix
+
+Groups: data loss model clipping optimizer scheduler logger trainer experiment (files: configs/)
+--cfg job   show the whole config and stop       -m   run every combination of the values given
+
+Runs are kept in runs/<data>/<loss>/<model>/<clipping>/seed<n>. The same command goes on with an
+interrupted run and leaves a finished one as it is. Ctrl-C saves first.
+"""
+
+
+def main() -> None:
+    """The command."""
+    command.main("train", train, USAGE)
+
+
+def train(arguments: Sequence[str]) -> None:
+    """Train, or go on training, the run that the arguments describe."""
+    planned = plan(arguments)
+    command.set_threads(planned.settings.threads)
+    device = call(find_device, "trainer.device", planned.settings.device)
+    build_parts(planned, device)  # whatever can't be built is said before any data is made
+    if planned.finished():
+        print(f"{planned.directory} is finished: nothing to do (trainer.epochs= may grow)")
+        return
+    planned.check_directory()
+    with distributed.process_group(device):
+        store = prepare(planned.config)
+        if distributed.rank() > 0:
+            _fit(planned, store, device)
+            return
+        with runs.lock(planned.directory):
+            check_corpus(planned, store)
+            runs.write_config(planned.directory, planned.config)
+            provenance.write(planned.directory, store.fingerprint, device)
+            print(f"{planned.directory}  (device {device}, {torch.get_num_threads()} threads)")
+            _fit(planned, store, device)
+
+
+def prepare(config: dict[str, Any]) -> Store:
+    """The corpus' store, made where it isn't there yet; the first process makes it."""
+    corpus = build(config["data"]["corpus"], "data.corpus")
+    if distributed.rank() > 0:
+        distributed.gather(None)
+        return corpus.prepare(progress=False)
+    store = corpus.prepare(progress=True)
+    distributed.gather(None)
+    return store
+
+
+def build_parts(planned: Plan, device: torch.device) -> dict[str, Any]:
+    """Network, loss, optimizer, schedule, logger; initial weights are a function of the seed."""
+    config = planned.config
+    torch.manual_seed(planned.seed)
+    model = build(config["model"], "model").to(device)
+    optimizer = call(build(config["optimizer"], "optimizer"), "optimizer", model.parameters())
+    return {
+        "model": model,
+        "objective": build(config["loss"]["objective"], "loss.objective"),
+        "clipper": planned.clipper,
+        "optimizer": optimizer,
+        "scheduler": call(build(config["scheduler"], "scheduler"), "scheduler", optimizer),
+        "stft": build(config["stft"], "stft").to(device),
+        "logger": build(config["logger"], "logger"),
+    }
+
+
+def check_corpus(planned: Plan, store: Store) -> None:
+    """Refuse to go on with a corpus that changed since the run began, unless force=true."""
+    began_with = provenance.read(planned.directory).get("fingerprint", store.fingerprint)
+    if began_with != store.fingerprint and not planned.config["force"]:
+        raise InputError(
+            f"the corpus is not the one that {planned.directory} began with "
+            f"({store.fingerprint[:12]}, was {began_with[:12]}): move the run away, "
+            "or add force=true"
+        )
+
+
+def _fit(planned: Plan, store: Store, device: torch.device) -> None:
+    parts = Parts(
+        **build_parts(planned, device), train=store.split("train"), valid=store.split("valid")
+    )
+    trainer = Trainer(parts, planned.settings, planned.directory, planned.seed, device)
+    parts.logger.start(planned.directory, planned.config)
+    try:
+        trainer.fit()
+    finally:
+        parts.logger.finish()

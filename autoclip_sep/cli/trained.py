@@ -1,0 +1,50 @@
+"""A trained run, read back from its directory."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from autoclip_sep import runs
+from autoclip_sep.checkpoint import CheckpointFolder
+from autoclip_sep.cli.build import build
+from autoclip_sep.errors import InputError
+from autoclip_sep.evaluation.score import Separation
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run's config, its network with the weights of a checkpoint, and which one that was."""
+
+    directory: Path
+    config: dict[str, Any]
+    separation: Separation
+    epoch: int
+
+
+def load(directory: str, kind: str, device: torch.device) -> Trained:
+    """Read a run; kind is the checkpoint wanted: best or last.
+
+    Raises InputError where the directory is no run, or has no checkpoint yet, or one that doesn't
+    fit the run's network.
+    """
+    if kind not in ("best", "last"):
+        raise InputError(f"checkpoint={kind}: best or last is wanted")
+    path = Path(directory)
+    config = runs.read_config(path)
+    folder = CheckpointFolder(path / "checkpoints")
+    state, complaints = folder.newest(kind)
+    for complaint in complaints:
+        print(f"{complaint}; using the one before")
+    if state is None:
+        raise InputError(f"{path} has no '{kind}' checkpoint yet: train it for an epoch first")
+    try:
+        model = build(config["model"], "model")
+        stft = build(config["stft"], "stft").to(device)
+        model.load_state_dict(state["model"])
+    except (KeyError, RuntimeError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise InputError(f"{folder.folder} doesn't fit the config beside it: {reason}") from error
+    separation = Separation(model.to(device), stft, config["data"]["sources"], device)
+    return Trained(path, config, separation, int(state["epoch"]))

@@ -1,0 +1,1 @@
+"""Separates whole utterances and scores them."""

@@ -1,0 +1,63 @@
+"""SI-SDR of runs in a table, mean and spread over seeds."""
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+from autoclip_sep.figures.runs_found import RunFound
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line: runs that differ in their seed only. Scores in dB."""
+
+    corpus: str
+    loss: str
+    model: str
+    clipping: str
+    seeds: int
+    si_sdr: float
+    improvement: float
+    spread: float  # standard deviation of the improvement over seeds, NaN for one seed
+    step_variation: float  # standard deviation / mean of the step size, mean over seeds
+
+
+def table(runs_found: Sequence[RunFound], split: str = "test") -> list[Line]:
+    """A line for every group of evaluated runs, by corpus, loss, model, then clipping."""
+    groups: dict[tuple[str, ...], list[RunFound]] = defaultdict(list)
+    for run in runs_found:
+        if run.score(split):
+            groups[*run.group, run.clipping].append(run)
+    return [_line(key, members, split) for key, members in sorted(groups.items())]
+
+
+def _line(key: tuple[str, ...], members: list[RunFound], split: str) -> Line:
+    scores = [run.score(split) for run in members]
+    gains = [score["si_sdr_improvement_mean"] for score in scores]
+    variations = [
+        float(run.dynamics["step_norm"].std() / run.dynamics["step_norm"].mean()) for run in members
+    ]
+    corpus, loss, model, clipping = key
+    return Line(
+        corpus, loss, model, clipping, len(members),
+        fmean(score["si_sdr_mean"] for score in scores), fmean(gains),
+        stdev(gains) if len(gains) > 1 else math.nan, fmean(variations),
+    )  # fmt: skip
+
+
+def as_markdown(lines: Sequence[Line]) -> str:
+    """The table for a README."""
+    text = [
+        "| corpus | loss | model | clipping | seeds | SI-SDR [dB] | SI-SDR improvement [dB] "
+        "| step size, std / mean |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for line in lines:
+        spread = f" ± {line.spread:.2f}" if math.isfinite(line.spread) else ""
+        text.append(
+            f"| {line.corpus} | {line.loss} | {line.model} | {line.clipping} | {line.seeds} "
+            f"| {line.si_sdr:.2f} | {line.improvement:.2f}{spread} | {line.step_variation:.2f} |"
+        )
+    return "\n".join(text) + "\n"

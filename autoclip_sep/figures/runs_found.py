@@ -1,0 +1,103 @@
+"""Runs as figures see them: their records and where they came from."""
+
+import json
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoclip_sep import records, runs
+from autoclip_sep.errors import InputError
+
+Series = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RunFound:
+    """A run directory, or what was kept of one: config.yaml and records."""
+
+    directory: Path
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The run's settings."""
+        return runs.read_config(self.directory)
+
+    @cached_property
+    def provenance(self) -> dict[str, Any]:
+        """Commit, device, corpus fingerprint, date; empty where none were kept."""
+        return _json(self.directory / "provenance.json")
+
+    @cached_property
+    def dynamics(self) -> dict[str, Series]:
+        """dynamics.csv by column."""
+        rows = records.read(self.directory / "dynamics.csv")
+        return {key: np.array([float(row[key]) for row in rows]) for key in rows[0]}
+
+    @property
+    def percentile(self) -> float:
+        """AutoClip's p; 100 for a run without clipping; NaN for other clippers."""
+        clipping = self.config["clipping"]
+        kind = str(clipping["_target_"]).rpartition(".")[2]
+        if kind == "NoClipping":
+            return 100.0
+        return float(clipping["percentile"]) if kind == "AutoClip" else math.nan
+
+    @property
+    def clipping(self) -> str:
+        """The clipping as a table names it."""
+        if self.percentile == 100:
+            return "No clipping"
+        if math.isfinite(self.percentile):
+            return f"AutoClip, p = {self.percentile:g}"
+        return self.directory.parent.name
+
+    @property
+    def group(self) -> tuple[str, str, str]:
+        """Corpus, loss and model with the settings that differ from the defaults: what runs must
+        share to be compared."""
+        data, loss, model = self.directory.parts[-5:-2]
+        changed = self.directory.name.partition("-")[2]
+        return data, loss, f"{model}-{changed}" if changed else model
+
+    def score(self, split: str = "test") -> dict[str, Any]:
+        """The summary of an evaluation; empty where there is none."""
+        summary = _json(self.directory / "evaluation" / f"{split}.json").get("summary", {})
+        return dict(summary)
+
+    def footer(self) -> str:
+        """Where the numbers come from, in one line."""
+        data, loss, model = self.group
+        came = self.provenance
+        return "  ·  ".join([
+            f"corpus {data} ({str(came.get('fingerprint', 'unknown'))[:8]})", loss, model,
+            f"{int(self.dynamics['step'][-1]):,} iterations", f"seed {self.config['seed']}",
+            f"commit {came.get('commit', 'unknown')}", str(came.get("device", "unknown device")),
+            str(came.get("date", "unknown date")),
+        ])  # fmt: skip
+
+
+def find(root: Path) -> list[RunFound]:
+    """Every run with records below a folder, in the order of their paths.
+
+    Raises InputError where there is none.
+    """
+    found = sorted(path.parent for path in root.glob("*/*/*/*/seed*/dynamics.csv"))
+    if not found:
+        raise InputError(
+            f"no runs below {root}: <data>/<loss>/<model>/<clipping>/seed<n> is "
+            "looked for; `make demo` makes two"
+        )
+    return [RunFound(path) for path in found]
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,85 @@
+"""What a training run is told beside its objects, checked before any data is touched."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+PRECISIONS = ("fp32", "bf16", "auto")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The trainer's numbers; configs/trainer/*.yaml holds them.
+
+    epochs: passes over the training set.
+    batch_size: mixtures per step over all processes.
+    excerpt: samples of each training example; shorter mixtures are zero-padded.
+    precision: fp32, bf16 (autocast around the network) or auto (bf16 where the processor has it).
+    record_every: steps from one row of dynamics.csv to the next.
+    probe_points: points of the smoothness probe, 0 for none.
+    checkpoint_every: steps between checkpoints inside an epoch; each epoch ends with one anyhow.
+    workers: processes that read data; 0 reads in the training process.
+    threads: torch's threads, 0 leaves torch's own choice.
+    device: auto, cpu, cuda or cuda:<n>.
+    progress: whether a bar is drawn where there is a terminal.
+    """
+
+    epochs: int = 10
+    batch_size: int = 16
+    excerpt: int = 12736
+    precision: str = "fp32"
+    record_every: int = 20
+    probe_points: int = 1
+    checkpoint_every: int = 1000
+    workers: int = 0
+    threads: int = 0
+    device: str = "auto"
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "excerpt", "record_every", "checkpoint_every"):
+            self._whole(name, at_least=1)
+        for name in ("probe_points", "workers", "threads"):
+            self._whole(name, at_least=0)
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {PRECISIONS}, not {self.precision!r}")
+
+    def _whole(self, name: str, at_least: int) -> None:
+        value = getattr(self, name)
+        if isinstance(value, bool) or not isinstance(value, int) or not math.isfinite(value):
+            raise TypeError(f"{name} must be a whole number, not {value!r}")
+        if value < at_least:
+            raise ValueError(f"{name} must be at least {at_least}, not {value}")
+
+
+def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
+    """bfloat16 where asked for, or on ``auto`` where the processor has it; None for float32."""
+    if precision == "bf16":
+        return torch.bfloat16
+    if precision == "auto":
+        has_it = (
+            torch.cuda.is_bf16_supported(including_emulation=False)
+            if device.type == "cuda"
+            else torch.cpu._is_avx512_bf16_supported()
+        )
+        return torch.bfloat16 if has_it else None
+    return None
+
+
+def find_device(name: str) -> torch.device:
+    """The device that a setting names; ``auto`` is the GPU of this process where there is one.
+
+    Raises ValueError for a device that isn't here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"device must be auto, cpu or cuda, not {name!r}") from error
+    if device.type not in ("cpu", "cuda"):
+        raise ValueError(f"device must be auto, cpu or cuda, not {name!r}")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device is {name!r}, but torch finds no GPU: device=cpu works anywhere")
+    return device

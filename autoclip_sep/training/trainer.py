@@ -1,0 +1,293 @@
+"""The training loop: what the paper is about stands in `Trainer.train_epoch`."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from tqdm import tqdm
+
+from autoclip_sep import random_state, runs
+from autoclip_sep.checkpoint import CheckpointFolder
+from autoclip_sep.clipping import Clipper
+from autoclip_sep.data.loaders import training_batches
+from autoclip_sep.data.store import Split
+from autoclip_sep.dynamics import COLUMNS, Recorder
+from autoclip_sep.errors import InputError
+from autoclip_sep.records import Records
+from autoclip_sep.stft import STFT
+from autoclip_sep.training import distributed, preemption
+from autoclip_sep.training.loggers import Logger
+from autoclip_sep.training.optimizers import check_state
+from autoclip_sep.training.schedulers import Scheduler
+from autoclip_sep.training.settings import Settings, autocast_dtype
+from autoclip_sep.training.tally import Tally
+from autoclip_sep.training.validation import Objective, validate
+from autoclip_sep.types import Batch
+
+HISTORY = (
+    "epoch", "step", "train_loss", "valid_loss", "valid_si_sdr", "lr", "clipped_share", "skipped",
+)  # fmt: skip
+TIMING = ("epoch", "step", "seconds", "mixtures_per_second", "data_wait", "valid_seconds")
+
+
+@dataclass
+class Parts:
+    """The built objects of a run; cli puts them together."""
+
+    model: nn.Module
+    objective: Objective
+    clipper: Clipper
+    optimizer: Optimizer
+    scheduler: Scheduler
+    stft: STFT
+    train: Split
+    valid: Split
+    logger: Logger
+
+
+class Trainer:
+    """Trains one run in its directory, from the start or from its newest checkpoint.
+
+    device: where the model is; seed: of the data order and, with the process' number, of dropout.
+    """
+
+    def __init__(
+        self, parts: Parts, settings: Settings, directory: Path, seed: int, device: torch.device
+    ) -> None:
+        self.parts, self.settings, self.directory = parts, settings, directory
+        self.seed, self.device = seed, device
+        self.first = distributed.rank() == 0
+        self.checkpoints = CheckpointFolder(directory / "checkpoints")
+        self.records: dict[str, Records] = {}
+        if self.first:
+            for name, columns in (("dynamics", COLUMNS), ("history", HISTORY), ("timing", TIMING)):
+                self.records[name] = Records(directory / f"{name}.csv", columns)
+        self.recorder = Recorder(
+            parts.model,
+            parts.optimizer,
+            self.records.get("dynamics"),
+            every=settings.record_every,
+            points=settings.probe_points,
+            raw_gradients=not parts.clipper.limits_loss,
+            average=distributed.average,
+        )
+        self.dtype = autocast_dtype(settings.precision, device)
+        self.epoch, self.batch = 1, 0  # the epoch in progress, how many of its batches are done
+        self.tally = Tally(device)
+        self.best = float("inf")
+        self.batches_per_epoch = len(self._batches(1, 0))
+        torch.manual_seed(seed * 1_000_003 + distributed.rank())
+
+    def fit(self) -> None:
+        """Train until `settings.epochs` are done; return with everything saved.
+
+        Raises Interrupted after a signal, with everything saved.
+        """
+        self._restore()
+        self._bar = tqdm(
+            total=self.settings.epochs * self.batches_per_epoch,
+            initial=self.recorder.steps,
+            unit="step",
+            desc=f"epoch {self.epoch}",
+            disable=None if self.settings.progress and self.first else True,
+            dynamic_ncols=True,
+        )
+        with preemption.watch() as self.preemption, self._bar:
+            while self.epoch <= self.settings.epochs:
+                self.train_epoch()
+                self._finish_epoch()
+        self._write_state("finished")
+
+    def train_epoch(self) -> None:
+        """Steps of one epoch, from wherever the run is in it."""
+        model, recorder = self.parts.model.train(), self.recorder
+        clipper, optimizer = self.parts.clipper, self.parts.optimizer
+        recorder.epoch = self.epoch
+        started, waited, first_batch = time.perf_counter(), 0.0, self.batch
+        asked = started
+        for host_batch in self._batches(self.epoch, self.batch):
+            waited += time.perf_counter() - asked
+            batch = host_batch.to(self.device)
+            with recorder.step(closure=partial(self.mean_loss, batch)) as probe:
+                losses = self.losses(batch)
+                clipper.limit_loss(losses).mean().backward()
+                distributed.average_gradients(model)
+                probe.observe(losses)
+                probe.clip = clip = clipper.limit_gradients(model.named_parameters())
+                if clip.finite:
+                    optimizer.step()
+                    self.tally.add(losses, clip)
+            optimizer.zero_grad(set_to_none=True)
+            distributed.share_buffers(model)
+            self.batch += 1
+            self._after_step()
+            asked = time.perf_counter()
+        self._seconds = time.perf_counter() - started
+        self._waited = waited
+        self._done = self.batch - first_batch
+
+    def losses(self, batch: Batch) -> Tensor:
+        """One value for each example, (B,): the network in the run's precision, the loss never."""
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
+            estimate = self.parts.model(batch)
+        return self.parts.objective(estimate, batch)
+
+    def mean_loss(self, batch: Batch) -> Tensor:
+        """What is minimised, before any clipper limits it; a 0-dim tensor."""
+        return self.losses(batch).mean()
+
+    def _batches(self, epoch: int, start: int):  # type: ignore[no-untyped-def]
+        return training_batches(
+            self.parts.train,
+            batch_size=self.settings.batch_size,
+            excerpt=self.settings.excerpt,
+            seed=self.seed,
+            epoch=epoch,
+            start=start,
+            rank=distributed.rank(),
+            world=distributed.world(),
+            workers=self.settings.workers,
+        )
+
+    def _after_step(self) -> None:
+        step = self.recorder.steps
+        self._bar.update()
+        if step % self.settings.record_every == 0 and self.first:
+            row = self.recorder.last
+            self.parts.logger.log("dynamics", row)
+            self._bar.set_postfix(
+                loss=f"{row['loss']:.4g}",
+                norm=f"{row['grad_norm']:.3g}",
+                clipped=f"{self.tally.clipped_share():.0%}",
+            )
+        if distributed.any_process(self.preemption.signal is not None):
+            self._save()
+            self._write_state("interrupted")
+            number = self.preemption.signal or int(preemption.SIGNALS[0])
+            raise preemption.Interrupted(
+                number, f"interrupted at step {step}, saved; the same command goes on from there"
+            )
+        if step % self.settings.checkpoint_every == 0 and self.batch < self.batches_per_epoch:
+            self._save()
+
+    def _finish_epoch(self) -> None:
+        """Validation, learning rate, records, checkpoints."""
+        parts = self.parts
+        began = time.perf_counter()
+        scores = validate(
+            parts.model, parts.objective, parts.valid, parts.stft, device=self.device,
+            batch_size=self.settings.batch_size, excerpt=self.settings.excerpt,
+        ) if self.first else None  # fmt: skip
+        valid_loss, valid_si_sdr = distributed.from_first(scores)
+        lr = float(parts.optimizer.param_groups[0]["lr"])
+        step = self.recorder.steps
+        row = {
+            "epoch": self.epoch, "step": step, "train_loss": self.tally.mean_loss(),
+            "valid_loss": valid_loss, "valid_si_sdr": valid_si_sdr, "lr": lr,
+            "clipped_share": self.tally.clipped_share(), "skipped": self.recorder.skipped,
+        }  # fmt: skip
+        if self.first:
+            self._record_epoch(row, time.perf_counter() - began)
+        if valid_loss == valid_loss:  # a NaN is never best and moves no schedule
+            parts.scheduler.step(valid_loss)
+        better = valid_loss < self.best
+        if better:
+            self.best = valid_loss
+            if self.first:
+                model = parts.model.state_dict()
+                self.checkpoints.save("best", step, {"model": model, "epoch": self.epoch})
+        self.epoch, self.batch, self.tally = self.epoch + 1, 0, Tally(self.device)
+        self._save()
+
+    def _record_epoch(self, row: dict[str, Any], valid_seconds: float) -> None:
+        self.records["history"].append(row)
+        seconds = max(self._seconds, 1e-9)
+        self.records["timing"].append({
+            "epoch": row["epoch"], "step": row["step"], "seconds": seconds,
+            "mixtures_per_second": self._done * self.settings.batch_size / seconds,
+            "data_wait": self._waited / seconds, "valid_seconds": valid_seconds,
+        })  # fmt: skip
+        self.parts.logger.log("history", row)
+        self._bar.set_description(f"epoch {self.epoch + 1}")
+        tqdm.write(
+            f"epoch {row['epoch']:3d}  step {row['step']:6d}  train loss {row['train_loss']:.5g}  "
+            f"valid loss {row['valid_loss']:.5g}  valid SI-SDR {row['valid_si_sdr']:.2f} dB  "
+            f"clipped {row['clipped_share']:.0%}  skipped {row['skipped']}"
+        )
+
+    def _save(self) -> None:
+        random_states = distributed.gather(random_state.capture())
+        if not self.first:
+            return
+        for records in self.records.values():
+            records.sync()
+        parts = self.parts
+        self.checkpoints.save("last", self.recorder.steps, {
+            "version": 1, "epoch": self.epoch, "batch": self.batch, "best": self.best,
+            "model": parts.model.state_dict(), "optimizer": parts.optimizer.state_dict(),
+            "scheduler": parts.scheduler.state_dict(), "clipper": parts.clipper.state_dict(),
+            "recorder": self.recorder.state_dict(), "tally": self.tally.state_dict(),
+            "random": random_states, "environment": self._environment(),
+        })  # fmt: skip
+        self._write_state("running")
+
+    def _environment(self) -> dict[str, Any]:
+        """What the last bits of a run depend on beside its config."""
+        return {
+            "torch": str(torch.__version__), "threads": torch.get_num_threads(),
+            "world": distributed.world(), "device": self.device.type,
+        }  # fmt: skip
+
+    def _restore(self) -> None:
+        state, complaints = self.checkpoints.newest("last")
+        for complaint in complaints:
+            tqdm.write(f"{complaint}; going on from the one before")
+        if state is None:
+            self._forget_after(0)
+            return
+        parts = self.parts
+        try:
+            parts.model.load_state_dict(state["model"])
+            parts.optimizer.load_state_dict(state["optimizer"])
+            check_state(parts.optimizer)
+            parts.scheduler.load_state_dict(state["scheduler"])
+            parts.clipper.load_state_dict(state["clipper"])
+        except (RuntimeError, ValueError, KeyError) as error:
+            reason = str(error).strip().split("\n")[0]
+            raise InputError(
+                f"the checkpoint in {self.checkpoints.folder} is not of this run: {reason}"
+            ) from error
+        self.recorder.load_state_dict(state["recorder"])
+        self.tally.load_state_dict(state["tally"])
+        self.epoch, self.batch, self.best = state["epoch"], state["batch"], state["best"]
+        self._warn_of_changes(state["environment"])
+        mine = min(distributed.rank(), len(state["random"]) - 1)
+        random_state.restore(state["random"][mine])
+        self._forget_after(self.recorder.steps)
+        if self.first:
+            tqdm.write(f"going on from step {self.recorder.steps} (epoch {self.epoch})")
+
+    def _warn_of_changes(self, saved: Mapping[str, Any]) -> None:
+        now = self._environment()
+        changed = [f"{k} was {saved[k]}, is {now[k]}" for k in now if saved.get(k) != now[k]]
+        if changed and self.first:
+            tqdm.write(f"warning: {'; '.join(changed)}: the last bits will differ")
+
+    def _forget_after(self, step: int) -> None:
+        """Drop what was recorded after the checkpoint: it will be recorded again."""
+        for records in self.records.values():
+            records.keep(lambda row: int(row["step"]) <= step)
+        if self.first:
+            self.checkpoints.discard_after("best", step)
+
+    def _write_state(self, status: str) -> None:
+        if self.first:
+            runs.write_state(
+                self.directory, status=status, step=self.recorder.steps, epochs=self.epoch - 1
+            )
