@@ -23,7 +23,7 @@ def number(name: str, value: object, low: float, high: float, *, open_low: bool 
 
 def whole_number(name: str, value: object, low: int) -> int:
     """A whole number of at least `low`; raises ValueError for anything else."""
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < low:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < low:
         raise ValueError(f"{name} must be a whole number of at least {low}, not {value!r}")
     return int(value)
 
