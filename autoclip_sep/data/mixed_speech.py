@@ -1,0 +1,110 @@
+"""What the corpora have in common that mix utterances of their own by the WSJ0-mix procedure."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from autoclip_sep.data import wsj0_mix
+from autoclip_sep.data.locks import exclusive
+from autoclip_sep.data.store import Item, Signal
+from autoclip_sep.errors import InputError
+
+LISTS = {"train": "tr", "valid": "cv", "test": "tt"}
+LOUDEST = 2.5  # dB: one speaker is up to this much above 0 dB, the other as much below
+_COMPLETE = "complete.json"  # written last: a folder without it is continued, never used
+
+
+def generator(*key: int) -> np.random.Generator:
+    """Random numbers that depend on the key and on nothing else."""
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))
+
+
+def folder_for(root: str | os.PathLike[str], name: str, settings: Mapping[str, object]) -> Path:
+    """`<root>/<name>-<hash of the settings>`: other settings, another corpus."""
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+    return Path(root) / f"{name}-{digest[:8]}"
+
+
+def mixing_list(
+    files: Sequence[Sequence[str]], number: int, rng: np.random.Generator
+) -> list[wsj0_mix.Recipe]:
+    """`number` pairs of different speakers from the files of each speaker.
+
+    All utterances are used about equally often. Gains are g and -g dB, g uniform in [0, 2.5].
+    """
+    speaker_of = {file: n for n, utterances in enumerate(files) for file in utterances}
+    if len(set(speaker_of.values())) < 2:
+        raise InputError("a mixture needs two speakers with utterances, there is one")
+    recipes: dict[str, wsj0_mix.Recipe] = {}
+    pool: list[str] = []
+    while len(recipes) < number:
+        if not pool:
+            pool = [str(file) for file in rng.permutation(list(speaker_of))]
+        first = pool.pop()
+        others = (n for n in reversed(range(len(pool))) if speaker_of[pool[n]] != speaker_of[first])
+        position = next(others, None)
+        if position is None:  # only one speaker's utterances are left: start a new round
+            pool = []
+            continue
+        gain = rng.uniform(0.0, LOUDEST)
+        recipe = wsj0_mix.Recipe((first, pool.pop(position)), (f"{gain:.5g}", f"{-gain:.5g}"))
+        recipes.setdefault(recipe.name, recipe)
+    return list(recipes.values())
+
+
+def make(
+    folder: Path,
+    settings: Mapping[str, object],
+    speak: Callable[[], None],
+    lists: Mapping[str, Sequence[wsj0_mix.Recipe]],
+    *,
+    sample_rate: int,
+    progress: bool,
+) -> None:
+    """Utterances, lists and mixtures below `folder`, unless they are there.
+
+    speak: writes the utterances, those that are missing at least. lists: by split.
+    Files are whole or absent and depend on the settings only, so a killed run goes on.
+    """
+    with exclusive(folder):
+        if (folder / _COMPLETE).exists():
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        speak()
+        for split, recipes in lists.items():
+            wsj0_mix.write_list(_list_file(folder, split), recipes)
+        by_name = {LISTS[split]: list(recipes) for split, recipes in lists.items()}
+        wsj0_mix.create(by_name, folder, folder, sample_rate=sample_rate, progress=progress)
+        write_text(folder / _COMPLETE, json.dumps(settings, indent=1, sort_keys=True) + "\n")
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether `make` has finished here."""
+    return (folder / _COMPLETE).exists()
+
+
+def items(folder: Path, sample_rate: int) -> list[Item]:
+    """The mixtures of a corpus that `make` made, for the store."""
+    found = []
+    for split, name in LISTS.items():
+        tree = wsj0_mix.tree(folder, 2, sample_rate, "min") / name
+        for recipe in wsj0_mix.read_list(_list_file(folder, split)):
+            file = f"{recipe.name}.wav"
+            signals = tuple(Signal(tree / signal / file) for signal in ("s1", "s2"))
+            found.append(Item(recipe.name, split, signals, tree / "mix" / file))
+    return found
+
+
+def write_text(path: Path, text: str) -> None:
+    """Whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def _list_file(folder: Path, split: str) -> Path:
+    return folder / f"mix_2_spk_{LISTS[split]}.txt"

@@ -1,0 +1,162 @@
+"""A corpus decoded once: `<folder>/{samples.bin, index.npy, meta.json, files.json}`.
+
+samples.bin holds, for each mixture, its signals one after the other, each (T, C) interleaved, all
+int16 or all float32. index.npy says where each begins. An excerpt is then one slice of a memory
+map, and a mixture is the sum of its signals. A mixture file is stored as well only where that sum
+differs from it by more than 2 LSB (lossy stems, for example). meta.json carries the fingerprint
+of the files the store was made from; files.json their sizes and times, for a fast second look.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoclip_sep.errors import InputError
+
+VERSION = 1
+MIXTURE = -1  # in the index's `signal` column: the corpus' own mixture
+INDEX = np.dtype(
+    [
+        ("item", np.int32),
+        ("signal", np.int16),
+        ("target", np.bool_),
+        ("offset", np.int64),  # in samples.bin, counted in samples
+        ("length", np.int64),  # T
+        ("channels", np.int16),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Signal:
+    """One audio file of a mixture; target=False for what is in it but not to be estimated."""
+
+    path: Path
+    target: bool = True
+
+
+@dataclass(frozen=True)
+class Item:
+    """One mixture of a corpus: the files that add up to it, and its own file if there is one."""
+
+    name: str
+    split: str
+    signals: tuple[Signal, ...]
+    mixture: Path | None = None
+
+
+class Split:
+    """The mixtures of one split, read from the memory map.
+
+    items: their names. lengths: (items,) int64, samples. sources, channels: S and C.
+    """
+
+    def __init__(
+        self, samples: Path, dtype: str, items: list[str], index: NDArray[np.void], first: int
+    ) -> None:
+        own = index[(index["item"] >= first) & (index["item"] < first + len(items))]
+        signals = own[own["signal"] != MIXTURE]
+        leading = signals[signals["signal"] == 0]
+        self.items = items
+        self.lengths: NDArray[np.int64] = leading["length"].copy()
+        self.channels = int(leading["channels"][0])
+        self.targets: NDArray[np.bool_] = signals["target"][signals["item"] == first]
+        self.sources = int(self.targets.sum())
+        self._offsets: NDArray[np.int64] = leading["offset"].copy()
+        mixtures = own[own["signal"] == MIXTURE]
+        self._mixtures = {
+            int(item) - first: int(offset)
+            for item, offset in zip(mixtures["item"], mixtures["offset"], strict=True)
+        }
+        self._path, self._dtype = samples, np.dtype(dtype)
+        self._map: NDArray[Any] | None = None
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_map": None}  # each process opens its own
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """int16 or float32, as stored."""
+        return self._dtype
+
+    @property
+    def scale(self) -> float:
+        """What a stored sample is multiplied by to lie in [-1, 1]."""
+        return 2.0**-15 if self._dtype == np.int16 else 1.0
+
+    def signals(self, i: int, start: int = 0, frames: int | None = None) -> NDArray[Any]:
+        """All signals of mixture i, targets and others, as stored: a view (signals, C, T)."""
+        length = int(self.lengths[i])
+        stop = length if frames is None else start + frames
+        if not 0 <= start <= stop <= length:
+            raise IndexError(f"samples {start} to {stop} of {self.items[i]}, which has {length}")
+        shape = (len(self.targets), length, self.channels)
+        return self._block(int(self._offsets[i]), shape)[:, start:stop].transpose(0, 2, 1)
+
+    def load(
+        self, i: int, start: int = 0, frames: int | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Mixture (C, T) and targets (S, C, T) of mixture i, float32 numpy arrays.
+
+        The mixture is the corpus' own where it was stored, else the sum of its signals.
+        """
+        signals = self.signals(i, start, frames).astype(np.float32)
+        signals *= np.float32(self.scale)
+        if i not in self._mixtures:
+            return signals.sum(axis=0), signals[self.targets]
+        block = self._block(self._mixtures[i], (int(self.lengths[i]), self.channels))
+        mixture = block[start : start + signals.shape[-1]].T.astype(np.float32)
+        return mixture * np.float32(self.scale), signals[self.targets]
+
+    def _block(self, offset: int, shape: tuple[int, ...]) -> NDArray[Any]:
+        if self._map is None:
+            # A plain array over the map: numpy's memmap class costs microseconds per slice.
+            self._map = np.asarray(np.memmap(self._path, self._dtype, mode="r"))
+        return self._map[offset : offset + int(np.prod(shape))].reshape(shape)
+
+
+class Store:
+    """An opened store. Raises InputError if it is missing, damaged, or of another version."""
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        meta, self._index = _open(self.folder)
+        self.sample_rate: int = meta["sample_rate"]
+        self.fingerprint: str = meta["fingerprint"]
+        self._dtype: str = meta["dtype"]
+        self._splits: dict[str, list[str]] = meta["splits"]
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        return tuple(self._splits)
+
+    def split(self, name: str) -> Split:
+        """The split of that name. Raises InputError naming those there are."""
+        if name not in self._splits:
+            raise InputError(f"split={name}: {self.folder} has {', '.join(self._splits)}")
+        names = list(self._splits)
+        first = sum(len(self._splits[other]) for other in names[: names.index(name)])
+        path = self.folder / "samples.bin"
+        return Split(path, self._dtype, self._splits[name], self._index, first)
+
+
+def _open(folder: Path) -> tuple[dict[str, Any], NDArray[np.void]]:
+    """meta.json and the index, if the three files belong together."""
+    try:
+        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        index = np.load(folder / "index.npy", allow_pickle=False)
+        size = (folder / "samples.bin").stat().st_size
+        wanted = meta["values"] * np.dtype(meta["dtype"]).itemsize
+        if meta["version"] != VERSION or index.dtype != INDEX or size != wanted:
+            raise ValueError(f"samples.bin has {size} bytes, not {wanted}, or an old layout")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{folder}: not a whole store ({error}); delete the folder") from error
+    return meta, index
