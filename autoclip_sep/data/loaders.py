@@ -1,0 +1,179 @@
+"""Batches for training, validation and evaluation, the same for any number of workers."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Sampler
+
+from autoclip_sep.data.excerpts import Excerpts, excerpts, whole
+from autoclip_sep.data.store import Split
+from autoclip_sep.errors import InputError
+from autoclip_sep.types import Batch
+
+
+class Batches(Protocol):
+    """What can be looped over, and knows how many batches that gives."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Batch]: ...
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """(epoch, step) for the steps from `start` to the end of `epoch`; both may be set anew."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps, self.epoch, self.start = steps, 0, 0
+
+    def __len__(self) -> int:
+        return max(0, self.steps - self.start)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return iter([(self.epoch, step) for step in range(self.start, self.steps)])
+
+
+class TrainingLoader:
+    """Training batches epoch after epoch; its workers, if any, live as long as it does.
+
+    batch_size is that of all ranks together. The arguments are those of `training_batches`.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        *,
+        batch_size: int,
+        excerpt: int | None,
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+        workers: int = 0,
+        pin_memory: bool = False,
+    ) -> None:
+        _check(split, batch_size, excerpt, world)
+        dataset = Excerpts(
+            split, batch_size=batch_size, excerpt=excerpt, seed=seed, rank=rank, world=world
+        )
+        self._sampler = EpochSampler(dataset.steps)
+        self.steps = dataset.steps
+        self._loader = DataLoader(
+            dataset,
+            sampler=self._sampler,
+            batch_size=None,  # the dataset gives whole batches
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=pin_memory,
+            # Its own generator: DataLoader would draw its workers' seed from the global one.
+            generator=torch.Generator(),
+        )
+
+    def epoch(self, epoch: int, start: int = 0) -> Batches:
+        """The batches of an epoch from step `start` (counted from 0) on.
+
+        One epoch at a time: asking for the next one ends the one before.
+        """
+        return _Epoch(self._loader, self._sampler, epoch, start)
+
+
+class _Epoch:
+    def __init__(
+        self, loader: DataLoader[Batch], sampler: EpochSampler, epoch: int, start: int
+    ) -> None:
+        self._loader, self._sampler, self._epoch, self._start = loader, sampler, epoch, start
+
+    def __len__(self) -> int:
+        return max(0, self._sampler.steps - self._start)
+
+    def __iter__(self) -> Iterator[Batch]:
+        self._sampler.epoch, self._sampler.start = self._epoch, self._start
+        return iter(self._loader)
+
+
+def training_batches(
+    split: Split,
+    *,
+    batch_size: int,
+    excerpt: int | None,
+    seed: int,
+    epoch: int,
+    start: int = 0,
+    rank: int = 0,
+    world: int = 1,
+    workers: int = 0,
+) -> Batches:
+    """The training batches of one epoch, from step `start` on; `TrainingLoader` serves several.
+
+    excerpt: samples per example (shorter ones are zero-padded), None for whole items. The last,
+    partial batch is dropped. Rank r of `world` gets the r-th part of every batch.
+    Raises InputError if batch_size isn't divisible by world or exceeds the split.
+    """
+    loader = TrainingLoader(
+        split,
+        batch_size=batch_size,
+        excerpt=excerpt,
+        seed=seed,
+        rank=rank,
+        world=world,
+        workers=workers,
+    )
+    return loader.epoch(epoch, start)
+
+
+class FixedBatches:
+    """The same batches in the same order every time: groups of items, read when their turn comes.
+
+    frames: samples cut from the middle of each item (shorter ones padded), None for whole items,
+    which must then be of one length within a group.
+    """
+
+    def __init__(self, split: Split, groups: list[list[int]], frames: int | None) -> None:
+        self.split, self.groups, self.frames = split, groups, frames
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for group in self.groups:
+            items = np.array(group)
+            if self.frames is None:
+                yield whole(self.split, items)
+            else:
+                room = np.maximum(self.split.lengths[items] - self.frames, 0)
+                yield excerpts(self.split, items, room // 2, self.frames)
+
+
+def evaluation_batches(split: Split, batch_size: int) -> FixedBatches:
+    """Whole items, each once, only equal lengths together, so that none is padded.
+
+    Items come by length, then in the corpus' order: padding would change scores.
+    """
+    _check(split, 1, None, 1)
+    groups: list[list[int]] = []
+    for length in np.unique(split.lengths):
+        items = np.flatnonzero(split.lengths == length).tolist()
+        groups += [items[n : n + batch_size] for n in range(0, len(items), batch_size)]
+    return FixedBatches(split, groups, None)
+
+
+def fixed_excerpts(split: Split, batch_size: int, excerpt: int | None) -> FixedBatches:
+    """The middle `excerpt` samples of every item (for validation); the last batch may be small.
+
+    excerpt=None gives what `evaluation_batches` does.
+    """
+    if excerpt is None:
+        return evaluation_batches(split, batch_size)
+    _check(split, 1, excerpt, 1)
+    items = list(range(len(split)))
+    groups = [items[n : n + batch_size] for n in range(0, len(items), batch_size)]
+    return FixedBatches(split, groups, excerpt)
+
+
+def _check(split: Split, batch_size: int, excerpt: int | None, world: int) -> None:
+    if batch_size < 1 or batch_size % world:
+        raise InputError(f"batch_size={batch_size}: not divisible among {world} processes")
+    if batch_size > len(split):
+        raise InputError(f"batch_size={batch_size}: the split has {len(split)} examples only")
+    if excerpt is not None and excerpt < 1:
+        raise InputError(f"excerpt={excerpt}: at least one sample")
