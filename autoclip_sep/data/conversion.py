@@ -86,9 +86,7 @@ def _convert(
     with open(samples, "wb") as file:
         file.truncate(int(ends[-1]) * np.dtype(dtype).itemsize)
     results = run(partial(decode, samples, dtype), layouts, label="store")
-    differing = [
-        layout for layout, (_, differs) in zip(layouts, results, strict=True) if differs
-    ]
+    differing = [layout for layout, (_, differs) in zip(layouts, results, strict=True) if differs]
     mixtures = _append_mixtures(samples, dtype, differing, int(ends[-1]))
     digests = {path: digest for found, _ in results for path, digest in found.items()}
     splits: dict[str, list[str]] = {}

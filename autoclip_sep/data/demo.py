@@ -53,11 +53,7 @@ class Demo:
                 raise InputError(
                     f"data.corpus.{split}={getattr(self, split)}: from 1 to {largest} mixtures"
                 )
-        for setting, smallest in (("speakers", 4), ("test_speakers", 2), ("utterances", 2), ("seed", 0)):
-            if getattr(self, setting) < smallest:
-                raise InputError(
-                    f"data.corpus.{setting}={getattr(self, setting)}: at least {smallest}"
-                )
+        mixed_speech.check_least(self, speakers=4, test_speakers=2, utterances=2, seed=0)
         if self.sample_rate not in (8000, 16000):
             raise InputError(f"data.sample_rate={self.sample_rate}: the corpus has 8000 and 16000")
 

@@ -43,9 +43,14 @@ def load(job: dict, folder: str) -> tuple[ctypes.CDLL, int]:
     """The library with the job's voice chosen, and its sample rate in Hz."""
     library = ctypes.CDLL(job["library"])
     library.espeak_Synth.argtypes = (
-        [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint, ctypes.c_int]
-        + [ctypes.c_uint] * 2
-        + [ctypes.c_void_p] * 2
+        ctypes.c_char_p,
+        ctypes.c_size_t,
+        ctypes.c_uint,
+        ctypes.c_int,
+        ctypes.c_uint,
+        ctypes.c_uint,
+        ctypes.c_void_p,
+        ctypes.c_void_p,
     )
     library.espeak_ng_SetRandSeed.argtypes = [ctypes.c_long]
     sample_rate = library.espeak_Initialize(SYNCHRONOUS, 0, os.fsencode(folder), NO_EXIT)

@@ -19,14 +19,13 @@ from autoclip_sep.types import Batch
 
 
 @lru_cache(maxsize=4)
-def epoch_plan(
-    items: int, seed: int, epoch: int
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def epoch_plan(items: int, seed: int, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Order (items,) of an epoch, and where in [0, 1) each position's crop lies (items,)."""
     generator = np.random.Philox(np.random.SeedSequence([seed, epoch]))
     raw = generator.random_raw(2 * items)
-    order = np.argsort(raw[:items], kind="stable")
-    return order, (raw[items:] >> np.uint64(11)) * 2.0**-53
+    order: NDArray[np.int64] = np.argsort(raw[:items], kind="stable").astype(np.int64)
+    places: NDArray[np.float64] = (raw[items:] >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    return order, places
 
 
 class Excerpts(Dataset[Batch]):
@@ -72,7 +71,7 @@ class Excerpts(Dataset[Batch]):
 def excerpts(
     split: Split, items: NDArray[np.int64], starts: NDArray[np.int64], frames: int
 ) -> Batch:
-    """`frames` samples of each item from its start on, zero-padded; mixtures are sums of signals."""
+    """`frames` samples of each item from its start on, zero-padded; mixtures are sums."""
     shape = (len(items), len(split.targets), split.channels, frames)
     stored: NDArray[Any] = np.zeros(shape, dtype=split.dtype)
     lengths = np.minimum(split.lengths[items] - starts, frames)

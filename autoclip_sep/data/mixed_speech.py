@@ -23,6 +23,14 @@ def generator(*key: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))
 
 
+def check_least(corpus: object, **least: int) -> None:
+    """Raises InputError if a setting of the corpus is below its least value."""
+    for setting, smallest in least.items():
+        value = getattr(corpus, setting)
+        if value < smallest:
+            raise InputError(f"data.corpus.{setting}={value}: at least {smallest}")
+
+
 def folder_for(root: str | os.PathLike[str], name: str, settings: Mapping[str, object]) -> Path:
     """`<root>/<name>-<hash of the settings>`: other settings, another corpus."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()

@@ -57,17 +57,13 @@ def invent(name: str, sex: str, rng: np.random.Generator) -> Speaker:
         lines.append("breath " + " ".join(str(rng.integers(0, 6)) for _ in range(8)))
     if rng.random() < KLATT_SHARE:
         lines.append(f"klatt {rng.integers(1, 5)}")
-    return Speaker(
-        name, sex, language, pitch, int(rng.integers(135, 206)), "\n".join(lines) + "\n"
-    )
+    return Speaker(name, sex, language, pitch, int(rng.integers(135, 206)), "\n".join(lines) + "\n")
 
 
 def _formant(number: int, tract: float, rng: np.random.Generator) -> str:
     """`formant number frequency height width`, in percent of espeak-ng's own."""
     own = tract * rng.uniform(0.93, 1.07) if number else rng.uniform(0.95, 1.05)
-    return (
-        f"formant {number} {round(100 * own)} {rng.integers(75, 121)} {rng.integers(75, 131)}"
-    )
+    return f"formant {number} {round(100 * own)} {rng.integers(75, 121)} {rng.integers(75, 131)}"
 
 
 def _tone(rng: np.random.Generator) -> str:
