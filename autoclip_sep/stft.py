@@ -25,7 +25,9 @@ class STFT(nn.Module):
             )
         self.window_length = window_length
         self.hop_length = hop_length
-        self.window_sum = float(self._window(torch.zeros((), dtype=torch.float64)).sum())
+        # On the processor by name: networks are also built under torch.device("meta").
+        precise = torch.zeros((), dtype=torch.float64, device="cpu")
+        self.window_sum = float(self._window(precise).sum())
 
     @property
     def bins(self) -> int:
