@@ -9,9 +9,11 @@ VENV := .venv
 PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 INSTALLING := $(VENV)/.installing
+# An environment that is there keeps its own Python, unless another is named.
+ASKED := $(if $(filter file,$(origin PYTHON)),$(PY),$(PYTHON))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo reproduce-figures figures evaluate test lint bench clean distclean python-version run-given
+.PHONY: help install demo reproduce-figures figures evaluate test lint bench clean distclean run-given
 
 help:  ## Show this list
 	@echo "autoclip_sep: source-separation training around AutoClip"
@@ -21,6 +23,7 @@ help:  ## Show this list
 	@echo "Settings: PYTHON=python3.12 (for .venv), RUN=runs/... (for evaluate), WORKERS=2 (for test)"
 
 install: $(INSTALLED)  ## Set up .venv at the versions of constraints.txt (about 6 GB)
+	@echo "$(VENV) is ready"
 
 demo: $(INSTALLED)  ## Train with and without AutoClip on the built-in corpus, evaluate, draw Figure 1
 	$(PY) scripts/reproduce.py experiment=demo
@@ -57,13 +60,18 @@ distclean: clean  ## Remove .venv, the built corpora and their stores too; runs 
 	rm -rf $(VENV) corpora store
 
 # The marker .installing lies there while packages are written. Where an earlier install was cut off,
-# or .venv belongs to another Python, it is made anew; otherwise it is brought up to date.
+# or .venv is of another Python than the one asked for, it is made anew; else it is brought up to date.
 # --no-build-isolation: the two packages that come as source are built by the pinned setuptools.
-$(INSTALLED): pyproject.toml constraints.txt | python-version
-	@if test ! -e $(INSTALLING) && test -x $(PY) && \
-	    test "$$($(PY) -V)" = "$$($(PYTHON) -V)"; then \
+$(INSTALLED): pyproject.toml constraints.txt
+	@if test ! -e $(INSTALLING) && $(PY) -m pip --version >/dev/null 2>&1 && \
+	    test "$$($(PY) -V)" = "$$($(ASKED) -V 2>/dev/null)"; then \
 	    echo "Bringing $(VENV) up to date"; \
 	else \
+	    $(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || { \
+	        echo "autoclip_sep needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is" \
+	            "$$($(PYTHON) -V 2>/dev/null || echo not there): name another, as in" \
+	            "make install PYTHON=python3.12" >&2; \
+	        exit 2; }; \
 	    echo "Making $(VENV); with the downloads this takes a few minutes"; \
 	    $(PYTHON) -m venv --clear $(VENV); \
 	fi
@@ -73,11 +81,6 @@ $(INSTALLED): pyproject.toml constraints.txt | python-version
 	    --requirement constraints.txt --editable .
 	@rm $(INSTALLING)
 	@touch $@
-
-python-version:
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
-	    echo "autoclip_sep needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is $$($(PYTHON) -V 2>&1): name another, as in make install PYTHON=python3.12" >&2; \
-	    exit 2; }
 
 run-given:
 	@test -n "$$RUN" || { echo "which run? make evaluate RUN=runs/..." >&2; exit 2; }

@@ -5,6 +5,8 @@ Source: Manilow, Seetharaman and Pardo, "The Northwestern University Source Sepa
 where nussl is missing.
 """
 
+from typing import Any, TypeAlias
+
 import torch
 from torch import Tensor
 
@@ -14,10 +16,12 @@ from autoclip_sep.optional import import_nussl
 from autoclip_sep.separation.separate import separate
 from autoclip_sep.types import Batch
 
-nussl = import_nussl()
+nussl: Any = import_nussl()
+AudioSignal: TypeAlias = Any  # nussl.AudioSignal; nussl has no types
+Base: Any = nussl.separation.SeparationBase
 
 
-class NetworkSeparation(nussl.separation.SeparationBase):
+class NetworkSeparation(Base):
     """Separates an AudioSignal with a network of ours; calling it gives one AudioSignal per source.
 
     mixture: nussl.AudioSignal, of any number of channels.
@@ -28,15 +32,15 @@ class NetworkSeparation(nussl.separation.SeparationBase):
     """
 
     def __init__(
-        self, mixture: "nussl.AudioSignal", network: Separator, sample_rate: int, sources: int = 2
+        self, mixture: AudioSignal, network: Separator, sample_rate: int, sources: int = 2
     ) -> None:
         self.network = network.eval()
         self.network_rate = sample_rate
         self.sources = sources
-        self.estimates: list[nussl.AudioSignal] = []
+        self.estimates: list[AudioSignal] = []
         super().__init__(mixture)
 
-    def run(self) -> list["nussl.AudioSignal"]:
+    def run(self) -> list[AudioSignal]:
         """Separates the mixture that is set; the estimates share its rate, length and channels."""
         if not self.audio_signal.has_data:
             raise InputError("the mixture has no samples: read a file into it first")
@@ -52,19 +56,19 @@ class NetworkSeparation(nussl.separation.SeparationBase):
         self.estimates = [to_signal(waveform, self.audio_signal) for waveform in waveforms[0]]
         return self.estimates
 
-    def make_audio_signals(self) -> list["nussl.AudioSignal"]:
+    def make_audio_signals(self) -> list[AudioSignal]:
         """The estimates of the last run; nussl calls this after it."""
         return self.estimates
 
 
-def to_batch(mixture: "nussl.AudioSignal") -> Batch:
+def to_batch(mixture: AudioSignal) -> Batch:
     """A batch of one: mixture (1, C, T), no sources (1, 0, C, T)."""
     waveform = torch.as_tensor(mixture.audio_data, dtype=torch.float32)[None]
     lengths = torch.tensor([waveform.shape[-1]])
     return Batch(waveform, waveform.new_zeros(1, 0, *waveform.shape[1:]), lengths, ("mixture",))
 
 
-def to_signal(waveform: Tensor, like: "nussl.AudioSignal") -> "nussl.AudioSignal":
+def to_signal(waveform: Tensor, like: AudioSignal) -> AudioSignal:
     """(C, T) as an AudioSignal with the sample rate and STFT parameters of another."""
     samples = waveform.double().cpu().numpy()
     return like.make_copy_with_audio_data(samples, verbose=False)
