@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from autoclip_sep import audio
 from autoclip_sep.data.locks import exclusive
-from autoclip_sep.data.parallel import in_parallel
+from autoclip_sep.data.parallel import in_parallel, release
 from autoclip_sep.data.store import INDEX, MIXTURE, VERSION, Item, Store
 from autoclip_sep.errors import InputError
 
@@ -50,6 +50,7 @@ def prepare(
         if target.exists():
             shutil.rmtree(target)
         os.replace(partial_folder, target)
+        release()
     return Store(target)
 
 

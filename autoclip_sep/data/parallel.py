@@ -36,7 +36,9 @@ def in_parallel(
     with Parallel(n_jobs=jobs, return_as="generator", batch_size="auto") as pool:
         results = pool(delayed(function)(task) for task in tasks)
         bar = tqdm(results, label, len(tasks), leave=False, disable=None if progress else True)
-        done = list(bar)
-    if jobs > 1:
-        get_reusable_executor().shutdown(wait=True)  # its idle processes would stay for minutes
-    return done
+        return list(bar)
+
+
+def release() -> None:
+    """End the idle processes, which joblib would keep for minutes; the next use starts new ones."""
+    get_reusable_executor().shutdown(wait=True)

@@ -18,6 +18,7 @@ FOREIGN = (
 ).split()
 ENGLISH_SHARE = 0.6
 KLATT_SHARE = 0.2  # of speakers with espeak-ng's second synthesizer, another glottal source
+KLATT = (3, 4)  # 1 and 2 drown the vowels in their consonants
 FORMANTS = 9
 
 
@@ -37,8 +38,8 @@ def invent(name: str, sex: str, rng: np.random.Generator) -> Speaker:
     """A speaker drawn from rng; sex is "m" or "f"."""
     pool = ENGLISH if rng.random() < ENGLISH_SHARE else FOREIGN
     language = pool[rng.integers(len(pool))]
-    # Uniform on a log scale; the ranges of the sexes meet, as they do in life.
-    low, high = (75.0, 155.0) if sex == "m" else (145.0, 255.0)
+    # Uniform on a log scale. What comes out is about 1.2 times as high, and the sexes meet.
+    low, high = (70.0, 140.0) if sex == "m" else (130.0, 215.0)
     pitch = round(low * (high / low) ** rng.random())
     tract = rng.uniform(0.86, 1.06) if sex == "m" else rng.uniform(1.04, 1.26)
     lines = [
@@ -56,7 +57,7 @@ def invent(name: str, sex: str, rng: np.random.Generator) -> Speaker:
     if rng.random() < 0.5:
         lines.append("breath " + " ".join(str(rng.integers(0, 6)) for _ in range(8)))
     if rng.random() < KLATT_SHARE:
-        lines.append(f"klatt {rng.integers(1, 5)}")
+        lines.append(f"klatt {rng.choice(KLATT)}")
     return Speaker(name, sex, language, pitch, int(rng.integers(135, 206)), "\n".join(lines) + "\n")
 
 
