@@ -28,6 +28,8 @@ CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 # Values of these keys are paths: text, whatever characters they hold.
 PATH_KEY = re.compile(r"(?:run|runs|input|output|(?:.+\.)?root|(?:.+\.)?store)")
 
+DOLLAR = "\ue000"  # stands for $ in a path while OmegaConf looks for interpolations
+
 
 def set_paths_aside(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     """Split off the values of path keys: Hydra's grammar never sees them, ``root=a,b`` is a path."""
@@ -57,8 +59,8 @@ def compose(name: str, arguments: Sequence[str]) -> DictConfig:
     try:
         config = _compose(name, arguments)
         for key, path in paths.items():
-            OmegaConf.update(config, key, path.replace("${", "\\${"))
-        OmegaConf.resolve(_own(config))
+            OmegaConf.update(config, key, path.replace("$", DOLLAR))
+        OmegaConf.to_container(_own(config), resolve=True)
     except MissingMandatoryValue as error:
         raise InputError(_missing(error)) from error
     except (HydraException, OmegaConfBaseException) as error:
@@ -73,8 +75,9 @@ def plain(config: DictConfig) -> dict[str, Any]:
     """
     if missing := missing_keys(config):
         raise InputError(f"{missing[0]} is missing: add {missing[0]}=...")
-    own = _own(config)
-    return OmegaConf.to_container(own, resolve=True)  # type: ignore[return-value]
+    values = _restore_dollars(OmegaConf.to_container(_own(config), resolve=True))
+    assert isinstance(values, dict)
+    return values
 
 
 def missing_keys(config: DictConfig) -> list[str]:
@@ -115,6 +118,14 @@ def parse(arguments: Sequence[str]) -> list[Override]:
         raise InputError(
             f"{error.override}: the value is not understood; quote it: \"key='value'\""
         ) from error
+
+
+def _restore_dollars(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _restore_dollars(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_restore_dollars(inner) for inner in value]
+    return value.replace(DOLLAR, "$") if isinstance(value, str) else value
 
 
 def _own(config: DictConfig) -> DictConfig:
@@ -165,8 +176,7 @@ def _unknown_key(name: str, key: str, overrides: list[Override]) -> str:
         with_what = f" with {' '.join(str(c) for c in chosen)}" if chosen else ""
         return f"{key}: there is no such setting{with_what}; it belongs to {', '.join(owners)}"
     config = _compose(name, [str(line) for line in chosen])
-    container = OmegaConf.to_container(_own(config))
-    assert isinstance(container, dict)
+    container: Any = OmegaConf.to_container(_own(config))
     keys = sorted({*flatten(container), *container})
     return f"{key}: there is no such setting{_near(key, keys)}; see --help"
 

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from autoclip_sep import random_state, runs
 from autoclip_sep.checkpoint import CheckpointFolder
 from autoclip_sep.clipping import Clipper
-from autoclip_sep.data.loaders import training_batches
+from autoclip_sep.data.loaders import TrainingLoader
 from autoclip_sep.data.store import Split
 from autoclip_sep.dynamics import COLUMNS, Recorder
 from autoclip_sep.errors import InputError
@@ -81,7 +81,16 @@ class Trainer:
         self.epoch, self.batch = 1, 0  # the epoch in progress, how many of its batches are done
         self.tally = Tally(device)
         self.best = float("inf")
-        self.batches_per_epoch = len(self._batches(1, 0))
+        self.loader = TrainingLoader(
+            parts.train,
+            batch_size=settings.batch_size,
+            excerpt=settings.excerpt,
+            seed=seed,
+            rank=distributed.rank(),
+            world=distributed.world(),
+            workers=settings.workers,
+            pin_memory=device.type == "cuda",
+        )
         torch.manual_seed(seed * 1_000_003 + distributed.rank())
 
     def fit(self) -> None:
@@ -91,7 +100,7 @@ class Trainer:
         """
         self._restore()
         self._bar = tqdm(
-            total=self.settings.epochs * self.batches_per_epoch,
+            total=self.settings.epochs * self.loader.steps,
             initial=self.recorder.steps,
             unit="step",
             desc=f"epoch {self.epoch}",
@@ -111,7 +120,7 @@ class Trainer:
         recorder.epoch = self.epoch
         started, waited, first_batch = time.perf_counter(), 0.0, self.batch
         asked = started
-        for host_batch in self._batches(self.epoch, self.batch):
+        for host_batch in self.loader.epoch(self.epoch, self.batch):
             waited += time.perf_counter() - asked
             batch = host_batch.to(self.device)
             with recorder.step(closure=partial(self.mean_loss, batch)) as probe:
@@ -142,19 +151,6 @@ class Trainer:
         """What is minimised, before any clipper limits it; a 0-dim tensor."""
         return self.losses(batch).mean()
 
-    def _batches(self, epoch: int, start: int):  # type: ignore[no-untyped-def]
-        return training_batches(
-            self.parts.train,
-            batch_size=self.settings.batch_size,
-            excerpt=self.settings.excerpt,
-            seed=self.seed,
-            epoch=epoch,
-            start=start,
-            rank=distributed.rank(),
-            world=distributed.world(),
-            workers=self.settings.workers,
-        )
-
     def _after_step(self) -> None:
         step = self.recorder.steps
         self._bar.update()
@@ -173,7 +169,7 @@ class Trainer:
             raise preemption.Interrupted(
                 number, f"interrupted at step {step}, saved; the same command goes on from there"
             )
-        if step % self.settings.checkpoint_every == 0 and self.batch < self.batches_per_epoch:
+        if step % self.settings.checkpoint_every == 0 and self.batch < self.loader.steps:
             self._save()
 
     def _finish_epoch(self) -> None:

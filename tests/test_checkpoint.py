@@ -1,0 +1,106 @@
+import os
+import pickle
+
+import pytest
+import torch
+
+from autoclip_sep import checkpoint
+from autoclip_sep.checkpoint import CheckpointFolder
+from autoclip_sep.errors import InputError
+
+STATE = {"weights": torch.arange(1000.0), "step": 3, "best": float("inf"), "rng": [torch.ones(2)]}
+
+
+def test_round_trip(tmp_path):
+    checkpoint.save(tmp_path / "a" / "x.pt", STATE)
+    loaded = checkpoint.load(tmp_path / "a" / "x.pt")
+    assert torch.equal(loaded["weights"], STATE["weights"])
+    assert loaded["step"] == 3
+    assert loaded["best"] == float("inf")
+
+
+@pytest.mark.parametrize("place", [0.02, 0.3, 0.6, 0.98])
+def test_one_flipped_bit_is_noticed(tmp_path, place):
+    path = tmp_path / "x.pt"
+    checkpoint.save(path, STATE)
+    content = bytearray(path.read_bytes())
+    content[int(place * len(content))] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="damaged"):
+        checkpoint.load(path)
+
+
+@pytest.mark.parametrize("keep", [0, 10, -1])
+def test_a_short_file_is_noticed(tmp_path, keep):
+    path = tmp_path / "x.pt"
+    checkpoint.save(path, STATE)
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(InputError, match="damaged"):
+        checkpoint.load(path)
+
+
+class Hostile:
+    def __reduce__(self):
+        return os.mkdir, ("was_here",)
+
+
+def test_a_hostile_pickle_runs_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "x.pt"
+    torch.save({"weights": Hostile()}, path)
+    checkpoint._digest_path(path).write_text(
+        __import__("hashlib").sha256(path.read_bytes()).hexdigest() + "  x.pt\n"
+    )
+    with pytest.raises(InputError, match="not a checkpoint"):
+        checkpoint.load(path)
+    (tmp_path / "y.pt").write_bytes(pickle.dumps(Hostile()))
+    with pytest.raises(InputError):
+        checkpoint.load(tmp_path / "y.pt")
+    assert not (tmp_path / "was_here").exists()
+
+
+def test_the_newest_whole_one_is_found_and_the_damaged_one_named(tmp_path):
+    folder = CheckpointFolder(tmp_path)
+    for step in (10, 20):
+        folder.save("last", step, {"step": step})
+    newest = folder.paths("last")[-1]
+    newest.write_bytes(newest.read_bytes()[:-1])
+    state, complaints = folder.newest("last")
+    assert state == {"step": 10}
+    assert len(complaints) == 1
+    assert newest.name in complaints[0]
+
+
+def test_nothing_whole_is_an_error_and_nothing_at_all_is_none(tmp_path):
+    folder = CheckpointFolder(tmp_path)
+    assert folder.newest("last") == (None, [])
+    folder.save("last", 10, {"step": 10}).write_bytes(b"")
+    with pytest.raises(InputError, match="no whole 'last'"):
+        folder.newest("last")
+
+
+def test_only_the_newest_are_kept(tmp_path):
+    folder = CheckpointFolder(tmp_path)
+    for step in (10, 20, 30):
+        folder.save("last", step, {"step": step})
+    folder.save("best", 5, {"step": 5})
+    assert [path.name for path in folder.paths("last")] == ["last-000000020.pt", "last-000000030.pt"]
+    assert len(list(tmp_path.iterdir())) == 6  # each with its digest
+    folder.discard_after("last", 20)
+    assert [path.name for path in folder.paths("last")] == ["last-000000020.pt"]
+
+
+@pytest.mark.parametrize("failing", ["fsync", "replace"])
+def test_a_full_disk_leaves_the_old_one_and_no_rest(tmp_path, monkeypatch, failing):
+    folder = CheckpointFolder(tmp_path)
+    folder.save("last", 10, {"step": 10})
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, failing, full)
+        with pytest.raises(InputError, match=r"last-000000020.*bytes needed.*No space left"):
+            folder.save("last", 20, {"step": 20})
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+    assert folder.newest("last") == ({"step": 10}, [])

@@ -1,0 +1,59 @@
+import math
+
+import pytest
+
+from autoclip_sep import records
+from autoclip_sep.errors import InputError
+from autoclip_sep.records import Records
+
+
+def test_rows_are_on_disk_as_they_are_written(tmp_path):
+    file = Records(tmp_path / "a.csv", ("step", "loss"))
+    file.append({"step": 1, "loss": 0.1})
+    file.append({"loss": math.inf, "step": 2})
+    rows = records.read(tmp_path / "a.csv")  # while still open
+    assert rows == [{"step": "1", "loss": "0.1"}, {"step": "2", "loss": "inf"}]
+
+
+def test_floats_read_back_to_the_same_bits(tmp_path):
+    value = 0.1 + 0.2
+    Records(tmp_path / "a.csv", ("x",)).append({"x": value})
+    assert float(records.read(tmp_path / "a.csv")[0]["x"]) == value
+
+
+def test_a_line_cut_off_by_a_crash_is_dropped_and_writing_goes_on(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("step,loss\n1,0.5\n2,0.")
+    assert len(records.read(path)) == 1
+    file = Records(path, ("step", "loss"))
+    file.append({"step": 2, "loss": 0.25})
+    assert path.read_text() == "step,loss\n1,0.5\n2,0.25\n"
+
+
+def test_keep_drops_what_was_written_after_the_checkpoint(tmp_path):
+    file = Records(tmp_path / "a.csv", ("step",))
+    for step in range(1, 6):
+        file.append({"step": step})
+    file.keep(lambda row: int(row["step"]) <= 3)
+    file.append({"step": 4})
+    assert [row["step"] for row in records.read(tmp_path / "a.csv")] == ["1", "2", "3", "4"]
+
+
+@pytest.mark.parametrize("row", [{"step": 1}, {"step": 1, "loss": 2, "more": 3}])
+def test_a_row_has_all_columns_and_no_more(tmp_path, row):
+    with pytest.raises(KeyError):
+        Records(tmp_path / "a.csv", ("step", "loss")).append(row)
+
+
+def test_other_columns_are_refused(tmp_path):
+    Records(tmp_path / "a.csv", ("step",)).append({"step": 1})
+    with pytest.raises(InputError, match="columns step"):
+        Records(tmp_path / "a.csv", ("step", "loss"))
+
+
+def test_missing_and_empty_records_are_named(tmp_path):
+    with pytest.raises(InputError, match="no records at"):
+        records.read(tmp_path / "none.csv")
+    Records(tmp_path / "a.csv", ("step",))
+    with pytest.raises(InputError, match="no rows"):
+        records.read(tmp_path / "a.csv")
