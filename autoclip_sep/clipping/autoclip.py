@@ -1,39 +1,104 @@
 """AutoClip: the clipping threshold is a percentile of the gradient norms seen so far.
 
 Seetharaman, Wichern, Pardo, Le Roux: "AutoClip: Adaptive Gradient Clipping for Source Separation
-Networks", MLSP 2020, arXiv:2007.14469, Eqs. (2) and (3), Algorithm 1.
+Networks", MLSP 2020, arXiv:2007.14469, Eqs. (2) and (3), Algorithm 1. The defaults are the paper;
+`window` and `scope="parameter"` are what it names as future work.
 """
 
-from autoclip_sep.clipping.arguments import number, plain_text
+import math
+
+import torch
+from torch import Tensor
+
+from autoclip_sep.clipping.arguments import number, plain_text, whole_number
 from autoclip_sep.clipping.base import Clipper, Limit, State
 from autoclip_sep.clipping.gradients import Gradients
 from autoclip_sep.clipping.history import History
+from autoclip_sep.clipping.local_norm import limit_each
 from autoclip_sep.clipping.norm import limit_norm
 
 
 class AutoClip(Clipper):
-    """Clips the global norm to a percentile of its own history, the current step included.
+    """Clips the norm to a percentile of its own history, the current step included.
 
     percentile: p in [0, 100]. 10 is the paper's choice; 0 clips to the smallest norm so far, 100
-        never clips. A gradient at the threshold stays bit for bit what it was.
+        never clips. A gradient at the threshold stays bit for bit what it was. None only watches:
+        the norms are recorded, nothing is clipped (shadow mode).
+    window: how many of the latest norms the percentile is taken of; None for all, as in the paper.
+    warmup: for how many steps norms are only recorded. A percentile of few numbers is a rough one.
+    scope: "global" takes one norm over all parameters. "parameter" gives each parameter's gradient
+        a history and a threshold of its own; the result's `threshold` is then inf. Parameters are
+        told apart by their position in what `limit_gradients` is given, so keep to one order.
     """
 
-    def __init__(self, percentile: float = 10.0, *, max_nonfinite: int = 10) -> None:
+    def __init__(
+        self,
+        percentile: float | None = 10.0,
+        *,
+        window: int | None = None,
+        warmup: int = 0,
+        scope: str = "global",
+        max_nonfinite: int = 10,
+    ) -> None:
         super().__init__(max_nonfinite=max_nonfinite)
-        self.percentile = number("percentile", percentile, 0, 100)
-        self._history = History()
+        self.percentile = None if percentile is None else number("percentile", percentile, 0, 100)
+        self.window = None if window is None else whole_number("window", window, 1)
+        self.warmup = whole_number("warmup", warmup, 0)
+        if scope not in ("global", "parameter"):
+            raise ValueError(f'scope must be "global" or "parameter", not {scope!r}')
+        self.scope = scope
+        self._histories: dict[int, History] = {}
 
     @property
     def label(self) -> str:
-        return f"autoclip_p{plain_text(self.percentile)}"
+        shadow = self.percentile is None
+        name = "shadow" if shadow else f"autoclip_p{plain_text(self.percentile or 0)}"
+        window = "" if self.window is None else f"_window{self.window}"
+        warmup = f"_warmup{self.warmup}" if self.warmup else ""
+        scope = "" if self.scope == "global" else f"_{self.scope}"
+        return name + window + warmup + scope
 
     def _limit(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
-        self._history.append(norm)  # Algorithm 1: before the percentile is taken
-        threshold = self._history.percentile(self.percentile)
-        return limit_norm(gradients, norm, threshold)  # Eqs. (2), (3)
+        if self.scope == "global":
+            return limit_norm(gradients, norm, self._threshold(0, norm))  # Eqs. (2), (3)
+        thresholds = [
+            self._threshold(position, own)
+            for position, own in zip(gradients.positions, norms, strict=True)
+        ]
+        return limit_each(gradients, norms, thresholds)
+
+    def _threshold(self, position: int, norm: float) -> float:
+        history = self._histories.setdefault(position, History(self.window))
+        history.append(norm)  # Algorithm 1: before the percentile is taken
+        if self.percentile is None or self.steps - self.skipped <= self.warmup:
+            return math.inf
+        return history.percentile(self.percentile)
 
     def _state(self) -> State:
-        return {"history": self._history.tensor()}
+        """history: (entries,) float64, oldest first. With scope "parameter" the histories of all
+        positions one after the other, and `lengths`, (positions,) int64, says how long each is.
+        """
+        if self.scope == "global":
+            return {"history": self._histories.get(0, History()).tensor()}
+        last = max(self._histories, default=-1)
+        rows = [self._histories.get(i, History()).tensor() for i in range(last + 1)]
+        history = torch.cat([torch.empty(0, dtype=torch.float64), *rows])
+        return {"history": history, "lengths": torch.tensor([len(r) for r in rows]).long()}
 
     def _load(self, state: State) -> None:
-        self._history = History.from_tensor(state["history"])
+        history = state["history"]
+        History.from_tensor(history)  # checks it
+        rows = (history,) if self.scope == "global" else _split(history, state["lengths"])
+        self._histories = {
+            position: History.from_tensor(row, self.window)
+            for position, row in enumerate(rows)
+            if row.numel()
+        }
+
+
+def _split(history: Tensor, lengths: object) -> tuple[Tensor, ...]:
+    fits = isinstance(lengths, Tensor) and lengths.ndim == 1 and lengths.dtype == torch.int64
+    sizes: list[int] = lengths.tolist() if isinstance(lengths, Tensor) and fits else [-1]
+    if any(size < 0 for size in sizes) or sum(sizes) != history.numel():
+        raise ValueError("the lengths of a clipper's histories must add up to the entries given")
+    return history.split(sizes)

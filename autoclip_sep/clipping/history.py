@@ -1,8 +1,8 @@
-"""Every value seen so far, in order of arrival and in order of size."""
+"""Values seen so far, in order of arrival and in order of size."""
 
 import math
 from array import array
-from bisect import insort
+from bisect import bisect_left, insort
 
 import torch
 from torch import Tensor
@@ -13,9 +13,12 @@ class History:
 
     Both orders are kept as packed float64 (16 bytes an entry); an insertion is a binary search
     and one move of memory, a percentile two look-ups.
+
+    window: how many of the latest numbers are kept; None for all.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, window: int | None = None) -> None:
+        self._window = window
         self._arrived = array("d")
         self._sorted = array("d")
 
@@ -23,9 +26,12 @@ class History:
         return len(self._arrived)
 
     def append(self, value: float) -> None:
-        """Adds a finite number."""
+        """Adds a finite number, and forgets the oldest one where the window is full."""
         self._arrived.append(value)
         insort(self._sorted, value)
+        if self._window is not None and len(self) > self._window:
+            oldest = self._arrived.pop(0)
+            del self._sorted[bisect_left(self._sorted, oldest)]
 
     def percentile(self, percentile: float) -> float:
         """The percentile in [0, 100] by linear interpolation, as `numpy.percentile` gives it.
@@ -46,8 +52,8 @@ class History:
         return torch.frombuffer(self._arrived, dtype=torch.float64).clone()
 
     @classmethod
-    def from_tensor(cls, entries: object) -> "History":
-        """The history of these entries, oldest first.
+    def from_tensor(cls, entries: object, window: int | None = None) -> "History":
+        """The history of these entries, oldest first, as far as the window reaches.
 
         Raises ValueError unless they are one row of finite float64 numbers.
         """
@@ -55,7 +61,8 @@ class History:
             raise ValueError("a clipper's history must be one row of float64 numbers")
         if not bool(torch.isfinite(entries).all()):
             raise ValueError("a clipper's history must be finite")
-        history = cls()
-        history._arrived = array("d", entries.tolist())
-        history._sorted = array("d", entries.sort().values.tolist())
+        history = cls(window)
+        kept = entries if window is None else entries[-window:]
+        history._arrived = array("d", kept.tolist())
+        history._sorted = array("d", kept.sort().values.tolist())
         return history

@@ -144,3 +144,105 @@ def test_percentile_is_checked(wrong):
 )  # fmt: skip
 def test_label_doesnt_depend_on_how_the_number_is_written(percentile, label):
     assert AutoClip(percentile).label == label
+
+
+def thresholds(clipper, norms):
+    return [clipper.limit_gradients([gradient(n)]).threshold.item() for n in norms]
+
+
+def test_a_window_looks_at_the_latest_norms_only():
+    norms = np.random.default_rng(3).lognormal(size=60)
+    found = thresholds(AutoClip(20, window=25), norms)
+    wanted = [np.percentile(norms[max(0, n - 25) : n], 20) for n in range(1, 61)]
+    assert found == pytest.approx(wanted, rel=1e-12)
+
+
+def test_warmup_records_without_clipping():
+    norms = [5.0, 1.0, 3.0, 9.0]
+    clipper = AutoClip(50, warmup=2)
+    assert thresholds(clipper, norms) == [math.inf, math.inf, 3, 4]
+    assert clipper.clipped == 1
+    assert clipper.state_dict()["history"].tolist() == norms
+
+
+def test_a_skipped_step_is_no_part_of_the_warmup():
+    clipper = AutoClip(50, warmup=2)
+    assert thresholds(clipper, [5.0, math.nan, 1.0, 3.0]) == [math.inf, math.inf, math.inf, 3]
+
+
+def test_shadow_records_everything_and_touches_nothing():
+    norms = np.random.default_rng(4).lognormal(size=50)
+    clipper = AutoClip(None)
+    for norm in norms:
+        parameter = gradient(norm)
+        assert clipper.limit_gradients([parameter]).threshold == math.inf
+        assert parameter.grad[1] == norm
+    assert clipper.clipped == 0
+    clip = AutoClip(10)
+    clip.load_state_dict(clipper.state_dict())  # decide on p afterwards
+    assert thresholds(clip, [2.0]) == pytest.approx([np.percentile([*norms, 2.0], 10)])
+
+
+def test_each_parameter_can_have_its_own_threshold():
+    clipper = AutoClip(50, scope="parameter")
+    clipper.limit_gradients([gradient(1.0), gradient(10.0)])
+    parameters = [gradient(3.0), gradient(10.0)]
+    result = clipper.limit_gradients(parameters)
+    assert [p.grad[1].item() for p in parameters] == pytest.approx([2, 10])
+    assert result.threshold == math.inf
+    assert result.scale.item() == pytest.approx(math.sqrt(104 / 109))
+    state = clipper.state_dict()
+    assert state["history"].tolist() == [1, 3, 10, 10]
+    assert state["lengths"].tolist() == [2, 2]
+
+
+def test_parameters_keep_their_history_when_another_has_no_gradient():
+    clipper = AutoClip(0, scope="parameter")
+    clipper.limit_gradients([gradient(1.0), gradient(5.0)])
+    absent = nn.Parameter(torch.zeros(4).double())
+    second = gradient(7.0)
+    clipper.limit_gradients([absent, second])
+    assert second.grad[1] == 5
+    assert clipper.state_dict()["lengths"].tolist() == [1, 2]
+    restored = AutoClip(0, scope="parameter")
+    restored.load_state_dict(clipper.state_dict())
+    third = gradient(9.0)
+    restored.limit_gradients([gradient(9.0), third])
+    assert third.grad[1] == 5
+
+
+def test_equals_percentile_clipping_of_bitsandbytes_in_its_terms():
+    """There: per tensor, the latest 100 norms, the current one included."""
+    norms = np.random.default_rng(5).lognormal(size=150)
+    clipper = AutoClip(5, window=100, scope="parameter")
+    for count in range(1, 151):
+        parameter = gradient(norms[count - 1])
+        clipper.limit_gradients([parameter])
+        wanted = min(norms[count - 1], np.percentile(norms[max(0, count - 100) : count], 5))
+        assert parameter.grad[1].item() == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"window": 0}, "window"), ({"window": 1.5}, "window"), ({"warmup": -1}, "warmup"),
+     ({"warmup": None}, "warmup"), ({"scope": "layer"}, "scope"), ({"scope": None}, "scope")],
+)  # fmt: skip
+def test_options_are_checked(options, message):
+    with pytest.raises(ValueError, match=f"^{message} must be"):
+        AutoClip(**options)
+
+
+@pytest.mark.parametrize(
+    "lengths", [torch.tensor([1, 5]), torch.tensor([3, -1]), torch.tensor([2.0]), [2], None]
+)
+def test_histories_that_dont_add_up_are_refused(lengths):
+    clipper = AutoClip(scope="parameter")
+    clipper.limit_gradients([gradient(1.0), gradient(2.0)])
+    with pytest.raises(ValueError, match="lengths"):
+        clipper.load_state_dict({**clipper.state_dict(), "lengths": lengths})
+    assert clipper.state_dict()["lengths"].tolist() == [1, 1]
+
+
+def test_a_global_history_doesnt_fit_a_clipper_of_each_parameter():
+    with pytest.raises(ValueError, match="lengths"):
+        AutoClip(scope="parameter").load_state_dict(AutoClip().state_dict())

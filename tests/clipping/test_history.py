@@ -35,6 +35,19 @@ def test_tensor_keeps_the_order_of_arrival(norms):
         assert again.percentile(percentile) == history.percentile(percentile)
 
 
+@given(norms=NORMS, window=st.integers(min_value=1, max_value=20))
+def test_a_window_forgets_the_oldest(norms, window):
+    history = History(window)
+    for count, norm in enumerate(norms, start=1):
+        history.append(norm)
+        kept = norms[max(0, count - window) : count]
+        assert history.tensor().tolist() == kept
+        assert history.percentile(30) == np.percentile(kept, 30)
+    again = History.from_tensor(torch.tensor(norms, dtype=torch.float64), window)
+    assert again.tensor().tolist() == norms[-window:]
+    assert again.percentile(30) == history.percentile(30)
+
+
 def test_a_new_history_is_empty():
     assert len(History()) == 0
     assert History().tensor().shape == (0,)
