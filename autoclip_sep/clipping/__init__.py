@@ -8,6 +8,8 @@
         optimizer.step()
 """
 
+from autoclip_sep.clipping.adagc import AdaGC
+from autoclip_sep.clipping.agc import AGC
 from autoclip_sep.clipping.alrc import ALRC
 from autoclip_sep.clipping.autoclip import AutoClip
 from autoclip_sep.clipping.base import Clipper, ClipResult, NonFiniteGradients
@@ -15,9 +17,12 @@ from autoclip_sep.clipping.local_norm import LocalNormClipping
 from autoclip_sep.clipping.none import NoClipping
 from autoclip_sep.clipping.norm import NormClipping
 from autoclip_sep.clipping.value import ValueClipping
+from autoclip_sep.clipping.zclip import ZClip
 
 __all__ = [
+    "AGC",
     "ALRC",
+    "AdaGC",
     "AutoClip",
     "ClipResult",
     "Clipper",
@@ -26,4 +31,5 @@ __all__ = [
     "NonFiniteGradients",
     "NormClipping",
     "ValueClipping",
+    "ZClip",
 ]

@@ -4,8 +4,16 @@ import math
 from numbers import Integral, Real
 
 
-def number(name: str, value: object, low: float, high: float, *, open_low: bool = False) -> float:
-    """A finite number in [low, high], or in (low, high] with open_low.
+def number(
+    name: str,
+    value: object,
+    low: float,
+    high: float,
+    *,
+    open_low: bool = False,
+    open_high: bool = False,
+) -> float:
+    """A finite number from low to high; the ends themselves are left out where they are open.
 
     Raises ValueError for anything else, strings and booleans included: `percentile=True` is a
     slip, not the first percentile.
@@ -13,9 +21,10 @@ def number(name: str, value: object, low: float, high: float, *, open_low: bool 
     plain = isinstance(value, Real) and not isinstance(value, bool)
     number = float(value) if plain else math.nan  # type: ignore[arg-type]
     too_low = number <= low if open_low else number < low
-    if not math.isfinite(number) or too_low or number > high:
+    too_high = number >= high if open_high else number > high
+    if not math.isfinite(number) or too_low or too_high:
         left = "(" if open_low else "["
-        right = ")" if high == math.inf else "]"
+        right = ")" if open_high or high == math.inf else "]"
         wanted = f"a finite number in {left}{plain_text(low)}, {plain_text(high)}{right}"
         raise ValueError(f"{name} must be {wanted}, not {value!r}")
     return number

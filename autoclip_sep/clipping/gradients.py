@@ -13,6 +13,11 @@ class Gradients:
     """The parameters that have a gradient, and those gradients as dense tensors to work on.
 
     parameters: those with a gradient of any size, each once however often it was given.
+    names: each one's name, None where it was given without.
+    last_weight: the position of the last parameter given with two axes or more, with a gradient or
+        not; the number of parameters where there is none.
+    positions: where each stood among all that were given; the key of whatever is remembered for
+        each parameter, because it doesn't change when another one has no gradient for a step.
     whole: their gradients, made dense: the values of a sparse one (rows that occur twice are
         summed first), a real view of a complex one.
     tensors: the same storage as `whole`; of a gradient that is sharded over processes (DTensor)
@@ -23,10 +28,11 @@ class Gradients:
         self.parameters: list[Tensor] = []
         self.whole: list[Tensor] = []
         self.tensors: list[Tensor] = []
-        self._names: list[str | None] = []
-        self._positions: list[int] = []
+        self.names: list[str | None] = []
+        self.positions: list[int] = []
         given = [parameters] if isinstance(parameters, Tensor) else parameters
         seen: set[int] = set()
+        last_weight, position = None, -1
         for position, entry in enumerate(given):
             name, parameter = entry if isinstance(entry, tuple) else (None, entry)
             if not isinstance(parameter, Tensor):
@@ -34,17 +40,22 @@ class Gradients:
                     "limit_gradients takes parameters or (name, parameter) pairs, "
                     f"not {type(parameter).__name__}"
                 )
-            if parameter.grad is None or id(parameter) in seen:
+            if id(parameter) in seen:
                 continue
             seen.add(id(parameter))
+            if parameter.ndim > 1:
+                last_weight = position
+            if parameter.grad is None:
+                continue
             dense: Any = _dense(parameter)
             if not dense.numel():
                 continue
             self.parameters.append(parameter)
             self.whole.append(dense)
             self.tensors.append(dense.to_local() if is_sharded(dense) else dense)
-            self._names.append(name)
-            self._positions.append(position)
+            self.names.append(name)
+            self.positions.append(position)
+        self.last_weight = position + 1 if last_weight is None else last_weight
 
     def __len__(self) -> int:
         return len(self.whole)
@@ -57,7 +68,15 @@ class Gradients:
     def name(self, index: int) -> str:
         """The parameter's name where it was given, else its position and shape."""
         shape = tuple(self.parameters[index].shape)
-        return self._names[index] or f"parameter {self._positions[index]} of shape {shape}"
+        return self.names[index] or f"parameter {self.positions[index]} of shape {shape}"
+
+    def weights(self, index: int) -> Tensor:
+        """The parameter's values in the shape of `whole`: of a sparse gradient its rows only."""
+        parameter = self.parameters[index].detach()
+        gradient = self.parameters[index].grad
+        if gradient is not None and gradient.is_sparse:
+            parameter = parameter[tuple(gradient._indices())]
+        return torch.view_as_real(parameter) if parameter.is_complex() else parameter
 
     def scale(self, factor: float) -> None:
         """Multiplies every gradient in place; a factor of exactly 1 touches nothing."""

@@ -19,10 +19,8 @@ class RunningMoments:
     def __init__(
         self, decay: float, epsilon: float, mean: float | None, mean_square: float | None
     ) -> None:
-        self.decay = number("decay", decay, 0, 1)
+        self.decay = number("decay", decay, 0, 1, open_high=True)
         self.epsilon = number("epsilon", epsilon, 0, math.inf)
-        if self.decay == 1:
-            raise ValueError("decay must be below 1, or nothing is ever learnt")
         if (mean is None) != (mean_square is None):
             raise ValueError("give both mean and mean_square, or neither")
         self._moments: Tensor | None = None  # (2,) float64

@@ -36,3 +36,14 @@ def global_norm(norms: Tensor) -> Tensor:
     """The L2 norm over all gradients, from each one's own: (number of gradients,) -> ()."""
     norm: Tensor = torch.linalg.vector_norm(norms)
     return norm
+
+
+def anywhere(flags: list[Tensor]) -> Tensor:
+    """Whether anything is true in any of these, on any rank where they are sharded: () bool."""
+    found: Tensor = torch.zeros((), dtype=torch.bool, device=flags[0].device)
+    for group in same_kind(flags):
+        largest: Any = torch.stack([flags[index].float().amax() for index in group]).amax()
+        if is_sharded(largest):
+            largest = largest.full_tensor()
+        found = found | (largest > 0).to(found.device)
+    return found

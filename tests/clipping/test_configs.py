@@ -11,7 +11,11 @@ LABELS = {
     "value": "value_1",
     "local_norm": "local_norm_1",
     "autoclip": "autoclip_p10",
+    "shadow": "shadow",
     "alrc": "alrc_n3",
+    "agc": "agc_0.01",
+    "zclip": "zclip_z2.5",
+    "adagc": "adagc_1.05",
 }
 
 
@@ -22,3 +26,7 @@ def test_config_builds(path):
     config = omegaconf.OmegaConf.load(path)
     clipper = hydra_utils.instantiate(config.get("clipping", config))
     assert clipper.label == LABELS[path.stem]
+
+
+def test_every_clipper_has_a_config():
+    assert {path.stem for path in FOLDER.glob("*.yaml")} == set(LABELS)

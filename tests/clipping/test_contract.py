@@ -9,7 +9,9 @@ import torch
 from torch import nn
 
 from autoclip_sep.clipping import (
+    AGC,
     ALRC,
+    AdaGC,
     AutoClip,
     Clipper,
     LocalNormClipping,
@@ -17,6 +19,7 @@ from autoclip_sep.clipping import (
     NonFiniteGradients,
     NormClipping,
     ValueClipping,
+    ZClip,
 )
 
 CLIPPERS = {
@@ -27,7 +30,17 @@ CLIPPERS = {
     "autoclip_p0": lambda: AutoClip(0),
     "autoclip_p10": AutoClip,
     "autoclip_p100": lambda: AutoClip(100),
+    "autoclip_p10_window7": lambda: AutoClip(window=7),
+    "autoclip_p10_warmup7": lambda: AutoClip(warmup=7),
+    "autoclip_p10_parameter": lambda: AutoClip(scope="parameter"),
+    "autoclip_p20_window7_warmup3_parameter": lambda: AutoClip(
+        20, window=7, warmup=3, scope="parameter"
+    ),
+    "shadow": lambda: AutoClip(None),
     "alrc_n0.5": lambda: ALRC(0.5),
+    "agc_0.1": lambda: AGC(0.1),
+    "zclip_z0.5": lambda: ZClip(0.5, warmup=4),
+    "adagc_1.05": lambda: AdaGC(warmup=5),
 }
 
 

@@ -1,0 +1,82 @@
+"""AdaGC: each tensor's gradient is limited relative to a running mean of its own clipped norms.
+
+Wang, Li, Chen, Zeng, Yang, Yu, Ma, Shen: "AdaGC: Enhancing LLM Pretraining Stability via Adaptive
+Gradient Clipping", ICML 2026, arXiv:2502.11034, Algorithm 1. One deliberate difference: a norm of
+exactly 0 doesn't count during the warm-up, where the minimum is taken; it would hold that tensor
+at 0 for good.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from autoclip_sep.clipping.arguments import number, plain_text, whole_number
+from autoclip_sep.clipping.base import Clipper, Limit, State
+from autoclip_sep.clipping.gradients import Gradients
+from autoclip_sep.clipping.local_norm import limit_each
+from autoclip_sep.clipping.norm import limit_norm
+
+
+class AdaGC(Clipper):
+    """Limits each tensor's norm to `relative` times the running mean of its clipped norms.
+
+    During the first `warmup` steps the global norm is limited to `absolute` instead, and each
+    tensor's mean starts as the smallest clipped norm it had. Parameters are told apart by their
+    position in what `limit_gradients` is given, so keep to one order.
+
+    relative: 1.05 in the paper; at least 1, or norms could only ever fall.
+    absolute: threshold on the global norm during the warm-up; 1 in the paper.
+    decay: of the running means, in [0, 1); the paper's beta, 0.98.
+    warmup: steps; 100 in the paper.
+    """
+
+    def __init__(
+        self,
+        relative: float = 1.05,
+        *,
+        absolute: float = 1.0,
+        decay: float = 0.98,
+        warmup: int = 100,
+        max_nonfinite: int = 10,
+    ) -> None:
+        super().__init__(max_nonfinite=max_nonfinite)
+        self.relative = number("relative", relative, 1, math.inf)
+        self.absolute = number("absolute", absolute, 0, math.inf, open_low=True)
+        self.decay = number("decay", decay, 0, 1, open_high=True)
+        self.warmup = whole_number("warmup", warmup, 0)
+        self._means: dict[int, float] = {}
+
+    @property
+    def label(self) -> str:
+        return f"adagc_{plain_text(self.relative)}"
+
+    def _limit(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
+        if self.steps - self.skipped <= self.warmup:
+            factor = min(self.absolute / norm, 1) if norm else 1.0
+            for position, own in zip(gradients.positions, norms, strict=True):
+                if own > 0:
+                    known = self._means.get(position, math.inf)
+                    self._means[position] = min(known, factor * own)
+            return limit_norm(gradients, norm, self.absolute)
+        thresholds = []
+        for position, own in zip(gradients.positions, norms, strict=True):
+            mean = self._means.get(position, own)  # first seen now: nothing to compare with
+            thresholds.append(self.relative * mean if position in self._means else math.inf)
+            kept = min(own, thresholds[-1])
+            if mean > 0:
+                self._means[position] = self.decay * mean + (1 - self.decay) * kept
+        return limit_each(gradients, norms, thresholds)
+
+    def _state(self) -> State:
+        """means: (positions,) float64, NaN for a position that had no gradient yet."""
+        last = max(self._means, default=-1)
+        means = [self._means.get(position, math.nan) for position in range(last + 1)]
+        return {"means": torch.tensor(means, dtype=torch.float64)}
+
+    def _load(self, state: State) -> None:
+        means = state["means"]
+        if not isinstance(means, Tensor) or means.ndim != 1 or bool((means <= 0).any()):
+            raise ValueError("AdaGC's means must be one row of positive numbers")
+        known = enumerate(means.tolist())
+        self._means = {position: mean for position, mean in known if not math.isnan(mean)}

@@ -1,0 +1,79 @@
+"""ZClip: a gradient norm far above its running mean is a spike, and spikes are cut down.
+
+Kumar, Owen, Chowdhury, Güra: "ZClip: Adaptive Spike Mitigation for LLM Pre-Training",
+arXiv:2504.02507, in its published form: z-score, adaptive (reciprocal) scaling, statistics of the
+clipped norms. The small constant that its authors' code adds to sigma cancels out here.
+"""
+
+import math
+
+import torch
+
+from autoclip_sep.clipping.arguments import number, plain_text, whole_number
+from autoclip_sep.clipping.base import Clipper, Limit, State
+from autoclip_sep.clipping.gradients import Gradients
+from autoclip_sep.clipping.norm import limit_norm
+
+
+class ZClip(Clipper):
+    """Clips a global norm of z-score z > `deviations` to mean + (deviations**2 / z) * sigma.
+
+    So the larger a spike, the closer to the mean it comes. Other norms are left alone; the
+    result's `threshold` is then the one above which they wouldn't have been.
+
+    deviations: the z-score from which on a norm is a spike; 2.5 in the paper.
+    decay: of the running mean and variance, in [0, 1); the paper's alpha, 0.97.
+    warmup: steps without clipping whose norms give the first mean and variance; 25 in the paper.
+    """
+
+    def __init__(
+        self,
+        deviations: float = 2.5,
+        *,
+        decay: float = 0.97,
+        warmup: int = 25,
+        max_nonfinite: int = 10,
+    ) -> None:
+        super().__init__(max_nonfinite=max_nonfinite)
+        self.deviations = number("deviations", deviations, 0, math.inf, open_low=True)
+        self.decay = number("decay", decay, 0, 1, open_high=True)
+        self.warmup = whole_number("warmup", warmup, 1)
+        self._first: list[float] = []
+        self._mean = self._variance = 0.0
+
+    @property
+    def label(self) -> str:
+        return f"zclip_z{plain_text(self.deviations)}"
+
+    def _limit(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
+        if len(self._first) < self.warmup:
+            self._first.append(norm)
+            if len(self._first) == self.warmup:
+                self._mean = math.fsum(self._first) / self.warmup
+                squares = ((value - self._mean) ** 2 for value in self._first)
+                self._variance = math.fsum(squares) / self.warmup
+            return Limit()
+        threshold = self._mean + self.deviations * math.sqrt(self._variance)
+        if norm > threshold:
+            # (deviations**2 / z) * sigma with z = (norm - mean) / sigma
+            threshold = self._mean + self.deviations**2 * self._variance / (norm - self._mean)
+        self._update(min(norm, threshold))
+        return limit_norm(gradients, norm, threshold)
+
+    def _update(self, norm: float) -> None:
+        self._mean = self.decay * self._mean + (1 - self.decay) * norm
+        deviation = (norm - self._mean) ** 2
+        self._variance = self.decay * self._variance + (1 - self.decay) * deviation
+
+    def _state(self) -> State:
+        return {
+            "mean": self._mean,
+            "variance": self._variance,
+            "first": torch.tensor(self._first, dtype=torch.float64),
+        }
+
+    def _load(self, state: State) -> None:
+        mean = number("mean", state["mean"], 0, math.inf)
+        variance = number("variance", state["variance"], 0, math.inf)
+        self._first = [number("norm", value, 0, math.inf) for value in state["first"].tolist()]
+        self._mean, self._variance = mean, variance

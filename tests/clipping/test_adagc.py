@@ -1,0 +1,75 @@
+"""AdaGC limits each tensor relative to its own past."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from autoclip_sep.clipping import AdaGC
+
+
+def step(clipper, *norms):
+    parameters = []
+    for norm in norms:
+        parameters.append(nn.Parameter(torch.zeros(2, dtype=torch.float64)))
+        if norm is not None:
+            parameters[-1].grad = torch.tensor([0.6, 0.8], dtype=torch.float64) * norm
+    result = clipper.limit_gradients(parameters)
+    return result, [None if p.grad is None else p.grad.norm().item() for p in parameters]
+
+
+def means(clipper):
+    return clipper.state_dict()["means"].tolist()
+
+
+def test_the_warmup_clips_the_global_norm_and_keeps_the_least():
+    clipper = AdaGC(absolute=5.0, warmup=2)
+    result, after = step(clipper, 6.0, 8.0)  # global norm 10
+    assert after == pytest.approx([3, 4])
+    assert result.threshold == 5
+    assert means(clipper) == pytest.approx([3, 4])
+    step(clipper, 2.0, 4.5)
+    assert means(clipper) == pytest.approx([2, 4])
+
+
+def test_then_each_tensor_is_limited_by_its_own_mean():
+    clipper = AdaGC(1.5, absolute=100.0, decay=0.9, warmup=1)
+    step(clipper, 2.0, 4.0)
+    result, after = step(clipper, 10.0, 5.0)
+    assert after == pytest.approx([3, 5])  # 1.5 * 2; 5 is below 1.5 * 4
+    assert result.threshold == math.inf
+    assert result.scale.item() == pytest.approx(math.sqrt(34 / 125))
+    assert means(clipper) == pytest.approx([0.9 * 2 + 0.1 * 3, 0.9 * 4 + 0.1 * 5])
+
+
+def test_a_zero_norm_in_the_warmup_doesnt_hold_a_tensor_at_zero():
+    clipper = AdaGC(absolute=100.0, warmup=2)
+    step(clipper, 0.0, 1.0)
+    step(clipper, 2.0, 1.0)
+    assert means(clipper)[0] == 2
+    assert step(clipper, 2.0, 1.0)[1] == [2, 1]
+
+
+def test_a_tensor_first_seen_after_the_warmup_starts_with_its_own_norm():
+    clipper = AdaGC(1.5, warmup=1)
+    step(clipper, None, 0.5)
+    assert math.isnan(means(clipper)[0])
+    assert step(clipper, 7.0, 0.5)[1] == pytest.approx([7, 0.5])
+    restored = AdaGC(1.5, warmup=1)
+    restored.load_state_dict(clipper.state_dict())
+    assert step(restored, 70.0, 0.5)[1] == pytest.approx([10.5, 0.5])
+
+
+@pytest.mark.parametrize(
+    "options", [{"relative": 0.9}, {"absolute": 0}, {"decay": 1}, {"warmup": -1}]
+)
+def test_options_are_checked(options):
+    with pytest.raises(ValueError, match=f"^{next(iter(options))} must be"):
+        AdaGC(**options)
+
+
+def test_means_that_arent_positive_are_refused():
+    clipper = AdaGC()
+    with pytest.raises(ValueError, match="means"):
+        clipper.load_state_dict({**clipper.state_dict(), "means": torch.zeros(2).double()})

@@ -1,0 +1,113 @@
+"""AGC limits each unit's gradient relative to the unit's weights."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from autoclip_sep.clipping import AGC
+
+
+def layer(weight, gradient):
+    parameter = nn.Parameter(torch.tensor(weight))
+    parameter.grad = torch.tensor(gradient)
+    return parameter
+
+
+def test_each_row_is_limited_by_its_own_weights():
+    first = layer([[3.0, 4.0], [0.0, 10.0]], [[3.0, 4.0], [0.3, 0.4]])
+    result = AGC(0.1, exclude=()).limit_gradients([first])
+    assert first.grad[0].tolist() == pytest.approx([0.3, 0.4])  # norm 0.1 * 5
+    assert first.grad[1].tolist() == pytest.approx([0.3, 0.4])  # 0.5 is below 0.1 * 10
+    assert result.clipped
+    assert result.threshold == math.inf
+    assert result.scale.item() == pytest.approx(math.sqrt(0.5 / 25.25))
+
+
+def test_a_vector_is_one_unit():
+    bias = layer([3.0, 4.0], [6.0, 8.0])
+    AGC(0.5, exclude=()).limit_gradients([bias])
+    assert bias.grad.tolist() == pytest.approx([1.5, 2])
+
+
+def test_a_filter_is_one_unit():
+    weight = torch.zeros(2, 1, 1, 2)
+    weight[:, 0, 0] = torch.tensor([3.0, 4.0])
+    gradient = torch.zeros(2, 1, 1, 2)
+    gradient[0] = 100.0
+    kernel = layer(weight.tolist(), gradient.tolist())
+    AGC(0.2, exclude=()).limit_gradients([kernel])
+    assert kernel.grad[0].norm().item() == pytest.approx(1)
+    assert kernel.grad[1].norm() == 0
+
+
+def test_weights_at_zero_can_move():
+    weight = layer([[0.0, 0.0]], [[3.0, 4.0]])
+    AGC(0.5, epsilon=0.1, exclude=()).limit_gradients([weight])
+    assert weight.grad.norm().item() == pytest.approx(0.05)
+
+
+def network():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    for parameter in model.parameters():
+        parameter.grad = torch.full_like(parameter, 10.0)
+    return model
+
+
+def changed(model):
+    return [bool((p.grad != 10).any()) for p in model.parameters()]
+
+
+def test_the_output_layer_is_left_alone():
+    model = network()
+    AGC().limit_gradients(model.parameters())
+    assert changed(model) == [True, True, False, False]
+
+
+def test_a_frozen_output_layer_doesnt_pass_its_exemption_on():
+    model = network()
+    model[2].weight.grad = model[2].bias.grad = None
+    AGC().limit_gradients(model.parameters())
+    assert model[0].weight.grad.max() < 10
+
+
+def test_exclude_names_what_to_leave_alone():
+    model = network()
+    AGC(exclude=["0."]).limit_gradients(model.named_parameters())
+    assert changed(model) == [False, False, True, True]
+    model = network()
+    AGC(exclude=[]).limit_gradients(model.parameters())
+    assert changed(model) == [True] * 4
+
+
+def test_exclude_without_names_is_refused():
+    with pytest.raises(ValueError, match="named_parameters"):
+        AGC(exclude=["0."]).limit_gradients(network().parameters())
+
+
+def test_rows_of_a_sparse_gradient_are_compared_with_their_own_weights():
+    table = nn.Embedding(5, 2, sparse=True)
+    with torch.no_grad():
+        table.weight.copy_(torch.arange(5.0)[:, None] * torch.tensor([3.0, 4.0]))
+    (1000 * table(torch.tensor([3, 1, 3]))).sum().backward()
+    AGC(0.1, exclude=()).limit_gradients(table.parameters())
+    norms = table.weight.grad.to_dense().norm(dim=1)
+    assert norms.tolist() == pytest.approx([0, 0.5, 0, 1.5, 0])
+
+
+def test_small_gradients_stay_bit_for_bit():
+    model = network()
+    for parameter in model.parameters():
+        parameter.grad = 1e-6 * torch.randn_like(parameter)
+    before = [p.grad.clone() for p in model.parameters()]
+    result = AGC().limit_gradients(model.parameters())
+    assert all(map(torch.equal, before, [p.grad for p in model.parameters()]))
+    assert (result.scale, result.clipped) == (1, False)
+
+
+@pytest.mark.parametrize("options", [{"ratio": 0}, {"epsilon": 0}, {"exclude": "head"}])
+def test_options_are_checked(options):
+    with pytest.raises(ValueError, match=f"^{next(iter(options))} must be"):
+        AGC(**options)
