@@ -100,11 +100,12 @@ def write(
 ) -> None:
     """Write samples (C, T) or (T,), whole or not at all; the suffix of `path` names the format.
 
-    int16 samples are stored as they are. Float samples are stored as `quantise` gives them where
-    the subtype is PCM_16, and as libsndfile converts them elsewhere. Raises OSError as the file
-    system does; the temporary file is removed and an older file left as it was.
+    Missing folders are made. int16 samples are stored as they are, float samples as `quantise`
+    gives them where the subtype is PCM_16, and as libsndfile converts them elsewhere. Raises
+    OSError as the file system does: the temporary file is removed, an older file left as it was.
     """
     target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
     values = np.atleast_2d(np.asarray(samples)).T
     if subtype == "PCM_16" and values.dtype != np.int16:
         values = quantise(values)

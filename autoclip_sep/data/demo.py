@@ -144,7 +144,6 @@ def synthesise(root: Path, plan: Plan) -> None:
     """Write a speaker's utterances at 16 kHz, unless all are there."""
     if all((root / file).exists() for file in plan.files):
         return
-    (root / plan.folder).mkdir(parents=True, exist_ok=True)
     signals, rate = espeak.speak(
         plan.speaker.voice, plan.speaker.language, list(plan.utterances), plan.seed
     )

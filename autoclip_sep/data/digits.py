@@ -125,7 +125,6 @@ def write_utterances(folder: Path, plan: Plan) -> None:
             if path not in known:
                 known[path] = _recording(path)
             parts += [known[path], np.zeros(pause)]
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         audio.write(folder / name, np.concatenate(parts), RATE)
 
 

@@ -23,7 +23,6 @@ from autoclip_sep.errors import InputError
 
 LEVEL_RATE = 8000  # Hz; levels are measured here for the 16 kHz version too
 PEAK = 0.9  # of the loudest of the mixture and its sources
-SPLITS = ("tr", "cv", "tt")
 Mode = Literal["min", "max"]
 
 
@@ -189,11 +188,7 @@ def create(
     tasks = [(split, recipe) for split, recipes in lists.items() for recipe in recipes]
     _check_present(work.root, _utterances(tasks))
     tasks = [task for task in tasks if not work.mixture(task).exists()]
-    for split, speakers in {(split, len(recipe.utterances)) for split, recipe in tasks}:
-        folder = tree(work.out, speakers, sample_rate, mode) / split
-        for signal in ("mix", *(f"s{number}" for number in range(1, speakers + 1))):
-            (folder / signal).mkdir(parents=True, exist_ok=True)
-    work.cache.mkdir(exist_ok=True)
+    work.cache.mkdir(parents=True, exist_ok=True)
     in_parallel(work.level, _utterances(tasks), label="levels", jobs=jobs, progress=progress)
     in_parallel(work.write, tasks, label="mixtures", jobs=jobs, progress=progress)
     shutil.rmtree(work.cache)

@@ -1,0 +1,228 @@
+import os
+import struct
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from autoclip_sep import audio
+from autoclip_sep.errors import InputError
+
+RATE = 8000
+RAMP = np.linspace(-0.5, 0.5, 400)
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> Path:
+    path = tmp_path / "good.wav"
+    audio.write(path, RAMP, RATE)
+    return path
+
+
+def refused(path: Path, *words: str) -> str:
+    """Both readers refuse the file in one line that names it and says the words."""
+    with pytest.raises(InputError) as caught:
+        audio.read(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    for word in (str(path), *words):
+        assert word in message
+    return message
+
+
+def test_written_samples_come_back_to_half_a_bit(good: Path) -> None:
+    samples, rate = audio.read(good, dtype=np.float64)
+    assert samples.shape == (1, 400)
+    assert rate == RATE
+    assert np.abs(samples[0] - RAMP).max() <= 2.0**-16
+
+
+def test_int16_is_stored_as_it_is(tmp_path: Path) -> None:
+    values = np.array([[-32768, -1, 0, 1, 32767], [5, 4, 3, 2, 1]], dtype=np.int16)
+    audio.write(tmp_path / "a.wav", values, RATE)
+    assert np.array_equal(audio.read(tmp_path / "a.wav", dtype=np.int16)[0], values)
+    assert np.array_equal(audio.read(tmp_path / "a.wav")[0], values / np.float32(32768))
+
+
+def test_quantise_rounds_halves_away_from_zero_and_saturates() -> None:
+    values = np.array([0.5, -0.5, 1.5, 2.5, -2.5, 0.49]) / 2**15
+    assert audio.quantise(values).tolist() == [1, -1, 2, 3, -3, 0]
+    assert audio.quantise([1.0, -1.0, 7.0, -7.0]).tolist() == [32767, -32768, 32767, -32768]
+
+
+def test_a_part_is_the_slice_of_the_whole(good: Path) -> None:
+    whole, _ = audio.read(good)
+    part, _ = audio.read(good, start=100, frames=50)
+    assert np.array_equal(part, whole[:, 100:150])
+    tail, _ = audio.read(good, start=390)
+    assert np.array_equal(tail, whole[:, 390:])
+
+
+@pytest.mark.parametrize(("start", "frames"), [(399, 2), (401, 0), (-1, 5), (0, -1), (500, None)])
+def test_a_part_outside_the_file_is_refused(good: Path, start: int, frames: int | None) -> None:
+    with pytest.raises(InputError, match="it has 400"):
+        audio.read(good, start=start, frames=frames)
+
+
+@pytest.mark.parametrize(
+    ("subtype", "tolerance"),
+    [("PCM_U8", 2.0**-7), ("PCM_16", 2.0**-15), ("PCM_24", 2.0**-22), ("DOUBLE", 1e-15)],
+)
+def test_other_sample_formats_give_the_same_result(
+    tmp_path: Path, subtype: str, tolerance: float
+) -> None:
+    soundfile.write(tmp_path / "a.wav", RAMP, RATE, subtype=subtype)
+    samples, _ = audio.read(tmp_path / "a.wav", dtype=np.float64)
+    assert np.abs(samples[0] - RAMP).max() <= tolerance
+
+
+@pytest.mark.parametrize("signal", [np.full(50, 0.25), np.full(50, 1e-40), np.zeros(50)])
+def test_dc_denormals_and_silence_are_read_as_they_are(tmp_path: Path, signal: np.ndarray) -> None:
+    audio.write(tmp_path / "a.wav", signal, RATE, subtype="FLOAT")
+    assert np.array_equal(audio.read(tmp_path / "a.wav")[0][0], signal.astype(np.float32))
+
+
+def test_one_sample_is_enough(tmp_path: Path) -> None:
+    audio.write(tmp_path / "a.wav", [0.5], RATE)
+    assert audio.read(tmp_path / "a.wav")[0].tolist() == [[0.5]]
+
+
+def test_an_empty_file_is_not_audio(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").touch()
+    refused(tmp_path / "a.wav", "not audio", "0 bytes")
+
+
+def test_zeros_are_not_audio(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(bytes(5000))
+    refused(tmp_path / "a.wav", "not audio", "zeros")
+
+
+def test_a_web_page_named_wav_is_not_audio(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_text("\n<!DOCTYPE html><html>404</html>")
+    refused(tmp_path / "a.wav", "not audio", "web page")
+
+
+def test_text_named_wav_or_raw_is_not_audio(tmp_path: Path) -> None:
+    for name in ("a.wav", "a.raw", "a"):
+        (tmp_path / name).write_text("not a header at all, just words")
+        refused(tmp_path / name, "not audio")
+
+
+def test_a_header_without_samples_is_refused(tmp_path: Path) -> None:
+    with wave.open(str(tmp_path / "a.wav"), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+    refused(tmp_path / "a.wav", "no samples")
+    with pytest.raises(InputError, match="no samples"):
+        audio.info(tmp_path / "a.wav")
+
+
+@pytest.mark.parametrize("lost", [1, 2, 400, 799])
+def test_a_wav_that_ends_early_is_refused(good: Path, lost: int) -> None:
+    good.write_bytes(good.read_bytes()[:-lost])
+    refused(good, "truncated", f"{lost} bytes")
+
+
+def test_bytes_after_the_samples_are_no_harm(good: Path) -> None:
+    before = audio.read(good)[0]
+    good.write_bytes(good.read_bytes() + b"note" + struct.pack("<I", 4) + b"abcd")
+    assert np.array_equal(audio.read(good)[0], before)
+
+
+@pytest.mark.parametrize("length", [0xFFFFFFFF, 0x7FFFF000])
+def test_a_streamed_wav_is_accepted(good: Path, length: int) -> None:
+    before = audio.read(good)[0]
+    data = bytearray(good.read_bytes())
+    data[4:8] = struct.pack("<I", min(length + 36, 0xFFFFFFFF))
+    data[40:44] = struct.pack("<I", length)
+    good.write_bytes(data)
+    assert np.array_equal(audio.read(good)[0], before)
+
+
+def test_an_rf64_that_ends_early_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, RAMP, RATE, format="RF64", subtype="PCM_16")
+    if path.read_bytes()[:4] != b"RF64":
+        pytest.skip("this libsndfile turns a small RF64 into a plain WAV")
+    assert audio.read(path)[0].shape == (1, 400)
+    path.write_bytes(path.read_bytes()[:-100])
+    refused(path, "truncated")
+
+
+def test_a_flac_that_ends_early_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.flac"
+    audio.write(path, np.random.default_rng(0).uniform(-0.5, 0.5, 50000), RATE)
+    assert audio.read(path)[0].shape == (1, 50000)
+    path.write_bytes(path.read_bytes()[:40000])
+    refused(path)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e30])
+def test_an_impossible_sample_is_named(tmp_path: Path, bad: float) -> None:
+    signal = np.zeros((2, 300))
+    signal[1, 123] = signal[0, 200] = bad
+    audio.write(tmp_path / "a.wav", signal, RATE, subtype="FLOAT")
+    refused(tmp_path / "a.wav", "sample 123 ")
+    with pytest.raises(InputError, match="sample 123 "):
+        audio.read(tmp_path / "a.wav", start=100, frames=50)
+    assert audio.read(tmp_path / "a.wav", frames=100)[0].shape == (2, 100)
+
+
+def test_values_beyond_one_are_kept(tmp_path: Path) -> None:
+    audio.write(tmp_path / "a.wav", [3.0, -40.0], RATE, subtype="FLOAT")
+    assert audio.read(tmp_path / "a.wav")[0].tolist() == [[3.0, -40.0]]
+
+
+def test_a_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.wav")
+    refused(tmp_path / "a.wav", "not a plain file")
+
+
+def test_a_device_is_refused() -> None:
+    refused(Path("/dev/zero"), "not a plain file")
+
+
+def test_a_folder_is_named_as_one(tmp_path: Path) -> None:
+    refused(tmp_path, "a folder")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    refused(tmp_path / "a.wav", "No such file")
+
+
+def test_a_dangling_link_names_its_end(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").symlink_to(tmp_path / "gone.wav")
+    refused(tmp_path / "a.wav", "a link to", "gone.wav")
+
+
+def test_a_name_is_text_whatever_it_holds(tmp_path: Path) -> None:
+    for name in ("a=b,(c)[d]'${x}.wav", "null.wav", "1e5.wav", "Grüße 音.wav"):
+        audio.write(tmp_path / name, RAMP, RATE)
+        assert audio.read(tmp_path / name)[0].shape == (1, 400)
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(good: Path) -> None:
+    before = good.read_bytes()
+    with pytest.raises((ValueError, RuntimeError)):
+        audio.write(good, RAMP, RATE, subtype="NO_SUCH_TYPE")
+    assert good.read_bytes() == before
+    assert os.listdir(good.parent) == ["good.wav"]
+
+
+def test_resampling_keeps_a_tone() -> None:
+    time = np.arange(16000) / 16000
+    tone = np.sin(2 * np.pi * 440 * time)
+    half = audio.resample(tone, 16000, 8000)
+    assert half.shape == (8000,)
+    expected = np.sin(2 * np.pi * 440 * np.arange(8000) / 8000)
+    assert np.abs(half - expected)[200:-200].max() < 2e-3
+    assert audio.resample(tone, 8000, 8000) is tone
+
+
+def test_info_says_what_the_header_says(good: Path) -> None:
+    header = audio.info(good)
+    assert (header.frames, header.sample_rate, header.channels) == (400, RATE, 1)
+    assert (header.format, header.subtype) == ("WAV", "PCM_16")
