@@ -42,7 +42,8 @@ def active_speech_level(signal: ArrayLike, sample_rate: int) -> float:
 
 def _level(envelope: NDArray[np.float64]) -> float:
     """The active level of a signal of mean power 1 from its held envelope (T,)."""
-    _, exponents = np.frexp(envelope**2)  # squared envelope = fraction in [0.5, 1) x 2^exponent
+    fractions, exponents = np.frexp(envelope**2)  # = fraction in [0.5, 1) x 2^exponent
+    exponents = np.where(fractions > 0.0, exponents, -1100)  # frexp(0) has exponent 0
     peak = int(exponents.max())
     bins = np.minimum(peak - exponents, BINS - 1)
     active = np.cumsum(np.bincount(bins, minlength=BINS))  # samples in this bin or a louder one

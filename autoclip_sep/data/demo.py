@@ -21,7 +21,7 @@ from autoclip_sep.data.wsj0_mix import Recipe
 from autoclip_sep.errors import InputError
 
 SPEECH_RATE = 16000  # Hz, of WSJ0
-VERSION = 2  # of the corpus that the same settings give; a change of it makes a new folder
+VERSION = 3  # of the corpus that the same settings give; a change of it makes a new folder
 LARGEST = {"train": 20000, "valid": 5000, "test": 3000}  # WSJ0-2mix
 VALID_SHARE = 0.1  # of each training speaker's utterances, kept out of the training mixtures
 

@@ -1,0 +1,202 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autoclip_sep import audio
+from autoclip_sep.data import wsj0_mix
+from autoclip_sep.data.active_level import active_speech_level
+from autoclip_sep.data.wsj0_mix import Recipe
+from autoclip_sep.errors import InputError
+
+
+def speech(seconds: float, seed: int, rate: int = 16000) -> np.ndarray:
+    """Low-passed noise in bursts: enough like speech to have a level and pauses."""
+    rng = np.random.default_rng(seed)
+    noise = np.convolve(rng.standard_normal(int(seconds * rate)), np.hanning(9), "same")
+    bursts = np.repeat(rng.random(int(seconds * 4) + 1) > 0.3, rate // 4)[: len(noise)]
+    return 0.1 * noise * bursts / noise.std()
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    for n, (name, seconds) in enumerate({"a/x1": 1.5, "b/y1": 2.0, "c/z1": 1.8}.items()):
+        audio.write(tmp_path / f"wsj0/si_tr_s/{name}.wav", speech(seconds, n), 16000)
+    return tmp_path
+
+
+A, B, C = (f"wsj0/si_tr_s/{name}.wav" for name in ("a/x1", "b/y1", "c/z1"))
+PAIR = Recipe((A, B), ("1.9857", "-1.9857"))
+TRIPLE = Recipe((A, B, C), ("0.5", "-0.5", "0"))
+
+
+def test_names_are_the_published_ones() -> None:
+    assert PAIR.name == "x1_1.9857_y1_-1.9857"
+    assert TRIPLE.name == "x1_0.5_y1_-0.5_z1_0"
+    assert Recipe(("p/a.wv1", "q/b.wav"), ("0.076128", "-0.076128")).name == (
+        "a_0.076128_b_-0.076128"
+    )
+
+
+def test_a_list_comes_back_as_written(tmp_path: Path) -> None:
+    wsj0_mix.write_list(tmp_path / "list.txt", [PAIR, TRIPLE])
+    assert wsj0_mix.read_list(tmp_path / "list.txt") == [PAIR, TRIPLE]
+    assert (tmp_path / "list.txt").read_text().splitlines()[0] == f"{A} 1.9857 {B} -1.9857 "
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a.wav 1 b.wav\n", "line 1"),
+        ("a.wav 1 b.wav -1\na.wav 1\n", "line 2"),
+        ("a.wav one b.wav -1\n", "line 1"),
+        ("a.wav nan b.wav -1\n", "line 1"),
+        ("", "empty"),
+        ("p/a.wav 1 b.wav -1\nq/a.wav 1 b.wav -1\n", "line 2: a second mixture named a_1_b_-1"),
+    ],
+)
+def test_a_bad_list_is_refused_by_line(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "list.txt").write_text(text)
+    with pytest.raises(InputError, match=words):
+        wsj0_mix.read_list(tmp_path / "list.txt")
+    with pytest.raises(InputError, match="can't be read"):
+        wsj0_mix.read_list(tmp_path / "none.txt")
+
+
+def test_mixing_by_hand() -> None:
+    """min cuts, max pads; gains in dB; one scale for all, the loudest peaking at 0.9."""
+    first, second = np.array([1.0, -2.0, 3.0]), np.array([1.0, 1.0])
+    mixture, sources = wsj0_mix.mix([first, second], [20.0, 0.0], "min")
+    assert np.allclose(sources, np.array([[10.0, -20.0], [1.0, 1.0]]) * 0.9 / 20.0)
+    assert np.allclose(mixture, sources.sum(axis=0))
+    mixture, sources = wsj0_mix.mix([first, second], [0.0, 0.0], "max")
+    assert np.allclose(sources, np.array([[1.0, -2.0, 3.0], [1.0, 1.0, 0.0]]) * 0.9 / 3.0)
+    assert np.allclose(mixture, np.array([2.0, -1.0, 3.0]) * 0.9 / 3.0)
+    with pytest.raises(ValueError, match="silent"):
+        wsj0_mix.mix([np.zeros(5), np.zeros(4)], [0.0, 0.0], "min")
+
+
+def test_a_source_may_be_louder_than_the_mixture() -> None:
+    _, sources = wsj0_mix.mix([np.array([1.0]), np.array([-0.5])], [0.0, 0.0], "min")
+    assert np.abs(sources).max() == pytest.approx(0.9)
+
+
+def test_levels_are_those_of_the_list(corpus: Path) -> None:
+    """Before cutting, the active levels of s1 and s2 differ by what the list says."""
+    wsj0_mix.create({"tr": [PAIR]}, corpus, corpus / "out", mode="max", jobs=1, progress=False)
+    folder = corpus / "out/2speakers/wav8k/max/tr"
+    levels = []
+    for name, length in (("s1", 12000), ("s2", 16000)):
+        samples, rate = audio.read(folder / name / f"{PAIR.name}.wav", dtype=np.float64)
+        levels.append(10 * np.log10(active_speech_level(samples[0, :length], rate)))
+    assert levels[0] - levels[1] == pytest.approx(2 * 1.9857, abs=0.01)
+
+
+def test_the_published_layout(corpus: Path) -> None:
+    out = corpus / "out"
+    wsj0_mix.create({"tr": [PAIR, TRIPLE], "cv": [PAIR]}, corpus, out, jobs=1, progress=False)
+    names = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+    two, three = "2speakers/wav8k/min", "3speakers/wav8k/min"
+    expected = {
+        f"{two}/{split}/{signal}/{PAIR.name}.wav"
+        for split in ("tr", "cv")
+        for signal in ("mix", "s1", "s2")
+    } | {f"{three}/tr/{signal}/{TRIPLE.name}.wav" for signal in ("mix", "s1", "s2", "s3")}
+    assert names == expected
+
+
+def test_mixtures_are_sixteen_bit_sums_of_their_sources(corpus: Path) -> None:
+    wsj0_mix.create({"tr": [TRIPLE]}, corpus, corpus / "out", jobs=1, progress=False)
+    folder = corpus / "out/3speakers/wav8k/min/tr"
+    mixture = audio.read(folder / "mix" / f"{TRIPLE.name}.wav", dtype=np.int16)[0].astype(int)
+    sources = [
+        audio.read(folder / f"s{n}" / f"{TRIPLE.name}.wav", dtype=np.int16)[0].astype(int)
+        for n in (1, 2, 3)
+    ]
+    assert mixture.shape == (1, 12000)  # the shortest utterance, 1.5 s
+    assert np.abs(mixture - sum(sources)).max() <= 2
+    loudest = max(np.abs(x).max() for x in (mixture, *sources))
+    assert loudest == round(0.9 * 2**15)
+
+
+def test_the_16k_tree_has_the_gains_of_the_8k_one(corpus: Path) -> None:
+    """Same utterances, same ratio of the sources, only the common scale may differ."""
+    ratios = []
+    for rate in (8000, 16000):
+        wsj0_mix.create(
+            {"tr": [PAIR]},
+            corpus,
+            corpus / "out",
+            sample_rate=rate,
+            mode="max",
+            jobs=1,
+            progress=False,
+        )
+        folder = corpus / f"out/2speakers/wav{rate // 1000}k/max/tr"
+        powers = []
+        for name in ("s1", "s2"):
+            samples, found = audio.read(folder / name / f"{PAIR.name}.wav", dtype=np.float64)
+            assert found == rate
+            at_8k = audio.resample(samples[0], rate, 8000)
+            powers.append(float(np.sum(at_8k**2)))
+        ratios.append(powers[0] / powers[1])
+    assert ratios[1] == pytest.approx(ratios[0], rel=1e-3)
+
+
+def test_a_run_that_was_cut_off_is_continued_to_the_same_bytes(corpus: Path) -> None:
+    recipes = {"tr": [PAIR, Recipe((B, C), ("0.7", "-0.7")), Recipe((C, A), ("2", "-2"))]}
+
+    def contents(out: Path) -> dict[str, bytes]:
+        return {
+            str(path.relative_to(out)): path.read_bytes()
+            for path in out.rglob("*")
+            if path.is_file()
+        }
+
+    wsj0_mix.create(recipes, corpus, corpus / "whole", jobs=1, progress=False)
+    wsj0_mix.create({"tr": recipes["tr"][:1]}, corpus, corpus / "part", jobs=1, progress=False)
+    # As a kill leaves it: sources written and the mixture not, one levelled utterance, a rest.
+    folder = corpus / "part/2speakers/wav8k/min/tr"
+    (folder / "mix" / f"{PAIR.name}.wav").unlink()
+    creation = wsj0_mix.Creation(corpus, corpus / "part", 8000, "min")
+    creation.cache.mkdir()
+    creation.level(A)
+    (creation.cache / "half.1234.tmp").write_bytes(b"half")
+    wsj0_mix.create(recipes, corpus, corpus / "part", jobs=1, progress=False)
+    assert contents(corpus / "part") == contents(corpus / "whole")
+
+
+def test_processes_make_no_difference(corpus: Path) -> None:
+    recipes = {"tr": [PAIR, Recipe((B, C), ("0.7", "-0.7"))]}
+    for jobs in (1, 2):
+        wsj0_mix.create(recipes, corpus, corpus / f"out{jobs}", jobs=jobs, progress=False)
+    files = [sorted((corpus / f"out{jobs}").rglob("*.wav")) for jobs in (1, 2)]
+    assert [p.read_bytes() for p in files[0]] == [p.read_bytes() for p in files[1]]
+
+
+def test_missing_utterances_are_counted_before_anything_is_written(corpus: Path) -> None:
+    missing = Recipe((A, "wsj0/si_tr_s/d/none.wav"), ("1", "-1"))
+    with pytest.raises(InputError, match=r"1 of 3 utterances .*d/none\.wav"):
+        wsj0_mix.create({"tr": [PAIR, missing]}, corpus, corpus / "out", jobs=1, progress=False)
+    assert not (corpus / "out").exists()
+
+
+def test_utterances_of_one_base_name_are_told_apart(corpus: Path) -> None:
+    """Full paths name utterances; discs do have clashing base names."""
+    audio.write(corpus / "wsj0/si_tr_s/d/x1.wav", speech(1.5, 9), 16000)
+    other = Recipe(("wsj0/si_tr_s/d/x1.wav", B), ("1", "-1"))
+    wsj0_mix.create({"tr": [PAIR, other]}, corpus, corpus / "out", jobs=1, progress=False)
+    s1 = corpus / "out/2speakers/wav8k/min/tr/s1"
+    first = audio.read(s1 / f"{PAIR.name}.wav")[0]
+    second = audio.read(s1 / f"{other.name}.wav")[0]
+    assert abs(np.corrcoef(first[0], second[0])[0, 1]) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("samples", "words"),
+    [(np.zeros(8000), "silent"), (np.ones((2, 800)) / 4, "2 channels")],
+)
+def test_what_has_no_level_is_named(corpus: Path, samples: np.ndarray, words: str) -> None:
+    audio.write(corpus / A, samples, 16000)
+    with pytest.raises(InputError, match=f"x1.wav: .*{words}"):
+        wsj0_mix.create({"tr": [PAIR]}, corpus, corpus / "out", jobs=1, progress=False)
