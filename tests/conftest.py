@@ -3,8 +3,13 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+
+from autoclip_sep import audio
+from autoclip_sep.data.conversion import prepare
+from autoclip_sep.data.store import Item, Signal, Store
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -26,3 +31,21 @@ def fsdd() -> Path:
     if not (folder / "0_george_0.wav").is_file():
         pytest.skip(f"no Free Spoken Digit Dataset in {folder}: set AUTOCLIP_SEP_FSDD")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A corpus that a small network separates in seconds: low noise and high noise, 8 kHz."""
+    folder = tmp_path_factory.mktemp("tiny")
+    rng = np.random.default_rng(0)
+    items = []
+    for split, number in (("train", 12), ("valid", 4), ("test", 5)):
+        for n in range(number):
+            noise = rng.standard_normal((2, int(rng.integers(3000, 5000))))
+            low = np.cumsum(noise[0]) - np.convolve(np.cumsum(noise[0]), np.ones(50) / 50, "same")
+            pair = np.stack([low / np.abs(low).max(), np.diff(noise[1], prepend=0) / 8]) * 0.4
+            paths = [folder / split / f"s{s + 1}" / f"{n}.wav" for s in range(2)]
+            for path, signal in zip(paths, pair, strict=True):
+                audio.write(path, signal.clip(-0.5, 0.5), 8000)
+            items.append(Item(f"{split}{n}", split, tuple(Signal(path) for path in paths)))
+    return prepare(folder / "store", 8000, items, progress=False, jobs=1)

@@ -1,0 +1,122 @@
+import pytest
+
+from autoclip_sep.cli import compose
+from autoclip_sep.cli.plan import plan
+from autoclip_sep.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["clipping=none", "percentile=10"], r"percentile: .* clipping=none; .* clipping=autoclip"),
+        (["loss=mask_inferense"], "did you mean mask_inference"),
+        (["clipping=autoclips"], "did you mean autoclip"),
+        (["trainer.epoch=3"], r"did you mean trainer\.epochs"),
+        (["los=snr"], r"did you mean loss"),
+        (["+percentile=10"], "can't be added"),
+        (["clipping=none", "+percentile=10"], "can't be added"),
+        (["~optimizer.lr"], "can't be added or deleted"),
+        (["percentile"], "no setting: write key=value"),
+        (["seed=[1"], "not understood"),
+        (["seed=${nowhere}"], "nowhere"),
+    ],
+)
+def test_mistakes_become_one_line(arguments, message):
+    with pytest.raises(InputError, match=message) as error:
+        compose.plain(compose.compose("train", arguments))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["percentile=101"], "percentile"),
+        (["percentile=-1"], "percentile"),
+        (["percentile=ten"], "percentile"),
+        (["percentile=nan"], "percentile"),
+        (["clipping=norm", "clipping.threshold=-1"], "threshold"),
+        (["optimizer.lr=nan"], "lr must be finite"),
+        (["optimizer.lr=fast"], "lr must be a number"),
+        (["trainer.batch_size=0"], "batch_size must be at least 1"),
+        (["trainer.batch_size=2.5"], "batch_size must be a whole number"),
+        (["trainer.precision=fp8"], "precision must be one of"),
+        (["trainer.device=tpu"], "device must be auto, cpu or cuda"),
+        (["seed=-1"], "seed=-1"),
+        (["data.corpus.train=0"], "data.corpus.train=0"),
+        (["logger=wandb", "logger.mode=of"], "mode must be online, offline or disabled"),
+    ],
+)
+def test_impossible_values_are_refused_before_anything_is_made(
+    arguments, message, tmp_path, monkeypatch
+):
+    from autoclip_sep.cli.train import train
+
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=message) as error:
+        train(arguments)
+    assert "\n" not in str(error.value)
+    assert not list(tmp_path.iterdir())
+
+
+HARD_PATHS = [
+    "a,b", "a b=c", "x(1)[2]{3}", "it's", "${seed}", "null", "1e5", "~/x", "ä/ü", "a\\b", "'quoted'",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", HARD_PATHS)
+def test_a_path_is_text_whatever_it_holds(path):
+    config = compose.plain(compose.compose("train", [f"data.root={path}", f"runs={path}"]))
+    assert config["data"]["root"] == path
+    assert config["data"]["corpus"]["root"] == path
+    assert config["runs"] == path
+
+
+def test_a_path_with_a_comma_is_no_sweep():
+    jobs = compose.sweep("train", ["percentile=1,10", "data.root=a,b"])
+    assert jobs == [["percentile=1", "data.root=a,b"], ["percentile=10", "data.root=a,b"]]
+
+
+def test_an_experiment_brings_its_sweep_and_arguments_replace_it():
+    assert compose.sweep("train", ["experiment=demo"]) == [
+        ["percentile=10", "experiment=demo"],
+        ["percentile=100", "experiment=demo"],
+    ]
+    jobs = compose.sweep("train", ["experiment=demo", "percentile=0", "seed=1,2"])
+    assert [sorted(job) for job in jobs] == [
+        ["experiment=demo", "percentile=0", "seed=1"],
+        ["experiment=demo", "percentile=0", "seed=2"],
+    ]
+
+
+def test_a_sweep_over_groups():
+    jobs = compose.sweep("train", ["loss=mask_inference,snr", "percentile=0,1"])
+    assert len(jobs) == 4
+
+
+def directory(*arguments):
+    return plan(arguments).directory.as_posix()
+
+
+def test_directories_say_which_run_they_hold():
+    assert directory() == "runs/demo/mask_inference/blstm_demo/autoclip_p10/seed0"
+    assert directory("percentile=10.0") == directory()
+    assert directory("percentile=2.5", "seed=3", "loss=snr") == (
+        "runs/demo/snr/blstm_demo/autoclip_p2.5/seed3"
+    )
+    assert directory("clipping=none").endswith("/none/seed0")
+
+
+@pytest.mark.parametrize(
+    "same", ["trainer.epochs=99", "logger=wandb", "trainer.workers=2", "data.root=/elsewhere"]
+)
+def test_what_changes_no_number_changes_no_directory(same):
+    assert directory(same) == directory()
+
+
+@pytest.mark.parametrize(
+    "other",
+    ["optimizer.lr=0.1", "optimizer=sgd", "trainer=paper", "model.hidden=5", "data.corpus.seed=2"],
+)
+def test_what_changes_numbers_changes_the_directory(other):
+    assert directory(other) != directory()
+    assert directory(other).startswith(directory() + "-")

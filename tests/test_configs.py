@@ -1,0 +1,64 @@
+"""Every file in configs/ builds what it names, with every other group at its default."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from autoclip_sep.cli import compose
+from autoclip_sep.cli.build import build
+from autoclip_sep.cli.plan import plan
+from autoclip_sep.cli.train import build_parts
+
+GROUPS = sorted(path.name for path in compose.CONFIGS.iterdir() if path.is_dir())
+FILES = sorted(
+    f"{path.parent.name}={path.stem}" for path in compose.CONFIGS.glob("*/*.yaml")
+)  # fmt: skip
+
+
+def arguments(choice, tmp_path):
+    """The choice, and values for whatever it leaves to the user."""
+    keys = compose.missing_keys(compose.compose("train", [choice]))
+    return [choice, f"runs={tmp_path}", *(f"{key}={tmp_path}" for key in keys)]
+
+
+@pytest.mark.parametrize("choice", FILES)
+def test_every_choice_builds(choice, tmp_path):
+    planned = plan(arguments(choice, tmp_path))
+    parts = build_parts(planned, torch.device("cpu"))
+    assert callable(parts["objective"])
+    assert parts["optimizer"].param_groups[0]["lr"] > 0
+    assert planned.directory.is_relative_to(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("choice", [file for file in FILES if file.startswith("data=")])
+def test_every_corpus_config_names_a_builder(choice, tmp_path):
+    config = compose.plain(compose.compose("train", arguments(choice, tmp_path)))
+    corpus = config["data"]["corpus"]
+    assert config["data"]["name"] == choice.partition("=")[2]
+    assert hasattr(build({**corpus, "_partial_": True}).func, "prepare")
+
+
+@pytest.mark.parametrize("loss", [file for file in FILES if file.startswith("loss=")])
+@pytest.mark.parametrize("model", [file for file in FILES if file.startswith("model=")])
+def test_a_loss_and_a_model_always_fit(loss, model):
+    config = compose.plain(compose.compose("train", [loss, model]))
+    assert config["model"]["heads"] == config["loss"]["heads"]
+
+
+def test_different_clippers_have_different_directories():
+    clippers = [file for file in FILES if file.startswith("clipping=")]
+    names = {plan([clipper]).directory for clipper in clippers}
+    assert len(names) == len(clippers)
+
+
+@pytest.mark.parametrize("name", ["evaluate", "separate"])
+def test_the_other_commands_configs_compose(name):
+    assert "run" in compose.missing_keys(compose.compose(name, []))
+
+
+def test_every_group_is_in_the_defaults():
+    chosen = compose.choices(compose.compose("train", []))
+    assert set(GROUPS) == set(chosen)
+    assert Path(compose.CONFIGS / "train.yaml").is_file()

@@ -1,0 +1,231 @@
+"""The loop's promises: exact resume, order, probes that change nothing, skips, interruption."""
+
+import math
+import os
+import signal
+
+import pytest
+import torch
+
+from autoclip_sep import records
+from autoclip_sep.checkpoint import CheckpointFolder
+from autoclip_sep.clipping import ALRC, AutoClip, NoClipping, NonFiniteGradients
+from autoclip_sep.errors import InputError
+from autoclip_sep.losses.mask_inference import MaskInference
+from autoclip_sep.models.separator import Separator
+from autoclip_sep.stft import STFT
+from autoclip_sep.training.loggers import NoLogger
+from autoclip_sep.training.optimizers import adam
+from autoclip_sep.training.preemption import Interrupted
+from autoclip_sep.training.schedulers import plateau
+from autoclip_sep.training.settings import Settings
+from autoclip_sep.training.trainer import Parts, Trainer
+
+CLIPPERS = {"none": NoClipping, "autoclip": lambda: AutoClip(25), "alrc": ALRC}
+
+
+class Stop(Exception):
+    """A crash, from the test."""
+
+
+class Hooked(MaskInference):
+    """The loss with something done at its n-th call in training."""
+
+    def __init__(self, stft, at=None, action=None):
+        super().__init__(stft)
+        self.calls, self.at, self.action = 0, at, action
+
+    def __call__(self, estimate, batch):
+        loss = super().__call__(estimate, batch)
+        if torch.is_grad_enabled():
+            self.calls += 1
+            if self.calls == self.at:
+                return self.action(loss)
+        return loss
+
+
+def trainer(directory, store, clipper="autoclip", *, epochs=3, at=None, action=None, **settings):
+    torch.manual_seed(5)
+    stft = STFT()
+    model = Separator(stft, ["masks"], hidden=8, layers=2, dropout=0.3)
+    optimizer = adam(model.parameters(), lr=0.01)
+    parts = Parts(
+        model, Hooked(stft, at, action), CLIPPERS[clipper](), optimizer,
+        plateau(optimizer, patience=0), stft, store.split("train"), store.split("valid"),
+        NoLogger(),
+    )  # fmt: skip
+    defaults = {"record_every": 2, "batch_size": 4, "excerpt": 3200, "progress": False}
+    numbers = Settings(epochs=epochs, **{**defaults, **settings})
+    return Trainer(parts, numbers, directory, 3, torch.device("cpu"))
+
+
+def everything(directory):
+    """All that a run leaves, its timing and its environment aside."""
+    state, _ = CheckpointFolder(directory / "checkpoints").newest("last")
+    files = {
+        name: (directory / f"{name}.csv").read_text(encoding="utf-8")
+        for name in ("dynamics", "history")
+    }
+    state.pop("environment")
+    return state, files
+
+
+def assert_same(one, other):
+    """Equal to the bit, whatever is nested in what."""
+    assert type(one) is type(other)
+    if isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for key in one:
+            assert_same(one[key], other[key])
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other)
+        for left, right in zip(one, other, strict=True):
+            assert_same(left, right)
+    elif isinstance(one, torch.Tensor):
+        assert torch.equal(one, other)
+    else:
+        assert one == other
+
+
+def crash(_):
+    raise Stop
+
+
+@pytest.mark.parametrize("clipper", CLIPPERS)
+@pytest.mark.parametrize("at", [1, 5, 7], ids=["first batch", "mid-epoch", "after an epoch"])
+def test_a_crashed_run_goes_on_to_the_same_bits(tmp_path, tiny_store, clipper, at):
+    trainer(tmp_path / "straight", tiny_store, clipper, checkpoint_every=2).fit()
+    broken = trainer(
+        tmp_path / "broken", tiny_store, clipper, checkpoint_every=2, at=at, action=crash
+    )
+    with pytest.raises(Stop):
+        broken.fit()
+    trainer(tmp_path / "broken", tiny_store, clipper, checkpoint_every=2).fit()
+    assert_same(everything(tmp_path / "straight"), everything(tmp_path / "broken"))
+
+
+@pytest.mark.parametrize("lost", ["random", "optimizer", "clipper"])
+def test_the_test_of_resume_can_fail(tmp_path, tiny_store, lost, monkeypatch):
+    """Without generators, moments or clip history the bits differ: negative controls."""
+    trainer(tmp_path / "straight", tiny_store).fit()
+    trainer(tmp_path / "resumed", tiny_store, epochs=1).fit()
+    second = trainer(tmp_path / "resumed", tiny_store)
+    if lost == "random":
+        monkeypatch.setattr("autoclip_sep.random_state.restore", lambda state: None)
+    elif lost == "optimizer":
+        second.parts.optimizer.load_state_dict = lambda state: None
+    else:
+        second.parts.clipper.load_state_dict = lambda state: None
+    second.fit()
+    with pytest.raises(AssertionError):
+        assert_same(everything(tmp_path / "straight"), everything(tmp_path / "resumed"))
+
+
+def test_sigterm_saves_at_the_end_of_the_step_and_the_run_goes_on(tmp_path, tiny_store):
+    def terminate(loss):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return loss
+
+    trainer(tmp_path / "straight", tiny_store).fit()
+    with pytest.raises(Interrupted) as stop:
+        trainer(tmp_path / "stopped", tiny_store, at=5, action=terminate, probe_points=0).fit()
+    assert stop.value.exit_code == 128 + signal.SIGTERM
+    assert (tmp_path / "stopped" / "state.json").read_text().count("interrupted") == 1
+    trainer(tmp_path / "stopped", tiny_store).fit()
+    assert_same(everything(tmp_path / "straight")[0], everything(tmp_path / "stopped")[0])
+
+
+def test_a_probed_run_ends_with_the_same_bits(tmp_path, tiny_store):
+    trainer(tmp_path / "off", tiny_store, record_every=1000).fit()
+    trainer(tmp_path / "on", tiny_store, record_every=1, probe_points=2).fit()
+    off, on = everything(tmp_path / "off")[0], everything(tmp_path / "on")[0]
+    assert_same(off["model"], on["model"])
+    assert_same(off["random"], on["random"])
+    assert len(records.read(tmp_path / "on" / "dynamics.csv")) == 9
+
+
+def test_more_epochs_go_on_from_a_finished_run(tmp_path, tiny_store):
+    trainer(tmp_path / "straight", tiny_store).fit()
+    trainer(tmp_path / "grown", tiny_store, epochs=2).fit()
+    trainer(tmp_path / "grown", tiny_store, epochs=3).fit()
+    assert_same(everything(tmp_path / "straight"), everything(tmp_path / "grown"))
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, tiny_store, capsys):
+    trainer(tmp_path / "straight", tiny_store).fit()
+    trainer(tmp_path / "damaged", tiny_store, epochs=2).fit()
+    newest = CheckpointFolder(tmp_path / "damaged" / "checkpoints").paths("last")[-1]
+    newest.write_bytes(newest.read_bytes()[:-1])
+    trainer(tmp_path / "damaged", tiny_store).fit()
+    assert f"{newest.name} is damaged" in capsys.readouterr().out
+    assert_same(everything(tmp_path / "straight"), everything(tmp_path / "damaged"))
+
+
+def test_it_learns(tmp_path, tiny_store):
+    trainer(tmp_path, tiny_store, epochs=12).fit()
+    rows = records.read(tmp_path / "history.csv")
+    assert float(rows[-1]["valid_si_sdr"]) > float(rows[0]["valid_si_sdr"]) + 3
+    assert float(rows[-1]["valid_loss"]) < 0.8 * float(rows[0]["valid_loss"])
+    assert [int(row["step"]) for row in rows] == [3 * n for n in range(1, 13)]
+
+
+def test_a_bad_batch_is_skipped_and_counted(tmp_path, tiny_store):
+    trainer(
+        tmp_path, tiny_store, at=2, action=lambda loss: loss * math.nan, probe_points=0
+    ).fit()  # fmt: skip
+    state, _ = everything(tmp_path)
+    assert state["recorder"]["skipped"] == 1
+    assert len(state["clipper"]["history"]) == 8
+    assert all(bool(torch.isfinite(value).all()) for value in state["model"].values())
+    rows = records.read(tmp_path / "history.csv")
+    assert [int(row["skipped"]) for row in rows] == [1, 1, 1]
+    assert all(math.isfinite(float(row["train_loss"])) for row in rows)
+
+
+def test_nothing_but_bad_batches_stops_the_run(tmp_path, tiny_store):
+    run = trainer(tmp_path, tiny_store, epochs=20, probe_points=0)
+    with torch.no_grad():
+        next(run.parts.model.parameters()).fill_(math.nan)
+    with pytest.raises(NonFiniteGradients):
+        run.fit()
+
+
+def test_a_nan_validation_is_never_best(tmp_path, tiny_store, monkeypatch):
+    monkeypatch.setattr(
+        "autoclip_sep.training.trainer.validate", lambda *_, **__: (math.nan, math.nan)
+    )
+    run = trainer(tmp_path, tiny_store, epochs=2)
+    run.fit()
+    assert CheckpointFolder(tmp_path / "checkpoints").paths("best") == []
+    assert run.parts.optimizer.param_groups[0]["lr"] == 0.01
+
+
+def test_another_networks_checkpoint_is_refused(tmp_path, tiny_store):
+    trainer(tmp_path, tiny_store, epochs=1).fit()
+    other = trainer(tmp_path, tiny_store)
+    other.parts.model = Separator(STFT(), ["masks"], hidden=9, layers=2)
+    with pytest.raises(InputError, match="not of this run"):
+        other.fit()
+
+
+def test_broken_optimizer_state_is_refused(tmp_path, tiny_store):
+    trainer(tmp_path, tiny_store, epochs=1).fit()
+    folder = CheckpointFolder(tmp_path / "checkpoints")
+    state, _ = folder.newest("last")
+    next(iter(state["optimizer"]["state"].values()))["exp_avg"].fill_(math.inf)
+    folder.save("last", 4, state)
+    with pytest.raises(InputError, match="exp_avg .* not finite"):
+        trainer(tmp_path, tiny_store).fit()
+
+
+def test_bf16_trains_and_records_finite_numbers(tmp_path, tiny_store):
+    trainer(tmp_path, tiny_store, epochs=2, precision="bf16").fit()
+    for row in records.read(tmp_path / "dynamics.csv"):
+        assert math.isfinite(float(row["loss"]))
+        assert float(row["smoothness"]) > 0
+
+
+def test_workers_change_nothing(tmp_path, tiny_store):
+    trainer(tmp_path / "0", tiny_store, epochs=2).fit()
+    trainer(tmp_path / "2", tiny_store, epochs=2, workers=2).fit()
+    assert_same(everything(tmp_path / "0"), everything(tmp_path / "2"))
