@@ -2,9 +2,16 @@
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from autoclip_sep.precision import full_precision
+
+
+def one_hot_of_largest(values: Tensor, dim: int) -> Tensor:
+    """True where a value is the largest along the dimension; among equals the first of them."""
+    largest = values.max(dim=dim, keepdim=True).indices  # argmax is the same, several times slower
+    shape = [1] * values.ndim
+    shape[dim] = -1
+    return torch.arange(values.shape[dim], device=values.device).reshape(shape) == largest
 
 
 @full_precision
@@ -14,9 +21,7 @@ def ideal_binary_mask(source_stft: Tensor) -> Tensor:
     One-hot everywhere. Where sources are equally loud, silence included, the first of them wins.
     """
     magnitude = source_stft.abs()
-    loudest = magnitude.argmax(dim=1)
-    one_hot = functional.one_hot(loudest, source_stft.shape[1]).movedim(-1, 1)
-    return one_hot.to(magnitude.dtype)
+    return one_hot_of_largest(magnitude, dim=1).to(magnitude.dtype)
 
 
 @full_precision

@@ -8,9 +8,8 @@ Seeding: Arthur and Vassilvitskii, "k-means++" (2007).
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from autoclip_sep.masks import frame_major, from_frame_major
+from autoclip_sep.masks import frame_major, from_frame_major, one_hot_of_largest
 from autoclip_sep.precision import full_precision
 
 RANGE_DB = 40.0
@@ -28,35 +27,38 @@ def cluster(embedding: Tensor, mixture_stft: Tensor, sources: int, seed: int = 0
     magnitude = frame_major(mixture_stft.abs())
     loudest = magnitude.amax(dim=1, keepdim=True)
     loud = (magnitude >= loudest * 10 ** (-RANGE_DB / 20)).to(embedding.dtype)
-    labels = kmeans(embedding, loud, sources, seed)
-    one_hot = functional.one_hot(labels, sources).to(embedding.dtype)
-    return from_frame_major(one_hot, mixture_stft.shape[1])
+    member = kmeans(embedding, loud, sources, seed).to(embedding.dtype)
+    return from_frame_major(member.transpose(1, 2), mixture_stft.shape[1])
 
 
 @torch.no_grad()
 def kmeans(points: Tensor, weight: Tensor, clusters: int, seed: int = 0) -> Tensor:
-    """The cluster of each point (B, K), int64, from the best of several restarts.
+    """Which cluster each point belongs to, one-hot bool (B, S, K): the best of several restarts.
 
     points: (B, K, D). weight: (B, K), what each point counts; those of weight 0 move no centre.
     """
     centres = _plus_plus(points, weight, clusters, seed)
-    labels = _nearest(points, centres)
+    member = _nearest(points, centres)
     for _ in range(MOST_ITERATIONS):
-        centres = _means(points, weight, labels, centres)
+        centres = _means(points, weight, member, centres)
         moved = _nearest(points, centres)
-        if torch.equal(moved, labels):
+        if torch.equal(moved, member):
             break
-        labels = moved
-    best = _spread(points, weight, centres).argmin(dim=1)  # R: restarts
-    return labels[torch.arange(len(points), device=points.device), best]
+        member = moved
+    spread = (_distance(points, centres).amin(dim=2) * weight[:, None]).sum(dim=-1)
+    best = spread.argmin(dim=1)  # of the restarts
+    return member[torch.arange(len(points), device=points.device), best]
 
 
 def _plus_plus(points: Tensor, weight: Tensor, clusters: int, seed: int) -> Tensor:
-    """Starting centres (B, R, S, D), each drawn in proportion to its distance from those before."""
+    """Starting centres (B, R, S, D), R restarts.
+
+    Each is drawn from the points in proportion to its squared distance from the centres before.
+    """
     generator = torch.Generator().manual_seed(seed)
     rows = torch.arange(len(points), device=points.device)[:, None]
     centres = points.new_empty(len(points), RESTARTS, 0, points.shape[-1])
-    chance = weight.double()[:, None].expand(-1, RESTARTS, -1).contiguous()
+    chance = weight.double()[:, None].expand(-1, RESTARTS, -1)
     for _ in range(clusters):
         drawn = torch.rand(RESTARTS, 1, generator=generator, dtype=torch.float64)
         cumulated = chance.cumsum(dim=-1)
@@ -64,33 +66,30 @@ def _plus_plus(points: Tensor, weight: Tensor, clusters: int, seed: int) -> Tens
         index = torch.searchsorted(cumulated, level, right=True).squeeze(-1)
         chosen = points[rows, index.clamp_max(points.shape[1] - 1)]
         centres = torch.cat([centres, chosen.unsqueeze(2)], dim=2)
-        chance = weight.double()[:, None] * _distance(points, centres).amin(dim=-1)
+        chance = weight.double()[:, None] * _distance(points, centres).amin(dim=2)
     return centres
 
 
-def _distance(points: Tensor, centres: Tensor) -> Tensor:
-    """(B, R, K, S): squared distances of points (B, K, D) from centres (B, R, S, D)."""
-    flat = centres.flatten(1, 2)
-    product = (points @ flat.transpose(1, 2)).unflatten(-1, centres.shape[1:3]).movedim(1, 2)
-    lengths = points.square().sum(dim=-1)[:, None, :, None]
-    return (lengths - 2 * product + centres.square().sum(dim=-1).unsqueeze(2)).clamp_min(0.0)
+def _closeness(points: Tensor, centres: Tensor) -> Tensor:
+    """(B, R, S, K): <x, c> - ||c||^2 / 2, which falls as the squared distance grows."""
+    product = centres.flatten(1, 2) @ points.transpose(1, 2)
+    return product.unflatten(1, centres.shape[1:3]) - centres.square().sum(-1, keepdim=True) / 2
 
 
 def _nearest(points: Tensor, centres: Tensor) -> Tensor:
-    """(B, R, K)."""
-    return _distance(points, centres).argmin(dim=-1)
+    """The nearest centre of each point, one-hot bool (B, R, S, K)."""
+    return one_hot_of_largest(_closeness(points, centres), dim=2)
 
 
-def _spread(points: Tensor, weight: Tensor, centres: Tensor) -> Tensor:
-    """(B, R): what k-means makes small."""
-    return (_distance(points, centres).amin(dim=-1) * weight[:, None]).sum(dim=-1)
+def _distance(points: Tensor, centres: Tensor) -> Tensor:
+    """Squared distances (B, R, S, K) of points (B, K, D) from centres (B, R, S, D)."""
+    lengths = points.square().sum(dim=-1)[:, None, None]
+    return (lengths - 2 * _closeness(points, centres)).clamp_min(0.0)
 
 
-def _means(points: Tensor, weight: Tensor, labels: Tensor, centres: Tensor) -> Tensor:
+def _means(points: Tensor, weight: Tensor, member: Tensor, centres: Tensor) -> Tensor:
     """New centres (B, R, S, D); one that lost all its points stays where it was."""
-    clusters = centres.shape[2]
-    member = functional.one_hot(labels, clusters).to(points.dtype) * weight[:, None, :, None]
-    total = member.sum(dim=2).unsqueeze(-1)
-    summed = member.movedim(2, -1).flatten(1, 2) @ points
-    mean = summed.unflatten(1, centres.shape[1:3]) / total.clamp_min(1e-30)
-    return torch.where(total > 0, mean, centres)
+    counts = member * weight[:, None, None]
+    total = counts.sum(dim=-1, keepdim=True)
+    mean = (counts.flatten(1, 2) @ points).unflatten(1, centres.shape[1:3])
+    return torch.where(total > 0, mean / total.clamp_min(1e-30), centres)
