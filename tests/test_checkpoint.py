@@ -1,3 +1,4 @@
+import hashlib
 import os
 import pickle
 
@@ -49,7 +50,7 @@ def test_a_hostile_pickle_runs_nothing(tmp_path, monkeypatch):
     path = tmp_path / "x.pt"
     torch.save({"weights": Hostile()}, path)
     checkpoint._digest_path(path).write_text(
-        __import__("hashlib").sha256(path.read_bytes()).hexdigest() + "  x.pt\n"
+        hashlib.sha256(path.read_bytes()).hexdigest() + "  x.pt\n"
     )
     with pytest.raises(InputError, match="not a checkpoint"):
         checkpoint.load(path)
@@ -84,7 +85,10 @@ def test_only_the_newest_are_kept(tmp_path):
     for step in (10, 20, 30):
         folder.save("last", step, {"step": step})
     folder.save("best", 5, {"step": 5})
-    assert [path.name for path in folder.paths("last")] == ["last-000000020.pt", "last-000000030.pt"]
+    assert [path.name for path in folder.paths("last")] == [
+        "last-000000020.pt",
+        "last-000000030.pt",
+    ]
     assert len(list(tmp_path.iterdir())) == 6  # each with its digest
     folder.discard_after("last", 20)
     assert [path.name for path in folder.paths("last")] == ["last-000000020.pt"]
