@@ -12,10 +12,13 @@ from autoclip_sep.clipping.adagc import AdaGC
 from autoclip_sep.clipping.agc import AGC
 from autoclip_sep.clipping.alrc import ALRC
 from autoclip_sep.clipping.autoclip import AutoClip
-from autoclip_sep.clipping.base import Clipper, ClipResult, NonFiniteGradients
+from autoclip_sep.clipping.base import Clipper
+from autoclip_sep.clipping.combined import Combined
+from autoclip_sep.clipping.handle import Handle
 from autoclip_sep.clipping.local_norm import LocalNormClipping
 from autoclip_sep.clipping.none import NoClipping
 from autoclip_sep.clipping.norm import NormClipping
+from autoclip_sep.clipping.result import ClipResult, NonFiniteGradients
 from autoclip_sep.clipping.value import ValueClipping
 from autoclip_sep.clipping.zclip import ZClip
 
@@ -26,6 +29,8 @@ __all__ = [
     "AutoClip",
     "ClipResult",
     "Clipper",
+    "Combined",
+    "Handle",
     "LocalNormClipping",
     "NoClipping",
     "NonFiniteGradients",

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from autoclip_sep.clipping.arguments import number, plain_text, whole_number
-from autoclip_sep.clipping.base import Clipper, Limit, State
+from autoclip_sep.clipping.base import Clipper, State
 from autoclip_sep.clipping.gradients import Gradients
 from autoclip_sep.clipping.local_norm import limit_each
 from autoclip_sep.clipping.norm import limit_norm
+from autoclip_sep.clipping.result import Limit
 
 
 class AdaGC(Clipper):

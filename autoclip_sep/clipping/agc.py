@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from autoclip_sep.clipping.arguments import number, plain_text
-from autoclip_sep.clipping.base import Clipper, Limit
+from autoclip_sep.clipping.base import Clipper
 from autoclip_sep.clipping.gradients import Gradients
 from autoclip_sep.clipping.norms import anywhere, global_norm, tensor_norms
+from autoclip_sep.clipping.result import Limit
 
 
 class AGC(Clipper):
@@ -71,9 +72,9 @@ class AGC(Clipper):
         if self.exclude is None:
             return gradients.positions[index] >= gradients.last_weight
         name = gradients.names[index]
-        if name is None and self.exclude:
+        if not name and self.exclude:
             raise ValueError("AGC(exclude=...) needs limit_gradients(model.named_parameters())")
-        return name is not None and name.startswith(self.exclude)
+        return bool(name) and str(name).startswith(self.exclude)
 
 
 def _unit_norms(tensor: Tensor, one_unit: bool) -> Tensor:

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from autoclip_sep.clipping.arguments import flag, number, plain_text
-from autoclip_sep.clipping.base import Clipper, Limit, State
+from autoclip_sep.clipping.base import Clipper, State
 from autoclip_sep.clipping.gradients import Gradients
 from autoclip_sep.clipping.moments import RunningMoments, wide
+from autoclip_sep.clipping.result import Limit
 
 
 class ALRC(Clipper):
@@ -90,9 +91,9 @@ class ALRC(Clipper):
         capped, self._capped = self._capped, False
         return Limit(clipped=capped)
 
-    def _skip(self, gradients: Gradients, norm: float, norms: list[float]) -> None:
+    def _skip(self) -> None:
         self._capped = False
-        super()._skip(gradients, norm, norms)
+        super()._skip()
 
     def _refuse_negative(self) -> None:
         if bool(self._negative):

@@ -3,56 +3,23 @@
 import logging
 import math
 from abc import ABC, abstractmethod
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
+from torch.amp.grad_scaler import GradScaler
+from torch.optim import Optimizer
 
 from autoclip_sep.clipping.arguments import whole_number
 from autoclip_sep.clipping.gradients import Gradients, Parameters
+from autoclip_sep.clipping.handle import Handle
 from autoclip_sep.clipping.norms import global_norm, tensor_norms
+from autoclip_sep.clipping.result import ClipResult, Limit, NonFiniteGradients, describe
 
 logger = logging.getLogger(__name__)
 
 STATE_VERSION = 1
 State: TypeAlias = dict[str, Any]
-
-
-class ClipResult(NamedTuple):
-    """What was found and done in one step: 0-dim tensors on the gradients' device.
-
-    norm: global L2 norm before clipping.
-    threshold: what the global norm was limited to; inf where no such limit applies.
-    scale: global norm after / global norm before; exactly 1 when nothing changed.
-    clipped: whether the clipper changed this step.
-    finite: whether the norm was finite. If not, gradients and history were left alone and the
-        optimizer step must be skipped.
-    """
-
-    norm: Tensor
-    threshold: Tensor
-    scale: Tensor
-    clipped: Tensor
-    finite: Tensor
-
-
-class Limit(NamedTuple):
-    """What a strategy did: numbers, or 0-dim tensors where knowing would cost a host read."""
-
-    threshold: float | Tensor = math.inf
-    scale: float | Tensor = 1.0
-    clipped: bool | Tensor = False
-
-
-class NonFiniteGradients(RuntimeError):
-    """The gradient norm was not finite for `max_nonfinite` steps in a row.
-
-    names: the parameters whose gradients are not finite, by name where names were given.
-    """
-
-    def __init__(self, message: str, names: list[str]) -> None:
-        super().__init__(message)
-        self.names = names
 
 
 class Clipper(ABC):
@@ -105,26 +72,49 @@ class Clipper(ABC):
         gradients = Gradients(parameters)
         if not len(gradients):
             logger.warning("limit_gradients: no parameter has a gradient, nothing was done")
-            return _result(torch.zeros(()), Limit(), finite=True)
+            return describe(torch.zeros(()), Limit(), finite=True)
         norms = tensor_norms(gradients)
         norm = global_norm(norms)
         total, *each = torch.cat((norm.unsqueeze(0), norms)).tolist()  # the one host read
-        self.steps += 1
         if not math.isfinite(total):
-            self._skip(gradients, total, each)
-            return _result(norm, Limit(), finite=False)
-        self._nonfinite_in_a_row = 0
-        limit = self._limit(gradients, total, each)
-        self._clipped = self._clipped + limit.clipped
-        return _result(norm, limit, finite=True)
+            self._skip()
+            self._complain(gradients, total, each)
+            return describe(norm, Limit(), finite=False)
+        return describe(norm, self._take(gradients, total, each), finite=True)
+
+    def attach(self, optimizer: Optimizer, scaler: GradScaler | None = None) -> Handle:
+        """Limits gradients in every `optimizer.step()` from now on, for loops one doesn't own.
+
+        See `Handle` for what happens in a step. Give the GradScaler where there is one.
+
+        Raises ValueError for a clipper that limits losses: a step comes too late for them.
+        """
+        if self.limits_loss:
+            raise ValueError(
+                f"{type(self).__name__} limits losses, which an optimizer never sees: "
+                "call limit_loss before the backward pass and limit_gradients after it"
+            )
+        return Handle(self.limit_gradients, optimizer, scaler)
 
     @abstractmethod
     def _limit(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
         """Limits finite gradients in place, given their global norm and each one's own."""
 
-    def _skip(self, gradients: Gradients, norm: float, norms: list[float]) -> None:
+    def _take(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
+        """One finite step: counted, and limited."""
+        self.steps += 1
+        self._nonfinite_in_a_row = 0
+        limit = self._limit(gradients, norm, norms)
+        self._clipped = self._clipped + limit.clipped
+        return limit
+
+    def _skip(self) -> None:
+        """One step that isn't finite: counted."""
+        self.steps += 1
         self.skipped += 1
         self._nonfinite_in_a_row += 1
+
+    def _complain(self, gradients: Gradients, norm: float, norms: list[float]) -> None:
         names = [gradients.name(i) for i, value in enumerate(norms) if not math.isfinite(value)]
         shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
         where = f"not finite in {shown}" if names else "each tensor's norm is finite, the sum isn't"
@@ -168,18 +158,3 @@ class Clipper(ABC):
 
     def _load(self, state: State) -> None:  # noqa: B027 - most clippers remember nothing
         """Takes over a subclass' own part; raises ValueError before changing anything."""
-
-
-def _result(norm: Tensor, limit: Limit, *, finite: bool) -> ClipResult:
-    def on_device(value: float | bool | Tensor, dtype: torch.dtype) -> Tensor:
-        if isinstance(value, Tensor):
-            return value.to(norm.device, dtype)
-        return torch.full((), value, dtype=dtype, device=norm.device)  # no copy from the host
-
-    return ClipResult(
-        norm,
-        on_device(limit.threshold, norm.dtype),
-        on_device(limit.scale, norm.dtype),
-        on_device(limit.clipped, torch.bool),
-        on_device(finite, torch.bool),
-    )

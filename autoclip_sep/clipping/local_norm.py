@@ -7,8 +7,9 @@ the whole gradient changes where some tensors are clipped and others aren't.
 import math
 
 from autoclip_sep.clipping.arguments import number, plain_text
-from autoclip_sep.clipping.base import Clipper, Limit
+from autoclip_sep.clipping.base import Clipper
 from autoclip_sep.clipping.gradients import Gradients
+from autoclip_sep.clipping.result import Limit
 
 
 class LocalNormClipping(Clipper):

@@ -1,7 +1,8 @@
 """No clipping: gradients are only measured, and skipped when they aren't finite."""
 
-from autoclip_sep.clipping.base import Clipper, Limit
+from autoclip_sep.clipping.base import Clipper
 from autoclip_sep.clipping.gradients import Gradients
+from autoclip_sep.clipping.result import Limit
 
 
 class NoClipping(Clipper):

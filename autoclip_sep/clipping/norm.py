@@ -7,8 +7,9 @@ Algorithm 1. Like there, and unlike torch's `clip_grad_norm_`, no epsilon is add
 import math
 
 from autoclip_sep.clipping.arguments import number, plain_text
-from autoclip_sep.clipping.base import Clipper, Limit
+from autoclip_sep.clipping.base import Clipper
 from autoclip_sep.clipping.gradients import Gradients
+from autoclip_sep.clipping.result import Limit
 
 
 class NormClipping(Clipper):

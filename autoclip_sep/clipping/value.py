@@ -8,9 +8,10 @@ import math
 import torch
 
 from autoclip_sep.clipping.arguments import number, plain_text
-from autoclip_sep.clipping.base import Clipper, Limit
+from autoclip_sep.clipping.base import Clipper
 from autoclip_sep.clipping.gradients import Gradients
 from autoclip_sep.clipping.norms import global_norm, tensor_norms
+from autoclip_sep.clipping.result import Limit
 
 
 class ValueClipping(Clipper):

@@ -10,9 +10,11 @@ import math
 import torch
 
 from autoclip_sep.clipping.arguments import number, plain_text, whole_number
-from autoclip_sep.clipping.base import Clipper, Limit, State
+from autoclip_sep.clipping.base import Clipper, State
 from autoclip_sep.clipping.gradients import Gradients
+from autoclip_sep.clipping.history import History
 from autoclip_sep.clipping.norm import limit_norm
+from autoclip_sep.clipping.result import Limit
 
 
 class ZClip(Clipper):
@@ -75,5 +77,5 @@ class ZClip(Clipper):
     def _load(self, state: State) -> None:
         mean = number("mean", state["mean"], 0, math.inf)
         variance = number("variance", state["variance"], 0, math.inf)
-        self._first = [number("norm", value, 0, math.inf) for value in state["first"].tolist()]
+        self._first = History.from_tensor(state["first"]).tensor().tolist()
         self._mean, self._variance = mean, variance

@@ -13,6 +13,7 @@ LABELS = {
     "autoclip": "autoclip_p10",
     "shadow": "shadow",
     "alrc": "alrc_n3",
+    "alrc_autoclip": "alrc_n3_autoclip_p10",
     "agc": "agc_0.01",
     "zclip": "zclip_z2.5",
     "adagc": "adagc_1.05",
@@ -24,6 +25,7 @@ def test_config_builds(path):
     hydra_utils = pytest.importorskip("hydra.utils", reason="configs need hydra")
     omegaconf = pytest.importorskip("omegaconf")
     config = omegaconf.OmegaConf.load(path)
+    omegaconf.OmegaConf.resolve(config)
     clipper = hydra_utils.instantiate(config.get("clipping", config))
     assert clipper.label == LABELS[path.stem]
 

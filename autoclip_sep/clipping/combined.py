@@ -1,0 +1,66 @@
+"""A limiter of losses and a limiter of gradients in one, such as ALRC before AutoClip."""
+
+from torch import Tensor
+
+from autoclip_sep.clipping.base import Clipper, State
+from autoclip_sep.clipping.gradients import Gradients
+from autoclip_sep.clipping.result import Limit
+
+
+class Combined(Clipper):
+    """Limits losses by one clipper and then gradients by another.
+
+    The norm is taken once, and `max_nonfinite` is this clipper's. The result describes the
+    gradients; `clipped` is true where either of the two did something.
+
+    loss: a clipper with `limits_loss`, gradients: one without.
+    """
+
+    limits_loss = True
+
+    def __init__(self, loss: Clipper, gradients: Clipper, *, max_nonfinite: int = 10) -> None:
+        super().__init__(max_nonfinite=max_nonfinite)
+        if not loss.limits_loss or gradients.limits_loss:
+            raise ValueError(
+                "Combined takes a limiter of losses and then one of gradients, "
+                f"not {loss.label} and {gradients.label}"
+            )
+        self.loss = loss
+        self.gradients = gradients
+
+    @property
+    def label(self) -> str:
+        return f"{self.loss.label}_{self.gradients.label}"
+
+    def limit_loss(self, loss: Tensor) -> Tensor:
+        return self.loss.limit_loss(loss)
+
+    def _limit(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
+        losses = self.loss._take(gradients, norm, norms)
+        limit = self.gradients._take(gradients, norm, norms)
+        return limit._replace(clipped=losses.clipped | limit.clipped)
+
+    def _skip(self) -> None:
+        self.loss._skip()
+        self.gradients._skip()
+        super()._skip()
+
+    def _state(self) -> State:
+        return {
+            f"{name}.{key}": value
+            for name, part in (("loss", self.loss), ("gradients", self.gradients))
+            for key, value in part.state_dict().items()
+        }
+
+    def _load(self, state: State) -> None:
+        before = self.loss.state_dict()
+        self.loss.load_state_dict(_part(state, "loss."))
+        try:
+            self.gradients.load_state_dict(_part(state, "gradients."))
+        except ValueError:
+            self.loss.load_state_dict(before)
+            raise
+
+
+def _part(state: State, prefix: str) -> State:
+    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}

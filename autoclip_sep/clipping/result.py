@@ -1,0 +1,61 @@
+"""What a clipper says about a step, and the error it stops with."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class ClipResult(NamedTuple):
+    """What was found and done in one step: 0-dim tensors on the gradients' device.
+
+    norm: global L2 norm before clipping.
+    threshold: what the global norm was limited to; inf where no such limit applies.
+    scale: global norm after / global norm before; exactly 1 when nothing changed.
+    clipped: whether the clipper changed this step.
+    finite: whether the norm was finite. If not, gradients and history were left alone and the
+        optimizer step must be skipped.
+    """
+
+    norm: Tensor
+    threshold: Tensor
+    scale: Tensor
+    clipped: Tensor
+    finite: Tensor
+
+
+class Limit(NamedTuple):
+    """What a strategy did: numbers, or 0-dim tensors where knowing would cost a host read."""
+
+    threshold: float | Tensor = math.inf
+    scale: float | Tensor = 1.0
+    clipped: bool | Tensor = False
+
+
+class NonFiniteGradients(RuntimeError):
+    """The gradient norm was not finite for `max_nonfinite` steps in a row.
+
+    names: the parameters whose gradients are not finite, by name where names were given.
+    """
+
+    def __init__(self, message: str, names: list[str]) -> None:
+        super().__init__(message)
+        self.names = names
+
+
+def describe(norm: Tensor, limit: Limit, *, finite: bool) -> ClipResult:
+    """The result of a step, on the norm's device."""
+
+    def on_device(value: float | bool | Tensor, dtype: torch.dtype) -> Tensor:
+        if isinstance(value, Tensor):
+            return value.to(norm.device, dtype)
+        return torch.full((), value, dtype=dtype, device=norm.device)  # no copy from the host
+
+    return ClipResult(
+        norm,
+        on_device(limit.threshold, norm.dtype),
+        on_device(limit.scale, norm.dtype),
+        on_device(limit.clipped, torch.bool),
+        on_device(finite, torch.bool),
+    )
