@@ -34,10 +34,12 @@ def prepare(
 ) -> Store:
     """The items' store in `folder`, made or made anew where their files changed.
 
-    Splits and items keep the order they come in; a split's items must stand together.
+    Splits keep the order in which they first occur, and items that of their split.
     Raises InputError for broken files, another sample rate, signals of unequal length or channels.
     """
     target = Path(folder)
+    splits = list(dict.fromkeys(item.split for item in items))
+    items = sorted(items, key=lambda item: splits.index(item.split))
     with exclusive(target):
         if target.exists():
             store = Store(target)

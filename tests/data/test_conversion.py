@@ -1,0 +1,161 @@
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autoclip_sep import audio
+from autoclip_sep.data import conversion
+from autoclip_sep.data.conversion import prepare
+from autoclip_sep.data.store import Item, Signal
+from autoclip_sep.errors import InputError
+
+MakeItems = Callable[..., list[Item]]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "files.json"}
+
+
+def test_processes_make_no_difference(make_items: MakeItems, tmp_path: Path) -> None:
+    items = make_items()
+    for jobs in (1, 2):
+        prepare(tmp_path / f"store{jobs}", 8000, items, progress=False, jobs=jobs)
+    assert contents(tmp_path / "store1") == contents(tmp_path / "store2")
+
+
+def test_an_unchanged_corpus_is_not_read_again(
+    make_items: MakeItems, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = make_items()
+    first = prepare(tmp_path / "store", 8000, items, progress=False, jobs=1)
+    monkeypatch.setattr(audio, "read", None)
+    monkeypatch.setattr(conversion, "_digest", None)
+    again = prepare(tmp_path / "store", 8000, items, progress=False, jobs=1)
+    assert again.fingerprint == first.fingerprint
+
+
+def test_touched_files_are_compared_by_content(make_items: MakeItems, tmp_path: Path) -> None:
+    items = make_items()
+    prepare(tmp_path / "store", 8000, items, progress=False, jobs=1)
+    made = (tmp_path / "store/samples.bin").stat().st_mtime_ns
+    os.utime(items[0].signals[0].path, ns=(1, 1))
+    for _ in range(2):
+        prepare(tmp_path / "store", 8000, items, progress=False, jobs=1)
+        assert (tmp_path / "store/samples.bin").stat().st_mtime_ns == made
+
+
+@pytest.mark.parametrize("keep_time", [False, True])
+def test_a_changed_file_makes_a_new_store(
+    make_items: MakeItems, tmp_path: Path, keep_time: bool
+) -> None:
+    items = make_items(mixtures=False)
+    first = prepare(tmp_path / "store", 8000, items, progress=False, jobs=1)
+    path = items[0].signals[0].path
+    state = path.stat()
+    length = audio.info(path).frames
+    audio.write(path, np.full(length if not keep_time else length + 1, 0.25), 8000)
+    audio.write(items[0].signals[1].path, np.zeros(length + keep_time), 8000)
+    if keep_time:  # the time alone doesn't tell, the size does
+        os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    second = prepare(tmp_path / "store", 8000, items, progress=False, jobs=1)
+    assert second.fingerprint != first.fingerprint
+    assert np.all(second.split("train").load(0)[1][0] == 0.25)
+
+
+def test_other_items_make_a_new_store(make_items: MakeItems, tmp_path: Path) -> None:
+    items = make_items()
+    first = prepare(tmp_path / "store", 8000, items, progress=False, jobs=1)
+    second = prepare(tmp_path / "store", 8000, items[1:], progress=False, jobs=1)
+    assert len(second.split("train")) == len(first.split("train")) - 1
+    assert second.fingerprint != first.fingerprint
+
+
+def test_the_fingerprint_follows_the_content_not_the_place(
+    make_items: MakeItems, tmp_path: Path
+) -> None:
+    items = make_items()
+    first = prepare(tmp_path / "store1", 8000, items, progress=False, jobs=1)
+    shutil.move(tmp_path / "corpus", tmp_path / "elsewhere")
+    moved = make_items(folder="elsewhere")
+    second = prepare(tmp_path / "store2", 8000, moved, progress=False, jobs=1)
+    assert second.fingerprint == first.fingerprint
+    renamed = [replace(items[0], name="other"), *moved[1:]]
+    renamed[0] = replace(moved[0], name="other")
+    third = prepare(tmp_path / "store3", 8000, renamed, progress=False, jobs=1)
+    assert third.fingerprint != first.fingerprint
+
+
+def test_a_conversion_that_stops_leaves_no_store(
+    make_items: MakeItems, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = make_items()
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(conversion, "_index", stop)  # almost at the end
+    with pytest.raises(KeyboardInterrupt):
+        prepare(tmp_path / "store", 8000, items, progress=False, jobs=1)
+    assert not (tmp_path / "store").exists()
+    monkeypatch.undo()
+    prepare(tmp_path / "store", 8000, items, progress=False, jobs=1)
+    undisturbed = prepare(tmp_path / "other", 8000, items, progress=False, jobs=1)
+    assert contents(tmp_path / "store") == contents(undisturbed.folder)
+    assert not (tmp_path / ".store.partial").exists()
+
+
+def test_unequal_lengths_are_listed(make_items: MakeItems, tmp_path: Path) -> None:
+    items = make_items()
+    audio.write(items[4].signals[1].path, np.zeros(77), 8000)
+    with pytest.raises(InputError, match=r"train-4: .*s1 1000 x 1, s2 77 x 1, mix 1000 x 1"):
+        prepare(tmp_path / "store", 8000, items, progress=False, jobs=1)
+    assert not (tmp_path / "store").exists()
+
+
+def test_another_rate_is_refused(make_items: MakeItems, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"s1/0.wav: 8000 Hz, the corpus has 16000 Hz"):
+        prepare(tmp_path / "store", 16000, make_items(), progress=False, jobs=1)
+
+
+def test_a_missing_file_is_named(make_items: MakeItems, tmp_path: Path) -> None:
+    items = make_items()
+    items[2].signals[0].path.unlink()
+    with pytest.raises(InputError, match=r"s1/2\.wav"):
+        prepare(tmp_path / "store", 8000, items, progress=False, jobs=1)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_broken_file_is_named(make_items: MakeItems, tmp_path: Path, jobs: int) -> None:
+    items = make_items()
+    path = items[2].signals[0].path
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(InputError, match=r"s1/2\.wav: truncated"):
+        prepare(tmp_path / "store", 8000, items, progress=False, jobs=jobs)
+
+
+def test_items_of_different_make_are_refused(make_items: MakeItems, tmp_path: Path) -> None:
+    items = make_items()
+    fewer = replace(items[3], signals=items[3].signals[:1])
+    with pytest.raises(InputError, match="train-3: other signals than train-0"):
+        prepare(tmp_path / "store", 8000, [*items[:3], fewer], progress=False, jobs=1)
+    noise = replace(
+        items[3], signals=(items[3].signals[0], Signal(items[3].signals[1].path, False))
+    )
+    with pytest.raises(InputError, match="train-3: other signals than train-0"):
+        prepare(tmp_path / "store", 8000, [*items[:3], noise], progress=False, jobs=1)
+    with pytest.raises(InputError, match="empty"):
+        prepare(tmp_path / "store", 8000, [], progress=False, jobs=1)
+
+
+def test_items_are_kept_by_split(make_items: MakeItems, tmp_path: Path) -> None:
+    items = make_items()
+    shuffled = [items[0], items[-1], *items[1:-1]]
+    store = prepare(tmp_path / "store", 8000, shuffled, progress=False, jobs=1)
+    assert store.splits == ("train", "test")
+    assert store.split("test").items == ["test-2", "test-0", "test-1"]
+    expected = audio.read(items[-1].signals[0].path)[0]
+    assert np.array_equal(store.split("test").load(0)[1][0], expected)
