@@ -54,7 +54,7 @@ bench: $(INSTALLED)  ## Time the hot paths (scripts/bench_*.py)
 
 clean:  ## Remove caches; runs, corpora and .venv stay
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info
-	find autoclip_sep configs recipes scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find . -name $(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean  ## Remove .venv, the built corpora and their stores too; runs stay
 	rm -rf $(VENV) corpora store

@@ -68,7 +68,7 @@ def test_another_sample_rate_is_refused() -> None:
         separation()
 
 
-@pytest.mark.filterwarnings("ignore:input_audio_signal has no data")
+@pytest.mark.filterwarnings("ignore:input_audio_signal has no data", "ignore:Initializing STFT")
 def test_a_mixture_without_samples_is_refused() -> None:
     with pytest.raises(InputError, match="no samples"):
         adapter.NetworkSeparation(nussl.AudioSignal(), network(["masks"]), RATE)()
