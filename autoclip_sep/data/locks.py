@@ -1,6 +1,7 @@
 """One process at a time makes a corpus or a store; the others wait and find it made."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,5 +18,9 @@ def exclusive(path: str | os.PathLike[str]) -> Iterator[None]:
         except ImportError:  # no such call on Windows: one process at a time is up to the user
             yield
             return
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"waiting for the process that is making {path}", file=sys.stderr)
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
