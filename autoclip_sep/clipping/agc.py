@@ -12,7 +12,7 @@ from torch import Tensor
 
 from autoclip_sep.clipping.arguments import number, plain_text
 from autoclip_sep.clipping.base import Clipper
-from autoclip_sep.clipping.gradients import Gradients
+from autoclip_sep.clipping.gradients import Gradients, local_part
 from autoclip_sep.clipping.norms import anywhere, global_norm, tensor_norms
 from autoclip_sep.clipping.result import Limit
 
@@ -51,7 +51,7 @@ class AGC(Clipper):
         return f"agc_{plain_text(self.ratio)}"
 
     def _limit(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
-        clipped: list[Tensor] = []
+        clipped = []
         for index, gradient in enumerate(gradients.whole):
             if self._excluded(gradients, index):
                 continue
@@ -61,10 +61,8 @@ class AGC(Clipper):
             room = self.ratio * weights.clamp(min=self.epsilon)  # Eq. (3)
             above = own > room
             gradient.mul_(torch.where(above, room / own, 1.0).to(gradient.dtype))
-            clipped.append(above)
-        if not clipped:
-            return Limit()
-        anything = anywhere(clipped)
+            clipped.append(local_part(above).any())
+        anything = anywhere(clipped, gradients)
         after = global_norm(tensor_norms(gradients))
         return Limit(scale=torch.where(anything, after / norm, 1.0), clipped=anything)
 

@@ -47,12 +47,12 @@ class Gradients:
                 last_weight = position
             if parameter.grad is None:
                 continue
-            dense: Any = _dense(parameter)
+            dense = _dense(parameter)
             if not dense.numel():
                 continue
             self.parameters.append(parameter)
             self.whole.append(dense)
-            self.tensors.append(dense.to_local() if is_sharded(dense) else dense)
+            self.tensors.append(local_part(dense))
             self.names.append(name)
             self.positions.append(position)
         self.last_weight = position + 1 if last_weight is None else last_weight
@@ -101,6 +101,12 @@ class Gradients:
 def is_sharded(tensor: Any) -> bool:
     """Whether a tensor is a DTensor, asked without importing torch.distributed."""
     return hasattr(tensor, "full_tensor")
+
+
+def local_part(tensor: Any) -> Tensor:
+    """This rank's part of a DTensor; any other tensor as it is."""
+    part: Tensor = tensor.to_local() if is_sharded(tensor) else tensor
+    return part
 
 
 def same_kind(tensors: list[Tensor]) -> list[list[int]]:

@@ -10,10 +10,8 @@ from autoclip_sep.clipping.gradients import Gradients, is_sharded, same_kind
 _HALF = (torch.float16, torch.bfloat16)
 
 
-def tensor_norms(gradients: Gradients, order: float = 2) -> Tensor:
-    """Each gradient's norm, in order: (number of gradients,), on the first one's device.
-
-    order: 2, or inf for the largest magnitude.
+def tensor_norms(gradients: Gradients) -> Tensor:
+    """Each gradient's L2 norm, in order: (number of gradients,), on the first one's device.
 
     float64 where any gradient is float64, float32 otherwise (half precision would overflow at
     65504). Sharded gradients give the norm of the whole, the same on every rank, with one
@@ -23,7 +21,7 @@ def tensor_norms(gradients: Gradients, order: float = 2) -> Tensor:
     for group in same_kind(gradients.whole):
         members = [gradients.whole[index] for index in group]
         wide = torch.float32 if members[0].dtype in _HALF else None
-        found: Any = torch.stack(torch._foreach_norm(members, order, dtype=wide))
+        found: Any = torch.stack(torch._foreach_norm(members, 2, dtype=wide))
         if is_sharded(found):
             found = found.full_tensor()
         for index, norm in zip(group, found.to(gradients.device).unbind(), strict=True):
@@ -38,12 +36,18 @@ def global_norm(norms: Tensor) -> Tensor:
     return norm
 
 
-def anywhere(flags: list[Tensor]) -> Tensor:
-    """Whether anything is true in any of these, on any rank where they are sharded: () bool."""
-    found: Tensor = torch.zeros((), dtype=torch.bool, device=flags[0].device)
-    for group in same_kind(flags):
-        largest: Any = torch.stack([flags[index].float().amax() for index in group]).amax()
-        if is_sharded(largest):
-            largest = largest.full_tensor()
-        found = found | (largest > 0).to(found.device)
+def anywhere(flags: list[Tensor], gradients: Gradients) -> Tensor:
+    """Whether any flag is true on any rank: () bool on the gradients' device.
+
+    flags: () bool each, found in this rank's part of the gradients; as many as there are.
+    """
+    found = torch.zeros((), dtype=torch.bool, device=gradients.device)
+    for flag in flags:
+        found = found | flag.to(found.device)
+    sharded: list[Any] = [whole for whole in gradients.whole if is_sharded(whole)]
+    for mesh in dict.fromkeys(whole.device_mesh for whole in sharded):
+        from torch.distributed.tensor import DTensor, Partial
+
+        layout = [Partial("max")] * mesh.ndim
+        found = DTensor.from_local(found.float(), mesh, layout).full_tensor() > 0
     return found

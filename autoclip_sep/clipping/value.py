@@ -6,11 +6,12 @@ As torch's `clip_grad_value_`. The direction of the gradient changes.
 import math
 
 import torch
+from torch import Tensor
 
 from autoclip_sep.clipping.arguments import number, plain_text
 from autoclip_sep.clipping.base import Clipper
 from autoclip_sep.clipping.gradients import Gradients
-from autoclip_sep.clipping.norms import global_norm, tensor_norms
+from autoclip_sep.clipping.norms import anywhere, global_norm, tensor_norms
 from autoclip_sep.clipping.result import Limit
 
 
@@ -30,10 +31,13 @@ class ValueClipping(Clipper):
         return f"value_{plain_text(self.threshold)}"
 
     def _limit(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
-        largest = tensor_norms(gradients, order=math.inf).amax()
+        above: list[Tensor] = []
         for group in gradients.same_kind():
+            # A shard may be empty, and the largest of nothing is an error.
+            largest = torch._foreach_norm([part for part in group if part.numel()], math.inf)
+            above.extend(value > self.threshold for value in largest)
             torch._foreach_clamp_max_(group, self.threshold)
             torch._foreach_clamp_min_(group, -self.threshold)
-        clipped = largest > self.threshold
+        clipped = anywhere(above, gradients)
         after = global_norm(tensor_norms(gradients))
         return Limit(scale=torch.where(clipped, after / norm, 1.0), clipped=clipped)

@@ -1,0 +1,90 @@
+"""Two processes, by DDP and by FSDP2, take the same steps as one process with the whole batch."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+SCRIPT = Path(__file__).with_name("two_processes.py")
+NAMES = [
+    "none",
+    "norm",
+    "value",
+    "local_norm",
+    "autoclip",
+    "autoclip of each parameter",
+    "alrc",
+    "combined",
+    "agc",
+    "zclip",
+    "adagc",
+]
+
+
+def start(mode, world, folder):
+    """The saved outcome of every rank."""
+    environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": str(SCRIPT.parents[2])}
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, str(SCRIPT), mode, str(rank), str(world), str(folder)],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in range(world)
+    ]
+    try:
+        for rank in ranks:
+            output, _ = rank.communicate(timeout=120)
+            assert rank.returncode == 0, output
+    finally:
+        for rank in ranks:
+            rank.kill()
+    return [torch.load(folder / f"{mode}-{rank}.pt") for rank in range(world)]
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory):
+    return start("single", 1, tmp_path_factory.mktemp("single"))[0]
+
+
+@pytest.fixture(scope="module", params=["ddp", "fsdp"])
+def ranks(request, tmp_path_factory):
+    if not torch.distributed.is_available():
+        pytest.skip("this torch has no torch.distributed")
+    return start(request.param, 2, tmp_path_factory.mktemp(request.param))
+
+
+@pytest.mark.parametrize("attached", [False, True], ids=["protocol", "attached"])
+@pytest.mark.parametrize("name", NAMES)
+def test_two_processes_equal_one(single, ranks, name, attached):
+    wanted = single[name, attached]
+    for rank in ranks:
+        found = rank[name, attached]
+        assert found["applied"] == wanted["applied"] == 29  # one of 30 batches is bad on one rank
+        torch.testing.assert_close(
+            found["results"], wanted["results"], rtol=1e-10, atol=1e-12, equal_nan=True
+        )
+        torch.testing.assert_close(found["weights"], wanted["weights"], rtol=1e-10, atol=1e-12)
+        assert found["state"].keys() == wanted["state"].keys()
+        for key, value in wanted["state"].items():
+            torch.testing.assert_close(found["state"][key], value, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_both_ranks_agree_to_the_bit(ranks, name):
+    one, other = (rank[name, False] for rank in ranks)
+    assert torch.equal(one["weights"], other["weights"])
+    assert torch.equal(one["results"].nan_to_num(), other["results"].nan_to_num())
+    for key, value in one["state"].items():
+        assert torch.equal(torch.as_tensor(value), torch.as_tensor(other["state"][key])), key
+
+
+@pytest.mark.parametrize("name", ["norm", "value", "local_norm", "autoclip", "agc", "alrc"])
+def test_the_comparison_is_of_runs_that_clip(single, name):
+    assert single[name, False]["state"]["clipped"] > 5
+    assert not torch.equal(single[name, False]["weights"], single["none", False]["weights"])

@@ -1,0 +1,118 @@
+"""One process of a distributed run; `test_distributed.py` starts it and compares what it saves.
+
+python two_processes.py {single,ddp,fsdp} RANK WORLD FOLDER
+"""
+
+import math
+import sys
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
+from torch.nn.parallel import DistributedDataParallel
+
+from autoclip_sep.clipping import (
+    AGC,
+    ALRC,
+    AdaGC,
+    AutoClip,
+    Combined,
+    LocalNormClipping,
+    NoClipping,
+    NormClipping,
+    ValueClipping,
+    ZClip,
+)
+
+CLIPPERS = {
+    "none": NoClipping,
+    "norm": lambda: NormClipping(0.5),
+    "value": lambda: ValueClipping(0.1),
+    "local_norm": lambda: LocalNormClipping(0.2),
+    "autoclip": AutoClip,
+    "autoclip of each parameter": lambda: AutoClip(scope="parameter"),
+    "alrc": lambda: ALRC(0.5, decay=0.5),
+    "combined": lambda: Combined(ALRC(0.5, decay=0.5), AutoClip()),
+    "agc": lambda: AGC(0.1),
+    "zclip": lambda: ZClip(0.5, warmup=4),
+    "adagc": lambda: AdaGC(warmup=5),
+}
+STEPS, BAD_STEP = 30, 20
+
+
+def network():
+    """Layers whose rows divide by two processes, and some that don't, down to a single row."""
+    torch.manual_seed(3)
+    layers = nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 3), nn.Tanh(), nn.Linear(3, 1)
+    return nn.Sequential(*layers).double()
+
+
+def wrap(model, mode):
+    if mode == "ddp":
+        return DistributedDataParallel(model)
+    if mode == "fsdp":
+        mesh = init_device_mesh("cpu", (dist.get_world_size(),))
+        fully_shard(model[0], mesh=mesh)
+        fully_shard(model, mesh=mesh)
+    return model
+
+
+def whole(tensor):
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor.detach()
+
+
+def run(make_clipper, mode, rank, world, attach):
+    model = wrap(network(), mode)
+    clipper, results, applied = make_clipper(), [], 0
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    attach = attach and not clipper.limits_loss
+    handle = clipper.attach(optimizer) if attach else None
+    generator = torch.Generator().manual_seed(0)
+    for step in range(STEPS):
+        inputs = torch.randn(8, 5, generator=generator).double()
+        if step == BAD_STEP:
+            inputs[7] = math.nan  # only the last process has it
+        inputs = inputs.chunk(world)[rank]
+        losses = (model(inputs) - 3).square().mean(dim=1) * (1 + inputs[:, 0].abs())
+        clipper.limit_loss(losses).mean().backward()
+        if handle is not None:
+            optimizer.step()
+            result = handle.last
+            applied += bool(result.finite)
+        else:
+            result = clipper.limit_gradients(model.parameters())
+            if result.finite:
+                optimizer.step()
+                applied += 1
+        results.append([float(value) for value in result])
+        optimizer.zero_grad()
+    return {
+        "results": torch.tensor(results).double(),
+        "applied": applied,
+        "state": clipper.state_dict(),
+        "weights": torch.cat([whole(p).flatten() for p in model.parameters()]),
+    }
+
+
+def main():
+    mode, rank, world, folder = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
+    torch.set_num_threads(1)
+    if mode != "single":
+        store = f"file://{folder}/{mode}-store"
+        dist.init_process_group("gloo", init_method=store, rank=rank, world_size=world)
+    saved = {
+        (name, attach): run(make, mode, rank, world, attach)
+        for name, make in CLIPPERS.items()
+        for attach in (False, True)
+    }
+    torch.save(saved, folder / f"{mode}-{rank}.pt")
+    if mode != "single":
+        dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()
