@@ -1,6 +1,7 @@
 """What every test stands on: one thread, the same seed, and where real recordings may lie."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -49,3 +50,25 @@ def tiny_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
                 audio.write(path, signal.clip(-0.5, 0.5), 8000)
             items.append(Item(f"{split}{n}", split, tuple(Signal(path) for path in paths)))
     return prepare(folder / "store", 8000, items, progress=False, jobs=1)
+
+
+def _assert_same(one: object, other: object) -> None:
+    assert type(one) is type(other)
+    if isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for key in one:
+            _assert_same(one[key], other[key])
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other)
+        for left, right in zip(one, other, strict=True):
+            _assert_same(left, right)
+    elif isinstance(one, torch.Tensor):
+        assert torch.equal(one, other)
+    else:
+        assert one == other
+
+
+@pytest.fixture(scope="session")
+def assert_same() -> Callable[[object, object], None]:
+    """Equal to the bit, whatever tensors are nested in what containers."""
+    return _assert_same

@@ -32,7 +32,7 @@ DOLLAR = "\ue000"  # stands for $ in a path while OmegaConf looks for interpolat
 
 
 def set_paths_aside(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """Split off the values of path keys: Hydra's grammar never sees them, ``root=a,b`` is a path."""
+    """Split off the values of path keys: Hydra's grammar never sees them, root=a,b is a path."""
     rest, paths = [], {}
     for argument in arguments:
         key, equals, value = argument.partition("=")
@@ -166,15 +166,16 @@ def _unknown_choice(group: str, choice: str) -> str:
 
 def _unknown_key(name: str, key: str, overrides: list[Override]) -> str:
     chosen = [o.input_line for o in overrides if (CONFIGS / str(o.key_or_group)).is_dir()]
+    files = sorted(CONFIGS.glob("*/*.yaml"), key=lambda path: (len(path.stem), path))
     owners = [
         f"{path.parent.name}={path.stem}"
-        for path in sorted(CONFIGS.glob("*/*.yaml"))
+        for path in files
         if path.read_text(encoding="utf-8").startswith("# @package _global_")
         and key in (yaml.safe_load(path.read_text(encoding="utf-8")) or {})
     ]
     if owners:
         with_what = f" with {' '.join(str(c) for c in chosen)}" if chosen else ""
-        return f"{key}: there is no such setting{with_what}; it belongs to {', '.join(owners)}"
+        return f"{key}: there is no such setting{with_what}; it belongs to {' or '.join(owners)}"
     config = _compose(name, [str(line) for line in chosen])
     container: Any = OmegaConf.to_container(_own(config))
     keys = sorted({*flatten(container), *container})

@@ -48,15 +48,23 @@ def train(arguments: Sequence[str]) -> None:
     planned.check_directory()
     with distributed.process_group(device):
         store = prepare(planned.config)
+        parts = Parts(
+            **build_parts(planned, device), train=store.split("train"), valid=store.split("valid")
+        )
+        trainer = Trainer(parts, planned.settings, planned.directory, planned.seed, device)
         if distributed.rank() > 0:
-            _fit(planned, store, device)
+            trainer.fit()
             return
         with runs.lock(planned.directory):
             check_corpus(planned, store)
             runs.write_config(planned.directory, planned.config)
             provenance.write(planned.directory, store.fingerprint, device)
             print(f"{planned.directory}  (device {device}, {torch.get_num_threads()} threads)")
-            _fit(planned, store, device)
+            parts.logger.start(planned.directory, planned.config)
+            try:
+                trainer.fit()
+            finally:
+                parts.logger.finish()
 
 
 def prepare(config: dict[str, Any]) -> Store:
@@ -96,15 +104,3 @@ def check_corpus(planned: Plan, store: Store) -> None:
             f"({store.fingerprint[:12]}, was {began_with[:12]}): move the run away, "
             "or add force=true"
         )
-
-
-def _fit(planned: Plan, store: Store, device: torch.device) -> None:
-    parts = Parts(
-        **build_parts(planned, device), train=store.split("train"), valid=store.split("valid")
-    )
-    trainer = Trainer(parts, planned.settings, planned.directory, planned.seed, device)
-    parts.logger.start(planned.directory, planned.config)
-    try:
-        trainer.fit()
-    finally:
-        parts.logger.finish()

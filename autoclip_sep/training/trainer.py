@@ -54,6 +54,8 @@ class Parts:
 class Trainer:
     """Trains one run in its directory, from the start or from its newest checkpoint.
 
+    Raises InputError for settings that don't fit the corpus, before anything is on disk.
+
     device: where the model is; seed: of the data order and, with the process' number, of dropout.
     """
 
@@ -65,13 +67,10 @@ class Trainer:
         self.first = distributed.rank() == 0
         self.checkpoints = CheckpointFolder(directory / "checkpoints")
         self.records: dict[str, Records] = {}
-        if self.first:
-            for name, columns in (("dynamics", COLUMNS), ("history", HISTORY), ("timing", TIMING)):
-                self.records[name] = Records(directory / f"{name}.csv", columns)
         self.recorder = Recorder(
             parts.model,
             parts.optimizer,
-            self.records.get("dynamics"),
+            records=None,  # opened by fit: until then nothing is on disk
             every=settings.record_every,
             points=settings.probe_points,
             raw_gradients=not parts.clipper.limits_loss,
@@ -98,6 +97,7 @@ class Trainer:
 
         Raises Interrupted after a signal, with everything saved.
         """
+        self._open_records()
         self._restore()
         self._bar = tqdm(
             total=self.settings.epochs * self.loader.steps,
@@ -150,6 +150,13 @@ class Trainer:
     def mean_loss(self, batch: Batch) -> Tensor:
         """What is minimised, before any clipper limits it; a 0-dim tensor."""
         return self.losses(batch).mean()
+
+    def _open_records(self) -> None:
+        if not self.first:
+            return
+        for name, columns in (("dynamics", COLUMNS), ("history", HISTORY), ("timing", TIMING)):
+            self.records[name] = Records(self.directory / f"{name}.csv", columns)
+        self.recorder.records = self.records["dynamics"]
 
     def _after_step(self) -> None:
         step = self.recorder.steps

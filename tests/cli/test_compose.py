@@ -59,7 +59,7 @@ def test_impossible_values_are_refused_before_anything_is_made(
 
 
 HARD_PATHS = [
-    "a,b", "a b=c", "x(1)[2]{3}", "it's", "${seed}", "null", "1e5", "~/x", "ä/ü", "a\\b", "'quoted'",
+    "a,b", "a b=c", "x(1)[2]{3}", "it's", "${seed}", "null", "1e5", "~/x", "ä/ü", "a\\b", "'quot'",
 ]  # fmt: skip
 
 

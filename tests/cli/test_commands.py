@@ -1,0 +1,192 @@
+"""The commands as a user types them: fresh processes, real speech synthesis, real files."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autoclip_sep import audio, checkpoint, records, runs
+from autoclip_sep.checkpoint import CheckpointFolder
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = [
+    "experiment=smoke", "data.corpus.train=40", "trainer.probe_points=1", "trainer.epochs=6",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder where the module's commands run, so that they share one corpus."""
+    return tmp_path_factory.mktemp("place")
+
+
+def command(place, script, *arguments, check=0):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, str(ROOT / script), *arguments],
+        cwd=place, env=environment, capture_output=True, text=True, check=False, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == check, done.stdout + done.stderr
+    return done
+
+
+def only_run(folder):
+    (found,) = folder.glob("*/*/*/*/seed*")
+    return found
+
+
+@pytest.fixture(scope="module")
+def straight(place):
+    """60 steps without a break."""
+    command(place, "train.py", *SMALL, "runs=straight")
+    return only_run(place / "straight")
+
+
+@pytest.fixture
+def same_runs(assert_same):
+    """Asserts that two runs left the same records and states, to the bit."""
+
+    def check(one, other):
+        for name in ("dynamics.csv", "history.csv"):
+            assert (one / name).read_bytes() == (other / name).read_bytes(), name
+        for kind in ("last", "best"):
+            folders = (CheckpointFolder(run / "checkpoints") for run in (one, other))
+            left, right = (folder.paths(kind)[-1] for folder in folders)
+            assert left.name == right.name
+            assert_same(checkpoint.load(left), checkpoint.load(right))
+
+    return check
+
+
+def test_60_steps_equal_30_and_a_fresh_process_and_30(place, straight, same_runs):
+    command(place, "train.py", *SMALL, "trainer.epochs=3", "runs=halves")
+    command(place, "train.py", *SMALL, "runs=halves")
+    assert len(records.read(straight / "dynamics.csv")) == 30
+    same_runs(straight, only_run(place / "halves"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_run_stopped_at_any_step_goes_on_to_the_same_bits(place, straight, number, same_runs):
+    folder = place / f"stopped{number}"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), *SMALL, f"runs={folder}"],
+        cwd=place, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    while process.poll() is None and not list(folder.glob("*/*/*/*/*/checkpoints/last-*.pt")):
+        time.sleep(0.02)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    if number == signal.SIGKILL:
+        assert process.returncode == -number
+    else:
+        assert process.returncode == 128 + number
+        assert "the same command goes on" in errors
+        assert "Traceback" not in errors
+    command(place, "train.py", *SMALL, f"runs={folder}")
+    same_runs(straight, only_run(folder))
+
+
+def test_a_finished_run_is_left_alone(place, straight):
+    before = {path: path.stat().st_mtime_ns for path in straight.rglob("*") if path.is_file()}
+    done = command(place, "train.py", *SMALL, "runs=straight")
+    assert "is finished" in done.stdout
+    after = {path: path.stat().st_mtime_ns for path in straight.rglob("*") if path.is_file()}
+    assert after == before
+
+
+def test_another_config_in_its_directory_is_refused(place, straight):
+    config = runs.read_config(straight)
+    config["optimizer"]["lr"] = 0.5
+    try:
+        runs.write_config(straight, config)
+        done = command(place, "train.py", *SMALL, "trainer.epochs=7", "runs=straight", check=2)
+    finally:
+        config["optimizer"]["lr"] = 1e-3
+        runs.write_config(straight, config)
+    assert "optimizer.lr" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_evaluate_scores_the_test_set_once(place, straight):
+    done = command(place, "evaluate.py", f"run={straight}")
+    assert "8 sources of 4 mixtures scored, 0 silent" in done.stdout
+    rows = records.read(straight / "evaluation" / "test.csv")
+    assert len(rows) == 8
+    mean = np.mean([float(row["si_sdr"]) for row in rows])
+    assert f"SI-SDR              mean {mean:6.2f} dB" in done.stdout
+    written = (straight / "evaluation" / "test.csv").stat().st_mtime_ns
+    command(place, "evaluate.py", f"run={straight}")
+    rows_again = records.read(straight / "evaluation" / "test.csv")
+    assert rows_again == rows
+    assert written
+
+
+def test_separate_keeps_rate_and_length(place, straight):
+    samples = np.sin(np.arange(70_001) / 7)[None] * 0.3
+    audio.write(place / "song, a=1.wav", samples, 44100)
+    done = command(place, "separate.py", f"run={straight}", "input=song, a=1.wav", "output=out")
+    assert "resampled from 44100" in done.stdout
+    total = np.zeros(70_001)
+    for name in ("s1", "s2"):
+        header = audio.info(place / "out" / "song, a=1" / f"{name}.wav")
+        assert (header.frames, header.sample_rate, header.channels) == (70_001, 44100, 1)
+        total += audio.read(place / "out" / "song, a=1" / f"{name}.wav")[0][0]
+    assert np.abs(total).max() > 0.01
+
+
+def test_a_folder_with_a_bad_file_goes_on_and_says_so(place, straight):
+    folder = place / "songs"
+    audio.write(folder / "a.wav", np.zeros((1, 8000)), 8000)
+    audio.write(folder / "c.wav", np.zeros((2, 8000)), 8000)
+    (folder / "b.wav").write_bytes(b"")
+    done = command(
+        place, "separate.py", f"run={straight}", "input=songs", "output=o2", "downmix=true", check=1
+    )
+    assert "2 ok, 1 failed" in done.stdout
+    assert "b.wav" in done.stderr
+    assert len(list((place / "o2").glob("*/s*.wav"))) == 4
+    silent, _ = audio.read(place / "o2" / "a" / "s1.wav")
+    assert not silent.any()
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "message"),
+    [
+        ("train.py", ["clipping=none", "percentile=10"], "belongs to clipping=autoclip"),
+        ("train.py", ["percentile=101"], "percentile"),
+        ("train.py", ["percentile=ten"], "percentile"),
+        ("train.py", ["loss=mask_inferense"], "did you mean mask_inference"),
+        ("train.py", ["data=digits", "data.root=not/here"], "not/here"),
+        ("train.py", ["data=digits"], "data.root"),
+        ("train.py", ["--multi"], "unknown flag --multi"),
+        ("evaluate.py", ["run=not/here"], "not/here is no run directory"),
+        ("evaluate.py", [], "run is missing"),
+        ("separate.py", ["run=not/here", "input=x.wav"], "not/here"),
+    ],
+)
+def test_a_mistake_is_one_line_exit_2_and_leaves_nothing(tmp_path, script, arguments, message):
+    done = command(tmp_path, script, *arguments, check=2)
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_sweep_reports_failures_and_goes_on(place, straight):
+    done = command(
+        place, "train.py", "-m", *SMALL, "trainer.epochs=1", "runs=sweep",
+        "percentile=10,20", "trainer.batch_size=4,64", check=1,
+    )  # fmt: skip
+    assert "2 ok, 2 failed" in done.stderr
+    assert "batch_size=64" in done.stderr
+    assert len(list((place / "sweep").glob("*/*/*/*/*/dynamics.csv"))) == 2
+
+
+def test_help_names_the_groups(place):
+    assert "clipping" in command(place, "train.py", "--help").stdout
+    assert "percentile: 10" in command(place, "train.py", "--cfg", "job").stdout

@@ -1,0 +1,103 @@
+"""Two processes on this machine: the same data, the same thresholds, exact resume."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from autoclip_sep import checkpoint, records
+from autoclip_sep.checkpoint import CheckpointFolder
+
+ROOT = Path(__file__).resolve().parents[2]
+
+PROGRAM = """
+import json, sys, torch
+from pathlib import Path
+from autoclip_sep.clipping import AutoClip
+from autoclip_sep.data.store import Store
+from autoclip_sep.losses.mask_inference import MaskInference
+from autoclip_sep.models.separator import Separator
+from autoclip_sep.stft import STFT
+from autoclip_sep.training import distributed
+from autoclip_sep.training.loggers import NoLogger
+from autoclip_sep.training.optimizers import adam
+from autoclip_sep.training.schedulers import plateau
+from autoclip_sep.training.settings import Settings
+from autoclip_sep.training.trainer import Parts, Trainer
+
+arguments = json.loads(sys.argv[1])
+torch.set_num_threads(1)
+torch.manual_seed(5)
+store, stft = Store(arguments["store"]), STFT()
+model = Separator(stft, ["masks"], hidden=8, layers=2, dropout=arguments["dropout"],
+                  batch_norm=arguments["batch_norm"])
+optimizer = adam(model.parameters(), lr=0.01)
+settings = Settings(epochs=arguments["epochs"], record_every=1, batch_size=4, excerpt=3200,
+                    progress=False)
+
+class Losses(MaskInference):
+    calls = 0
+
+    def __call__(self, estimate, batch):
+        loss = super().__call__(estimate, batch)
+        self.calls += 1
+        bad = arguments["bad"] and self.calls == 1 and distributed.rank() == 1
+        return loss * float("nan") if bad else loss
+
+with distributed.process_group(torch.device("cpu")):
+    parts = Parts(model, Losses(stft), AutoClip(25), optimizer, plateau(optimizer), stft,
+                  store.split("train"), store.split("valid"), NoLogger())
+    Trainer(parts, settings, Path(arguments["directory"]), 3, torch.device("cpu")).fit()
+"""
+
+
+def train(directory, store, world, *, epochs=2, dropout=0.3, batch_norm=True, bad=False):
+    arguments = {
+        "store": str(store.folder), "directory": str(directory), "epochs": epochs,
+        "dropout": dropout, "batch_norm": batch_norm, "bad": bad,
+    }  # fmt: skip
+    program = directory.with_suffix(".py")
+    program.write_text(PROGRAM)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone",
+              f"--nproc-per-node={world}"] if world > 1 else [sys.executable]  # fmt: skip
+    done = subprocess.run(
+        [*launch, str(program), json.dumps(arguments)], capture_output=True, text=True,
+        check=False, timeout=300,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return records.read(directory / "dynamics.csv")
+
+
+def final_state(directory):
+    state = checkpoint.load(CheckpointFolder(directory / "checkpoints").paths("last")[-1])
+    del state["environment"]
+    return state
+
+
+def test_two_processes_train_as_one(tmp_path, tiny_store):
+    """Without what draws or counts in a single process (dropout, BatchNorm) nothing differs."""
+    one = train(tmp_path / "one", tiny_store, 1, dropout=0.0, batch_norm=False)
+    two = train(tmp_path / "two", tiny_store, 2, dropout=0.0, batch_norm=False)
+    assert len(one) == len(two) == 6
+    for column in ("loss", "grad_norm", "threshold", "step_norm", "smoothness"):
+        for left, right in zip(one, two, strict=True):
+            assert float(right[column]) == pytest.approx(float(left[column]), rel=2e-3), column
+
+
+def test_resume_of_two_processes_is_exact(tmp_path, tiny_store, assert_same):
+    train(tmp_path / "straight", tiny_store, 2)
+    train(tmp_path / "halves", tiny_store, 2, epochs=1)
+    train(tmp_path / "halves", tiny_store, 2)
+    assert_same(final_state(tmp_path / "straight"), final_state(tmp_path / "halves"))
+
+
+def test_a_bad_batch_in_one_process_is_skipped_by_both(tmp_path, tiny_store):
+    rows = train(tmp_path / "bad", tiny_store, 2, bad=True)
+    state = final_state(tmp_path / "bad")
+    assert state["recorder"]["skipped"] == 1
+    assert len(state["clipper"]["history"]) == len(rows) - 1
+    assert all(bool(value.isfinite().all()) for value in state["model"].values())
