@@ -118,7 +118,7 @@ def measure(item: Item, sample_rate: int) -> Layout:
     shapes = {(header.frames, header.channels) for header in headers}
     if len(shapes) > 1:
         parts = (
-            f"{path.parent.name} {header.frames} x {header.channels}"
+            f"{Path(path).parent.name} {header.frames} x {header.channels}"
             for path, header in zip(paths, headers, strict=True)
         )
         raise InputError(f"{item.name}: signals of unequal length or channels: {', '.join(parts)}")
@@ -228,9 +228,9 @@ def _check_uniform(layouts: Sequence[Layout]) -> None:
 
 
 def _paths(items: Sequence[Item]) -> list[str]:
-    paths = {signal.path for item in items for signal in item.signals}
-    paths |= {item.mixture for item in items if item.mixture}
-    return sorted(os.path.abspath(path) for path in paths)
+    paths = {os.path.abspath(signal.path) for item in items for signal in item.signals}
+    paths |= {os.path.abspath(item.mixture) for item in items if item.mixture}
+    return sorted(paths)
 
 
 def _stamp(path: str) -> Stamp:

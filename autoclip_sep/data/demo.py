@@ -48,12 +48,14 @@ class Demo:
     store: str = "store"
 
     def __post_init__(self) -> None:
+        mixed_speech.check_least(
+            self, train=1, valid=1, test=1, speakers=4, test_speakers=2, utterances=2, seed=0
+        )
         for split, largest in LARGEST.items():
-            if not 1 <= getattr(self, split) <= largest:
+            if getattr(self, split) > largest:
                 raise InputError(
-                    f"data.corpus.{split}={getattr(self, split)}: from 1 to {largest} mixtures"
+                    f"data.corpus.{split}={getattr(self, split)}: at most {largest} mixtures"
                 )
-        mixed_speech.check_least(self, speakers=4, test_speakers=2, utterances=2, seed=0)
         if self.sample_rate not in (8000, 16000):
             raise InputError(f"data.sample_rate={self.sample_rate}: the corpus has 8000 and 16000")
 

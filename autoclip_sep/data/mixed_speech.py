@@ -24,11 +24,11 @@ def generator(*key: int) -> np.random.Generator:
 
 
 def check_least(corpus: object, **least: int) -> None:
-    """Raises InputError if a setting of the corpus is below its least value."""
+    """Raises InputError for a setting that is no whole number, or one below its least."""
     for setting, smallest in least.items():
         value = getattr(corpus, setting)
-        if value < smallest:
-            raise InputError(f"data.corpus.{setting}={value}: at least {smallest}")
+        if not isinstance(value, int) or value < smallest:
+            raise InputError(f"data.corpus.{setting}={value}: a whole number, at least {smallest}")
 
 
 def folder_for(root: str | os.PathLike[str], name: str, settings: Mapping[str, object]) -> Path:
@@ -100,10 +100,11 @@ def items(folder: Path, sample_rate: int) -> list[Item]:
     found = []
     for split, name in LISTS.items():
         tree = wsj0_mix.tree(folder, 2, sample_rate, "min") / name
+        mix, s1, s2 = (f"{tree / signal}/" for signal in ("mix", "s1", "s2"))
         for recipe in wsj0_mix.read_list(_list_file(folder, split)):
             file = f"{recipe.name}.wav"
-            signals = tuple(Signal(tree / signal / file) for signal in ("s1", "s2"))
-            found.append(Item(recipe.name, split, signals, tree / "mix" / file))
+            signals = (Signal(s1 + file), Signal(s2 + file))
+            found.append(Item(recipe.name, split, signals, mix + file))
     return found
 
 

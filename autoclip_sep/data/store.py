@@ -36,7 +36,7 @@ INDEX = np.dtype(
 class Signal:
     """One audio file of a mixture; target=False for what is in it but not to be estimated."""
 
-    path: Path
+    path: str | Path
     target: bool = True
 
 
@@ -47,7 +47,7 @@ class Item:
     name: str
     split: str
     signals: tuple[Signal, ...]
-    mixture: Path | None = None
+    mixture: str | Path | None = None
 
 
 class Split:

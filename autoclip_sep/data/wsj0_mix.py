@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -33,11 +34,12 @@ class Recipe:
     utterances: tuple[str, ...]
     gains: tuple[str, ...]
 
-    @property
+    @cached_property
     def name(self) -> str:
         """`<utterance>_<dB>_<utterance>_<dB>`, the published file name without `.wav`."""
-        parts = zip(self.utterances, self.gains, strict=True)
-        return "_".join(f"{Path(path).stem}_{float(gain):.5g}" for path, gain in parts)
+        stems = (os.path.splitext(os.path.basename(path))[0] for path in self.utterances)
+        parts = zip(stems, self.gains, strict=True)
+        return "_".join(f"{stem}_{float(gain):.5g}" for stem, gain in parts)
 
 
 def read_list(path: str | os.PathLike[str]) -> list[Recipe]:

@@ -143,7 +143,7 @@ def test_missing_takes_are_named(root: Path, tmp_path: Path) -> None:
 
 
 def test_settings_that_cant_be_are_refused() -> None:
-    with pytest.raises(InputError, match="train=0: at least 1"):
+    with pytest.raises(InputError, match="train=0: a whole number, at least 1"):
         Digits(train=0)
     with pytest.raises(InputError, match="longest=3: below shortest=5"):
         Digits(longest=3)
