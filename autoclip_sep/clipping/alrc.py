@@ -67,10 +67,6 @@ class ALRC(Clipper):
         `limit_gradients`, which waits for the device anyway.
         """
         values = loss.detach().to(wide(loss.device))
-        if not self.signed:
-            self._negative = self._negative | (values < 0).any()
-            if loss.device.type == "cpu":
-                self._refuse_negative()
         if not self._moments.ready(values):
             return loss
         mean, sigma = self._moments.mean_and_deviation(loss.device)
@@ -80,8 +76,13 @@ class ALRC(Clipper):
         factor = torch.where(above, room / (values - base), 1.0).to(loss.dtype)
         base = base.to(loss.dtype)
         limited = torch.where(above, base + (loss - base) * factor, loss)
-        self._capped = self._capped | above.any()
-        self._moments.update(limited.detach().to(values.dtype))
+        taken = limited.detach().to(values.dtype)
+        capped, negative = self._moments.update(taken, above, values < 0)
+        self._capped = self._capped | capped
+        if not self.signed:
+            self._negative = self._negative | negative
+            if loss.device.type == "cpu":
+                self._refuse_negative()
         return limited
 
     __call__ = limit_loss

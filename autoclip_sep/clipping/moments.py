@@ -48,13 +48,17 @@ class RunningMoments:
         mean, square = self._moments.unbind()
         return mean, ((square - mean * mean).clamp(min=0) + self.epsilon).sqrt()
 
-    def update(self, values: Tensor) -> None:
-        """Takes in a batch of float64 values; one that isn't finite leaves everything alone."""
+    def update(self, values: Tensor, *flags: Tensor) -> tuple[Tensor, ...]:
+        """Takes in a batch of values; one that isn't finite leaves everything alone.
+
+        Gives back for each of the flags whether it is true for any value on any process: ().
+        """
         assert self._moments is not None
-        total, squares, count, bad = _sums(values).unbind()
+        total, squares, count, bad, *raised = _sums(values, *flags).unbind()
         new = torch.stack((total, squares)) / count
         moved = self.decay * self._moments + (1 - self.decay) * new
         self._moments = torch.where((bad > 0) | (count == 0), self._moments, moved)
+        return tuple(number > 0 for number in raised)
 
     def tensor(self) -> Tensor:
         """(2,) float64 mean and mean square; empty before the first batch."""
@@ -76,12 +80,15 @@ def wide(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "mps" else torch.float64
 
 
-def _sums(values: Tensor) -> Tensor:
-    """Sum, sum of squares, number, number not finite: (4,) float64 over all processes."""
+def _sums(values: Tensor, *flags: Tensor) -> Tensor:
+    """Sum, sum of squares, how many are finite, how many aren't, and how many have each flag.
+
+    (4 + number of flags,) over all processes.
+    """
     finite = torch.isfinite(values)
     kept = torch.where(finite, values, 0.0)
-    number, bad = finite.to(values.dtype).sum(), (~finite).to(values.dtype).sum()
-    sums = torch.stack((kept.sum(), kept.square().sum(), number, bad))
+    counts = [flag.to(values.dtype).sum() for flag in (finite, ~finite, *flags)]
+    sums = torch.stack((kept.sum(), kept.square().sum(), *counts))
     if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
         dist.all_reduce(sums)
     return sums

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from autoclip_sep.clipping.gradients import Gradients
-from autoclip_sep.clipping.norms import global_norm, tensor_norms
+from autoclip_sep.clipping.norms import anywhere, global_norm, tensor_norms
 
 
 def with_gradient(gradient):
@@ -79,6 +79,9 @@ def test_each_gradient_can_have_its_own_factor():
     assert [p.grad[0].item() for p in parameters] == [0.5, 0.25, 1]
 
 
-def test_order_inf_is_the_largest_magnitude():
-    gradients = Gradients([with_gradient(torch.tensor([3.0, -4.0]))])
-    assert tensor_norms(gradients, order=float("inf")).tolist() == [4]
+def test_a_flag_anywhere_is_found():
+    gradients = Gradients([with_gradient(torch.ones(2)), with_gradient(torch.ones(3))])
+    flags = [torch.tensor(False), torch.tensor(True)]
+    assert anywhere(flags, gradients)
+    assert not anywhere(flags[:1], gradients)
+    assert not anywhere([], gradients)
