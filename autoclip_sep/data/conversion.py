@@ -1,6 +1,5 @@
 """Audio files into a store: in parallel, whole or not at all, and again only if they changed."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoclip_sep import audio
+from autoclip_sep.data import fingerprints
 from autoclip_sep.data.locks import exclusive
 from autoclip_sep.data.parallel import in_parallel, release
 from autoclip_sep.data.store import INDEX, MIXTURE, VERSION, Item, Store
@@ -21,7 +21,6 @@ from autoclip_sep.errors import InputError
 
 TOLERANCE = 2.0 * 2.0**-15  # 2 LSB of 16 bits: what rounding mixture and signals can add up to
 SIXTEEN_BITS = {"PCM_16", "PCM_S8", "PCM_U8"}  # libsndfile's names of what int16 holds exactly
-Stamp = tuple[int, int]  # size in bytes, time of the last change in ns
 
 
 def prepare(
@@ -43,12 +42,16 @@ def prepare(
     with exclusive(target):
         if target.exists():
             store = Store(target)
-            if _is_current(target, store.fingerprint, items):
+            if fingerprints.is_current(target, store.fingerprint, items):
                 return store
         partial_folder = target.with_name(f".{target.name}.partial")
         shutil.rmtree(partial_folder, ignore_errors=True)
         partial_folder.mkdir(parents=True)
-        _convert(partial_folder, sample_rate, items, jobs, progress)
+        try:
+            _convert(partial_folder, sample_rate, items, jobs, progress)
+        except BaseException:
+            shutil.rmtree(partial_folder, ignore_errors=True)
+            raise
         if target.exists():
             shutil.rmtree(target)
         os.replace(partial_folder, target)
@@ -76,7 +79,7 @@ def _convert(
 ) -> None:
     run = partial(in_parallel, jobs=jobs, progress=progress)
     # The state of the files before they are read: a later change is then always noticed.
-    stamps = {path: _stamp(path) for path in _paths(items)}
+    stamps = fingerprints.stamps(items)
     layouts = run(partial(measure, sample_rate=sample_rate), items, label="headers")
     _check_uniform(layouts)
     dtype = "int16" if all(layout.sixteen_bits for layout in layouts) else "float32"
@@ -86,8 +89,7 @@ def _convert(
         for old, end in zip(layouts, ends, strict=True)
     ]
     samples = folder / "samples.bin"
-    with open(samples, "wb") as file:
-        file.truncate(int(ends[-1]) * np.dtype(dtype).itemsize)
+    _reserve(samples, int(ends[-1]) * np.dtype(dtype).itemsize)
     results = run(partial(decode, samples, dtype), layouts, label="store")
     differing = [layout for layout, (_, differs) in zip(layouts, results, strict=True) if differs]
     mixtures = _append_mixtures(samples, dtype, differing, int(ends[-1]))
@@ -100,12 +102,24 @@ def _convert(
         "sample_rate": sample_rate,
         "dtype": dtype,
         "values": samples.stat().st_size // np.dtype(dtype).itemsize,
-        "fingerprint": fingerprint(digests, items),
+        "fingerprint": fingerprints.fingerprint(digests, items),
         "splits": splits,
     }
     np.save(folder / "index.npy", _index(layouts, mixtures))
-    (folder / "files.json").write_text(json.dumps(stamps), encoding="utf-8")
+    fingerprints.write_stamps(folder, stamps)
     (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+
+
+def _reserve(path: Path, size: int) -> None:
+    """Take the room now: writing to a map of a file that has none kills the process."""
+    with open(path, "wb") as file:
+        try:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)
+            else:
+                file.truncate(size)
+        except OSError as error:
+            raise InputError(f"{path}: no room for {size} bytes ({error.strerror})") from error
 
 
 def measure(item: Item, sample_rate: int) -> Layout:
@@ -139,48 +153,13 @@ def decode(samples: Path, dtype: str, layout: Layout) -> tuple[dict[str, str], b
     for row, signal in zip(block, layout.item.signals, strict=True):
         row[:] = audio.read(signal.path, dtype=dtype)[0].T
         total += row * scale
-        digests[os.path.abspath(signal.path)] = _digest(signal.path)
+        digests[os.path.abspath(signal.path)] = fingerprints.digest(signal.path)
     del block  # written to the file here
     if layout.item.mixture is None:
         return digests, False
     mixture = audio.read(layout.item.mixture, dtype=np.float64)[0].T
-    digests[os.path.abspath(layout.item.mixture)] = _digest(layout.item.mixture)
+    digests[os.path.abspath(layout.item.mixture)] = fingerprints.digest(layout.item.mixture)
     return digests, bool(np.abs(mixture - total).max(initial=0.0) > TOLERANCE)
-
-
-def fingerprint(digests: dict[str, str], items: Sequence[Item]) -> str:
-    """sha256 over items, splits, targets, and the names, sizes and contents of their files.
-
-    Names count from the files' common folder: a corpus may move.
-    """
-    root = os.path.commonpath([os.path.dirname(path) for path in digests])
-    total = hashlib.sha256()
-    for item in items:
-        rows = [(item.split, item.name)]
-        rows += [(str(s.target), os.path.relpath(s.path, root)) for s in item.signals]
-        rows += [("mixture", os.path.relpath(item.mixture, root))] if item.mixture else []
-        total.update(json.dumps(rows).encode())
-    for path in sorted(digests):
-        total.update(f"{os.path.relpath(path, root)}\0{digests[path]}\n".encode())
-    return total.hexdigest()
-
-
-def _is_current(folder: Path, known: str, items: Sequence[Item]) -> bool:
-    """Whether the store was made from these files as they are now."""
-    try:
-        recorded = json.loads((folder / "files.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        recorded = {}
-    stamps = {path: _stamp(path) for path in _paths(items)}
-    if recorded == {path: list(stamp) for path, stamp in stamps.items()}:
-        return True
-    # Copied or touched, perhaps: only the contents can tell.
-    if fingerprint({path: _digest(path) for path in stamps}, items) != known:
-        return False
-    temporary = folder / f"files.json.{os.getpid()}.tmp"
-    temporary.write_text(json.dumps(stamps), encoding="utf-8")
-    os.replace(temporary, folder / "files.json")
-    return True
 
 
 def _append_mixtures(
@@ -225,22 +204,3 @@ def _check_uniform(layouts: Sequence[Layout]) -> None:
                 f"{layout.item.name}: {layout.channels} channels, {first.item.name} has"
                 f" {first.channels}"
             )
-
-
-def _paths(items: Sequence[Item]) -> list[str]:
-    paths = {os.path.abspath(signal.path) for item in items for signal in item.signals}
-    paths |= {os.path.abspath(item.mixture) for item in items if item.mixture}
-    return sorted(paths)
-
-
-def _stamp(path: str) -> Stamp:
-    try:
-        state = os.stat(path)
-    except OSError as error:
-        raise InputError(f"{path}: can't be opened ({error.strerror})") from error
-    return state.st_size, state.st_mtime_ns
-
-
-def _digest(path: str | os.PathLike[str]) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

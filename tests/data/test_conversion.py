@@ -1,3 +1,4 @@
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -8,12 +9,13 @@ import numpy as np
 import pytest
 
 from autoclip_sep import audio
-from autoclip_sep.data import conversion
+from autoclip_sep.data import conversion, fingerprints
 from autoclip_sep.data.conversion import prepare
 from autoclip_sep.data.store import Item, Signal
 from autoclip_sep.errors import InputError
 
 MakeItems = Callable[..., list[Item]]
+LENGTHS = {"train": (700, 900, 500, 900, 1000, 300, 800, 650, 400, 1200), "test": (500, 900, 500)}
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -33,7 +35,7 @@ def test_an_unchanged_corpus_is_not_read_again(
     items = make_items()
     first = prepare(tmp_path / "store", 8000, items, progress=False, jobs=1)
     monkeypatch.setattr(audio, "read", None)
-    monkeypatch.setattr(conversion, "_digest", None)
+    monkeypatch.setattr(fingerprints, "digest", None)
     again = prepare(tmp_path / "store", 8000, items, progress=False, jobs=1)
     assert again.fingerprint == first.fingerprint
 
@@ -106,6 +108,21 @@ def test_a_conversion_that_stops_leaves_no_store(
     undisturbed = prepare(tmp_path / "other", 8000, items, progress=False, jobs=1)
     assert contents(tmp_path / "store") == contents(undisturbed.folder)
     assert not (tmp_path / ".store.partial").exists()
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(
+    make_items: MakeItems, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = make_items()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    size = 2 * 2 * sum(sum(lengths) for lengths in LENGTHS.values())
+    with pytest.raises(InputError, match=rf"store.*no room for {size} bytes \(No space left"):
+        prepare(tmp_path / "store", 8000, items, progress=False, jobs=1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["corpus", "store.lock"]
 
 
 def test_unequal_lengths_are_listed(make_items: MakeItems, tmp_path: Path) -> None:

@@ -1,0 +1,77 @@
+"""Whether a store was made from the files as they are now.
+
+The fingerprint is made of contents; sizes and times, kept in files.json, answer in milliseconds
+where nothing was touched.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from autoclip_sep.data.store import Item
+from autoclip_sep.errors import InputError
+
+Stamp = tuple[int, int]  # size in bytes, time of the last change in ns
+
+
+def fingerprint(digests: Mapping[str, str], items: Sequence[Item]) -> str:
+    """sha256 over items, splits, targets, and the names, sizes and contents of their files.
+
+    Names count from the files' common folder: a corpus may move.
+    """
+    root = os.path.commonpath([os.path.dirname(path) for path in digests])
+    total = hashlib.sha256()
+    for item in items:
+        rows = [(item.split, item.name)]
+        rows += [(str(s.target), os.path.relpath(s.path, root)) for s in item.signals]
+        rows += [("mixture", os.path.relpath(item.mixture, root))] if item.mixture else []
+        total.update(json.dumps(rows).encode())
+    for path in sorted(digests):
+        total.update(f"{os.path.relpath(path, root)}\0{digests[path]}\n".encode())
+    return total.hexdigest()
+
+
+def is_current(folder: Path, known: str, items: Sequence[Item]) -> bool:
+    """Whether the items' files still have the fingerprint `known` of the store in `folder`."""
+    try:
+        recorded = json.loads((folder / "files.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        recorded = {}
+    now = stamps(items)
+    if recorded == {path: list(stamp) for path, stamp in now.items()}:
+        return True
+    # Copied or touched, perhaps: only the contents can tell.
+    if fingerprint({path: digest(path) for path in now}, items) != known:
+        return False
+    write_stamps(folder, now)
+    return True
+
+
+def stamps(items: Sequence[Item]) -> dict[str, Stamp]:
+    """Size and time of each of the items' files, by absolute path. Raises InputError if missing."""
+    paths = {os.path.abspath(signal.path) for item in items for signal in item.signals}
+    paths |= {os.path.abspath(item.mixture) for item in items if item.mixture}
+    return {path: _stamp(path) for path in sorted(paths)}
+
+
+def write_stamps(folder: Path, found: Mapping[str, Stamp]) -> None:
+    """Record them in files.json, whole or not at all."""
+    temporary = folder / f"files.json.{os.getpid()}.tmp"
+    temporary.write_text(json.dumps(found), encoding="utf-8")
+    os.replace(temporary, folder / "files.json")
+
+
+def digest(path: str | os.PathLike[str]) -> str:
+    """sha256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _stamp(path: str) -> Stamp:
+    try:
+        state = os.stat(path)
+    except OSError as error:
+        raise InputError(f"{path}: can't be opened ({error.strerror})") from error
+    return state.st_size, state.st_mtime_ns
