@@ -16,6 +16,7 @@ from autoclip_sep.clipping.gradients import Gradients
 from autoclip_sep.clipping.history import History
 from autoclip_sep.clipping.local_norm import limit_each
 from autoclip_sep.clipping.norm import limit_norm
+from autoclip_sep.clipping.resident import ResidentHistory
 from autoclip_sep.clipping.result import Limit
 
 
@@ -49,6 +50,7 @@ class AutoClip(Clipper):
             raise ValueError(f'scope must be "global" or "parameter", not {scope!r}')
         self.scope = scope
         self._histories: dict[int, History] = {}
+        self._resident: ResidentHistory | None = None
 
     @property
     def label(self) -> str:
@@ -60,6 +62,9 @@ class AutoClip(Clipper):
         return name + window + warmup + scope
 
     def _limit(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
+        if self._resident is not None:  # step() was in use until now
+            self._histories = {0: History.from_tensor(self._resident.tensor())}
+            self._resident = None
         if self.scope == "global":
             return limit_norm(gradients, norm, self._threshold(0, norm))  # Eqs. (2), (3)
         thresholds = [
@@ -75,10 +80,24 @@ class AutoClip(Clipper):
             return math.inf
         return history.percentile(self.percentile)
 
+    def _device_threshold(self, norm: Tensor, finite: Tensor) -> Tensor:
+        if self.scope != "global" or self.window is not None:
+            return super()._device_threshold(norm, finite)
+        if self._resident is None:
+            entries = self._histories.pop(0, History()).tensor()
+            self._resident = ResidentHistory(entries, norm.device)
+        self._resident.append(norm, finite)
+        if self.percentile is None:
+            return torch.full_like(norm, torch.inf)
+        threshold = self._resident.percentile(self.percentile)
+        return torch.where(self._resident.count() > self.warmup, threshold, torch.inf)
+
     def _state(self) -> State:
         """history: (entries,) float64, oldest first. With scope "parameter" the histories of all
         positions one after the other, and `lengths`, (positions,) int64, says how long each is.
         """
+        if self._resident is not None:
+            return {"history": self._resident.tensor()}
         if self.scope == "global":
             return {"history": self._histories.get(0, History()).tensor()}
         last = max(self._histories, default=-1)
@@ -90,6 +109,7 @@ class AutoClip(Clipper):
         history = state["history"]
         History.from_tensor(history)  # checks it
         rows = (history,) if self.scope == "global" else _split(history, state["lengths"])
+        self._resident = None
         self._histories = {
             position: History.from_tensor(row, self.window)
             for position, row in enumerate(rows)

@@ -11,9 +11,10 @@ from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
 from autoclip_sep.clipping.arguments import whole_number
-from autoclip_sep.clipping.gradients import Gradients, Parameters
+from autoclip_sep.clipping.gradients import Gradients, Parameters, optimizer_parameters
 from autoclip_sep.clipping.handle import Handle
 from autoclip_sep.clipping.norms import global_norm, tensor_norms
+from autoclip_sep.clipping.resident import Watch, fused_step, require_fused
 from autoclip_sep.clipping.result import ClipResult, Limit, NonFiniteGradients, describe
 
 logger = logging.getLogger(__name__)
@@ -41,9 +42,10 @@ class Clipper(ABC):
     def __init__(self, *, max_nonfinite: int = 10) -> None:
         self.max_nonfinite = whole_number("max_nonfinite", max_nonfinite, 1)
         self.steps = 0
-        self.skipped = 0
+        self._skipped: int | Tensor = 0
         self._clipped: int | Tensor = 0
-        self._nonfinite_in_a_row = 0
+        self._nonfinite_in_a_row: int | Tensor = 0
+        self._watch: Watch | None = None
 
     @property
     @abstractmethod
@@ -54,6 +56,11 @@ class Clipper(ABC):
     def clipped(self) -> int:
         """Steps in which something was limited."""
         return int(self._clipped)
+
+    @property
+    def skipped(self) -> int:
+        """Steps whose gradient norm wasn't finite."""
+        return int(self._skipped)
 
     def limit_loss(self, loss: Tensor) -> Tensor:
         """The losses to differentiate, one per example, of the shape given."""
@@ -82,6 +89,41 @@ class Clipper(ABC):
             return describe(norm, Limit(), finite=False)
         return describe(norm, self._take(gradients, total, each), finite=True)
 
+    @torch.no_grad()
+    def step(self, optimizer: Optimizer) -> ClipResult:
+        """Takes a fused optimizer's step with the clip folded into it; the host waits for nothing.
+
+        In place of `limit_gradients` and `optimizer.step()`, for clippers that scale all gradients
+        by one factor: NoClipping, NormClipping, AutoClip of the whole history. A step whose norm
+        isn't finite is skipped on the device. After `max_nonfinite` of them in a row
+        NonFiniteGradients is raised as soon as the host has heard of it, maybe some steps later.
+
+        Gradients must be unscaled. Reading the result waits for the device; so do `clipped`,
+        `skipped` and `state_dict`. Raises ValueError for other clippers and optimizers.
+        """
+        require_fused(optimizer)
+        gradients = Gradients(optimizer_parameters(optimizer))
+        if not len(gradients):
+            logger.warning("step: no parameter has a gradient, nothing was done")
+            return describe(torch.zeros(()), Limit(), finite=True)
+        norms = tensor_norms(gradients)
+        norm = global_norm(norms)
+        self._watch = self._watch or Watch(norm.device)
+        if self._watch.latest() >= self.max_nonfinite:
+            self._complain(gradients, norm.item(), norms.tolist())
+        finite = torch.isfinite(norm)
+        threshold = self._device_threshold(norm.double(), finite)
+        clipped = finite & (norm > threshold)
+        divisor = torch.where(clipped, norm / threshold, 1.0)
+        fused_step(optimizer, divisor.float(), finite)
+        self.steps += 1
+        self._clipped = self._clipped + clipped
+        self._skipped = self._skipped + ~finite
+        self._nonfinite_in_a_row = torch.where(finite, 0, self._nonfinite_in_a_row + 1)
+        self._watch.send(self._nonfinite_in_a_row)
+        threshold = torch.where(finite, threshold, math.inf)
+        return describe(norm, Limit(threshold, divisor.reciprocal(), clipped), finite=finite)
+
     def attach(self, optimizer: Optimizer, scaler: GradScaler | None = None) -> Handle:
         """Limits gradients in every `optimizer.step()` from now on, for loops one doesn't own.
 
@@ -100,6 +142,13 @@ class Clipper(ABC):
     def _limit(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
         """Limits finite gradients in place, given their global norm and each one's own."""
 
+    def _device_threshold(self, norm: Tensor, finite: Tensor) -> Tensor:
+        """The threshold for a norm, () float64, taken in if `finite`; without a host read."""
+        raise ValueError(
+            f"{self.label} can't be folded into the optimizer's step: "
+            "call limit_gradients and then optimizer.step()"
+        )
+
     def _take(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
         """One finite step: counted, and limited."""
         self.steps += 1
@@ -111,17 +160,17 @@ class Clipper(ABC):
     def _skip(self) -> None:
         """One step that isn't finite: counted."""
         self.steps += 1
-        self.skipped += 1
-        self._nonfinite_in_a_row += 1
+        self._skipped = self._skipped + 1
+        self._nonfinite_in_a_row = self._nonfinite_in_a_row + 1
 
     def _complain(self, gradients: Gradients, norm: float, norms: list[float]) -> None:
         names = [gradients.name(i) for i, value in enumerate(norms) if not math.isfinite(value)]
         shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-        where = f"not finite in {shown}" if names else "each tensor's norm is finite, the sum isn't"
-        if self._nonfinite_in_a_row >= self.max_nonfinite:
-            raise NonFiniteGradients(
-                f"gradient norm {norm} in {self._nonfinite_in_a_row} steps in a row: {where}", names
-            )
+        where = f"not finite in {shown}" if names else "no single gradient is to blame"
+        in_a_row = int(self._nonfinite_in_a_row)
+        if in_a_row >= self.max_nonfinite:
+            message = f"gradient norm {norm} in {in_a_row} steps in a row: {where}"
+            raise NonFiniteGradients(message, names)
         logger.warning("step %d skipped, gradient norm %s: %s", self.steps, norm, where)
 
     def state_dict(self) -> State:
@@ -131,7 +180,7 @@ class Clipper(ABC):
             "steps": self.steps,
             "clipped": self.clipped,
             "skipped": self.skipped,
-            "nonfinite_in_a_row": self._nonfinite_in_a_row,
+            "nonfinite_in_a_row": int(self._nonfinite_in_a_row),
             **self._state(),
         }
 
@@ -149,8 +198,9 @@ class Clipper(ABC):
         self._load(state)
         self.steps = int(state["steps"])
         self._clipped = int(state["clipped"])
-        self.skipped = int(state["skipped"])
+        self._skipped = int(state["skipped"])
         self._nonfinite_in_a_row = int(state["nonfinite_in_a_row"])
+        self._watch = None
 
     def _state(self) -> State:
         """A subclass' own part of the state."""

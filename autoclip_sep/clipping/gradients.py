@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 Parameters: TypeAlias = Tensor | Iterable[Tensor] | Iterable[tuple[str, Tensor]]
 
@@ -96,6 +97,15 @@ class Gradients:
     def same_kind(self) -> list[list[Tensor]]:
         """`tensors` in groups that one fused kernel can take together."""
         return [[self.tensors[index] for index in group] for group in same_kind(self.tensors)]
+
+
+def optimizer_parameters(optimizer: Optimizer) -> list[tuple[str, Tensor]]:
+    """(name, parameter) of all groups, with an empty name where the optimizer knows none."""
+    pairs: list[tuple[str, Tensor]] = []
+    for group in optimizer.param_groups:
+        names = group.get("param_names") or [""] * len(group["params"])
+        pairs.extend(zip(names, group["params"], strict=True))
+    return pairs
 
 
 def is_sharded(tensor: Any) -> bool:

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.amp.grad_scaler import GradScaler, OptState
 from torch.optim import Optimizer
 
-from autoclip_sep.clipping.gradients import Gradients, Parameters
+from autoclip_sep.clipping.gradients import Gradients, Parameters, optimizer_parameters
 from autoclip_sep.clipping.result import ClipResult
 
 
@@ -64,13 +64,15 @@ class Handle:
         return (args[0], limited_closure, *args[2:]), kwargs
 
     def _clip(self, optimizer: Optimizer) -> None:
-        if not self._unscale(optimizer):
-            return
-        parameters = _parameters(optimizer)
-        self.last = self._limit(parameters)
-        if not self.last.finite:
-            for _, parameter in parameters:
-                parameter.grad = None
+        parameters = optimizer_parameters(optimizer)
+        if self._unscale(optimizer):
+            self.last = self._limit(parameters)
+            if self.last.finite:
+                return
+        # Also where the scaler skips in the kernel: torch's fused SGD would be left with momentum
+        # buffers that nothing was ever written to, if it is the first step.
+        for _, parameter in parameters:
+            parameter.grad = None
 
     def _unscale(self, optimizer: Optimizer) -> bool:
         """Sees to it that gradients are unscaled; False where the scaler skips this step."""
@@ -93,17 +95,8 @@ def _unscale_once(scaler: GradScaler, optimizer: Optimizer) -> None:
         scaler.unscale_(optimizer)
 
 
-def _parameters(optimizer: Optimizer) -> list[tuple[str, Tensor]]:
-    """(name, parameter) of all groups, with an empty name where the optimizer knows none."""
-    pairs: list[tuple[str, Tensor]] = []
-    for group in optimizer.param_groups:
-        names = group.get("param_names") or [""] * len(group["params"])
-        pairs.extend(zip(names, group["params"], strict=True))
-    return pairs
-
-
 @torch.no_grad()
 def _divide(optimizer: Optimizer, scale: Tensor) -> None:
     inverse = scale.double().reciprocal().float()  # as the scaler does it
-    for group in Gradients(_parameters(optimizer)).same_kind():
+    for group in Gradients(optimizer_parameters(optimizer)).same_kind():
         torch._foreach_mul_(group, inverse.to(group[0].device))

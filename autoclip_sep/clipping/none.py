@@ -1,5 +1,8 @@
 """No clipping: gradients are only measured, and skipped when they aren't finite."""
 
+import torch
+from torch import Tensor
+
 from autoclip_sep.clipping.base import Clipper
 from autoclip_sep.clipping.gradients import Gradients
 from autoclip_sep.clipping.result import Limit
@@ -14,3 +17,6 @@ class NoClipping(Clipper):
 
     def _limit(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
         return Limit()
+
+    def _device_threshold(self, norm: Tensor, finite: Tensor) -> Tensor:
+        return torch.full_like(norm, torch.inf)

@@ -6,6 +6,9 @@ Algorithm 1. Like there, and unlike torch's `clip_grad_norm_`, no epsilon is add
 
 import math
 
+import torch
+from torch import Tensor
+
 from autoclip_sep.clipping.arguments import number, plain_text
 from autoclip_sep.clipping.base import Clipper
 from autoclip_sep.clipping.gradients import Gradients
@@ -28,6 +31,9 @@ class NormClipping(Clipper):
 
     def _limit(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
         return limit_norm(gradients, norm, self.threshold)
+
+    def _device_threshold(self, norm: Tensor, finite: Tensor) -> Tensor:
+        return torch.full_like(norm, self.threshold)
 
 
 def limit_norm(gradients: Gradients, norm: float, threshold: float) -> Limit:

@@ -44,7 +44,7 @@ class NonFiniteGradients(RuntimeError):
         self.names = names
 
 
-def describe(norm: Tensor, limit: Limit, *, finite: bool) -> ClipResult:
+def describe(norm: Tensor, limit: Limit, *, finite: bool | Tensor) -> ClipResult:
     """The result of a step, on the norm's device."""
 
     def on_device(value: float | bool | Tensor, dtype: torch.dtype) -> Tensor:

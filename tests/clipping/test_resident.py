@@ -1,0 +1,217 @@
+"""A fused optimizer's step takes the clip along, and the host asks nothing."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from autoclip_sep.clipping import (
+    ALRC,
+    AdaGC,
+    AutoClip,
+    NoClipping,
+    NonFiniteGradients,
+    NormClipping,
+)
+from autoclip_sep.clipping.history import History
+from autoclip_sep.clipping.resident import ResidentHistory
+
+FUSED = {
+    "adam": lambda p: torch.optim.Adam(p, lr=0.01, fused=True),
+    "adamw": lambda p: torch.optim.AdamW(p, lr=0.01, fused=True),
+    "sgd": lambda p: torch.optim.SGD(p, lr=0.01, fused=True),
+    "sgd with momentum": lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9, fused=True),
+    "adagrad": lambda p: torch.optim.Adagrad(p, lr=0.01, fused=True),
+}
+CLIPPERS = {
+    "none": NoClipping,
+    "norm": lambda: NormClipping(0.5),
+    "autoclip_p10": AutoClip,
+    "autoclip_p0": lambda: AutoClip(0),
+    "autoclip_p100": lambda: AutoClip(100),
+    "warmup": lambda: AutoClip(warmup=5),
+    "shadow": lambda: AutoClip(None),
+}
+WAITS = ("_local_scalar_dense", "nonzero", "masked_select")
+
+
+class NoHostReads(TorchDispatchMode):
+    """Raises where an operation would have the host wait for the device."""
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        if any(name in str(operation) for name in WAITS):
+            raise AssertionError(f"{operation} waits for the device")
+        return operation(*args, **(kwargs or {}))
+
+
+def network():
+    torch.manual_seed(3)
+    return nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 2))
+
+
+def backward(model, step, bad=False):
+    generator = torch.Generator().manual_seed(step)
+    parameter = next(model.parameters())
+    inputs = torch.randn(6, 5, generator=generator).to(parameter)
+    (model(inputs) - 3).square().mean().backward()
+    if bad:
+        parameter.grad[0, 0] = math.nan
+
+
+def train(clipper, make_optimizer, way, bad=(), steps=15):
+    model, results = network(), []
+    optimizer = make_optimizer(model.parameters())
+    for step in range(steps):
+        backward(model, step, step in bad)
+        if way == "step":
+            results.append(clipper.step(optimizer))
+        else:
+            results.append(clipper.limit_gradients(model.parameters()))
+            if results[-1].finite:
+                optimizer.step()
+        optimizer.zero_grad()
+    table = torch.tensor([[float(value) for value in result] for result in results])
+    return torch.cat([p.detach().flatten() for p in model.parameters()]), table
+
+
+@pytest.mark.parametrize("optimizer", FUSED)
+@pytest.mark.parametrize("name", CLIPPERS)
+@pytest.mark.parametrize("bad", [(), (0,), (4, 5, 11)], ids=str)
+def test_step_equals_limiting_and_then_stepping(name, optimizer, bad):
+    ours, theirs = CLIPPERS[name](), CLIPPERS[name]()
+    weights, results = train(ours, FUSED[optimizer], "step", bad)
+    wanted, wanted_results = train(theirs, FUSED[optimizer], "protocol", bad)
+    torch.testing.assert_close(weights, wanted, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(results, wanted_results, rtol=1e-5, atol=1e-6, equal_nan=True)
+    assert (ours.steps, ours.skipped) == (15, len(bad))
+    assert ours.clipped == theirs.clipped
+    one, other = ours.state_dict(), theirs.state_dict()
+    assert one.keys() == other.keys()
+    for key in one:
+        torch.testing.assert_close(one[key], other[key], rtol=1e-5, atol=0)
+
+
+def test_where_nothing_is_clipped_the_step_is_the_same_to_the_bit():
+    weights, _ = train(AutoClip(100), FUSED["adam"], "step")
+    assert torch.equal(weights, train(NoClipping(), FUSED["adam"], "protocol")[0])
+
+
+@pytest.mark.parametrize("name", CLIPPERS)
+def test_the_host_reads_nothing(name):
+    model, clipper = network(), CLIPPERS[name]()
+    optimizer = FUSED["adam"](model.parameters())
+    for step in range(100):  # past the first doubling of the history
+        backward(model, step, bad=step == 30)
+        with NoHostReads():
+            clipper.step(optimizer)
+        optimizer.zero_grad()
+    assert clipper.skipped == 1
+
+
+def test_the_guard_above_sees_host_reads():
+    model, clipper = network(), AutoClip()
+    backward(model, 0)
+    finite = torch.tensor(True)
+    with NoHostReads(), pytest.raises(AssertionError, match="waits for the device"):
+        bool(finite)
+    with NoHostReads():  # `tolist` of a tensor on the host itself asks no device
+        clipper.limit_gradients(model.parameters())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", CLIPPERS)
+def test_cuda_never_synchronises(name):
+    model, clipper = network().cuda(), CLIPPERS[name]()
+    optimizer = FUSED["adam"](model.parameters())
+    for step in range(100):
+        backward(model, step, bad=step == 30)
+        if step > 0:  # the first step sets things up
+            torch.cuda.set_sync_debug_mode("error")
+        try:
+            clipper.step(optimizer)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        optimizer.zero_grad()
+    assert clipper.skipped == 1
+
+
+def test_both_ways_may_take_turns():
+    turns, model = AutoClip(), network()
+    optimizer = FUSED["adam"](model.parameters())
+    for step in range(15):
+        backward(model, step)
+        if step % 10 < 5:
+            turns.step(optimizer)
+        else:
+            turns.limit_gradients(model.parameters())
+            optimizer.step()
+        optimizer.zero_grad()
+    other = AutoClip()
+    train(other, FUSED["adam"], "protocol")
+    history = other.state_dict()["history"]
+    torch.testing.assert_close(turns.state_dict()["history"], history, rtol=1e-5, atol=0)
+
+
+def test_state_goes_on_in_the_other_way():
+    first, second = AutoClip(), AutoClip()
+    train(first, FUSED["adam"], "step", bad=(3,))
+    second.load_state_dict(first.state_dict())
+    assert len(second.state_dict()["history"]) == 14
+    _, one = train(first, FUSED["adam"], "step")
+    _, other = train(second, FUSED["adam"], "protocol")
+    torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_bad_steps_in_a_row_end_the_training():
+    model, clipper = network(), AutoClip(max_nonfinite=3)
+    optimizer = torch.optim.Adam(model.named_parameters(), fused=True)
+
+    def step(bad):
+        optimizer.zero_grad()
+        backward(model, 0, bad)
+        clipper.step(optimizer)
+
+    for bad in (True, True, False, True, True, True):
+        step(bad)
+    with pytest.raises(NonFiniteGradients, match=r"3 steps in a row: not finite in 0\.weight"):
+        step(True)
+
+
+@pytest.mark.parametrize(
+    "clipper",
+    [ALRC(), AdaGC(), AutoClip(window=5), AutoClip(scope="parameter")],
+    ids=lambda c: c.label,
+)
+def test_clippers_that_cant_are_refused(clipper):
+    model = network()
+    optimizer = FUSED["adam"](model.parameters())
+    backward(model, 0)
+    with pytest.raises(ValueError, match="call limit_gradients and then"):
+        clipper.step(optimizer)
+    assert not hasattr(optimizer, "found_inf")
+
+
+def test_optimizers_that_arent_fused_are_refused():
+    model = network()
+    backward(model, 0)
+    with pytest.raises(ValueError, match="needs fused=True, which this Adam"):
+        AutoClip().step(torch.optim.Adam(model.parameters()))
+
+
+@pytest.mark.parametrize("percentile", [0, 10, 33.3, 100])
+def test_the_history_on_the_device_equals_the_one_on_the_host(percentile):
+    norms = np.random.default_rng(0).lognormal(size=300)
+    norms[40:60] = norms[3]
+    host, device = History(), ResidentHistory(torch.empty(0).double(), torch.device("cpu"))
+    assert device.percentile(percentile) == math.inf
+    for step, norm in enumerate(norms):
+        wanted = step % 7 != 3
+        value = torch.tensor(norm if wanted else (math.nan, math.inf)[step % 2]).double()
+        device.append(value, torch.tensor(wanted))
+        if wanted:
+            host.append(norm)
+        assert device.percentile(percentile).item() == host.percentile(percentile)
+    assert torch.equal(device.tensor(), host.tensor())
