@@ -41,7 +41,11 @@ def draw(runs: Path, output: Path) -> None:
     pairs = _pairs(found)
     for (corpus, loss, model), (without, with_autoclip) in pairs.items():
         stem = output / f"training_dynamics_{corpus}_{loss}_{model}"
-        left, right = training_dynamics.draw(without, with_autoclip, stem)
+        try:
+            left, right = training_dynamics.draw(without, with_autoclip, stem)
+        except InputError as error:
+            print(f"not drawn: {error}")
+            continue
         print(f"{stem}.png  r = {left.r:.2f} without clipping, {right.r:.2f} with AutoClip")
     if not pairs:
         print("no pair of runs with p=10 and p=100 (or clipping=none): Figure 1 is not drawn")

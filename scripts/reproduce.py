@@ -50,7 +50,7 @@ class Run:
                 stdout=output, stderr=subprocess.STDOUT, env=environment,
             )  # fmt: skip
 
-    def epochs_done(self) -> float:
+    def epochs_done(self) -> int:
         """Epochs so far, from its history."""
         try:
             lines = (self.planned.directory / "history.csv").read_text(encoding="utf-8").count("\n")
@@ -101,8 +101,8 @@ def _run_all(planned: list[Run], together: int, threads: int) -> None:
     print(f"{len(planned)} runs, {together} at a time with {threads} threads each")
     epochs = sum(run.planned.settings.epochs for run in planned)
     waiting, going = list(planned), list[Run]()
-    with tqdm(total=epochs, unit="epoch", bar_format="{l_bar}{bar}| {n:g}/{total} epochs "
-              "[{elapsed}<{remaining}]") as bar:  # fmt: skip
+    form = "{l_bar}{bar}| {n:g}/{total} epochs [{elapsed}<{remaining}]"
+    with tqdm(total=epochs, bar_format=form, disable=None) as bar:
         try:
             while waiting or going:
                 while waiting and len(going) < together:
@@ -110,8 +110,7 @@ def _run_all(planned: list[Run], together: int, threads: int) -> None:
                 for run in list(going):
                     if not _go_on(run, threads):
                         going.remove(run)
-                bar.n = sum(run.epochs_done() for run in planned)
-                bar.refresh()
+                bar.update(sum(run.epochs_done() for run in planned) - bar.n)
                 time.sleep(POLL)
         except KeyboardInterrupt:
             for run in going:  # the terminal told them too; they save and stop

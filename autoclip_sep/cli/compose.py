@@ -26,7 +26,7 @@ from autoclip_sep.runs import flatten
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
 # Values of these keys are paths: text, whatever characters they hold.
-PATH_KEY = re.compile(r"(?:run|runs|input|output|(?:.+\.)?root|(?:.+\.)?store)")
+PATH_KEY = re.compile(r"(?:run|runs|input|output|(?:.+\.)?(?:root|store|corpora))")
 
 DOLLAR = "\ue000"  # stands for $ in a path while OmegaConf looks for interpolations
 

@@ -19,7 +19,7 @@ NAMED = ("data", "loss", "model", "clipping")  # the groups whose choices a dire
 FREE = re.compile(
     r"logger\..*|runs|force|seed|percentile|clipping\.(?!max_nonfinite).*"
     r"|trainer\.(epochs|progress|workers|threads|device|checkpoint_every)"
-    r"|(.*\.)?(root|store)"
+    r"|(.*\.)?(root|store|corpora)"
 )
 # Of these, the ones that say which run it is: they may not change when a run goes on.
 FIXED = re.compile(r"seed|percentile|clipping\..*")
