@@ -21,6 +21,7 @@ class Gradients:
         each parameter, because it doesn't change when another one has no gradient for a step.
     whole: their gradients, made dense: the values of a sparse one (rows that occur twice are
         summed first), a real view of a complex one.
+    groups: their indices in groups that one fused kernel can take together, in a fixed order.
     tensors: the same storage as `whole`; of a gradient that is sharded over processes (DTensor)
         the local part. Changing these in place changes the gradients.
     """
@@ -56,6 +57,7 @@ class Gradients:
             self.tensors.append(local_part(dense))
             self.names.append(name)
             self.positions.append(position)
+        self.groups = _same_kind(self.whole)
         self.last_weight = position + 1 if last_weight is None else last_weight
 
     def __len__(self) -> int:
@@ -82,21 +84,22 @@ class Gradients:
     def scale(self, factor: float) -> None:
         """Multiplies every gradient in place; a factor of exactly 1 touches nothing."""
         if factor != 1.0:
-            for group in self.same_kind():
-                torch._foreach_mul_(group, factor)
+            for group in self.grouped():
+                # Backwards: those whose norm was taken last are still in the cache.
+                torch._foreach_mul_(group[::-1], factor)
 
     def scale_each(self, factors: list[float]) -> None:
         """Multiplies each gradient in place by its own factor, in order."""
-        for indices in same_kind(self.tensors):
+        for indices in self.groups:
             changed = [index for index in indices if factors[index] != 1.0]
             if changed:
                 torch._foreach_mul_(
                     [self.tensors[i] for i in changed], [factors[i] for i in changed]
                 )
 
-    def same_kind(self) -> list[list[Tensor]]:
-        """`tensors` in groups that one fused kernel can take together."""
-        return [[self.tensors[index] for index in group] for group in same_kind(self.tensors)]
+    def grouped(self) -> list[list[Tensor]]:
+        """`tensors` by `groups`."""
+        return [[self.tensors[index] for index in group] for group in self.groups]
 
 
 def optimizer_parameters(optimizer: Optimizer) -> list[tuple[str, Tensor]]:
@@ -110,7 +113,7 @@ def optimizer_parameters(optimizer: Optimizer) -> list[tuple[str, Tensor]]:
 
 def is_sharded(tensor: Any) -> bool:
     """Whether a tensor is a DTensor, asked without importing torch.distributed."""
-    return hasattr(tensor, "full_tensor")
+    return type(tensor) is not Tensor and hasattr(tensor, "full_tensor")
 
 
 def local_part(tensor: Any) -> Tensor:
@@ -119,12 +122,13 @@ def local_part(tensor: Any) -> Tensor:
     return part
 
 
-def same_kind(tensors: list[Tensor]) -> list[list[int]]:
+def _same_kind(tensors: list[Tensor]) -> list[list[int]]:
     """Indices of tensors that one fused kernel can take together, in a fixed order."""
     groups: dict[tuple[object, ...], list[int]] = {}
+    tensor: Any
     for index, tensor in enumerate(tensors):
-        layout = (getattr(tensor, "device_mesh", None), getattr(tensor, "placements", None))
-        groups.setdefault((tensor.device, tensor.dtype, *layout), []).append(index)
+        layout = (tensor.device_mesh, tensor.placements) if is_sharded(tensor) else None
+        groups.setdefault((tensor.device, tensor.dtype, layout), []).append(index)
     return list(groups.values())
 
 
@@ -135,5 +139,4 @@ def _dense(parameter: Tensor) -> Tensor:
         if not gradient.is_coalesced():
             parameter.grad = gradient = gradient.coalesce()
         gradient = gradient._values()
-    gradient = gradient.detach()
     return torch.view_as_real(gradient) if gradient.is_complex() else gradient

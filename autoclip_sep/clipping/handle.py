@@ -98,5 +98,5 @@ def _unscale_once(scaler: GradScaler, optimizer: Optimizer) -> None:
 @torch.no_grad()
 def _divide(optimizer: Optimizer, scale: Tensor) -> None:
     inverse = scale.double().reciprocal().float()  # as the scaler does it
-    for group in Gradients(optimizer_parameters(optimizer)).same_kind():
+    for group in Gradients(optimizer_parameters(optimizer)).grouped():
         torch._foreach_mul_(group, inverse.to(group[0].device))

@@ -5,9 +5,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autoclip_sep.clipping.gradients import Gradients, is_sharded, same_kind
+from autoclip_sep.clipping.gradients import Gradients, is_sharded
 
 _HALF = (torch.float16, torch.bfloat16)
+_LARGE = 65536  # elements
 
 
 def tensor_norms(gradients: Gradients) -> Tensor:
@@ -17,11 +18,11 @@ def tensor_norms(gradients: Gradients) -> Tensor:
     65504). Sharded gradients give the norm of the whole, the same on every rank, with one
     all-reduce for all of them.
     """
+    if len(gradients.groups) == 1 and not is_sharded(gradients.whole[0]):
+        return _norms_of_a_kind(gradients.whole)
     norms: list[Tensor] = [torch.empty(0)] * len(gradients)
-    for group in same_kind(gradients.whole):
-        members = [gradients.whole[index] for index in group]
-        wide = torch.float32 if members[0].dtype in _HALF else None
-        found: Any = torch.stack(torch._foreach_norm(members, 2, dtype=wide))
+    for group in gradients.groups:
+        found: Any = _norms_of_a_kind([gradients.whole[index] for index in group])
         if is_sharded(found):
             found = found.full_tensor()
         for index, norm in zip(group, found.to(gradients.device).unbind(), strict=True):
@@ -51,3 +52,21 @@ def anywhere(flags: list[Tensor], gradients: Gradients) -> Tensor:
         layout = [Partial("max")] * mesh.ndim
         found = DTensor.from_local(found.float(), mesh, layout).full_tensor() > 0
     return found
+
+
+def _norms_of_a_kind(tensors: list[Tensor]) -> Tensor:
+    """The norms of tensors of one device, dtype and layout: (number of tensors,)."""
+    wide = torch.float32 if tensors[0].dtype in _HALF else None
+    if wide is not None or tensors[0].device.type != "cpu" or is_sharded(tensors[0]):
+        return torch.stack(torch._foreach_norm(tensors, 2, dtype=wide))
+    # A dot product uses all cores, and is several times more exact than a norm of long runs.
+    large = [tensor.numel() >= _LARGE and tensor.is_contiguous() for tensor in tensors]
+    if not any(large):
+        return torch.stack(torch._foreach_norm(tensors, 2))
+    small = [tensor for tensor, is_large in zip(tensors, large, strict=True) if not is_large]
+    norms = list(torch._foreach_norm(small, 2)) if small else []
+    for index, tensor in enumerate(tensors):
+        if large[index]:
+            flat = tensor.view(-1)
+            norms.insert(index, torch.dot(flat, flat).sqrt())
+    return torch.stack(norms)

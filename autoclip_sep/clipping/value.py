@@ -32,7 +32,7 @@ class ValueClipping(Clipper):
 
     def _limit(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
         above: list[Tensor] = []
-        for group in gradients.same_kind():
+        for group in gradients.grouped():
             # A shard may be empty, and the largest of nothing is an error.
             largest = torch._foreach_norm([part for part in group if part.numel()], math.inf)
             above.extend(value > self.threshold for value in largest)

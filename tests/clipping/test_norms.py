@@ -48,6 +48,30 @@ def test_float64_keeps_its_digits():
     assert norms.item() == (1 + 1e-10) ** 0.5  # 1 in float32
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_large_and_small_ones_keep_their_order(dtype):
+    torch.manual_seed(0)
+    shapes = [(300, 300), (3,), (2, 2), (300, 301), (1,), (7, 100_000)]
+    parameters = [with_gradient(torch.randn(shape, dtype=dtype)) for shape in shapes]
+    parameters[3].grad = torch.randn(301, 300, dtype=dtype).T  # large, but not contiguous
+    norms = tensor_norms(Gradients(parameters))
+    wanted = [p.grad.double().norm().item() for p in parameters]
+    assert norms.tolist() == pytest.approx(wanted, rel=1e-5)
+    assert norms.dtype == dtype
+
+
+def test_large_gradients_alone():
+    gradient = torch.randn(70_000)
+    norms = tensor_norms(Gradients([with_gradient(gradient)]))
+    assert norms.tolist() == pytest.approx([gradient.double().norm().item()])
+
+
+def test_long_runs_lose_no_digits():
+    gradient = torch.full((3_000_000,), 0.1)
+    norm = tensor_norms(Gradients([with_gradient(gradient)])).item()
+    assert norm == pytest.approx(gradient.double().norm().item(), rel=1e-5)
+
+
 def test_rows_that_occur_twice_in_a_sparse_gradient_are_summed_first():
     table = nn.Embedding(10, 3, sparse=True)
     table(torch.tensor([1, 1, 2])).sum().backward()
