@@ -40,12 +40,13 @@ class RunFound:
 
     @property
     def percentile(self) -> float:
-        """AutoClip's p; 100 for a run without clipping; NaN for other clippers."""
+        """AutoClip's p; 100 for a run without clipping; NaN for others and for AutoClip's shadow."""
         clipping = self.config["clipping"]
         kind = str(clipping["_target_"]).rpartition(".")[2]
         if kind == "NoClipping":
             return 100.0
-        return float(clipping["percentile"]) if kind == "AutoClip" else math.nan
+        percentile = clipping.get("percentile") if kind == "AutoClip" else None
+        return math.nan if percentile is None else float(percentile)
 
     @property
     def clipping(self) -> str:

@@ -25,9 +25,9 @@ class Settings:
     progress: whether a bar is drawn where there is a terminal.
     """
 
-    epochs: int = 10
+    epochs: int = 36
     batch_size: int = 16
-    excerpt: int = 12736
+    excerpt: int = 12672
     precision: str = "fp32"
     record_every: int = 20
     probe_points: int = 1
