@@ -40,7 +40,7 @@ class RunFound:
 
     @property
     def percentile(self) -> float:
-        """AutoClip's p; 100 for a run without clipping; NaN for others and for AutoClip's shadow."""
+        """AutoClip's p; 100 for a run without clipping; NaN for other clippers and the shadow."""
         clipping = self.config["clipping"]
         kind = str(clipping["_target_"]).rpartition(".")[2]
         if kind == "NoClipping":
