@@ -85,8 +85,7 @@ class Gradients:
         """Multiplies every gradient in place; a factor of exactly 1 touches nothing."""
         if factor != 1.0:
             for group in self.grouped():
-                # Backwards: those whose norm was taken last are still in the cache.
-                torch._foreach_mul_(group[::-1], factor)
+                torch._foreach_mul_(group, factor)
 
     def scale_each(self, factors: list[float]) -> None:
         """Multiplies each gradient in place by its own factor, in order."""

@@ -51,9 +51,9 @@ def test_float64_keeps_its_digits():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_large_and_small_ones_keep_their_order(dtype):
     torch.manual_seed(0)
-    shapes = [(300, 300), (3,), (2, 2), (300, 301), (1,), (7, 100_000)]
+    shapes = [(500, 300), (3,), (2, 2), (500, 301), (1,), (7, 100_000)]
     parameters = [with_gradient(torch.randn(shape, dtype=dtype)) for shape in shapes]
-    parameters[3].grad = torch.randn(301, 300, dtype=dtype).T  # large, but not contiguous
+    parameters[3].grad = torch.randn(301, 500, dtype=dtype).T  # large, but not contiguous
     norms = tensor_norms(Gradients(parameters))
     wanted = [p.grad.double().norm().item() for p in parameters]
     assert norms.tolist() == pytest.approx(wanted, rel=1e-5)
@@ -61,7 +61,7 @@ def test_large_and_small_ones_keep_their_order(dtype):
 
 
 def test_large_gradients_alone():
-    gradient = torch.randn(70_000)
+    gradient = torch.randn(140_000)
     norms = tensor_norms(Gradients([with_gradient(gradient)]))
     assert norms.tolist() == pytest.approx([gradient.double().norm().item()])
 
@@ -69,7 +69,22 @@ def test_large_gradients_alone():
 def test_long_runs_lose_no_digits():
     gradient = torch.full((3_000_000,), 0.1)
     norm = tensor_norms(Gradients([with_gradient(gradient)])).item()
-    assert norm == pytest.approx(gradient.double().norm().item(), rel=1e-5)
+    assert norm == pytest.approx(gradient.double().norm().item(), rel=1e-4)
+    half = torch.full((3_000_000,), 0.125, dtype=torch.bfloat16)
+    norm = tensor_norms(Gradients([with_gradient(half)])).item()
+    assert norm == pytest.approx(0.125 * 3_000_000**0.5, rel=1e-4)
+
+
+def test_the_number_of_threads_changes_nothing():
+    gradient = torch.randn(1_000_003)
+    before, found = torch.get_num_threads(), set()
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            found.add(tensor_norms(Gradients([with_gradient(gradient)])).item())
+    finally:
+        torch.set_num_threads(before)
+    assert len(found) == 1
 
 
 def test_rows_that_occur_twice_in_a_sparse_gradient_are_summed_first():
