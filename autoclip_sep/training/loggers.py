@@ -38,13 +38,16 @@ class WandbLogger:
     """Weights & Biases, online or offline, with the run's own step as every chart's axis.
 
     Whatever goes wrong there is said once and the mirror is given up; the run is not hurt.
-    mode: online, offline or disabled, as wandb names them.
+    mode: online, offline or disabled, as wandb names them. timeout: seconds to wait for the server
+    when a run starts.
     """
 
-    def __init__(self, project: str = "autoclip_sep", mode: str = "online") -> None:
+    def __init__(
+        self, project: str = "autoclip_sep", mode: str = "online", timeout: int = 30
+    ) -> None:
         if mode not in ("online", "offline", "disabled"):
             raise ValueError(f"mode must be online, offline or disabled, not {mode!r}")
-        self.project, self.mode = project, mode
+        self.project, self.mode, self.timeout = project, mode, timeout
         self._run: Any = None
 
     def start(self, directory: Path, config: Mapping[str, Any]) -> None:
@@ -55,7 +58,8 @@ class WandbLogger:
             name = directory.as_posix().replace("/", "-")[-120:]
             self._run = wandb.init(
                 project=self.project, mode=self.mode, dir=str(directory), config=dict(config),
-                name=name, id=name, resume="allow", settings=wandb.Settings(init_timeout=30),
+                name=name, id=name, resume="allow",
+                settings=wandb.Settings(init_timeout=self.timeout),
             )  # fmt: skip
             self._run.define_metric("step")
             self._run.define_metric("*", step_metric="step")

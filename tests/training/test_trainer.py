@@ -104,9 +104,7 @@ def test_the_test_of_resume_can_fail(tmp_path, tiny_store, lost, monkeypatch, as
         assert_same(everything(tmp_path / "straight"), everything(tmp_path / "resumed"))
 
 
-def test_sigterm_saves_and_the_run_goes_on(
-    tmp_path, tiny_store, assert_same
-):
+def test_sigterm_saves_and_the_run_goes_on(tmp_path, tiny_store, assert_same):
     def terminate(loss):
         os.kill(os.getpid(), signal.SIGTERM)
         return loss
@@ -136,9 +134,7 @@ def test_more_epochs_go_on_from_a_finished_run(tmp_path, tiny_store, assert_same
     assert_same(everything(tmp_path / "straight"), everything(tmp_path / "grown"))
 
 
-def test_a_damaged_checkpoint_falls_back(
-    tmp_path, tiny_store, capsys, assert_same
-):
+def test_a_damaged_checkpoint_falls_back(tmp_path, tiny_store, capsys, assert_same):
     trainer(tmp_path / "straight", tiny_store).fit()
     trainer(tmp_path / "damaged", tiny_store, epochs=2).fit()
     newest = CheckpointFolder(tmp_path / "damaged" / "checkpoints").paths("last")[-1]

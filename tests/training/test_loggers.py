@@ -1,0 +1,81 @@
+"""W&B as a mirror: the real package, without a network."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from autoclip_sep.training.loggers import NoLogger, WandbLogger
+
+ROOT = Path(__file__).resolve().parents[2]
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from autoclip_sep.training.loggers import WandbLogger
+
+logger = WandbLogger(mode=sys.argv[1], timeout=2)
+logger.start(Path("run"), {"seed": 0, "loss": {"name": "snr"}})
+print("open" if logger._run is not None else "given up")
+for step in (20, 40):
+    logger.log("dynamics", {"step": step, "loss": 1.0 / step, "smoothness": float("nan")})
+logger.log("history", {"step": 40, "epoch": 1, "valid_loss": 0.5})
+logger.finish()
+"""
+
+
+def run(place, mode, **environment):
+    (place / "run").mkdir()
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM, mode], cwd=place, capture_output=True, text=True,
+        check=False, timeout=120,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "WANDB_SILENT": "true", **environment},
+    )  # fmt: skip
+
+
+def test_offline_rows_are_written_beside_the_run(tmp_path):
+    done = run(tmp_path, "offline")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "open"
+    (file,) = (tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb")
+    content = file.read_bytes()
+    assert b"dynamics/loss" in content
+    assert b"history/valid_loss" in content
+
+
+def test_a_server_that_is_not_there_is_said_once_and_hurts_nothing(tmp_path):
+    done = run(
+        tmp_path, "online", WANDB_BASE_URL="http://127.0.0.1:9", WANDB_API_KEY="0" * 40,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "given up" in done.stdout
+    assert done.stderr.count("the run goes on without it") == 1
+
+
+def test_a_mirror_that_breaks_in_the_middle_is_given_up(capsys):
+    class Broken:
+        def log(self, row):
+            raise ConnectionError("the server left\nand more")
+
+    logger = WandbLogger(mode="offline")
+    logger._run = Broken()
+    for step in (20, 40):
+        logger.log("dynamics", {"step": step, "loss": 1.0})
+    logger.finish()
+    errors = capsys.readouterr().err
+    assert errors == "W&B: cannot log (the server left); the run goes on without it\n"
+
+
+def test_an_unknown_mode_is_refused():
+    with pytest.raises(ValueError, match="online, offline or disabled"):
+        WandbLogger(mode="of")
+
+
+def test_no_logger_takes_everything(tmp_path):
+    logger = NoLogger()
+    logger.start(tmp_path, {})
+    logger.log("history", {"step": 1})
+    logger.finish()
+    assert not list(tmp_path.iterdir())
