@@ -6,6 +6,11 @@
     loss.backward()
     if clipper.limit_gradients(model.named_parameters()).finite:
         optimizer.step()
+
+In a loop that one doesn't own, ``clipper.attach(optimizer)`` once does the same in every step. With
+a fused optimizer ``clipper.step(optimizer)`` does it without the host ever waiting for the device.
+Losses are limited by ``loss = alrc(losses).mean()``, and by ``Combined(ALRC(), AutoClip())`` before
+gradients are. Every clipper has ``state_dict`` and ``load_state_dict``: keep them in checkpoints.
 """
 
 from autoclip_sep.clipping.adagc import AdaGC

@@ -106,20 +106,21 @@ class AutoClip(Clipper):
         return {"history": history, "lengths": torch.tensor([len(r) for r in rows]).long()}
 
     def _load(self, state: State) -> None:
-        history = state["history"]
-        History.from_tensor(history)  # checks it
-        rows = (history,) if self.scope == "global" else _split(history, state["lengths"])
+        rows = [state["history"]]
+        if self.scope == "parameter":
+            rows = _split(state["history"], state["lengths"])
+        histories = [History.from_tensor(row, self.window) for row in rows]
+        self._histories = {place: history for place, history in enumerate(histories) if history}
         self._resident = None
-        self._histories = {
-            position: History.from_tensor(row, self.window)
-            for position, row in enumerate(rows)
-            if row.numel()
-        }
 
 
-def _split(history: Tensor, lengths: object) -> tuple[Tensor, ...]:
-    fits = isinstance(lengths, Tensor) and lengths.ndim == 1 and lengths.dtype == torch.int64
-    sizes: list[int] = lengths.tolist() if isinstance(lengths, Tensor) and fits else [-1]
-    if any(size < 0 for size in sizes) or sum(sizes) != history.numel():
-        raise ValueError("the lengths of a clipper's histories must add up to the entries given")
-    return history.split(sizes)
+def _split(history: object, lengths: object) -> list[Tensor]:
+    if (
+        isinstance(history, Tensor)
+        and isinstance(lengths, Tensor)
+        and not lengths.is_floating_point()
+    ):
+        sizes: list[int] = lengths.flatten().tolist()
+        if min(sizes, default=0) >= 0 and sum(sizes) == history.numel():
+            return list(history.split(sizes))
+    raise ValueError("the lengths of a clipper's histories must add up to the entries given")

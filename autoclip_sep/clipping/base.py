@@ -66,7 +66,6 @@ class Clipper(ABC):
         """The losses to differentiate, one per example, of the shape given."""
         return loss
 
-    @torch.no_grad()
     def limit_gradients(self, parameters: Parameters) -> ClipResult:
         """Limits the gradients in place and says what was done.
 
@@ -76,18 +75,23 @@ class Clipper(ABC):
 
         Raises NonFiniteGradients after `max_nonfinite` such steps in a row.
         """
+        return self._limit_known(parameters)[0]
+
+    @torch.no_grad()
+    def _limit_known(self, parameters: Parameters) -> tuple[ClipResult, bool]:
+        """The result, and whether it is finite as the host knows it without a second look."""
         gradients = Gradients(parameters)
         if not len(gradients):
             logger.warning("limit_gradients: no parameter has a gradient, nothing was done")
-            return describe(torch.zeros(()), Limit(), finite=True)
+            return describe(torch.zeros(()), Limit(), finite=True), True
         norms = tensor_norms(gradients)
         norm = global_norm(norms)
         total, *each = torch.cat((norm.unsqueeze(0), norms)).tolist()  # the one host read
         if not math.isfinite(total):
             self._skip()
             self._complain(gradients, total, each)
-            return describe(norm, Limit(), finite=False)
-        return describe(norm, self._take(gradients, total, each), finite=True)
+            return describe(norm, Limit(), finite=False), False
+        return describe(norm, self._take(gradients, total, each), finite=True), True
 
     @torch.no_grad()
     def step(self, optimizer: Optimizer) -> ClipResult:
@@ -136,7 +140,7 @@ class Clipper(ABC):
                 f"{type(self).__name__} limits losses, which an optimizer never sees: "
                 "call limit_loss before the backward pass and limit_gradients after it"
             )
-        return Handle(self.limit_gradients, optimizer, scaler)
+        return Handle(self._limit_known, optimizer, scaler)
 
     @abstractmethod
     def _limit(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:

@@ -32,7 +32,7 @@ class Handle:
 
     def __init__(
         self,
-        limit: Callable[[Parameters], ClipResult],
+        limit: Callable[[Parameters], tuple[ClipResult, bool]],
         optimizer: Optimizer,
         scaler: GradScaler | None = None,
     ) -> None:
@@ -66,8 +66,8 @@ class Handle:
     def _clip(self, optimizer: Optimizer) -> None:
         parameters = optimizer_parameters(optimizer)
         if self._unscale(optimizer):
-            self.last = self._limit(parameters)
-            if self.last.finite:
+            self.last, finite = self._limit(parameters)
+            if finite:
                 return
         # Also where the scaler skips in the kernel: torch's fused SGD would be left with momentum
         # buffers that nothing was ever written to, if it is the first step.
