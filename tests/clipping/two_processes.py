@@ -41,6 +41,11 @@ CLIPPERS = {
     "zclip": lambda: ZClip(0.5, warmup=4),
     "adagc": lambda: AdaGC(warmup=5),
 }
+WAYS = {
+    "protocol": list(CLIPPERS),
+    "attached": [name for name, make in CLIPPERS.items() if not make().limits_loss],
+    "step": ["none", "norm", "autoclip"],
+}
 STEPS, BAD_STEP = 30, 20
 
 
@@ -65,12 +70,14 @@ def whole(tensor):
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor.detach()
 
 
-def run(make_clipper, mode, rank, world, attach):
+def run(make_clipper, mode, rank, world, way):
     model = wrap(network(), mode)
     clipper, results, applied = make_clipper(), [], 0
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
-    attach = attach and not clipper.limits_loss
-    handle = clipper.attach(optimizer) if attach else None
+    if way == "step":  # torch has a fused Adam for sharded parameters, but no fused SGD
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=True)
+    else:
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    handle = clipper.attach(optimizer) if way == "attached" else None
     generator = torch.Generator().manual_seed(0)
     for step in range(STEPS):
         inputs = torch.randn(8, 5, generator=generator).double()
@@ -79,15 +86,16 @@ def run(make_clipper, mode, rank, world, attach):
         inputs = inputs.chunk(world)[rank]
         losses = (model(inputs) - 3).square().mean(dim=1) * (1 + inputs[:, 0].abs())
         clipper.limit_loss(losses).mean().backward()
-        if handle is not None:
+        if way == "step":
+            result = clipper.step(optimizer)
+        elif way == "attached":
             optimizer.step()
             result = handle.last
-            applied += bool(result.finite)
         else:
             result = clipper.limit_gradients(model.parameters())
             if result.finite:
                 optimizer.step()
-                applied += 1
+        applied += bool(result.finite)
         results.append([float(value) for value in result])
         optimizer.zero_grad()
     return {
@@ -105,9 +113,9 @@ def main():
         store = f"file://{folder}/{mode}-store"
         dist.init_process_group("gloo", init_method=store, rank=rank, world_size=world)
     saved = {
-        (name, attach): run(make, mode, rank, world, attach)
-        for name, make in CLIPPERS.items()
-        for attach in (False, True)
+        (name, way): run(CLIPPERS[name], mode, rank, world, way)
+        for way, names in WAYS.items()
+        for name in names
     }
     torch.save(saved, folder / f"{mode}-{rank}.pt")
     if mode != "single":
