@@ -15,6 +15,9 @@ from autoclip_sep.errors import InputError
 
 Series = NDArray[np.float64]
 
+# Corpora that stand in for others; every picture made from one says so.
+STAND_INS = {"demo": "synthetic speech, a stand-in for WSJ0-2mix"}
+
 
 @dataclass(frozen=True)
 class RunFound:
@@ -74,8 +77,10 @@ class RunFound:
         """Where the numbers come from, in one line."""
         data, loss, model = self.group
         came = self.provenance
+        notes = [STAND_INS[data]] if data in STAND_INS else []
+        notes.append(str(came.get("fingerprint", "fingerprint unknown"))[:8])
         return "  ·  ".join([
-            f"corpus {data} ({str(came.get('fingerprint', 'unknown'))[:8]})", loss, model,
+            f"corpus {data} ({', '.join(notes)})", loss, model,
             f"{int(self.dynamics['step'][-1]):,} iterations", f"seed {self.config['seed']}",
             f"commit {came.get('commit', 'unknown')}", str(came.get("device", "unknown device")),
             str(came.get("date", "unknown date")),
