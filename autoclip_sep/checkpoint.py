@@ -79,20 +79,24 @@ def load(path: Path, map_location: torch.device | str = "cpu") -> State:
 
 
 class CheckpointFolder:
-    """The checkpoints of one run: ``last-<step>.pt`` to go on from, ``best-<step>.pt`` to use."""
+    """The checkpoints of one run: ``last-*.pt`` to go on from, ``best-*.pt`` to use.
+
+    Their names end in ``<step>-<epochs done>``: the end of an epoch's last step and the end of the
+    epoch are two places to go on from.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def paths(self, kind: str) -> list[Path]:
         """The checkpoints of a kind (last, best), oldest first."""
-        pattern = re.compile(rf"{re.escape(kind)}-\d+\.pt")
+        pattern = re.compile(rf"{re.escape(kind)}-\d+-\d+\.pt")
         found = self.folder.glob(f"{kind}-*.pt") if self.folder.is_dir() else []
         return sorted(path for path in found if pattern.fullmatch(path.name))
 
-    def save(self, kind: str, step: int, state: State, keep: int = 2) -> Path:
-        """Save a state unless that step is there already, then drop all but the newest `keep`."""
-        path = self.folder / f"{kind}-{step:09d}.pt"
+    def save(self, kind: str, step: int, epochs: int, state: State, keep: int = 2) -> Path:
+        """Save a state unless that place is there already, then drop all but the newest `keep`."""
+        path = self.folder / f"{kind}-{step:09d}-{epochs:05d}.pt"
         if path not in self.paths(kind):
             save(path, state)
         for old in self.paths(kind)[:-keep]:
@@ -103,7 +107,7 @@ class CheckpointFolder:
     def discard_after(self, kind: str, step: int) -> None:
         """Drop the checkpoints of later steps: what follows will be computed again."""
         for path in self.paths(kind):
-            if int(path.stem.rpartition("-")[2]) > step:
+            if int(path.stem.split("-")[1]) > step:
                 path.unlink()
                 _digest_path(path).unlink(missing_ok=True)
 

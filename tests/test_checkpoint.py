@@ -63,7 +63,7 @@ def test_a_hostile_pickle_runs_nothing(tmp_path, monkeypatch):
 def test_the_newest_whole_one_is_found_and_the_damaged_one_named(tmp_path):
     folder = CheckpointFolder(tmp_path)
     for step in (10, 20):
-        folder.save("last", step, {"step": step})
+        folder.save("last", step, 0, {"step": step})
     newest = folder.paths("last")[-1]
     newest.write_bytes(newest.read_bytes()[:-1])
     state, complaints = folder.newest("last")
@@ -75,7 +75,7 @@ def test_the_newest_whole_one_is_found_and_the_damaged_one_named(tmp_path):
 def test_nothing_whole_is_an_error_and_nothing_at_all_is_none(tmp_path):
     folder = CheckpointFolder(tmp_path)
     assert folder.newest("last") == (None, [])
-    folder.save("last", 10, {"step": 10}).write_bytes(b"")
+    folder.save("last", 10, 0, {"step": 10}).write_bytes(b"")
     with pytest.raises(InputError, match="no whole 'last'"):
         folder.newest("last")
 
@@ -83,28 +83,28 @@ def test_nothing_whole_is_an_error_and_nothing_at_all_is_none(tmp_path):
 def test_only_the_newest_are_kept(tmp_path):
     folder = CheckpointFolder(tmp_path)
     for step in (10, 20, 30):
-        folder.save("last", step, {"step": step})
-    folder.save("best", 5, {"step": 5})
+        folder.save("last", step, 0, {"step": step})
+    folder.save("best", 5, 0, {"step": 5})
     assert [path.name for path in folder.paths("last")] == [
-        "last-000000020.pt",
-        "last-000000030.pt",
+        "last-000000020-00000.pt",
+        "last-000000030-00000.pt",
     ]
     assert len(list(tmp_path.iterdir())) == 6  # each with its digest
     folder.discard_after("last", 20)
-    assert [path.name for path in folder.paths("last")] == ["last-000000020.pt"]
+    assert [path.name for path in folder.paths("last")] == ["last-000000020-00000.pt"]
 
 
 @pytest.mark.parametrize("failing", ["fsync", "replace"])
 def test_a_full_disk_leaves_the_old_one_and_no_rest(tmp_path, monkeypatch, failing):
     folder = CheckpointFolder(tmp_path)
-    folder.save("last", 10, {"step": 10})
+    folder.save("last", 10, 0, {"step": 10})
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
         patch.setattr(os, failing, full)
-        with pytest.raises(InputError, match=r"last-000000020.*bytes needed.*No space left"):
-            folder.save("last", 20, {"step": 20})
+        with pytest.raises(InputError, match=r"last-000000020-00000.*bytes needed.*No space left"):
+            folder.save("last", 20, 0, {"step": 20})
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
     assert folder.newest("last") == ({"step": 10}, [])

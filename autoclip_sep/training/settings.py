@@ -1,6 +1,7 @@
 """What a training run is told beside its objects, checked before any data is touched."""
 
 import math
+import os
 from dataclasses import dataclass
 
 import torch
@@ -68,12 +69,13 @@ def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
 
 
 def find_device(name: str) -> torch.device:
-    """The device that a setting names; ``auto`` is the GPU of this process where there is one.
+    """The device that a setting names; ``auto`` is this process' GPU where there are any.
 
     Raises ValueError for a device that isn't here.
     """
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+        own = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"  # torchrun numbers its processes
+        name = own if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError as error:

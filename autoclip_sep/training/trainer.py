@@ -204,7 +204,8 @@ class Trainer:
             self.best = valid_loss
             if self.first:
                 model = parts.model.state_dict()
-                self.checkpoints.save("best", step, {"model": model, "epoch": self.epoch})
+                state = {"model": model, "epoch": self.epoch}
+                self.checkpoints.save("best", step, self.epoch, state)
         self.epoch, self.batch, self.tally = self.epoch + 1, 0, Tally(self.device)
         self._save()
 
@@ -231,7 +232,7 @@ class Trainer:
         for records in self.records.values():
             records.sync()
         parts = self.parts
-        self.checkpoints.save("last", self.recorder.steps, {
+        self.checkpoints.save("last", self.recorder.steps, self.epoch - 1, {
             "version": 1, "epoch": self.epoch, "batch": self.batch, "best": self.best,
             "model": parts.model.state_dict(), "optimizer": parts.optimizer.state_dict(),
             "scheduler": parts.scheduler.state_dict(), "clipper": parts.clipper.state_dict(),
@@ -252,7 +253,7 @@ class Trainer:
         for complaint in complaints:
             tqdm.write(f"{complaint}; going on from the one before")
         if state is None:
-            self._forget_after(0)
+            self._forget_what_follows()
             return
         parts = self.parts
         try:
@@ -272,7 +273,7 @@ class Trainer:
         self._warn_of_changes(state["environment"])
         mine = min(distributed.rank(), len(state["random"]) - 1)
         random_state.restore(state["random"][mine])
-        self._forget_after(self.recorder.steps)
+        self._forget_what_follows()
         if self.first:
             tqdm.write(f"going on from step {self.recorder.steps} (epoch {self.epoch})")
 
@@ -282,12 +283,15 @@ class Trainer:
         if changed and self.first:
             tqdm.write(f"warning: {'; '.join(changed)}: the last bits will differ")
 
-    def _forget_after(self, step: int) -> None:
+    def _forget_what_follows(self) -> None:
         """Drop what was recorded after the checkpoint: it will be recorded again."""
-        for records in self.records.values():
-            records.keep(lambda row: int(row["step"]) <= step)
-        if self.first:
-            self.checkpoints.discard_after("best", step)
+        steps = self.recorder.steps
+        if not self.first:
+            return
+        self.records["dynamics"].keep(lambda row: int(row["step"]) <= steps)
+        for name in ("history", "timing"):
+            self.records[name].keep(lambda row: int(row["epoch"]) < self.epoch)
+        self.checkpoints.discard_after("best", steps)
 
     def _write_state(self, status: str) -> None:
         if self.first:

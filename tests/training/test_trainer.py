@@ -118,6 +118,22 @@ def test_sigterm_saves_and_the_run_goes_on(tmp_path, tiny_store, assert_same):
     assert_same(everything(tmp_path / "straight")[0], everything(tmp_path / "stopped")[0])
 
 
+def test_stopped_at_an_epochs_last_step_it_still_validates_once(tmp_path, tiny_store, assert_same):
+    def terminate(loss):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return loss
+
+    trainer(tmp_path / "straight", tiny_store).fit()
+    with pytest.raises(Interrupted, match="step 3"):
+        trainer(tmp_path / "stopped", tiny_store, at=3, action=terminate, probe_points=0).fit()
+    with pytest.raises(Stop):  # goes on, ends epoch 1, and crashes in the first step of epoch 2
+        trainer(tmp_path / "stopped", tiny_store, at=1, action=crash).fit()
+    trainer(tmp_path / "stopped", tiny_store).fit()
+    straight, stopped = everything(tmp_path / "straight"), everything(tmp_path / "stopped")
+    assert_same(straight[0], stopped[0])
+    assert straight[1]["history"] == stopped[1]["history"]
+
+
 def test_a_probed_run_ends_with_the_same_bits(tmp_path, tiny_store, assert_same):
     trainer(tmp_path / "off", tiny_store, record_every=1000).fit()
     trainer(tmp_path / "on", tiny_store, record_every=1, probe_points=2).fit()
@@ -196,7 +212,7 @@ def test_broken_optimizer_state_is_refused(tmp_path, tiny_store):
     folder = CheckpointFolder(tmp_path / "checkpoints")
     state, _ = folder.newest("last")
     next(iter(state["optimizer"]["state"].values()))["exp_avg"].fill_(math.inf)
-    folder.save("last", 4, state)
+    folder.save("last", 4, 2, state)
     with pytest.raises(InputError, match=r"exp_avg .* not finite"):
         trainer(tmp_path, tiny_store).fit()
 
