@@ -31,7 +31,7 @@ demo: $(INSTALLED)  ## Train with and without AutoClip on the built-in corpus, e
 reproduce-figures: $(INSTALLED)  ## The main job: the paper's figures, from the built-in corpus (one loss so far)
 	$(PY) scripts/reproduce.py experiment=demo
 
-figures: $(INSTALLED)  ## Draw the figures again from the records of finished runs, in seconds
+figures: $(INSTALLED)  ## Draw the README's figures and table from the kept records, into figures/reference
 	$(PY) scripts/draw_figures.py
 
 evaluate: run-given $(INSTALLED)  ## SI-SDR of one run on its test set: make evaluate RUN=runs/...

@@ -8,7 +8,6 @@ States hold tensors and plain containers only, and load with ``weights_only=True
 
 import hashlib
 import io
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -16,25 +15,15 @@ from typing import Any
 import torch
 
 from autoclip_sep.errors import InputError
+from autoclip_sep.files import write_whole
 
 State = dict[str, Any]
 
 
-def _write_whole(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+def _write(path: Path, content: bytes) -> None:
     try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        write_whole(path, content)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise InputError(
             f"cannot save {path} ({len(content):,} bytes needed): {error.strerror}; "
             "make room or choose another folder with runs=..., then give the same command again"
@@ -43,6 +32,11 @@ def _write_whole(path: Path, content: bytes) -> None:
 
 def _digest_path(path: Path) -> Path:
     return path.with_name(path.name + ".sha256")
+
+
+def digest(path: Path) -> str:
+    """The sha256 that stands beside a checkpoint."""
+    return _digest_path(path).read_text(encoding="utf-8").split()[0]
 
 
 def save(path: Path, state: State) -> None:
@@ -54,9 +48,9 @@ def save(path: Path, state: State) -> None:
     torch.save(state, buffer)
     content = buffer.getvalue()
     path.parent.mkdir(parents=True, exist_ok=True)
-    digest = hashlib.sha256(content).hexdigest()
-    _write_whole(_digest_path(path), f"{digest}  {path.name}\n".encode())
-    _write_whole(path, content)
+    line = f"{hashlib.sha256(content).hexdigest()}  {path.name}\n"
+    _write(_digest_path(path), line.encode())
+    _write(path, content)
 
 
 def load(path: Path, map_location: torch.device | str = "cpu") -> State:
@@ -66,7 +60,7 @@ def load(path: Path, map_location: torch.device | str = "cpu") -> State:
     """
     try:
         content = path.read_bytes()
-        expected = _digest_path(path).read_text(encoding="utf-8").split()[0]
+        expected = digest(path)
     except (OSError, IndexError) as error:
         raise InputError(f"cannot read the checkpoint {path} and its .sha256: {error}") from error
     if hashlib.sha256(content).hexdigest() != expected:
@@ -110,6 +104,12 @@ class CheckpointFolder:
             if int(path.stem.split("-")[1]) > step:
                 path.unlink()
                 _digest_path(path).unlink(missing_ok=True)
+
+    def set_aside(self, kind: str, number: int) -> None:
+        """Rename the newest `number` checkpoints, found damaged, so that their places are free."""
+        for path in self.paths(kind)[len(self.paths(kind)) - number :]:
+            path.rename(path.with_name(path.name + ".damaged"))
+            _digest_path(path).unlink(missing_ok=True)
 
     def newest(self, kind: str) -> tuple[State | None, list[str]]:
         """The newest whole checkpoint, and one line for each newer one that had to be passed over.

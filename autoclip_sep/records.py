@@ -12,14 +12,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from autoclip_sep.errors import InputError
+from autoclip_sep.files import write_whole
 
 Row = dict[str, str]
 
 
 def _whole_lines(path: Path) -> str:
     """The file's text without a last line that was never finished."""
-    text = path.read_text(encoding="utf-8")
-    return text[: text.rfind("\n") + 1]
+    content = path.read_bytes()
+    return content[: content.rfind(b"\n") + 1].decode("utf-8")
 
 
 def read(path: str | os.PathLike[str]) -> list[Row]:
@@ -39,7 +40,7 @@ def read(path: str | os.PathLike[str]) -> list[Row]:
 def _line(values: Sequence[object]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerow(
-        [repr(value) if isinstance(value, float) else value for value in values]
+        [repr(float(value)) if isinstance(value, float) else value for value in values]
     )
     return text.getvalue()
 
@@ -61,20 +62,12 @@ class Records:
         header = _line(self.columns)
         text = _whole_lines(self.path) if self.path.exists() else ""
         if not text:
-            self._replace(header)
+            write_whole(self.path, header.encode())
         elif not text.startswith(header):
             found = text.split("\n", 1)[0]
             raise InputError(f"{self.path} has the columns {found}, not {header.strip()}: move it")
         elif len(text.encode()) != self.path.stat().st_size:
-            self._replace(text)
-
-    def _replace(self, text: str) -> None:
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, self.path)
+            write_whole(self.path, text.encode())
 
     def append(self, row: Mapping[str, object]) -> None:
         """Write one row. A value for every column, no more: KeyError otherwise."""
@@ -83,13 +76,17 @@ class Records:
         self._file.write(_line([row[column] for column in self.columns]))
         self._file.flush()
 
+    def count(self) -> int:
+        """How many rows there are."""
+        return len(list(csv.DictReader(io.StringIO(_whole_lines(self.path)))))
+
     def keep(self, wanted: Callable[[Row], bool]) -> None:
         """Drop the rows that are not wanted: those written after the checkpoint resumed from."""
         rows = list(csv.DictReader(io.StringIO(_whole_lines(self.path))))
         lines = [_line(self.columns)]
         lines += [_line([row[column] for column in self.columns]) for row in rows if wanted(row)]
         self._file.close()
-        self._replace("".join(lines))
+        write_whole(self.path, "".join(lines).encode())
         self._file = self.path.open("a", encoding="utf-8", newline="")
 
     def sync(self) -> None:

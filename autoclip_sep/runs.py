@@ -7,7 +7,6 @@ other setting that differs from its default, so two different runs never share a
 import fcntl
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import yaml
 
 from autoclip_sep.errors import InputError
+from autoclip_sep.files import write_whole
 
 Flat = dict[str, Any]
 
@@ -53,9 +53,7 @@ def directory_name(parts: tuple[str, ...], seed: int, changed: Flat) -> Path:
 
 def write_text(path: Path, text: str) -> None:
     """Replace a small text file in one go."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    write_whole(path, text.encode())
 
 
 def write_config(directory: Path, config: Mapping[str, Any]) -> None:

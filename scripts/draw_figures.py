@@ -1,8 +1,9 @@
 """Redraw every figure and table from records, without training: ``python scripts/draw_figures.py``.
 
-    python scripts/draw_figures.py [runs=recipes/training_dynamics/results] [output=figures]
+    python scripts/draw_figures.py [runs=FOLDER] [output=figures/reference]
 
-runs: a folder of runs, or of what was kept of them. Figure 1 is drawn for every corpus, loss and
+runs: a folder of runs, or of what was kept of them, as in recipes/training_dynamics/results, which
+is the default. Figure 1 is drawn for every corpus, loss and
 model that has a run without clipping (p = 100) and one with p = 10, of the lowest seed.
 """
 
@@ -25,7 +26,7 @@ def main() -> None:
         print(__doc__)
         return
     with command.exit_codes("draw_figures"):
-        settings = {"runs": str(KEPT), "output": "figures"}
+        settings = {"runs": str(KEPT), "output": "figures/reference"}
         for argument in sys.argv[1:]:
             key, _, value = argument.partition("=")
             if key not in settings or not value:

@@ -15,7 +15,14 @@ from autoclip_sep.cli import command
 from autoclip_sep.errors import InputError
 from autoclip_sep.figures.runs_found import find
 
-KEPT = ("config.yaml", "provenance.json", "dynamics.csv", "history.csv", "evaluation/*")
+KEPT = (
+    "config.yaml",
+    "provenance.json",
+    "dynamics.csv",
+    "history.csv",
+    "evaluation/*.csv",
+    "evaluation/*.json",
+)
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ and the results table go to figures/. Ctrl-C stops all runs with their work save
 """
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ from autoclip_sep import runs
 from autoclip_sep.cli import command, compose
 from autoclip_sep.cli.plan import Plan, plan
 from autoclip_sep.cli.train import prepare
+from autoclip_sep.data.parallel import cores
 from autoclip_sep.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -64,6 +66,7 @@ def main() -> None:
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(__doc__)
         return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, the runs too
     with command.exit_codes("reproduce"):
         reproduce(sys.argv[1:] or ["experiment=demo"])
 
@@ -76,9 +79,8 @@ def reproduce(arguments: Sequence[str]) -> None:
     configs = {run.planned.config["data"]["name"]: run.planned.config for run in planned}
     for config in configs.values():
         prepare(config)  # once, before the runs want it all at the same time
-    cores = len(os.sched_getaffinity(0))
-    together = min(len(planned), cores)
-    threads = max(cores // together, 1)
+    together = min(len(planned), cores())
+    threads = max(cores() // together, 1)
     for run in planned:
         run.steps_left = [
             ["train.py", *run.arguments, "trainer.progress=false"],
@@ -88,7 +90,7 @@ def reproduce(arguments: Sequence[str]) -> None:
     failures = [run for run in planned if run.failure]
     draw = subprocess.run(
         [sys.executable, str(ROOT / "scripts" / "draw_figures.py"),
-         f"runs={planned[0].planned.config['runs']}"], check=False,
+         f"runs={planned[0].planned.config['runs']}", "output=figures"], check=False,
     )  # fmt: skip
     for run in failures:
         print(f"failed: {' '.join(run.arguments)}: {run.failure}", file=sys.stderr)
@@ -112,11 +114,11 @@ def _run_all(planned: list[Run], together: int, threads: int) -> None:
                         going.remove(run)
                 bar.update(sum(run.epochs_done() for run in planned) - bar.n)
                 time.sleep(POLL)
-        except KeyboardInterrupt:
-            for run in going:  # the terminal told them too; they save and stop
+        finally:
+            for run in going:  # only where something stopped us: they save and stop too
                 if run.process is not None:
+                    run.process.terminate()
                     run.process.wait()
-            raise
 
 
 def _go_on(run: Run, threads: int) -> bool:

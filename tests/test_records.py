@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 
 from autoclip_sep import records
@@ -28,6 +29,17 @@ def test_a_line_cut_off_by_a_crash_is_dropped_and_writing_goes_on(tmp_path):
     file = Records(path, ("step", "loss"))
     file.append({"step": 2, "loss": 0.25})
     assert path.read_text() == "step,loss\n1,0.5\n2,0.25\n"
+
+
+def test_a_line_cut_off_inside_a_letter_is_dropped_too(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes("item\nä\nö".encode()[:-1])
+    assert records.read(path) == [{"item": "ä"}]
+
+
+def test_numpys_numbers_are_written_as_numbers(tmp_path):
+    Records(tmp_path / "a.csv", ("x",)).append({"x": np.float64(1.5)})
+    assert records.read(tmp_path / "a.csv") == [{"x": "1.5"}]
 
 
 def test_keep_drops_what_was_written_after_the_checkpoint(tmp_path):

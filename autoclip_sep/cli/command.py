@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,9 +10,12 @@ import torch
 import yaml
 
 from autoclip_sep.cli import compose
+from autoclip_sep.clipping import NonFiniteGradients
 from autoclip_sep.errors import InputError
 from autoclip_sep.training.preemption import Interrupted
 
+# What a person can cause and mend: wrong input, a full disk, a learning rate that is far too high.
+EXPECTED = (InputError, NonFiniteGradients, OSError)
 Job = Callable[[Sequence[str]], Any]
 
 
@@ -40,12 +43,12 @@ def main(name: str, job: Job, usage: str) -> None:
 
 
 @contextmanager
-def exit_codes(name: str):  # type: ignore[no-untyped-def]
+def exit_codes(name: str) -> Iterator[None]:
     """Turn what stops a command into one line on standard error and an exit code."""
     try:
         yield
-    except InputError as error:
-        print(f"{name}: {error}", file=sys.stderr)
+    except EXPECTED as error:
+        print(f"{name}: {one_line(error)}", file=sys.stderr)
         sys.exit(2)
     except Interrupted as stop:
         print(f"{name}: {stop}", file=sys.stderr)
@@ -53,8 +56,11 @@ def exit_codes(name: str):  # type: ignore[no-untyped-def]
     except KeyboardInterrupt:
         print(f"{name}: stopped", file=sys.stderr)
         sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(1)
+
+
+def one_line(error: Exception) -> str:
+    """The error's message without line breaks."""
+    return " ".join(str(error).split())
 
 
 def set_threads(threads: int) -> None:
@@ -73,9 +79,9 @@ def _multirun(name: str, job: Job, arguments: list[str]) -> None:
         print(f"[{number}/{len(jobs)}] {' '.join(one)}", flush=True)
         try:
             job(one)
-        except InputError as error:
-            failures.append(f"{' '.join(one)}: {error}")
-            print(f"{name}: {error}", file=sys.stderr)
+        except EXPECTED as error:
+            failures.append(f"{' '.join(one)}: {one_line(error)}")
+            print(f"{name}: {one_line(error)}", file=sys.stderr)
     if failures:
         print(f"{len(jobs) - len(failures)} ok, {len(failures)} failed:", file=sys.stderr)
         print("\n".join(failures), file=sys.stderr)

@@ -151,8 +151,6 @@ def _explain(name: str, overrides: list[Override], error: Exception) -> str:
         return _unknown_key(name, found[1], overrides)
     if found := re.search(r"Could not find '([^']+)/([^'/]+)'", text):
         return _unknown_choice(found[1], found[2])
-    if found := re.search(r"Could not override '([^']+)'|No match in the defaults list", text):
-        return text.split("\n")[0]
     return text.strip().split("\n")[0]
 
 

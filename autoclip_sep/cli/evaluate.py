@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from autoclip_sep import runs
 from autoclip_sep.cli import command, compose, trained
 from autoclip_sep.cli.build import build, call
-from autoclip_sep.errors import InputError
+from autoclip_sep.cli.checks import check_choice, check_flag, check_threads
 from autoclip_sep.evaluation.score import score_split
 from autoclip_sep.evaluation.summary import as_text, summarise
 from autoclip_sep.training.settings import find_device
@@ -18,8 +18,6 @@ Scores every mixture of the split by SI-SDR under the best permutation. Rows go 
 before isn't scored again.
 """
 
-SPLITS = ("train", "valid", "test")
-
 
 def main() -> None:
     """The command."""
@@ -29,8 +27,10 @@ def main() -> None:
 def evaluate(arguments: Sequence[str]) -> None:
     """Score the run that the arguments name."""
     settings = compose.plain(compose.compose("evaluate", arguments))
-    if settings["split"] not in SPLITS:
-        raise InputError(f"split={settings['split']}: one of {', '.join(SPLITS)} is wanted")
+    check_choice(settings, "split", "train", "valid", "test")
+    check_choice(settings, "checkpoint", "best", "last")
+    check_flag(settings, "progress")
+    check_threads(settings)
     command.set_threads(settings["threads"])
     device = call(find_device, "device", settings["device"])
     run = trained.load(settings["run"], settings["checkpoint"], device)
@@ -42,9 +42,8 @@ def evaluate(arguments: Sequence[str]) -> None:
             store.split(settings["split"]),
             path,
             {
-                "run": run.directory.as_posix(),
-                "checkpoint": settings["checkpoint"],
-                "epoch": run.epoch,
+                "checkpoint": run.checkpoint,
+                "sha256": run.sha256,
                 "corpus": run.config["data"]["name"],
                 "fingerprint": store.fingerprint,
             },
@@ -52,4 +51,6 @@ def evaluate(arguments: Sequence[str]) -> None:
             progress=settings["progress"],
         )
         summary = summarise(path)
-    print(f"{run.directory}  {settings['split']}  (epoch {run.epoch})\n{as_text(summary)}\n{path}")
+    print(
+        f"{run.directory}  {settings['split']}  ({run.epochs} epochs)\n{as_text(summary)}\n{path}"
+    )

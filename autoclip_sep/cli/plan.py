@@ -17,7 +17,8 @@ NAMED = ("data", "loss", "model", "clipping")  # the groups whose choices a dire
 
 # Settings that don't change a run's numbers, or that its directory's name already tells.
 FREE = re.compile(
-    r"logger\..*|runs|force|seed|percentile|clipping\.(?!max_nonfinite).*"
+    r"logger\..*|runs|force|seed|percentile"
+    r"|clipping\.(.*\.)?(percentile|threshold|deviations|ratio|relative)"
     r"|trainer\.(epochs|progress|workers|threads|device|checkpoint_every)"
     r"|(.*\.)?(root|store|corpora)"
 )

@@ -1,6 +1,7 @@
 """``python separate.py``: an audio file, or a folder of them, into one file per source."""
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from torch import Tensor
 from autoclip_sep import audio
 from autoclip_sep.cli import command, compose, trained
 from autoclip_sep.cli.build import call
+from autoclip_sep.cli.checks import check_choice, check_flag, check_threads
 from autoclip_sep.errors import InputError
 from autoclip_sep.evaluation.score import Separation
 from autoclip_sep.separation.chunks import separate_long
@@ -36,18 +38,24 @@ def main() -> None:
 def separate(arguments: Sequence[str]) -> None:
     """Separate the files that the arguments name."""
     settings = compose.plain(compose.compose("separate", arguments))
+    check_choice(settings, "checkpoint", "best", "last")
+    check_flag(settings, "downmix")
+    check_threads(settings)
     command.set_threads(settings["threads"])
     device = call(find_device, "device", settings["device"])
     files = _files(Path(settings["input"]))
     run = trained.load(settings["run"], settings["checkpoint"], device)
     output = Path(settings["output"])
     if len(files) == 1:
-        _separate_file(run, files[0], output, settings["downmix"])
+        _separate_file(run, files[0], output / files[0].stem, settings["downmix"])
         return
     failed = 0
+    stems = Counter(file.stem for file in files)
     for file in files:
+        # a.wav and a.flac must not write into one folder
+        folder = output / (file.stem if stems[file.stem] == 1 else file.name)
         try:
-            _separate_file(run, file, output, settings["downmix"])
+            _separate_file(run, file, folder, settings["downmix"])
         except InputError as error:
             failed += 1
             print(f"separate: {error}", file=sys.stderr)
@@ -65,7 +73,7 @@ def _files(path: Path) -> list[Path]:
     return files
 
 
-def _separate_file(run: trained.Trained, file: Path, output: Path, downmix: bool) -> None:
+def _separate_file(run: trained.Trained, file: Path, folder: Path, downmix: bool) -> None:
     samples, rate = audio.read(file)
     wanted_rate, channels = run.config["data"]["sample_rate"], run.config["data"]["channels"]
     mixture = torch.from_numpy(samples)  # (C, T)
@@ -86,7 +94,6 @@ def _separate_file(run: trained.Trained, file: Path, output: Path, downmix: bool
         OVERLAP * wanted_rate,
         permute=run.config["data"]["permute"],
     )
-    folder = output / file.stem
     for number, source in enumerate(sources, start=1):
         waveform = _fit(_resample(source, wanted_rate, rate), mixture.shape[-1])
         subtype = "PCM_16" if float(waveform.abs().max()) <= 1 else "FLOAT"

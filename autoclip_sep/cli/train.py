@@ -8,6 +8,7 @@ import torch
 from autoclip_sep import runs
 from autoclip_sep.cli import command, provenance
 from autoclip_sep.cli.build import build, call
+from autoclip_sep.cli.checks import check_flag
 from autoclip_sep.cli.plan import Plan, plan
 from autoclip_sep.data.store import Store
 from autoclip_sep.errors import InputError
@@ -39,15 +40,17 @@ def main() -> None:
 def train(arguments: Sequence[str]) -> None:
     """Train, or go on training, the run that the arguments describe."""
     planned = plan(arguments)
+    check_flag(planned.config, "force")
     command.set_threads(planned.settings.threads)
     device = call(find_device, "trainer.device", planned.settings.device)
     build_parts(planned, device)  # whatever can't be built is said before any data is made
+    planned.check_directory()
     if planned.finished():
         print(f"{planned.directory} is finished: nothing to do (trainer.epochs= may grow)")
         return
-    planned.check_directory()
+    # Before the processes meet: who waits for the corpus here waits at a lock, as long as it takes.
+    store = prepare(planned.config)
     with distributed.process_group(device):
-        store = prepare(planned.config)
         parts = Parts(
             **build_parts(planned, device), train=store.split("train"), valid=store.split("valid")
         )
@@ -68,14 +71,9 @@ def train(arguments: Sequence[str]) -> None:
 
 
 def prepare(config: dict[str, Any]) -> Store:
-    """The corpus' store, made where it isn't there yet; the first process makes it."""
+    """The corpus' store, made where it isn't there yet, by one process while others wait."""
     corpus = build(config["data"]["corpus"], "data.corpus")
-    if distributed.rank() > 0:
-        distributed.gather(None)
-        return corpus.prepare(progress=False)
-    store = corpus.prepare(progress=True)
-    distributed.gather(None)
-    return store
+    return corpus.prepare(progress=distributed.rank() == 0)
 
 
 def build_parts(planned: Plan, device: torch.device) -> dict[str, Any]:

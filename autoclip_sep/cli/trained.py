@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from autoclip_sep import runs
+from autoclip_sep import checkpoint, runs
 from autoclip_sep.checkpoint import CheckpointFolder
 from autoclip_sep.cli.build import build
 from autoclip_sep.errors import InputError
@@ -15,12 +15,17 @@ from autoclip_sep.evaluation.score import Separation
 
 @dataclass(frozen=True)
 class Trained:
-    """A run's config, its network with the weights of a checkpoint, and which one that was."""
+    """A run's config, its network with the weights of a checkpoint, and which one that was.
+
+    checkpoint, sha256: its name and digest. epochs: how many it had been trained for.
+    """
 
     directory: Path
     config: dict[str, Any]
     separation: Separation
-    epoch: int
+    checkpoint: str
+    sha256: str
+    epochs: int
 
 
 def load(directory: str, kind: str, device: torch.device) -> Trained:
@@ -29,8 +34,6 @@ def load(directory: str, kind: str, device: torch.device) -> Trained:
     Raises InputError where the directory is no run, or has no checkpoint yet, or one that doesn't
     fit the run's network.
     """
-    if kind not in ("best", "last"):
-        raise InputError(f"checkpoint={kind}: best or last is wanted")
     path = Path(directory)
     config = runs.read_config(path)
     folder = CheckpointFolder(path / "checkpoints")
@@ -40,6 +43,7 @@ def load(directory: str, kind: str, device: torch.device) -> Trained:
     if state is None:
         raise InputError(f"{path} has no '{kind}' checkpoint yet: train it for an epoch first")
     try:
+        used = folder.paths(kind)[-1 - len(complaints)]
         model = build(config["model"], "model")
         stft = build(config["stft"], "stft").to(device)
         model.load_state_dict(state["model"])
@@ -47,4 +51,6 @@ def load(directory: str, kind: str, device: torch.device) -> Trained:
         reason = str(error).strip().split("\n")[0]
         raise InputError(f"{folder.folder} doesn't fit the config beside it: {reason}") from error
     separation = Separation(model.to(device), stft, config["data"]["sources"], device)
-    return Trained(path, config, separation, int(state["epoch"]))
+    return Trained(
+        path, config, separation, used.stem, checkpoint.digest(used), int(used.stem.split("-")[2])
+    )

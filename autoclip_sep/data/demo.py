@@ -19,6 +19,7 @@ from autoclip_sep.data.store import Store
 from autoclip_sep.data.voices import Speaker, invent
 from autoclip_sep.data.wsj0_mix import Recipe
 from autoclip_sep.errors import InputError
+from autoclip_sep.files import write_whole
 
 SPEECH_RATE = 16000  # Hz, of WSJ0
 VERSION = 3  # of the corpus that the same settings give; a change of it makes a new folder
@@ -83,7 +84,7 @@ class Demo:
 
         def speak() -> None:
             in_parallel(partial(synthesise, folder), plans, label="voices", progress=progress)
-            mixed_speech.write_text(folder / "speakers.csv", _speaker_table(plans))
+            write_whole(folder / "speakers.csv", _speaker_table(plans).encode())
 
         lists = self._lists(plans)
         mixed_speech.make(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from autoclip_sep.data.store import Item
 from autoclip_sep.errors import InputError
+from autoclip_sep.files import write_whole
 
 Stamp = tuple[int, int]  # size in bytes, time of the last change in ns
 
@@ -58,9 +59,7 @@ def stamps(items: Sequence[Item]) -> dict[str, Stamp]:
 
 def write_stamps(folder: Path, found: Mapping[str, Stamp]) -> None:
     """Record them in files.json, whole or not at all."""
-    temporary = folder / f"files.json.{os.getpid()}.tmp"
-    temporary.write_text(json.dumps(found), encoding="utf-8")
-    os.replace(temporary, folder / "files.json")
+    write_whole(folder / "files.json", json.dumps(found).encode())
 
 
 def digest(path: str | os.PathLike[str]) -> str:

@@ -12,6 +12,7 @@ from autoclip_sep.data import wsj0_mix
 from autoclip_sep.data.locks import exclusive
 from autoclip_sep.data.store import Item, Signal
 from autoclip_sep.errors import InputError
+from autoclip_sep.files import write_whole
 
 LISTS = {"train": "tr", "valid": "cv", "test": "tt"}
 LOUDEST = 2.5  # dB: one speaker is up to this much above 0 dB, the other as much below
@@ -87,7 +88,8 @@ def make(
             wsj0_mix.write_list(_list_file(folder, split), recipes)
         by_name = {LISTS[split]: list(recipes) for split, recipes in lists.items()}
         wsj0_mix.create(by_name, folder, folder, sample_rate=sample_rate, progress=progress)
-        write_text(folder / _COMPLETE, json.dumps(settings, indent=1, sort_keys=True) + "\n")
+        note = json.dumps(settings, indent=1, sort_keys=True) + "\n"
+        write_whole(folder / _COMPLETE, note.encode())
 
 
 def is_complete(folder: Path) -> bool:
@@ -106,13 +108,6 @@ def items(folder: Path, sample_rate: int) -> list[Item]:
             signals = (Signal(s1 + file), Signal(s2 + file))
             found.append(Item(recipe.name, split, signals, mix + file))
     return found
-
-
-def write_text(path: Path, text: str) -> None:
-    """Whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def _list_file(folder: Path, split: str) -> Path:

@@ -21,6 +21,7 @@ from autoclip_sep import audio
 from autoclip_sep.data.active_level import active_speech_level
 from autoclip_sep.data.parallel import in_parallel
 from autoclip_sep.errors import InputError
+from autoclip_sep.files import write_whole
 
 LEVEL_RATE = 8000  # Hz; levels are measured here for the 16 kHz version too
 PEAK = 0.9  # of the loudest of the mixture and its sources
@@ -71,9 +72,7 @@ def write_list(path: str | os.PathLike[str], recipes: Sequence[Recipe]) -> None:
     """Write mixtures in the official list format, whole or not at all."""
     pairs = (zip(recipe.utterances, recipe.gains, strict=True) for recipe in recipes)
     lines = (" ".join(f"{path} {gain}" for path, gain in line) + " \n" for line in pairs)
-    temporary = Path(f"{path}.tmp")
-    temporary.write_text("".join(lines), encoding="utf-8")
-    os.replace(temporary, path)
+    write_whole(Path(path), "".join(lines).encode())
 
 
 def tree(out: Path, speakers: int, sample_rate: int, mode: Mode) -> Path:

@@ -29,7 +29,7 @@ COLUMNS = (
     "step",  # counts every batch, from 1
     "epoch",
     "loss",  # mean over the batch, before the clipper limited it
-    "grad_norm",  # global L2 norm before clipping
+    "grad_norm",  # global L2 norm of the plain mean loss' gradient; NaN where it wasn't evaluated
     "threshold",  # inf where there is none
     "scale",  # gradient norm after clipping / before
     "step_norm",  # || theta_t - theta_{t-1} ||, 0 where the step was skipped
@@ -130,8 +130,8 @@ class Recorder:
                 smooth = self._smoothness(probe, start, random_before, closure)
         norm = threshold = scale = NAN
         if probe.clip is not None:
-            norm, threshold = float(probe.clip.norm), float(probe.clip.threshold)
-            scale = float(probe.clip.scale)
+            norm = float(probe.clip.norm) if self.raw_gradients else NAN
+            threshold, scale = float(probe.clip.threshold), float(probe.clip.scale)
         if probe.gradient is not None and (probe.clip is None or not self.raw_gradients):
             norm = float(total_norm(probe.gradient))
         loss = NAN

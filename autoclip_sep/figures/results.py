@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
+from autoclip_sep.errors import InputError
 from autoclip_sep.figures.runs_found import RunFound
 
 
@@ -25,12 +26,15 @@ class Line:
 
 
 def table(runs_found: Sequence[RunFound], split: str = "test") -> list[Line]:
-    """A line for every group of evaluated runs, by corpus, loss, model, then clipping."""
-    groups: dict[tuple[str, ...], list[RunFound]] = defaultdict(list)
+    """A line for every group of evaluated runs, by corpus, loss, model, then clipping.
+
+    Of runs that are the same to the paper (no clipping, and p = 100) each seed counts once.
+    """
+    groups: dict[tuple[str, ...], dict[int, RunFound]] = defaultdict(dict)
     for run in runs_found:
         if run.score(split):
-            groups[*run.group, run.clipping].append(run)
-    return [_line(key, members, split) for key, members in sorted(groups.items())]
+            groups[*run.group, run.clipping].setdefault(run.config["seed"], run)
+    return [_line(key, list(seeds.values()), split) for key, seeds in sorted(groups.items())]
 
 
 def _line(key: tuple[str, ...], members: list[RunFound], split: str) -> Line:
@@ -45,11 +49,14 @@ def _line(key: tuple[str, ...], members: list[RunFound], split: str) -> Line:
 
 
 def step_variation(run: RunFound) -> float:
-    """Standard deviation / mean of the step size in the second half of training.
+    """Standard deviation / mean of the step size in the second half of training, NaN without rows.
 
     The first half is left out: there the step size shrinks, which is no instability.
     """
-    rows = run.dynamics
+    try:
+        rows = run.dynamics
+    except InputError:
+        return math.nan
     sizes = rows["step_norm"][rows["step"] > rows["step"][-1] / 2]
     return float(sizes.std() / sizes.mean())
 

@@ -18,6 +18,9 @@ Series = NDArray[np.float64]
 # Corpora that stand in for others; every picture made from one says so.
 STAND_INS = {"demo": "synthetic speech, a stand-in for WSJ0-2mix"}
 
+# The paper's AutoClip: the whole history, the global norm, from the first step on.
+PAPERS = {"window": None, "scope": "global", "warmup": 0}
+
 
 @dataclass(frozen=True)
 class RunFound:
@@ -43,13 +46,16 @@ class RunFound:
 
     @property
     def percentile(self) -> float:
-        """AutoClip's p; 100 for a run without clipping; NaN for other clippers and the shadow."""
+        """p of the paper's AutoClip; 100 for a run without clipping; NaN for all other clippers."""
         clipping = self.config["clipping"]
         kind = str(clipping["_target_"]).rpartition(".")[2]
         if kind == "NoClipping":
             return 100.0
-        percentile = clipping.get("percentile") if kind == "AutoClip" else None
-        return math.nan if percentile is None else float(percentile)
+        others = {"_target_", "percentile", "max_nonfinite"}
+        varied = any(clipping[key] != PAPERS.get(key) for key in clipping.keys() - others)
+        if kind != "AutoClip" or varied or clipping.get("percentile") is None:
+            return math.nan
+        return float(clipping["percentile"])
 
     @property
     def clipping(self) -> str:

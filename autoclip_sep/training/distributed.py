@@ -18,7 +18,9 @@ TIMEOUT = timedelta(minutes=5)  # torch's own 30 minutes would hide a dead rank 
 
 def rank() -> int:
     """This process' number, from 0."""
-    return distributed.get_rank() if distributed.is_initialized() else 0
+    if distributed.is_initialized():
+        return distributed.get_rank()
+    return int(os.environ.get("RANK", "0"))  # of torchrun, before the processes have met
 
 
 def world() -> int:
@@ -45,7 +47,7 @@ def average(tensors: Sequence[Tensor]) -> None:
     """Replace each tensor by its mean over all processes, in one message per dtype."""
     if world() == 1:
         return
-    for dtype in {tensor.dtype for tensor in tensors}:
+    for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):  # in every process' order
         alike = [tensor for tensor in tensors if tensor.dtype == dtype]
         flat = torch.cat([tensor.reshape(-1) for tensor in alike])
         distributed.all_reduce(flat)
@@ -84,8 +86,3 @@ def gather(value: Any) -> list[Any]:
     values: list[Any] = [None] * world()
     distributed.all_gather_object(values, value)
     return values
-
-
-def from_first(value: Any) -> Any:
-    """The first process' value, in every process."""
-    return gather(value)[0]

@@ -43,6 +43,8 @@ class Settings:
             self._whole(name, at_least=1)
         for name in ("probe_points", "workers", "threads"):
             self._whole(name, at_least=0)
+        if not isinstance(self.progress, bool):
+            raise TypeError(f"progress must be true or false, not {self.progress!r}")
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {PRECISIONS}, not {self.precision!r}")
 
@@ -73,15 +75,18 @@ def find_device(name: str) -> torch.device:
 
     Raises ValueError for a device that isn't here.
     """
-    if name == "auto":
+    if name in ("auto", "cuda"):
         own = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"  # torchrun numbers its processes
-        name = own if torch.cuda.is_available() else "cpu"
+        name = own if name == "cuda" or torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError as error:
         raise ValueError(f"device must be auto, cpu or cuda, not {name!r}") from error
     if device.type not in ("cpu", "cuda"):
         raise ValueError(f"device must be auto, cpu or cuda, not {name!r}")
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device is {name!r}, but torch finds no GPU: device=cpu works anywhere")
+    found = torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= found:
+        raise ValueError(
+            f"device is {name!r}, but torch finds {found} GPUs: device=cpu always works"
+        )
     return device

@@ -17,8 +17,8 @@ class Tally:
         self.batches = 0
 
     def add(self, loss: Tensor, clip: ClipResult) -> None:
-        """Count one applied step; nothing is read back from the device here."""
-        self.loss += loss.detach().double().mean()
+        """Count one applied step and its mean loss; nothing is read back from the device here."""
+        self.loss += loss
         self.clipped += clip.clipped.to(self.clipped.device)
         self.batches += 1
 

@@ -131,7 +131,7 @@ class Trainer:
                 probe.clip = clip = clipper.limit_gradients(model.named_parameters())
                 if clip.finite:
                     optimizer.step()
-                    self.tally.add(losses, clip)
+                    self.tally.add(self._everyones_mean(losses), clip)
             optimizer.zero_grad(set_to_none=True)
             distributed.share_buffers(model)
             self.batch += 1
@@ -146,6 +146,11 @@ class Trainer:
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
             estimate = self.parts.model(batch)
         return self.parts.objective(estimate, batch)
+
+    def _everyones_mean(self, losses: Tensor) -> Tensor:
+        mean = losses.detach().double().mean()
+        distributed.average([mean])
+        return mean
 
     def mean_loss(self, batch: Batch) -> Tensor:
         """What is minimised, before any clipper limits it; a 0-dim tensor."""
@@ -183,11 +188,15 @@ class Trainer:
         """Validation, learning rate, records, checkpoints."""
         parts = self.parts
         began = time.perf_counter()
-        scores = validate(
-            parts.model, parts.objective, parts.valid, parts.stft, device=self.device,
-            batch_size=self.settings.batch_size, excerpt=self.settings.excerpt,
-        ) if self.first else None  # fmt: skip
-        valid_loss, valid_si_sdr = distributed.from_first(scores)
+        valid_loss, valid_si_sdr = validate(
+            parts.model,
+            parts.objective,
+            parts.valid,
+            parts.stft,
+            batch_size=self.settings.batch_size,
+            excerpt=self.settings.excerpt,
+            device=self.device,
+        )
         lr = float(parts.optimizer.param_groups[0]["lr"])
         step = self.recorder.steps
         row = {
@@ -233,7 +242,7 @@ class Trainer:
             records.sync()
         parts = self.parts
         self.checkpoints.save("last", self.recorder.steps, self.epoch - 1, {
-            "version": 1, "epoch": self.epoch, "batch": self.batch, "best": self.best,
+            "epoch": self.epoch, "batch": self.batch, "best": self.best,
             "model": parts.model.state_dict(), "optimizer": parts.optimizer.state_dict(),
             "scheduler": parts.scheduler.state_dict(), "clipper": parts.clipper.state_dict(),
             "recorder": self.recorder.state_dict(), "tally": self.tally.state_dict(),
@@ -250,9 +259,12 @@ class Trainer:
 
     def _restore(self) -> None:
         state, complaints = self.checkpoints.newest("last")
-        for complaint in complaints:
-            tqdm.write(f"{complaint}; going on from the one before")
+        if self.first:
+            for complaint in complaints:
+                tqdm.write(f"{complaint}; going on from the one before")
+            self.checkpoints.set_aside("last", len(complaints))
         if state is None:
+            self._check_nothing_is_lost()
             self._forget_what_follows()
             return
         parts = self.parts
@@ -276,6 +288,14 @@ class Trainer:
         self._forget_what_follows()
         if self.first:
             tqdm.write(f"going on from step {self.recorder.steps} (epoch {self.epoch})")
+
+    def _check_nothing_is_lost(self) -> None:
+        """Without a checkpoint a run starts anew; not over the records of one that got far."""
+        if self.first and self.records["history"].count() > 1:
+            raise InputError(
+                f"{self.directory} has records of several epochs but no checkpoint to go on from: "
+                "move it away, or put its checkpoints/ back"
+            )
 
     def _warn_of_changes(self, saved: Mapping[str, Any]) -> None:
         now = self._environment()

@@ -10,6 +10,7 @@ from autoclip_sep.data.store import Split
 from autoclip_sep.metrics.si_sdr import si_sdr_permuted
 from autoclip_sep.separation.separate import separate
 from autoclip_sep.stft import STFT
+from autoclip_sep.training import distributed
 from autoclip_sep.types import Batch, Estimate
 
 Objective = Callable[[Estimate, Batch], Tensor]
@@ -28,19 +29,28 @@ def validate(
 ) -> tuple[float, float]:
     """Mean loss and mean SI-SDR [dB] in float32, dropout off.
 
-    Sources that are silent in their excerpt have no SI-SDR and don't count.
+    Sources that are silent in their excerpt have no SI-SDR and don't count. Several processes share
+    the batches and get the same means.
     """
     training = model.training
     model.eval()
-    losses, scores = [], []
-    for host_batch in fixed_excerpts(split, batch_size, excerpt):
+    losses, scores = {}, {}
+    for number, host_batch in enumerate(fixed_excerpts(split, batch_size, excerpt)):
+        if number % distributed.world() != distributed.rank():
+            continue
         batch = host_batch.to(device)
         estimate = model(batch)
-        losses.append(objective(estimate, batch).double())
+        losses[number] = objective(estimate, batch).double().cpu()
         waveforms = separate(estimate, batch, stft, batch.sources.shape[1])
         found, _ = si_sdr_permuted(
             waveforms.transpose(1, 2).flatten(0, 1), batch.sources.transpose(1, 2).flatten(0, 1)
         )
-        scores.append(found.flatten().double())
+        scores[number] = found.flatten().double().cpu()
     model.train(training)
-    return float(torch.cat(losses).mean()), float(torch.cat(scores).nanmean())
+    return float(_gathered(losses).mean()), float(_gathered(scores).nanmean())
+
+
+def _gathered(parts: dict[int, Tensor]) -> Tensor:
+    """Every process' parts in the order of their numbers, end to end."""
+    everyones = {n: part for own in distributed.gather(parts) for n, part in own.items()}
+    return torch.cat([everyones[number] for number in sorted(everyones)])

@@ -120,3 +120,15 @@ def test_what_changes_no_number_changes_no_directory(same):
 def test_what_changes_numbers_changes_the_directory(other):
     assert directory(other) != directory()
     assert directory(other).startswith(directory() + "-")
+
+
+def test_what_a_clippers_label_leaves_out_changes_the_directory():
+    plain = directory("clipping=alrc")
+    assert directory("clipping=alrc", "clipping.decay=0.9") != plain
+    assert directory("clipping=alrc", "clipping.deviations=2").endswith("/alrc_n2/seed0")
+    assert directory("clipping=zclip", "clipping.warmup=5") != directory("clipping=zclip")
+
+
+def test_alrc_knows_which_losses_change_sign():
+    assert plan(["clipping=alrc", "loss=snr"]).config["clipping"]["signed"] is True
+    assert plan(["clipping=alrc", "loss=chimera"]).config["clipping"]["signed"] is False

@@ -15,6 +15,11 @@ CLIPPERS = {
     "none": {"_target_": "autoclip_sep.clipping.NoClipping"},
     "autoclip_p10": {"_target_": "autoclip_sep.clipping.AutoClip", "percentile": 10},
     "autoclip_p100": {"_target_": "autoclip_sep.clipping.AutoClip", "percentile": 100},
+    "autoclip_p10_window100": {
+        "_target_": "autoclip_sep.clipping.AutoClip",
+        "percentile": 10,
+        "window": 100,
+    },
     "norm_1": {"_target_": "autoclip_sep.clipping.NormClipping", "threshold": 1},
 }
 
@@ -109,6 +114,24 @@ def test_the_table_groups_seeds_with_mean_and_spread(tmp_path):
     text = results.as_markdown(lines)
     assert "| AutoClip, p = 10 | 3 | 6.00 | 5.00 ± 1.00 | 0.50 |" in text
     assert "| No clipping | 1 | 4.00 | 3.00 | 0.50 |" in text
+
+
+def test_other_clippers_are_not_taken_for_the_papers(tmp_path):
+    assert math.isnan(make_run(tmp_path, "autoclip_p10_window100").percentile)
+    assert make_run(tmp_path, "norm_1").clipping == "norm_1"
+
+
+def test_no_clipping_and_p_100_are_one_line_and_a_seed_counts_once(tmp_path):
+    make_run(tmp_path, "none", gain=3.0)
+    make_run(tmp_path, "autoclip_p100", gain=3.0)
+    (line,) = results.table(find(tmp_path))
+    assert (line.clipping, line.seeds) == ("No clipping", 1)
+
+
+def test_a_run_too_short_for_records_does_not_spoil_the_table(tmp_path):
+    make_run(tmp_path, "none", gain=3.0, rows=0)
+    (line,) = results.table(find(tmp_path))
+    assert math.isnan(line.step_variation)
 
 
 def test_no_runs_is_an_error_that_says_what_was_looked_for(tmp_path):

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,22 @@ def test_a_failing_run_is_reported_and_the_others_are_drawn(place):
     said = script(place, "reproduce", *TINY, "trainer.batch_size=4,64", "runs=other", check=1)
     assert said.count("failed:") == 2
     assert len(list(place.glob("other/*/*/*/*/seed*/evaluation/test.csv"))) == 2
+
+
+def test_stopped_from_outside_it_takes_its_runs_along(place):
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "scripts" / "reproduce.py"), *TINY, "trainer.epochs=500",
+         "runs=long"],
+        cwd=place, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    while len(list(place.glob("long/*/*/*/*/*/history.csv"))) < 2 and process.poll() is None:
+        time.sleep(0.05)
+    process.terminate()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    for state in place.glob("long/*/*/*/*/*/state.json"):
+        assert '"interrupted"' in state.read_text()
 
 
 @pytest.mark.parametrize(

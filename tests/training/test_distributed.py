@@ -35,8 +35,8 @@ store, stft = Store(arguments["store"]), STFT()
 model = Separator(stft, ["masks"], hidden=8, layers=2, dropout=arguments["dropout"],
                   batch_norm=arguments["batch_norm"])
 optimizer = adam(model.parameters(), lr=0.01)
-settings = Settings(epochs=arguments["epochs"], record_every=1, batch_size=4, excerpt=3200,
-                    progress=False)
+settings = Settings(epochs=arguments["epochs"], record_every=1, checkpoint_every=2, batch_size=4,
+                    excerpt=3200, progress=False)
 
 class Losses(MaskInference):
     calls = 0
@@ -45,6 +45,8 @@ class Losses(MaskInference):
         loss = super().__call__(estimate, batch)
         self.calls += 1
         bad = arguments["bad"] and self.calls == 1 and distributed.rank() == 1
+        if arguments["crash"] and self.calls == arguments["crash"]:
+            raise RuntimeError("a crash, from the test")
         return loss * float("nan") if bad else loss
 
 with distributed.process_group(torch.device("cpu")):
@@ -54,10 +56,10 @@ with distributed.process_group(torch.device("cpu")):
 """
 
 
-def train(directory, store, world, *, epochs=2, dropout=0.3, batch_norm=True, bad=False):
+def train(directory, store, world, *, epochs=2, dropout=0.3, batch_norm=True, bad=False, crash=0):
     arguments = {
         "store": str(store.folder), "directory": str(directory), "epochs": epochs,
-        "dropout": dropout, "batch_norm": batch_norm, "bad": bad,
+        "dropout": dropout, "batch_norm": batch_norm, "bad": bad, "crash": crash,
     }  # fmt: skip
     program = directory.with_suffix(".py")
     program.write_text(PROGRAM)
@@ -68,7 +70,7 @@ def train(directory, store, world, *, epochs=2, dropout=0.3, batch_norm=True, ba
         check=False, timeout=300,
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode == 0) is not bool(crash), done.stderr
     return records.read(directory / "dynamics.csv")
 
 
@@ -83,6 +85,10 @@ def test_two_processes_train_as_one(tmp_path, tiny_store):
     one = train(tmp_path / "one", tiny_store, 1, dropout=0.0, batch_norm=False)
     two = train(tmp_path / "two", tiny_store, 2, dropout=0.0, batch_norm=False)
     assert len(one) == len(two) == 6
+    epochs = (records.read(tmp_path / name / "history.csv") for name in ("one", "two"))
+    for left, right in zip(*epochs, strict=True):
+        for column in ("train_loss", "valid_loss", "valid_si_sdr", "clipped_share"):
+            assert float(right[column]) == pytest.approx(float(left[column]), rel=2e-3), column
     for column in ("loss", "grad_norm", "threshold", "step_norm", "smoothness"):
         for left, right in zip(one, two, strict=True):
             assert float(right[column]) == pytest.approx(float(left[column]), rel=2e-3), column
@@ -93,6 +99,18 @@ def test_resume_of_two_processes_is_exact(tmp_path, tiny_store, assert_same):
     train(tmp_path / "halves", tiny_store, 2, epochs=1)
     train(tmp_path / "halves", tiny_store, 2)
     assert_same(final_state(tmp_path / "straight"), final_state(tmp_path / "halves"))
+
+
+def test_a_crash_of_two_processes_in_mid_epoch_is_resumed_exactly(
+    tmp_path, tiny_store, assert_same
+):
+    train(tmp_path / "straight", tiny_store, 2)
+    train(tmp_path / "crashed", tiny_store, 2, crash=5)
+    train(tmp_path / "crashed", tiny_store, 2)
+    assert_same(final_state(tmp_path / "straight"), final_state(tmp_path / "crashed"))
+    for name in ("dynamics.csv", "history.csv"):
+        one, other = (tmp_path / run / name for run in ("straight", "crashed"))
+        assert one.read_bytes() == other.read_bytes()
 
 
 def test_a_bad_batch_in_one_process_is_skipped_by_both(tmp_path, tiny_store):

@@ -90,9 +90,9 @@ def test_a_crashed_run_goes_on_to_the_same_bits(tmp_path, tiny_store, clipper, a
 @pytest.mark.parametrize("lost", ["random", "optimizer", "clipper"])
 def test_the_test_of_resume_can_fail(tmp_path, tiny_store, lost, monkeypatch, assert_same):
     """Without generators, moments or clip history the bits differ: negative controls."""
-    trainer(tmp_path / "straight", tiny_store).fit()
-    trainer(tmp_path / "resumed", tiny_store, epochs=1).fit()
-    second = trainer(tmp_path / "resumed", tiny_store)
+    trainer(tmp_path / "straight", tiny_store, probe_points=0).fit()
+    trainer(tmp_path / "resumed", tiny_store, epochs=1, probe_points=0).fit()
+    second = trainer(tmp_path / "resumed", tiny_store, probe_points=0)
     if lost == "random":
         monkeypatch.setattr("autoclip_sep.random_state.restore", lambda state: None)
     elif lost == "optimizer":
@@ -157,6 +157,7 @@ def test_a_damaged_checkpoint_falls_back(tmp_path, tiny_store, capsys, assert_sa
     newest.write_bytes(newest.read_bytes()[:-1])
     trainer(tmp_path / "damaged", tiny_store).fit()
     assert f"{newest.name} is damaged" in capsys.readouterr().out
+    assert newest.with_name(newest.name + ".damaged").exists()
     assert_same(everything(tmp_path / "straight"), everything(tmp_path / "damaged"))
 
 
@@ -197,6 +198,16 @@ def test_a_nan_validation_is_never_best(tmp_path, tiny_store, monkeypatch):
     run.fit()
     assert CheckpointFolder(tmp_path / "checkpoints").paths("best") == []
     assert run.parts.optimizer.param_groups[0]["lr"] == 0.01
+
+
+def test_records_without_their_checkpoints_are_not_overwritten(tmp_path, tiny_store):
+    trainer(tmp_path, tiny_store).fit()
+    for path in (tmp_path / "checkpoints").iterdir():
+        path.unlink()
+    before = (tmp_path / "dynamics.csv").read_bytes()
+    with pytest.raises(InputError, match="no checkpoint to go on from"):
+        trainer(tmp_path, tiny_store).fit()
+    assert (tmp_path / "dynamics.csv").read_bytes() == before
 
 
 def test_another_networks_checkpoint_is_refused(tmp_path, tiny_store):
