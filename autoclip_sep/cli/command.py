@@ -10,12 +10,12 @@ import torch
 import yaml
 
 from autoclip_sep.cli import compose
-from autoclip_sep.clipping import NonFiniteGradients
+from autoclip_sep.clipping import NegativeLoss, NonFiniteGradients
 from autoclip_sep.errors import InputError
 from autoclip_sep.training.preemption import Interrupted
 
 # What a person can cause and mend: wrong input, a full disk, a learning rate that is far too high.
-EXPECTED = (InputError, NonFiniteGradients, OSError)
+EXPECTED = (InputError, NegativeLoss, NonFiniteGradients, OSError)
 Job = Callable[[Sequence[str]], Any]
 
 

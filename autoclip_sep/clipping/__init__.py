@@ -23,7 +23,7 @@ from autoclip_sep.clipping.handle import Handle
 from autoclip_sep.clipping.local_norm import LocalNormClipping
 from autoclip_sep.clipping.none import NoClipping
 from autoclip_sep.clipping.norm import NormClipping
-from autoclip_sep.clipping.result import ClipResult, NonFiniteGradients
+from autoclip_sep.clipping.result import ClipResult, NegativeLoss, NonFiniteGradients
 from autoclip_sep.clipping.value import ValueClipping
 from autoclip_sep.clipping.zclip import ZClip
 
@@ -37,6 +37,7 @@ __all__ = [
     "Combined",
     "Handle",
     "LocalNormClipping",
+    "NegativeLoss",
     "NoClipping",
     "NonFiniteGradients",
     "NormClipping",

@@ -14,7 +14,7 @@ from autoclip_sep.clipping.arguments import flag, number, plain_text
 from autoclip_sep.clipping.base import Clipper, State
 from autoclip_sep.clipping.gradients import Gradients
 from autoclip_sep.clipping.moments import RunningMoments, wide
-from autoclip_sep.clipping.result import Limit
+from autoclip_sep.clipping.result import Limit, NegativeLoss
 
 
 class ALRC(Clipper):
@@ -63,7 +63,7 @@ class ALRC(Clipper):
     def limit_loss(self, loss: Tensor) -> Tensor:
         """Losses, one per example and of any shape, capped; a loss that isn't finite stays.
 
-        Raises ValueError for a negative loss unless `signed`: at once on the CPU, elsewhere in
+        Raises NegativeLoss for one below zero unless `signed`: at once on the CPU, elsewhere in
         `limit_gradients`, which waits for the device anyway.
         """
         values = loss.detach().to(wide(loss.device))
@@ -99,7 +99,7 @@ class ALRC(Clipper):
     def _refuse_negative(self) -> None:
         if bool(self._negative):
             self._negative = False
-            raise ValueError("ALRC met a negative loss: losses that change sign need signed=True")
+            raise NegativeLoss("ALRC met a negative loss: losses that change sign need signed=True")
 
     def _state(self) -> State:
         return {"moments": self._moments.tensor()}

@@ -1,4 +1,4 @@
-"""What a clipper says about a step, and the error it stops with."""
+"""What a clipper says about a step, and the errors it stops with."""
 
 import math
 from typing import NamedTuple
@@ -31,6 +31,10 @@ class Limit(NamedTuple):
     threshold: float | Tensor = math.inf
     scale: float | Tensor = 1.0
     clipped: bool | Tensor = False
+
+
+class NegativeLoss(ValueError):
+    """A loss below zero came to a clipper that was told there would be none."""
 
 
 class NonFiniteGradients(RuntimeError):

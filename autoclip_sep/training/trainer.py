@@ -227,7 +227,7 @@ class Trainer:
             "data_wait": self._waited / seconds, "valid_seconds": valid_seconds,
         })  # fmt: skip
         self.parts.logger.log("history", row)
-        self._bar.set_description(f"epoch {self.epoch + 1}")
+        self._bar.set_description(f"epoch {min(self.epoch + 1, self.settings.epochs)}")
         tqdm.write(
             f"epoch {row['epoch']:3d}  step {row['step']:6d}  train loss {row['train_loss']:.5g}  "
             f"valid loss {row['valid_loss']:.5g}  valid SI-SDR {row['valid_si_sdr']:.2f} dB  "

@@ -188,6 +188,15 @@ def test_a_mistake_is_one_line_exit_2_and_leaves_nothing(tmp_path, script, argum
     assert not list(tmp_path.iterdir())
 
 
+def test_a_loss_that_a_clipper_cannot_take_is_one_line(place, straight):
+    done = command(
+        place, "train.py", *SMALL, "loss=snr", "clipping=alrc", "clipping.signed=false",
+        "runs=negative", check=2,
+    )  # fmt: skip
+    assert "ALRC met a negative loss" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_sweep_reports_failures_and_goes_on(place, straight):
     done = command(
         place, "train.py", "-m", *SMALL, "trainer.epochs=1", "runs=sweep",
