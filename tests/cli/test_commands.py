@@ -75,7 +75,8 @@ def test_a_run_stopped_at_any_step_goes_on_to_the_same_bits(place, straight, num
     folder = place / f"stopped{number}"
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / "train.py"), *SMALL, f"runs={folder}"],
+        # far more epochs than it will reach: it is training when the signal comes
+        [sys.executable, str(ROOT / "train.py"), *SMALL, "trainer.epochs=500", f"runs={folder}"],
         cwd=place, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     while process.poll() is None and not list(folder.glob("*/*/*/*/*/checkpoints/last-*.pt")):
