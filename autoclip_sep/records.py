@@ -76,17 +76,16 @@ class Records:
         self._file.write(_line([row[column] for column in self.columns]))
         self._file.flush()
 
-    def count(self) -> int:
-        """How many rows there are."""
-        return len(list(csv.DictReader(io.StringIO(_whole_lines(self.path)))))
+    def rows(self) -> list[Row]:
+        """The rows so far, as text by column name."""
+        return list(csv.DictReader(io.StringIO(_whole_lines(self.path))))
 
     def keep(self, wanted: Callable[[Row], bool]) -> None:
         """Drop the rows that are not wanted: those written after the checkpoint resumed from."""
-        rows = list(csv.DictReader(io.StringIO(_whole_lines(self.path))))
-        lines = [_line(self.columns)]
-        lines += [_line([row[column] for column in self.columns]) for row in rows if wanted(row)]
+        kept = [row for row in self.rows() if wanted(row)]
+        lines = [_line([row[column] for column in self.columns]) for row in kept]
         self._file.close()
-        write_whole(self.path, "".join(lines).encode())
+        write_whole(self.path, "".join([_line(self.columns), *lines]).encode())
         self._file = self.path.open("a", encoding="utf-8", newline="")
 
     def sync(self) -> None:

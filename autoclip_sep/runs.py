@@ -83,6 +83,15 @@ def read_config(directory: Path) -> dict[str, Any]:
     return config
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """A small JSON file; empty where there is none, or none that can be read."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
 def write_state(directory: Path, **state: Any) -> None:
     """Write state.json: status (running, interrupted, finished) and how far the run got."""
     write_text(directory / "state.json", json.dumps(state, indent=1) + "\n")
@@ -90,11 +99,7 @@ def write_state(directory: Path, **state: Any) -> None:
 
 def read_state(directory: Path) -> dict[str, Any]:
     """state.json, or an empty mapping for a run that has not begun."""
-    try:
-        state = json.loads((directory / "state.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return state if isinstance(state, dict) else {}
+    return read_json(directory / "state.json")
 
 
 @contextmanager

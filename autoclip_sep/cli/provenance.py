@@ -17,11 +17,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 def read(directory: Path) -> dict[str, Any]:
     """What was noted when the run began; empty for a new run."""
-    try:
-        content = json.loads((directory / NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+    return runs.read_json(directory / NAME)
 
 
 def write(directory: Path, fingerprint: str, device: torch.device) -> None:

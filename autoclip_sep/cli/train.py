@@ -43,7 +43,7 @@ def train(arguments: Sequence[str]) -> None:
     check_flag(planned.config, "force")
     command.set_threads(planned.settings.threads)
     device = call(find_device, "trainer.device", planned.settings.device)
-    build_parts(planned, device)  # whatever can't be built is said before any data is made
+    built = build_parts(planned, device)  # what can't be built is said before any data is made
     planned.check_directory()
     if planned.finished():
         print(f"{planned.directory} is finished: nothing to do (trainer.epochs= may grow)")
@@ -51,9 +51,7 @@ def train(arguments: Sequence[str]) -> None:
     # Before the processes meet: who waits for the corpus here waits at a lock, as long as it takes.
     store = prepare(planned.config)
     with distributed.process_group(device):
-        parts = Parts(
-            **build_parts(planned, device), train=store.split("train"), valid=store.split("valid")
-        )
+        parts = Parts(**built, train=store.split("train"), valid=store.split("valid"))
         trainer = Trainer(parts, planned.settings, planned.directory, planned.seed, device)
         if distributed.rank() > 0:
             trainer.fit()

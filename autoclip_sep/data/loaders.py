@@ -1,6 +1,6 @@
 """Batches for training, validation and evaluation, the same for any number of workers."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Protocol
 
 import numpy as np
@@ -144,15 +144,19 @@ class FixedBatches:
                 yield excerpts(self.split, items, room // 2, self.frames)
 
 
-def evaluation_batches(split: Split, batch_size: int) -> FixedBatches:
+def evaluation_batches(
+    split: Split, batch_size: int, without: Collection[str] = ()
+) -> FixedBatches:
     """Whole items, each once, only equal lengths together, so that none is padded.
 
     Items come by length, then in the corpus' order: padding would change scores.
+    without: names of items to leave out.
     """
     _check(split, 1, None, 1)
     groups: list[list[int]] = []
     for length in np.unique(split.lengths):
         items = np.flatnonzero(split.lengths == length).tolist()
+        items = [item for item in items if split.items[item] not in without]
         groups += [items[n : n + batch_size] for n in range(0, len(items), batch_size)]
     return FixedBatches(split, groups, None)
 

@@ -1,6 +1,7 @@
 """SI-SDR of every utterance and source of a split: one row each, resumable."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,9 +65,7 @@ def score_split(
     bar = tqdm(total=len(split), initial=len(done), unit="mixture", desc=path.stem,
                disable=None if progress else True)  # fmt: skip
     with bar:
-        for host_batch in evaluation_batches(split, batch_size=1):
-            if host_batch.items[0] in done:
-                continue
+        for host_batch in evaluation_batches(split, batch_size=1, without=done):
             batch = host_batch.to(separation.device)
             for row in _score(separation(batch), batch, permute):
                 rows.append(row)
@@ -97,11 +96,7 @@ def _score(waveforms: Tensor, batch: Batch, permute: bool) -> Iterator[dict[str,
 
 def _start_over_if_changed(path: Path, provenance: dict[str, Any]) -> None:
     note = path.with_suffix(".json")
-    try:
-        same = json.loads(note.read_text(encoding="utf-8"))["provenance"] == provenance
-    except (OSError, ValueError, KeyError):
-        same = False
-    if not same:
+    if runs.read_json(note).get("provenance") != provenance:
         path.unlink(missing_ok=True)
         path.parent.mkdir(parents=True, exist_ok=True)
         runs.write_text(note, json.dumps({"provenance": provenance}, indent=1) + "\n")
@@ -109,12 +104,7 @@ def _start_over_if_changed(path: Path, provenance: dict[str, Any]) -> None:
 
 def _whole_items(rows: records.Records, sources: int) -> set[str]:
     """Items with all their rows; the rows of one that was cut short are dropped."""
-    count: dict[str, int] = {}
-
-    def tally(row: records.Row) -> bool:
-        count[row["item"]] = count.get(row["item"], 0) + 1
-        return True
-
-    rows.keep(tally)
-    rows.keep(lambda row: count[row["item"]] == sources)
+    count = Counter(row["item"] for row in rows.rows())
+    if any(number != sources for number in count.values()):
+        rows.keep(lambda row: count[row["item"]] == sources)
     return {item for item, number in count.items() if number == sources}

@@ -32,7 +32,7 @@ def summarise(path: Path) -> dict[str, Any]:
         "silent": sum(int(row["silent"]) for row in rows),
     }  # fmt: skip
     note = path.with_suffix(".json")
-    content = json.loads(note.read_text(encoding="utf-8"))
+    content = runs.read_json(note)
     runs.write_text(note, json.dumps({**content, "summary": summary}, indent=1) + "\n")
     return summary
 

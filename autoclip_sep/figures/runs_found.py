@@ -1,6 +1,5 @@
 """Runs as figures see them: their records and where they came from."""
 
-import json
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,7 +35,7 @@ class RunFound:
     @cached_property
     def provenance(self) -> dict[str, Any]:
         """Commit, device, corpus fingerprint, date; empty where none were kept."""
-        return _json(self.directory / "provenance.json")
+        return runs.read_json(self.directory / "provenance.json")
 
     @cached_property
     def dynamics(self) -> dict[str, Series]:
@@ -76,7 +75,7 @@ class RunFound:
 
     def score(self, split: str = "test") -> dict[str, Any]:
         """The summary of an evaluation; empty where there is none."""
-        summary = _json(self.directory / "evaluation" / f"{split}.json").get("summary", {})
+        summary = runs.read_json(self.directory / "evaluation" / f"{split}.json").get("summary", {})
         return dict(summary)
 
     def footer(self) -> str:
@@ -105,11 +104,3 @@ def find(root: Path) -> list[RunFound]:
             "looked for; `make demo` makes two"
         )
     return [RunFound(path) for path in found]
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}

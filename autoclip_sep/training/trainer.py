@@ -291,7 +291,7 @@ class Trainer:
 
     def _check_nothing_is_lost(self) -> None:
         """Without a checkpoint a run starts anew; not over the records of one that got far."""
-        if self.first and self.records["history"].count() > 1:
+        if self.first and len(self.records["history"].rows()) > 1:
             raise InputError(
                 f"{self.directory} has records of several epochs but no checkpoint to go on from: "
                 "move it away, or put its checkpoints/ back"
