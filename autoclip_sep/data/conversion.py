@@ -28,13 +28,16 @@ def prepare(
     sample_rate: int,
     items: Sequence[Item],
     *,
+    tolerance: float | None = None,
     progress: bool = True,
     jobs: int | None = None,
 ) -> Store:
     """The items' store in `folder`, made or made anew where their files changed.
 
-    Splits keep the order in which they first occur, and items that of their split.
-    Raises InputError for broken files, another sample rate, signals of unequal length or channels.
+    Splits keep the order in which they first occur, and items that of their split. tolerance: how
+    far a mixture's file may lie from the sum of its signals (full scale is 1); None: any distance.
+    Raises InputError for broken files, another sample rate, signals of unequal length or channels,
+    a mixture beyond the tolerance, and one that is in two splits.
     """
     target = Path(folder)
     splits = list(dict.fromkeys(item.split for item in items))
@@ -48,7 +51,7 @@ def prepare(
         shutil.rmtree(partial_folder, ignore_errors=True)
         partial_folder.mkdir(parents=True)
         try:
-            _convert(partial_folder, sample_rate, items, jobs, progress)
+            _convert(partial_folder, sample_rate, items, tolerance, jobs, progress)
         except BaseException:
             shutil.rmtree(partial_folder, ignore_errors=True)
             raise
@@ -75,7 +78,12 @@ class Layout:
 
 
 def _convert(
-    folder: Path, sample_rate: int, items: Sequence[Item], jobs: int | None, progress: bool
+    folder: Path,
+    sample_rate: int,
+    items: Sequence[Item],
+    tolerance: float | None,
+    jobs: int | None,
+    progress: bool,
 ) -> None:
     run = partial(in_parallel, jobs=jobs, progress=progress)
     # The state of the files before they are read: a later change is then always noticed.
@@ -90,7 +98,8 @@ def _convert(
     ]
     samples = folder / "samples.bin"
     _reserve(samples, int(ends[-1]) * np.dtype(dtype).itemsize)
-    results = run(partial(decode, samples, dtype), layouts, label="store")
+    results = run(partial(decode, samples, dtype, tolerance), layouts, label="store")
+    _check_apart(items, [found for found, _ in results])
     differing = [layout for layout, (_, differs) in zip(layouts, results, strict=True) if differs]
     mixtures = _append_mixtures(samples, dtype, differing, int(ends[-1]))
     digests = {path: digest for found, _ in results for path, digest in found.items()}
@@ -140,7 +149,9 @@ def measure(item: Item, sample_rate: int) -> Layout:
     return Layout(item, headers[0].frames, headers[0].channels, exact)
 
 
-def decode(samples: Path, dtype: str, layout: Layout) -> tuple[dict[str, str], bool]:
+def decode(
+    samples: Path, dtype: str, tolerance: float | None, layout: Layout
+) -> tuple[dict[str, str], bool]:
     """Write the item's signals into samples.bin (task).
 
     Returns the digest of each file, and whether the mixture's file differs from their sum.
@@ -159,7 +170,25 @@ def decode(samples: Path, dtype: str, layout: Layout) -> tuple[dict[str, str], b
         return digests, False
     mixture = audio.read(layout.item.mixture, dtype=np.float64)[0].T
     digests[os.path.abspath(layout.item.mixture)] = fingerprints.digest(layout.item.mixture)
-    return digests, bool(np.abs(mixture - total).max(initial=0.0) > TOLERANCE)
+    distance = np.abs(mixture - total)
+    if tolerance is not None:
+        _check_sum(layout.item, mixture, distance, tolerance)
+    return digests, bool(distance.max(initial=0.0) > TOLERANCE)
+
+
+def _check_sum(
+    item: Item, mixture: NDArray[np.float64], distance: NDArray[np.float64], tolerance: float
+) -> None:
+    """Refuse a mixture (T, C) that isn't the sum of its signals."""
+    # A sample at full scale was clipped when it was written, and says nothing about the sum.
+    clipped = np.abs(mixture) >= 1.0 - TOLERANCE
+    beyond = np.where(clipped, 0.0, distance).max(axis=1, initial=0.0)
+    if beyond.max(initial=0.0) > tolerance:
+        parts = ", ".join(str(signal.path) for signal in item.signals)
+        raise InputError(
+            f"{item.mixture}: not the sum of {parts}: off by up to {beyond.max():.3g} (sample"
+            f" {int(beyond.argmax())}), {tolerance:.2g} is allowed; is a signal left out?"
+        )
 
 
 def _append_mixtures(
@@ -188,6 +217,18 @@ def _index(layouts: Sequence[Layout], mixtures: dict[int, int]) -> NDArray[np.vo
         if layout.offset in mixtures:
             rows.append((number, MIXTURE, False, mixtures[layout.offset], *shape))
     return np.array(rows, dtype=INDEX)
+
+
+def _check_apart(items: Sequence[Item], digests: Sequence[dict[str, str]]) -> None:
+    """Refuse a mixture that is in two splits, under whatever names: a test on it says nothing."""
+    known: dict[tuple[str, ...], Item] = {}
+    for item, found in zip(items, digests, strict=True):
+        other = known.setdefault(tuple(found.values()), item)
+        if other.split != item.split:
+            first, second = (one.mixture or one.signals[0].path for one in (other, item))
+            raise InputError(
+                f"the same mixture in {other.split} and {item.split}: {first} and {second}"
+            )
 
 
 def _check_uniform(layouts: Sequence[Layout]) -> None:

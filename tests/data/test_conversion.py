@@ -154,6 +154,52 @@ def test_a_broken_file_is_named(make_items: MakeItems, tmp_path: Path, jobs: int
         prepare(tmp_path / "store", 8000, items, progress=False, jobs=jobs)
 
 
+@pytest.mark.parametrize(("off", "refused"), [(2, False), (3, True)])
+def test_a_mixture_may_differ_from_the_sum_by_what_the_corpus_allows(
+    make_items: MakeItems, tmp_path: Path, off: int, refused: bool
+) -> None:
+    items = make_items()
+    parts = [audio.read(s.path, dtype=np.int16)[0].astype(int) for s in items[4].signals]
+    total = sum(parts)
+    total[0, 17] += off
+    audio.write(items[4].mixture, total.astype(np.int16), 8000)
+    if refused:
+        words = r"mix/4\.wav: not the sum of .*s1/4\.wav, .*s2/4\.wav: off by up to 9\.16e-05 "
+        with pytest.raises(InputError, match=words + r"\(sample 17\), 6\.1e-05 is allowed"):
+            prepare(tmp_path / "store", 8000, items, tolerance=2 / 2**15, progress=False, jobs=1)
+        assert not (tmp_path / "store").exists()
+    else:
+        prepare(tmp_path / "store", 8000, items, tolerance=2 / 2**15, progress=False, jobs=1)
+    prepare(tmp_path / "any", 8000, items, progress=False, jobs=1)
+
+
+def test_clipped_samples_of_a_mixture_are_no_difference(
+    make_items: MakeItems, tmp_path: Path
+) -> None:
+    items = make_items()
+    length = audio.info(items[0].mixture).frames
+    for signal in items[0].signals:
+        audio.write(signal.path, np.full(length, 0.7), 8000)
+    audio.write(items[0].mixture, np.full(length, 1.4), 8000)
+    store = prepare(tmp_path / "s", 8000, items, tolerance=2 / 2**15, progress=False, jobs=1)
+    assert store.split("train").load(0)[0].max() < 1.0  # the corpus' own mixture, kept
+
+
+def test_the_same_mixture_in_two_splits_is_refused(make_items: MakeItems, tmp_path: Path) -> None:
+    items = make_items()
+    for one, other in zip(
+        (*items[2].signals, Signal(items[2].mixture)),
+        (*items[-1].signals, Signal(items[-1].mixture)),
+        strict=True,
+    ):
+        shutil.copy(one.path, other.path)
+    words = r"same mixture in train and test: .*train/mix/2\.wav and .*test/mix/2\.wav"
+    with pytest.raises(InputError, match=words):
+        prepare(tmp_path / "store", 8000, items, progress=False, jobs=1)
+    twice = [*items[:-1], replace(items[0], name="again")]
+    prepare(tmp_path / "store", 8000, twice, progress=False, jobs=1)  # in one split it does no harm
+
+
 def test_items_of_different_make_are_refused(make_items: MakeItems, tmp_path: Path) -> None:
     items = make_items()
     fewer = replace(items[3], signals=items[3].signals[:1])
