@@ -45,7 +45,7 @@ def info(path: str | os.PathLike[str]) -> AudioInfo:
     Raises InputError if the file is missing, isn't a plain file, isn't audio, holds no samples, or
     is shorter than its own header says.
     """
-    _check_plain_file(path)
+    check_plain_file(path)
     try:
         header = soundfile.info(os.fspath(path))
     except (RuntimeError, TypeError, ValueError, OSError) as error:
@@ -142,8 +142,11 @@ def resample(samples: NDArray[Any], from_rate: int, to_rate: int) -> NDArray[Any
     return resampled
 
 
-def _check_plain_file(path: str | os.PathLike[str]) -> None:
-    """Refuse before opening: opening a FIFO or a device can wait for ever."""
+def check_plain_file(path: str | os.PathLike[str]) -> None:
+    """Raises InputError for what isn't a plain file that can be read.
+
+    Before it is opened: opening a FIFO or a device can wait for ever.
+    """
     try:
         mode = os.stat(path).st_mode
     except OSError as error:
