@@ -1,0 +1,39 @@
+"""The ``key=value`` arguments of the scripts: values are text, and every mistake is one line."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+
+from autoclip_sep.errors import InputError
+
+
+def read(arguments: Sequence[str], defaults: Mapping[str, str | None]) -> dict[str, str]:
+    """The settings that the arguments give, and defaults for the others.
+
+    defaults: None for a setting that must be given. A value is all that follows the first `=`, so
+    that a path may hold anything. Raises InputError naming an argument that is no `key=value`, an
+    unknown key with its nearest, one given twice, and those that are missing.
+    """
+    given: dict[str, str] = {}
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if key not in defaults or not equals:
+            raise InputError(
+                f"{argument}: no such setting{_near(key, defaults)}; {_known(defaults)}"
+            )
+        if not value or key in given:
+            raise InputError(f"{argument}: {key} wants one value")
+        given[key] = value
+    missing = [key for key, default in defaults.items() if default is None and key not in given]
+    if missing:
+        wanted = " ".join(f"{key}=..." for key in missing)
+        raise InputError(f"missing: {wanted}; {_known(defaults)}")
+    return {key: given.get(key, default or "") for key, default in defaults.items()}
+
+
+def _known(defaults: Mapping[str, str | None]) -> str:
+    return f"there are {', '.join(defaults)}"
+
+
+def _near(key: str, defaults: Mapping[str, str | None]) -> str:
+    close = difflib.get_close_matches(key.lstrip("-"), list(defaults), n=1, cutoff=0.5)
+    return f" (did you mean {close[0]}=...?)" if close else ""

@@ -1,0 +1,35 @@
+import pytest
+
+from autoclip_sep.cli import arguments
+from autoclip_sep.errors import InputError
+
+DEFAULTS = {"root": None, "out": None, "mode": "min", "subsets": ""}
+
+
+def test_defaults_fill_what_is_not_given():
+    read = arguments.read(["out=b", "root=a"], DEFAULTS)
+    assert read == {"root": "a", "out": "b", "mode": "min", "subsets": ""}
+    assert arguments.read(["mode=max", "out=b", "root=a"], DEFAULTS)["mode"] == "max"
+
+
+@pytest.mark.parametrize("path", ["a,b", "x=1", "[1]", "${root}", "null", "1e5", "ä b", "'q'"])
+def test_values_are_text(path):
+    assert arguments.read([f"root={path}", "out=b"], DEFAULTS)["root"] == path
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["roots=a", "out=b"], r"roots=a: .*did you mean root=\.\.\.\?.*there are root, out, mode"),
+        (["--out", "root=a"], r"--out: no such setting \(did you mean out="),
+        (["zzz=1"], "zzz=1: no such setting; there are"),
+        (["root"], r"root: no such setting \(did you mean root="),
+        (["root=", "out=b"], "root wants one value"),
+        (["root=a", "root=b", "out=c"], "root=b: root wants one value"),
+        (["mode=max"], r"missing: root=\.\.\. out=\.\.\.; there are root"),
+    ],
+)
+def test_mistakes_are_one_line(given, message):
+    with pytest.raises(InputError, match=message) as caught:
+        arguments.read(given, DEFAULTS)
+    assert "\n" not in str(caught.value)
