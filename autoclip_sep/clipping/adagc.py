@@ -26,8 +26,8 @@ class AdaGC(Clipper):
     tensor's mean starts as the smallest clipped norm it had. Parameters are told apart by their
     position in what `limit_gradients` is given, so keep to one order.
 
-    relative: 1.05 in the paper; at least 1, or norms could only ever fall.
-    absolute: threshold on the global norm during the warm-up; 1 in the paper.
+    relative: lambda_rel, 1.05 in the paper; at least 1, or norms could only ever fall.
+    absolute: lambda_abs, the threshold on the global norm during the warm-up; 1 in the paper.
     decay: of the running means, in [0, 1); the paper's beta, 0.98.
     warmup: steps; 100 in the paper.
     """

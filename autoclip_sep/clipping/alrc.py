@@ -1,8 +1,9 @@
 """ALRC: adaptive learning rate clipping limits outlying losses before the backward pass.
 
 Ede, Beanland: "Adaptive learning rate clipping stabilizes learning", Machine Learning: Science and
-Technology 1 (2020) 015011, arXiv:1906.09060, Algorithm 1. Two additions: start values taken from
-the first batch, and a form for losses that change sign, where the paper's ratio means nothing.
+Technology 1 (2020) 015011, arXiv:1906.09060, Algorithm 1. Of a batch the moments take in the mean
+loss and the mean square. Two additions: start values taken from the first batch, and a form for
+losses that change sign, where the paper's ratio means nothing.
 """
 
 import math
@@ -28,11 +29,11 @@ class ALRC(Clipper):
     Works alone as ``loss = alrc(losses).mean()``. Training losses only: every call is remembered.
 
     deviations: n of the paper, 3 there; above 0.
-    decay: of both running moments, in [0, 1).
+    decay: of both running moments, in [0, 1); the paper's beta_1 and beta_2, 0.999.
     signed: whether losses may be negative, as a negative SNR is.
     mean, mean_square: start values; both or neither, mean_square > mean**2. They should be too
-        large rather than too small. None takes 3 times the first batch's mean magnitude for the
-        mean and the published ratio (30 / 25)**2 between mean_square and mean**2.
+        large rather than too small. The paper's are 25 and 30**2. None takes 3 times the first
+        batch's mean magnitude for the mean, and the paper's ratio between the two.
     epsilon: added to the variance. The published 1e-8 assumes losses well above 1e-4.
     """
 

@@ -2,7 +2,9 @@
 
 Kumar, Owen, Chowdhury, Güra: "ZClip: Adaptive Spike Mitigation for LLM Pre-Training",
 arXiv:2504.02507, in its published form: z-score, adaptive (reciprocal) scaling, statistics of the
-clipped norms. The small constant that its authors' code adds to sigma cancels out here.
+clipped norms. Two differences from its authors' code: no second, fixed limit on the norm
+(`max_grad_norm`, 1 there), and no epsilon beside sigma. Where sigma is 0 nothing is a spike: norms
+that were all equal, or all 0, would otherwise hold every later one at their own size for good.
 """
 
 import math
@@ -55,7 +57,8 @@ class ZClip(Clipper):
                 squares = ((value - self._mean) ** 2 for value in self._first)
                 self._variance = math.fsum(squares) / self.warmup
             return Limit()
-        threshold = self._mean + self.deviations * math.sqrt(self._variance)
+        sigma = math.sqrt(self._variance)
+        threshold = self._mean + self.deviations * sigma if sigma else math.inf
         if norm > threshold:
             # (deviations**2 / z) * sigma with z = (norm - mean) / sigma
             threshold = self._mean + self.deviations**2 * self._variance / (norm - self._mean)

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -59,6 +60,28 @@ def test_a_tensor_first_seen_after_the_warmup_starts_with_its_own_norm():
     restored = AdaGC(1.5, warmup=1)
     restored.load_state_dict(clipper.state_dict())
     assert step(restored, 70.0, 0.5)[1] == pytest.approx([10.5, 0.5])
+
+
+def published(norms, relative=1.05, absolute=1.0, beta=0.98, warmup=100):
+    """Each tensor's norms after clipping, by Algorithm 1 as it stands and its settings."""
+    after, means = [], None
+    for number, row in enumerate(norms, start=1):
+        if number <= warmup:
+            kept = row * min(absolute / np.linalg.norm(row), 1)
+            means = kept if means is None else np.minimum(means, kept)
+        else:
+            kept = row * np.minimum(relative * means / row, 1)
+            means = beta * means + (1 - beta) * kept
+        after.append(kept)
+    return np.array(after)
+
+
+def test_the_defaults_are_the_paper():
+    norms = np.random.default_rng(0).lognormal(size=(300, 3))
+    clipper = AdaGC()
+    found = [step(clipper, *row)[1] for row in norms]
+    np.testing.assert_allclose(found, published(norms), rtol=1e-9)
+    assert clipper.clipped > 200
 
 
 @pytest.mark.parametrize(

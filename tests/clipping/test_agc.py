@@ -97,6 +97,12 @@ def test_rows_of_a_sparse_gradient_are_compared_with_their_own_weights():
     assert norms.tolist() == pytest.approx([0, 0.5, 0, 1.5, 0])
 
 
+def test_the_defaults_are_the_paper():
+    first = layer([[0.0, 0.0], [3.0, 4.0]], [[3.0, 4.0], [3.0, 4.0]])
+    AGC().limit_gradients([first, nn.Parameter(torch.ones(2, 2))])
+    assert first.grad.norm(dim=1).tolist() == pytest.approx([0.01 * 1e-3, 0.01 * 5])
+
+
 def test_small_gradients_stay_bit_for_bit():
     model = network()
     for parameter in model.parameters():

@@ -30,6 +30,26 @@ def test_moments_take_in_the_capped_losses():
     assert moments(clipper) == pytest.approx([0.9 * 2 + 0.1 * 3, 0.9 * 5 + 0.1 * 13])
 
 
+def published(losses, n=3, beta=0.999, mean=25.0, square=30.0**2):
+    """Losses after clipping, one a step, by Algorithm 1 as it stands and its settings."""
+    after = []
+    for loss in losses:
+        limit = mean + n * math.sqrt(square - mean**2)
+        after.append(min(loss, limit))
+        mean = beta * mean + (1 - beta) * after[-1]
+        square = beta * square + (1 - beta) * after[-1] ** 2
+    return after
+
+
+def test_the_defaults_are_the_paper():
+    generator = torch.Generator().manual_seed(0)
+    losses = torch.randn(6000, generator=generator, dtype=torch.float64).exp() * 5
+    clipper = ALRC(mean=25, mean_square=30**2)
+    found = [clipper(loss).item() for loss in losses]
+    assert found == pytest.approx(published(losses.tolist()), rel=1e-9)
+    assert sum(new < old for new, old in zip(found, losses.tolist(), strict=True)) > 20
+
+
 def test_signed_losses_are_measured_from_the_mean():
     losses = torch.tensor([-30.0, 2.0, 14.0], requires_grad=True)
     limited = alrc(signed=True)(losses)

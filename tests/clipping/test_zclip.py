@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -55,6 +56,35 @@ def test_equal_norms_pass():
     clipper = ZClip(warmup=3)
     for _ in range(10):
         assert not step(clipper, 2.0)[0].clipped
+
+
+@pytest.mark.parametrize("norm", [0.0, 2.0])
+def test_equal_norms_hold_no_later_one_back(norm):
+    clipper = ZClip(warmup=3)
+    for _ in range(5):
+        step(clipper, norm)
+    assert step(clipper, 7.0)[1] == 7
+
+
+def published(norms, alpha=0.97, limit=2.5, warmup=25):
+    """The norms after clipping, by the paper's formulas as they stand and its settings."""
+    after = list(norms[:warmup])
+    mean, variance = np.mean(after), np.var(after)
+    for norm in norms[warmup:]:
+        z = (norm - mean) / math.sqrt(variance)
+        kept = mean + limit / z * limit * math.sqrt(variance) if z > limit else norm
+        mean = alpha * mean + (1 - alpha) * kept
+        variance = alpha * variance + (1 - alpha) * (kept - mean) ** 2
+        after.append(kept)
+    return after
+
+
+def test_the_defaults_are_the_paper():
+    norms = np.random.default_rng(0).lognormal(size=500)
+    clipper = ZClip()
+    found = [step(clipper, norm)[1] for norm in norms]
+    assert found == pytest.approx(published(norms), rel=1e-9)
+    assert 5 < clipper.clipped < 250
 
 
 def test_state_in_the_middle_of_the_warmup():
