@@ -23,13 +23,16 @@ class AGC(Clipper):
     A unit is one output of a layer: the slices along a weight's first axis, as torch's linear,
     convolution and recurrent layers have them; biases and gains are one unit each.
 
-    ratio: of gradient norm to weight norm; the paper's lambda, 0.01 for batches of 1024 and more,
-        larger for small ones.
-    epsilon: the least weight norm reckoned with, so that units that start at zero can move.
+    ratio: of gradient norm to weight norm; the paper's lambda, 0.01 there for batches of 4096.
+        Smaller batches bear larger ones.
+    epsilon: the least weight norm reckoned with, so that units that start at zero can move; 1e-3
+        in the paper.
     exclude: beginnings of the names of parameters to leave alone; `limit_gradients` then needs
         (name, parameter) pairs. None leaves the output layer alone: the last weight given that has
         two axes or more, and what follows it.
     """
+
+    if_none = "lower the ratio, unless it is there for rare spikes only"
 
     def __init__(
         self,

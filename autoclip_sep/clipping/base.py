@@ -16,6 +16,7 @@ from autoclip_sep.clipping.handle import Handle
 from autoclip_sep.clipping.norms import global_norm, tensor_norms
 from autoclip_sep.clipping.resident import Watch, fused_step, require_fused
 from autoclip_sep.clipping.result import ClipResult, Limit, NonFiniteGradients, describe
+from autoclip_sep.clipping.usage import Usage, refuse_fsdp1
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,10 @@ class Clipper(ABC):
 
     #: Whether `limit_loss` does anything.
     limits_loss: bool = False
+    #: What to do where 1000 steps were all clipped, or none of the first 1000 was, if a fixed
+    #: setting may be to blame for it.
+    if_all: str | None = None
+    if_none: str | None = None
 
     def __init__(self, *, max_nonfinite: int = 10) -> None:
         self.max_nonfinite = whole_number("max_nonfinite", max_nonfinite, 1)
@@ -46,6 +51,7 @@ class Clipper(ABC):
         self._clipped: int | Tensor = 0
         self._nonfinite_in_a_row: int | Tensor = 0
         self._watch: Watch | None = None
+        self._usage = Usage(self.if_all, self.if_none)
 
     @property
     @abstractmethod
@@ -73,7 +79,8 @@ class Clipper(ABC):
         A norm that isn't finite leaves gradients and history alone and counts as skipped.
         Without any gradient nothing is counted and the norm is 0.
 
-        Raises NonFiniteGradients after `max_nonfinite` such steps in a row.
+        Raises NonFiniteGradients after `max_nonfinite` such steps in a row, ValueError for
+        parameters of FullyShardedDataParallel.
         """
         return self._limit_known(parameters)[0]
 
@@ -81,8 +88,8 @@ class Clipper(ABC):
     def _limit_known(self, parameters: Parameters) -> tuple[ClipResult, bool]:
         """The result, and whether it is finite as the host knows it without a second look."""
         gradients = Gradients(parameters)
+        self._usage.gathered(gradients)
         if not len(gradients):
-            logger.warning("limit_gradients: no parameter has a gradient, nothing was done")
             return describe(torch.zeros(()), Limit(), finite=True), True
         norms = tensor_norms(gradients)
         norm = global_norm(norms)
@@ -107,8 +114,8 @@ class Clipper(ABC):
         """
         require_fused(optimizer)
         gradients = Gradients(optimizer_parameters(optimizer))
+        self._usage.gathered(gradients)
         if not len(gradients):
-            logger.warning("step: no parameter has a gradient, nothing was done")
             return describe(torch.zeros(()), Limit(), finite=True)
         norms = tensor_norms(gradients)
         norm = global_norm(norms)
@@ -133,13 +140,15 @@ class Clipper(ABC):
 
         See `Handle` for what happens in a step. Give the GradScaler where there is one.
 
-        Raises ValueError for a clipper that limits losses: a step comes too late for them.
+        Raises ValueError for a clipper that limits losses: a step comes too late for them; and for
+        parameters of FullyShardedDataParallel.
         """
         if self.limits_loss:
             raise ValueError(
                 f"{type(self).__name__} limits losses, which an optimizer never sees: "
                 "call limit_loss before the backward pass and limit_gradients after it"
             )
+        refuse_fsdp1(parameter for _, parameter in optimizer_parameters(optimizer))
         return Handle(self._limit_known, optimizer, scaler)
 
     @abstractmethod
@@ -159,6 +168,9 @@ class Clipper(ABC):
         self._nonfinite_in_a_row = 0
         limit = self._limit(gradients, norm, norms)
         self._clipped = self._clipped + limit.clipped
+        advice = self._usage.limited(limit.clipped)
+        if advice is not None:
+            logger.warning("%s %s", self.label, advice)
         return limit
 
     def _skip(self) -> None:
@@ -205,6 +217,7 @@ class Clipper(ABC):
         self._skipped = int(state["skipped"])
         self._nonfinite_in_a_row = int(state["nonfinite_in_a_row"])
         self._watch = None
+        self._usage = Usage(self.if_all, None if self._clipped else self.if_none)
 
     def _state(self) -> State:
         """A subclass' own part of the state."""

@@ -19,6 +19,8 @@ class LocalNormClipping(Clipper):
         so the result's `threshold` is inf.
     """
 
+    if_none = "lower the threshold, unless it is there for rare spikes only"
+
     def __init__(self, threshold: float = 1.0, *, max_nonfinite: int = 10) -> None:
         super().__init__(max_nonfinite=max_nonfinite)
         self.threshold = number("threshold", threshold, 0, math.inf, open_low=True)

@@ -21,6 +21,11 @@ class NormClipping(Clipper):
     threshold: a positive number, in the unit of the gradients.
     """
 
+    if_all = (
+        "it works like a learning rate then; raise the threshold, or let AutoClip follow the norms"
+    )
+    if_none = "lower the threshold, unless it is there for rare spikes only"
+
     def __init__(self, threshold: float = 1.0, *, max_nonfinite: int = 10) -> None:
         super().__init__(max_nonfinite=max_nonfinite)
         self.threshold = number("threshold", threshold, 0, math.inf, open_low=True)
