@@ -21,6 +21,7 @@ GRADIENTS = [
     "adagc",
 ]
 PROTOCOL = [*GRADIENTS, "alrc", "combined"]
+LONG = ("autoclip", "1000 steps")
 RUNS = [
     *[(name, "protocol") for name in PROTOCOL],
     *[(name, "attached") for name in GRADIENTS],
@@ -78,7 +79,21 @@ def test_two_processes_equal_one(single, ranks, run):
             torch.testing.assert_close(found["state"][key], value, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("run", RUNS, ids=" ".join)
+def test_one_bad_batch_in_a_thousand_on_one_rank_costs_one_step(single, ranks):
+    wanted = single[LONG]
+    for found in (wanted, *(rank[LONG] for rank in ranks)):
+        assert found["applied"] == 999
+        assert len(found["state"]["history"]) == 999
+        assert (found["state"]["steps"], found["state"]["skipped"]) == (1000, 1)
+        assert torch.isfinite(found["state"]["history"]).all()
+        assert torch.isfinite(found["weights"]).all()
+        torch.testing.assert_close(found["weights"], wanted["weights"], rtol=1e-8, atol=1e-10)
+        history = found["state"]["history"]
+        torch.testing.assert_close(history, wanted["state"]["history"], rtol=1e-8, atol=0)
+    assert 100 < wanted["state"]["clipped"] < 999
+
+
+@pytest.mark.parametrize("run", [*RUNS, LONG], ids=" ".join)
 def test_both_ranks_agree_to_the_bit(ranks, run):
     one, other = (rank[run] for rank in ranks)
     assert torch.equal(one["weights"], other["weights"])

@@ -47,6 +47,7 @@ WAYS = {
     "step": ["none", "norm", "autoclip"],
 }
 STEPS, BAD_STEP = 30, 20
+LONG = ("autoclip", "1000 steps")
 
 
 def network():
@@ -56,12 +57,19 @@ def network():
     return nn.Sequential(*layers).double()
 
 
+def small_network():
+    """Few layers and one shard, because each step of FSDP2 takes its time."""
+    torch.manual_seed(3)
+    return nn.Sequential(nn.Linear(5, 3), nn.Tanh(), nn.Linear(3, 1)).double()
+
+
 def wrap(model, mode):
     if mode == "ddp":
         return DistributedDataParallel(model)
     if mode == "fsdp":
         mesh = init_device_mesh("cpu", (dist.get_world_size(),))
-        fully_shard(model[0], mesh=mesh)
+        if len(model) > 3:
+            fully_shard(model[0], mesh=mesh)
         fully_shard(model, mesh=mesh)
     return model
 
@@ -70,8 +78,8 @@ def whole(tensor):
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor.detach()
 
 
-def run(make_clipper, mode, rank, world, way):
-    model = wrap(network(), mode)
+def run(make_clipper, mode, rank, world, way, make_network=network, steps=STEPS):
+    model = wrap(make_network(), mode)
     clipper, results, applied = make_clipper(), [], 0
     if way == "step":  # torch has a fused Adam for sharded parameters, but no fused SGD
         optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=True)
@@ -79,7 +87,7 @@ def run(make_clipper, mode, rank, world, way):
         optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
     handle = clipper.attach(optimizer) if way == "attached" else None
     generator = torch.Generator().manual_seed(0)
-    for step in range(STEPS):
+    for step in range(steps):
         inputs = torch.randn(8, 5, generator=generator).double()
         if step == BAD_STEP:
             inputs[7] = math.nan  # only the last process has it
@@ -117,6 +125,7 @@ def main():
         for way, names in WAYS.items()
         for name in names
     }
+    saved[LONG] = run(AutoClip, mode, rank, world, "protocol", small_network, steps=1000)
     torch.save(saved, folder / f"{mode}-{rank}.pt")
     if mode != "single":
         dist.destroy_process_group()
