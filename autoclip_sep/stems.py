@@ -30,7 +30,7 @@ def info(path: str | os.PathLike[str], streams: Collection[int]) -> AudioInfo:
         chosen = [_stream(path, container, number) for number in sorted(streams)]
         lengths = dict.fromkeys((stream.index for stream in chosen), 0)
         for packet in container.demux(chosen):
-            lengths[packet.stream_index] += sum(frame.samples for frame in packet.decode())
+            lengths[packet.stream.index] += sum(frame.samples for frame in packet.decode())
         for stream in chosen:
             _check_whole(path, stream, lengths[stream.index])
         shapes = {(stream.codec_context.sample_rate, stream.codec_context.channels)

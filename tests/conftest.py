@@ -1,7 +1,8 @@
 """What every test stands on: one thread, the same seed, and where real recordings may lie."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,36 @@ def tiny_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
                 audio.write(path, signal.clip(-0.5, 0.5), 8000)
             items.append(Item(f"{split}{n}", split, tuple(Signal(path) for path in paths)))
     return prepare(folder / "store", 8000, items, progress=False, jobs=1)
+
+
+def _write_stems(
+    path: Path, stems: Sequence[np.ndarray], rate: int = 44100, codec: str = "aac"
+) -> None:
+    """Stereo signals (2, T) as the streams of one .stem.mp4."""
+    av = pytest.importorskip("av")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w", format="mp4") as container:
+        streams = [container.add_stream(codec, rate=rate) for _ in stems]
+        for stream in streams:
+            stream.layout = "stereo"
+            if codec == "aac":
+                stream.bit_rate = 256_000
+        for stream, signal in zip(streams, stems, strict=True):
+            for start in range(0, signal.shape[1], 1024):
+                block = signal[:, start : start + 1024].astype(np.float32)
+                if codec == "alac":
+                    block = (block * 2**15).astype(np.int16)
+                layout = {"format": "fltp" if codec == "aac" else "s16p", "layout": "stereo"}
+                frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block), **layout)
+                frame.sample_rate, frame.pts, frame.time_base = rate, start, Fraction(1, rate)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+
+
+@pytest.fixture(scope="session")
+def write_stems() -> Callable[..., None]:
+    """Writes stereo signals (2, T) into one .stem.mp4; skips where PyAV is missing."""
+    return _write_stems
 
 
 def _assert_same(one: object, other: object) -> None:

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,15 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autoclip_sep import audio
 from autoclip_sep.data import fingerprints
+from autoclip_sep.data.decoding import Layout, decode, decode_mixture, measure
 from autoclip_sep.data.locks import exclusive
 from autoclip_sep.data.parallel import in_parallel, release
 from autoclip_sep.data.store import INDEX, MIXTURE, VERSION, Item, Store
 from autoclip_sep.errors import InputError
-
-TOLERANCE = 2.0 * 2.0**-15  # 2 LSB of 16 bits: what rounding mixture and signals can add up to
-SIXTEEN_BITS = {"PCM_16", "PCM_S8", "PCM_U8"}  # libsndfile's names of what int16 holds exactly
 
 
 def prepare(
@@ -62,21 +58,6 @@ def prepare(
     return Store(target)
 
 
-@dataclass(frozen=True)
-class Layout:
-    """One item's shape and place. offset: in samples.bin, in samples."""
-
-    item: Item
-    length: int
-    channels: int
-    sixteen_bits: bool
-    offset: int = 0
-
-    @property
-    def values(self) -> int:
-        return len(self.item.signals) * self.length * self.channels
-
-
 def _convert(
     folder: Path,
     sample_rate: int,
@@ -101,7 +82,14 @@ def _convert(
     results = run(partial(decode, samples, dtype, tolerance), layouts, label="store")
     _check_apart(items, [found for found, _ in results])
     differing = [layout for layout, (_, differs) in zip(layouts, results, strict=True) if differs]
-    mixtures = _append_mixtures(samples, dtype, differing, int(ends[-1]))
+    mixtures, end = {}, int(ends[-1])
+    for layout in differing:
+        mixtures[layout.offset] = end
+        end += layout.size
+    if differing:
+        _reserve(samples, end * np.dtype(dtype).itemsize)
+        tasks = list(zip(differing, mixtures.values(), strict=True))
+        run(partial(decode_mixture, samples, dtype), tasks, label="mixtures")
     digests = {path: digest for found, _ in results for path, digest in found.items()}
     splits: dict[str, list[str]] = {}
     for item in items:
@@ -121,7 +109,7 @@ def _convert(
 
 def _reserve(path: Path, size: int) -> None:
     """Take the room now: writing to a map of a file that has none kills the process."""
-    with open(path, "wb") as file:
+    with open(path, "ab") as file:
         try:
             if hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(file.fileno(), 0, size)
@@ -131,88 +119,12 @@ def _reserve(path: Path, size: int) -> None:
             raise InputError(f"{path}: no room for {size} bytes ({error.strerror})") from error
 
 
-def measure(item: Item, sample_rate: int) -> Layout:
-    """The item's shape from its files' headers (task)."""
-    paths = [signal.path for signal in item.signals] + ([item.mixture] if item.mixture else [])
-    headers = [audio.info(path) for path in paths]
-    for path, header in zip(paths, headers, strict=True):
-        if header.sample_rate != sample_rate:
-            raise InputError(f"{path}: {header.sample_rate} Hz, the corpus has {sample_rate} Hz")
-    shapes = {(header.frames, header.channels) for header in headers}
-    if len(shapes) > 1:
-        parts = (
-            f"{Path(path).parent.name} {header.frames} x {header.channels}"
-            for path, header in zip(paths, headers, strict=True)
-        )
-        raise InputError(f"{item.name}: signals of unequal length or channels: {', '.join(parts)}")
-    exact = all(header.subtype in SIXTEEN_BITS for header in headers)
-    return Layout(item, headers[0].frames, headers[0].channels, exact)
-
-
-def decode(
-    samples: Path, dtype: str, tolerance: float | None, layout: Layout
-) -> tuple[dict[str, str], bool]:
-    """Write the item's signals into samples.bin (task).
-
-    Returns the digest of each file, and whether the mixture's file differs from their sum.
-    """
-    digests = {}
-    shape = (len(layout.item.signals), layout.length, layout.channels)
-    block = np.memmap(samples, dtype, "r+", layout.offset * np.dtype(dtype).itemsize, shape)
-    total = np.zeros(shape[1:])
-    scale = 2.0**-15 if dtype == "int16" else 1.0
-    for row, signal in zip(block, layout.item.signals, strict=True):
-        row[:] = audio.read(signal.path, dtype=dtype)[0].T
-        total += row * scale
-        digests[os.path.abspath(signal.path)] = fingerprints.digest(signal.path)
-    del block  # written to the file here
-    if layout.item.mixture is None:
-        return digests, False
-    mixture = audio.read(layout.item.mixture, dtype=np.float64)[0].T
-    digests[os.path.abspath(layout.item.mixture)] = fingerprints.digest(layout.item.mixture)
-    distance = np.abs(mixture - total)
-    if tolerance is not None:
-        _check_sum(layout.item, mixture, distance, tolerance)
-    return digests, bool(distance.max(initial=0.0) > TOLERANCE)
-
-
-def _check_sum(
-    item: Item, mixture: NDArray[np.float64], distance: NDArray[np.float64], tolerance: float
-) -> None:
-    """Refuse a mixture (T, C) that isn't the sum of its signals."""
-    # A sample at full scale was clipped when it was written, and says nothing about the sum.
-    clipped = np.abs(mixture) >= 1.0 - TOLERANCE
-    beyond = np.where(clipped, 0.0, distance).max(axis=1, initial=0.0)
-    if beyond.max(initial=0.0) > tolerance:
-        parts = ", ".join(str(signal.path) for signal in item.signals)
-        raise InputError(
-            f"{item.mixture}: not the sum of {parts}: off by up to {beyond.max():.3g} (sample"
-            f" {int(beyond.argmax())}), {tolerance:.2g} is allowed; is a signal left out?"
-        )
-
-
-def _append_mixtures(
-    samples: Path, dtype: str, layouts: Sequence[Layout], end: int
-) -> dict[int, int]:
-    """Offsets of the mixtures that aren't their signals' sum, by their item's offset."""
-    offsets = {}
-    with open(samples, "ab") as file:
-        for layout in layouts:
-            assert layout.item.mixture is not None
-            values = audio.read(layout.item.mixture, dtype=dtype)[0].T
-            file.write(np.ascontiguousarray(values).tobytes())
-            offsets[layout.offset] = end
-            end += values.size
-    return offsets
-
-
 def _index(layouts: Sequence[Layout], mixtures: dict[int, int]) -> NDArray[np.void]:
     rows: list[tuple[Any, ...]] = []
     for number, layout in enumerate(layouts):
-        size = layout.length * layout.channels
         shape = (layout.length, layout.channels)
         for position, signal in enumerate(layout.item.signals):
-            offset = layout.offset + position * size
+            offset = layout.offset + position * layout.size
             rows.append((number, position, signal.target, offset, *shape))
         if layout.offset in mixtures:
             rows.append((number, MIXTURE, False, mixtures[layout.offset], *shape))

@@ -25,9 +25,11 @@ def fingerprint(digests: Mapping[str, str], items: Sequence[Item]) -> str:
     root = os.path.commonpath([os.path.dirname(path) for path in digests])
     total = hashlib.sha256()
     for item in items:
-        rows = [(item.split, item.name)]
-        rows += [(str(s.target), os.path.relpath(s.path, root)) for s in item.signals]
-        rows += [("mixture", os.path.relpath(item.mixture, root))] if item.mixture else []
+        rows: list[tuple[str | int, ...]] = [(item.split, item.name)]
+        for signal in item.signals:
+            rows.append((str(signal.target), *_place(signal.path, signal.stream, root)))
+        if item.mixture:
+            rows.append(("mixture", *_place(item.mixture, item.mixture_stream, root)))
         total.update(json.dumps(rows).encode())
     for path in sorted(digests):
         total.update(f"{os.path.relpath(path, root)}\0{digests[path]}\n".encode())
@@ -52,8 +54,7 @@ def is_current(folder: Path, known: str, items: Sequence[Item]) -> bool:
 
 def stamps(items: Sequence[Item]) -> dict[str, Stamp]:
     """Size and time of each of the items' files, by absolute path. Raises InputError if missing."""
-    paths = {os.path.abspath(signal.path) for item in items for signal in item.signals}
-    paths |= {os.path.abspath(item.mixture) for item in items if item.mixture}
+    paths = {os.path.abspath(path) for item in items for path in item.streams}
     return {path: _stamp(path) for path in sorted(paths)}
 
 
@@ -66,6 +67,12 @@ def digest(path: str | os.PathLike[str]) -> str:
     """sha256 of a file, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _place(path: str | Path, stream: int | None, root: str) -> tuple[str | int, ...]:
+    """A file below the root, and which of its sounds, if it has several."""
+    own = os.path.relpath(path, root)
+    return (own,) if stream is None else (own, stream)
 
 
 def _stamp(path: str) -> Stamp:

@@ -34,20 +34,38 @@ INDEX = np.dtype(
 
 @dataclass(frozen=True)
 class Signal:
-    """One audio file of a mixture; target=False for what is in it but not to be estimated."""
+    """One sound of a mixture; target=False for what is in it but not to be estimated.
+
+    stream: which sound of the file it is where that holds several (.stem.mp4), from 0.
+    """
 
     path: str | Path
     target: bool = True
+    stream: int | None = None
 
 
 @dataclass(frozen=True)
 class Item:
-    """One mixture of a corpus: the files that add up to it, and its own file if there is one."""
+    """One mixture of a corpus: the sounds that add up to it, and its own file if there is one.
+
+    mixture_stream: as `Signal.stream`.
+    """
 
     name: str
     split: str
     signals: tuple[Signal, ...]
     mixture: str | Path | None = None
+    mixture_stream: int | None = None
+
+    @property
+    def streams(self) -> dict[str | Path, list[int | None]]:
+        """The files, that of the mixture last, with the streams that are read from each."""
+        found: dict[str | Path, list[int | None]] = {}
+        for signal in self.signals:
+            found.setdefault(signal.path, []).append(signal.stream)
+        if self.mixture is not None:
+            found.setdefault(self.mixture, []).append(self.mixture_stream)
+        return found
 
 
 class Split:

@@ -128,7 +128,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(
 def test_unequal_lengths_are_listed(make_items: MakeItems, tmp_path: Path) -> None:
     items = make_items()
     audio.write(items[4].signals[1].path, np.zeros(77), 8000)
-    with pytest.raises(InputError, match=r"train-4: .*s1 1000 x 1, s2 77 x 1, mix 1000 x 1"):
+    with pytest.raises(InputError, match=r"train-4: .*s1/4\.wav 1000 x 1, s2/4\.wav 77 x 1, mix/4"):
         prepare(tmp_path / "store", 8000, items, progress=False, jobs=1)
     assert not (tmp_path / "store").exists()
 
