@@ -81,6 +81,11 @@ def check(loop, spoil):
     assert all(torch.isfinite(torch.as_tensor(value)).all() for value in state.values())
 
 
+def only_none(parameters):
+    for parameter in parameters:
+        parameter.grad = None
+
+
 SPOILED = pytest.mark.parametrize("spoil", [None, nan, inf, zero, none])
 PRECISION = pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16 and scaler"])
 FUSED = pytest.mark.parametrize("fused", [False, True], ids=["plain", "fused"])
@@ -92,6 +97,23 @@ FUSED = pytest.mark.parametrize("fused", [False, True], ids=["plain", "fused"])
 @pytest.mark.parametrize("attached", [False, True], ids=["protocol", "attached"])
 def test_gradients(make_gradient_clipper, spoil, precision, fused, attached):
     check(Loop(make_gradient_clipper(), precision, fused, attached), spoil)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])  # a scaler itself refuses such a step
+@FUSED
+@pytest.mark.parametrize("attached", [False, True], ids=["protocol", "attached"])
+def test_without_any_gradient_a_step_changes_nothing(
+    make_gradient_clipper, precision, fused, attached
+):
+    loop = Loop(make_gradient_clipper(), precision, fused, attached)
+    for number in range(GOOD):
+        loop.step(number)
+    before = loop.weights()
+    loop.step(GOOD, only_none)
+    assert torch.equal(loop.weights(), before)
+    assert (loop.clipper.steps, loop.clipper.skipped) == (GOOD, 0)
+    loop.step(GOOD + 1)
+    assert not torch.equal(loop.weights(), before)
 
 
 @SPOILED

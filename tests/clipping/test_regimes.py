@@ -1,10 +1,16 @@
 """Clipping where training isn't one batch, one device type, one dense float32 network."""
 
+import math
+import shutil
+import sysconfig
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
+from torch.amp import GradScaler
 
-from autoclip_sep.clipping import AutoClip
+from autoclip_sep.clipping import AutoClip, NoClipping
 
 
 def network():
@@ -33,6 +39,50 @@ def train(parts):
 def test_accumulation_gives_the_history_of_the_whole_batch(parts):
     assert len(train(parts)) == 20
     assert train(parts) == pytest.approx(train(1), rel=1e-9)
+
+
+@pytest.mark.parametrize("attached", [False, True], ids=["protocol", "attached"])
+@pytest.mark.parametrize("fused", [False, True], ids=["plain", "fused"])
+def test_accumulation_of_scaled_gradients(attached, fused):
+    model, clipper, scaler = network().float(), AutoClip(), GradScaler("cpu", init_scale=1024.0)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=fused)
+    if attached:
+        clipper.attach(optimizer, scaler)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        for inputs in torch.randn(8, 5, generator=generator).chunk(4):
+            scaler.scale((model(inputs) - 3).square().mean() / 4).backward()
+        if not attached:
+            scaler.unscale_(optimizer)
+            clipper.limit_gradients(model.parameters())
+        scaler.step(optimizer)
+        scaler.update()
+        optimizer.zero_grad()
+    assert history(clipper) == pytest.approx(train(1), rel=1e-3)
+
+
+def test_a_threshold_for_each_group_of_an_optimizer():
+    model = network()
+    groups = [{"params": model[0].parameters(), "lr": 0.01}, {"params": model[2].parameters()}]
+    optimizer = torch.optim.SGD(groups, lr=0.001)
+    guard, clippers = NoClipping(), [AutoClip(0), AutoClip(50)]
+    norms, applied = [], 0
+    for step in range(30):
+        generator = torch.Generator().manual_seed(step)
+        (model(torch.randn(8, 5, generator=generator).double()) - 3).square().mean().backward()
+        if step == 20:
+            model[2].bias.grad[0] = math.inf  # in one group only
+        if guard.limit_gradients(model.named_parameters()).finite:
+            for clipper, group in zip(clippers, optimizer.param_groups, strict=True):
+                norms.append(clipper.limit_gradients(group["params"]).norm.item())
+            optimizer.step()
+            applied += 1
+        optimizer.zero_grad()
+    assert (applied, guard.steps, guard.skipped) == (29, 30, 1)
+    assert [history(clipper) for clipper in clippers] == [norms[0::2], norms[1::2]]
+    assert len(norms) == 58
+    assert clippers[0].clipped > clippers[1].clipped > 0
+    assert all(torch.isfinite(p).all() for p in model.parameters())
 
 
 def test_frozen_parameters_take_no_part():
@@ -79,9 +129,16 @@ def test_mixed_precisions_in_one_network():
     assert all((p.grad == 1).all() for p in model.parameters())
 
 
+def _inductor_works():
+    """It writes C++, which takes a compiler and the headers of Python."""
+    headers = Path(sysconfig.get_path("include"), "Python.h")
+    return headers.is_file() and any(map(shutil.which, ("g++", "clang++")))
+
+
 def test_a_compiled_network():
+    backend = "inductor" if _inductor_works() else "aot_eager"
     model, clipper = network(), AutoClip()
-    compiled, other = torch.compile(model, backend="aot_eager"), AutoClip()
+    compiled, other = torch.compile(model, backend=backend), AutoClip()
     inputs = torch.ones(4, 5).double()
     for run, clip in ((model, clipper), (compiled, other)):
         for _ in range(3):
