@@ -48,12 +48,16 @@ class Excerpts(Dataset[Batch]):
     ) -> None:
         self.split = split
         self.batch_size, self.excerpt, self.seed = batch_size, excerpt, seed
-        self.own = slice(rank * batch_size // world, (rank + 1) * batch_size // world)
+        self.own = share_of_rank(batch_size, rank, world)
+
+    def __len__(self) -> int:
+        """Examples per epoch."""
+        return len(self.split)
 
     @property
     def steps(self) -> int:
         """Batches per epoch."""
-        return len(self.split) // self.batch_size
+        return len(self) // self.batch_size
 
     def __getitem__(self, key: tuple[int, int]) -> Batch:
         epoch, step = key
@@ -66,6 +70,11 @@ class Excerpts(Dataset[Batch]):
         room = np.maximum(lengths - self.excerpt, 0)
         starts = np.floor(places[batch] * (room + 1)).astype(np.int64)
         return excerpts(self.split, items, starts, self.excerpt)
+
+
+def share_of_rank(batch_size: int, rank: int, world: int) -> slice:
+    """The part of every batch that one process of `world` reads."""
+    return slice(rank * batch_size // world, (rank + 1) * batch_size // world)
 
 
 def excerpts(
@@ -82,7 +91,7 @@ def excerpts(
     signals = torch.from_numpy(stored).to(torch.float32)
     if split.scale != 1.0:
         signals *= split.scale
-    return _batch(split, signals.sum(dim=1), signals, lengths, items)
+    return as_batch(split, signals, lengths, tuple(split.items[int(item)] for item in items))
 
 
 def whole(split: Split, items: NDArray[np.int64]) -> Batch:
@@ -94,9 +103,9 @@ def whole(split: Split, items: NDArray[np.int64]) -> Batch:
     return Batch(mixture, sources, torch.from_numpy(split.lengths[items]), names)
 
 
-def _batch(
-    split: Split, mixture: Tensor, signals: Tensor, lengths: NDArray[np.int64], items: Any
+def as_batch(
+    split: Split, signals: Tensor, lengths: NDArray[np.int64], names: tuple[str, ...]
 ) -> Batch:
+    """All signals (B, signals, C, T) of some examples: the mixtures are their sums."""
     targets = signals if split.targets.all() else signals[:, torch.from_numpy(split.targets)]
-    names = tuple(split.items[int(item)] for item in items)
-    return Batch(mixture, targets, torch.from_numpy(lengths), names)
+    return Batch(signals.sum(dim=1), targets, torch.from_numpy(lengths), names)

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Sampler
 
+from autoclip_sep.data.augmentation import RandomMixtures, RandomTracks
 from autoclip_sep.data.excerpts import Excerpts, excerpts, whole
 from autoclip_sep.data.store import Split
 from autoclip_sep.errors import InputError
@@ -37,7 +38,8 @@ class EpochSampler(Sampler[tuple[int, int]]):
 class TrainingLoader:
     """Training batches epoch after epoch; its workers, if any, live as long as it does.
 
-    batch_size is that of all ranks together. The arguments are those of `training_batches`.
+    batch_size is that of all ranks together. augmentation: how examples are put together where
+    they aren't the corpus' own mixtures. The other arguments are those of `training_batches`.
     """
 
     def __init__(
@@ -51,11 +53,17 @@ class TrainingLoader:
         world: int = 1,
         workers: int = 0,
         pin_memory: bool = False,
+        augmentation: RandomTracks | None = None,
     ) -> None:
-        _check(split, batch_size, excerpt, world)
-        dataset = Excerpts(
-            split, batch_size=batch_size, excerpt=excerpt, seed=seed, rank=rank, world=world
-        )
+        share = {"batch_size": batch_size, "seed": seed, "rank": rank, "world": world}
+        dataset: Excerpts | RandomMixtures
+        if augmentation is None:
+            dataset = Excerpts(split, excerpt=excerpt, **share)
+        elif excerpt is not None:
+            dataset = RandomMixtures(split, augmentation, excerpt=excerpt, **share)
+        else:
+            raise InputError("excerpt=None: whole items can't be mixed at random")
+        _check(len(dataset), batch_size, excerpt, world)
         self._sampler = EpochSampler(dataset.steps)
         self.steps = dataset.steps
         self._loader = DataLoader(
@@ -124,24 +132,28 @@ def training_batches(
 class FixedBatches:
     """The same batches in the same order every time: groups of items, read when their turn comes.
 
-    frames: samples cut from the middle of each item (shorter ones padded), None for whole items,
-    which must then be of one length within a group.
+    frames: samples cut from each item (shorter ones padded), None for whole items, which must then
+    be of one length within a group. each: excerpts per item, evenly spread over it, one being its
+    middle; number n of item i counts as i * each + n in the groups.
     """
 
-    def __init__(self, split: Split, groups: list[list[int]], frames: int | None) -> None:
-        self.split, self.groups, self.frames = split, groups, frames
+    def __init__(
+        self, split: Split, groups: list[list[int]], frames: int | None, each: int = 1
+    ) -> None:
+        self.split, self.groups, self.frames, self.each = split, groups, frames, each
 
     def __len__(self) -> int:
         return len(self.groups)
 
     def __iter__(self) -> Iterator[Batch]:
         for group in self.groups:
-            items = np.array(group)
+            items, number = np.divmod(np.array(group), self.each)
             if self.frames is None:
                 yield whole(self.split, items)
             else:
                 room = np.maximum(self.split.lengths[items] - self.frames, 0)
-                yield excerpts(self.split, items, room // 2, self.frames)
+                starts = room * (2 * number + 1) // (2 * self.each)
+                yield excerpts(self.split, items, starts, self.frames)
 
 
 def evaluation_batches(
@@ -152,7 +164,7 @@ def evaluation_batches(
     Items come by length, then in the corpus' order: padding would change scores.
     without: names of items to leave out.
     """
-    _check(split, 1, None, 1)
+    _check(len(split), 1, None, 1)
     groups: list[list[int]] = []
     for length in np.unique(split.lengths):
         items = np.flatnonzero(split.lengths == length).tolist()
@@ -161,23 +173,26 @@ def evaluation_batches(
     return FixedBatches(split, groups, None)
 
 
-def fixed_excerpts(split: Split, batch_size: int, excerpt: int | None) -> FixedBatches:
-    """The middle `excerpt` samples of every item (for validation); the last batch may be small.
+def fixed_excerpts(
+    split: Split, batch_size: int, excerpt: int | None, each: int = 1
+) -> FixedBatches:
+    """The same `excerpt` samples of every item (for validation); the last batch may be small.
 
-    excerpt=None gives what `evaluation_batches` does.
+    each: excerpts per item, see `FixedBatches`; one is its middle. excerpt=None gives what
+    `evaluation_batches` does.
     """
     if excerpt is None:
         return evaluation_batches(split, batch_size)
-    _check(split, 1, excerpt, 1)
-    items = list(range(len(split)))
-    groups = [items[n : n + batch_size] for n in range(0, len(items), batch_size)]
-    return FixedBatches(split, groups, excerpt)
+    _check(len(split), 1, excerpt, 1)
+    places = list(range(len(split) * each))
+    groups = [places[n : n + batch_size] for n in range(0, len(places), batch_size)]
+    return FixedBatches(split, groups, excerpt, each)
 
 
-def _check(split: Split, batch_size: int, excerpt: int | None, world: int) -> None:
+def _check(examples: int, batch_size: int, excerpt: int | None, world: int) -> None:
     if batch_size < 1 or batch_size % world:
         raise InputError(f"batch_size={batch_size}: not divisible among {world} processes")
-    if batch_size > len(split):
-        raise InputError(f"batch_size={batch_size}: the split has {len(split)} examples only")
+    if batch_size > examples:
+        raise InputError(f"batch_size={batch_size}: the split has {examples} examples only")
     if excerpt is not None and excerpt < 1:
         raise InputError(f"excerpt={excerpt}: at least one sample")
