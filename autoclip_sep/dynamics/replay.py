@@ -1,0 +1,118 @@
+"""What AutoClip would have done with a recorded course of gradient norms, for any percentile.
+
+Algorithm 1 and Eqs. (2), (3) of the AutoClip paper (see `clipping/autoclip.py`), on numbers alone:
+the same history is filled once and asked for every percentile at every step, so the thresholds are
+those of `AutoClip`, to the bit.
+
+Norms recorded without clipping belong to the course that training takes without clipping. With it
+the weights would have gone elsewhere and met other norms: a replay says how often a percentile
+would have acted and how hard, not how training would have ended.
+"""
+
+import math
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from autoclip_sep.clipping.arguments import number, whole_number
+from autoclip_sep.clipping.history import History
+
+
+@dataclass(frozen=True)
+class Replay:
+    """One percentile's course: what `AutoClip` would have returned at every step.
+
+    finite: (steps,) bool, which norms were finite; the others are skipped, as in training.
+    thresholds: (steps,) float64, inf at skipped steps and during the warm-up.
+    clipped: (steps,) bool, whether the norm was above the threshold.
+    scales: (steps,) float64, norm after clipping / before; exactly 1 where nothing was clipped.
+    """
+
+    percentile: float
+    finite: Tensor
+    thresholds: Tensor
+    clipped: Tensor
+    scales: Tensor
+
+    @property
+    def share(self) -> float:
+        """Clipped steps / steps that were not skipped."""
+        return int(self.clipped.sum()) / int(self.finite.sum())
+
+    @property
+    def mean_scale(self) -> float:
+        """Mean scale of the clipped steps, NaN where there are none."""
+        return float(self.scales[self.clipped].mean())
+
+    @property
+    def min_scale(self) -> float:
+        """Scale of the step that was clipped hardest, 1 where none was."""
+        return float(self.scales.min())
+
+    @property
+    def last_threshold(self) -> float:
+        """The threshold at the last step that was not skipped."""
+        return float(self.thresholds[self.finite][-1])
+
+    @property
+    def late_range(self) -> tuple[float, float]:
+        """Least and largest threshold in the second half of the steps that were not skipped."""
+        taken = self.thresholds[self.finite]
+        late = taken[len(taken) // 2 :]
+        return float(late.min()), float(late.max())
+
+
+def replay(
+    norms: Tensor | Sequence[float],
+    percentiles: Iterable[float],
+    *,
+    window: int | None = None,
+    warmup: int = 0,
+) -> list[Replay]:
+    """The course of every percentile, in the order given.
+
+    norms: (steps,) global L2 norms before clipping, oldest first. Those of a run that was recorded
+        with ``AutoClip(None)`` are ``clipper.state_dict()["history"]``.
+    window, warmup: as `AutoClip` has them, counted in norms given.
+
+    Raises ValueError for a norm below 0, where no norm is finite, and for impossible settings.
+    """
+    wanted = [number("percentile", percentile, 0, 100) for percentile in percentiles]
+    window = None if window is None else whole_number("window", window, 1)
+    warmup = whole_number("warmup", warmup, 0)
+    course = torch.as_tensor(norms, dtype=torch.float64, device="cpu")
+    finite = torch.isfinite(course)
+    if course.ndim != 1 or not bool(finite.any()):
+        raise ValueError("norms must be one row of numbers, at least one of them finite")
+    if bool((course < 0).any()):
+        raise ValueError(f"a norm is never below 0, unlike {float(course[course < 0][0]):g}")
+    rows = _thresholds(course, wanted, window, warmup)
+    return [_course(percentile, course, row) for percentile, row in zip(wanted, rows, strict=True)]
+
+
+def _thresholds(
+    norms: Tensor, percentiles: Sequence[float], window: int | None, warmup: int
+) -> list[Tensor]:
+    """For every percentile its thresholds, (steps,) float64."""
+    history, taken = History(window), 0
+    rows = [array("d") for _ in percentiles]
+    for norm in norms.tolist():
+        if not math.isfinite(norm):
+            for row in rows:
+                row.append(math.inf)
+            continue
+        history.append(norm)  # Algorithm 1: before the percentile is taken
+        taken += 1
+        for percentile, row in zip(percentiles, rows, strict=True):
+            row.append(math.inf if taken <= warmup else history.percentile(percentile))
+    return [torch.frombuffer(row, dtype=torch.float64) for row in rows]
+
+
+def _course(percentile: float, norms: Tensor, thresholds: Tensor) -> Replay:
+    finite = torch.isfinite(norms)
+    clipped = finite & (norms > thresholds)
+    scales = torch.where(clipped, thresholds / norms, 1.0)  # Eq. (3)
+    return Replay(percentile, finite, thresholds, clipped, scales)

@@ -1,0 +1,138 @@
+"""What AutoClip would have clipped of a recorded course of gradient norms, for several percentiles.
+
+On the left the norms over the steps with each percentile's threshold on a logarithmic axis, on the
+right the share of steps that would have been clipped.
+"""
+
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import EngFormatter, PercentFormatter
+
+from autoclip_sep.errors import InputError
+from autoclip_sep.figures.runs_found import Series
+from autoclip_sep.files import write_whole
+
+NORMS = "#9AA3AB"
+PALETTE = "viridis"  # told apart in grey and by the colour-blind; its yellow end is left out
+DARKER = 0.8  # letters, thinner than curves, than the curves they name
+MOST_POINTS = 4000  # of a threshold's curve: more than there are pixels
+LABEL_HEIGHT = 0.042  # of the axes
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One percentile: its threshold at every step, and the share of clipped steps in [0, 1].
+
+    thresholds: (steps,); steps where it isn't finite are left out.
+    """
+
+    percentile: float
+    thresholds: Series
+    share: float
+
+
+def draw(steps: Series, norms: Series, curves: Sequence[Curve], footer: str, stem: Path) -> Figure:
+    """Draw to <stem>.png and <stem>.pdf and return the figure.
+
+    steps, norms: (steps,); norms that aren't finite are left out.
+
+    Raises InputError where no norm is above 0, so that a logarithmic axis has nothing to show.
+    """
+    if not (np.isfinite(norms) & (norms > 0)).any():
+        raise InputError("not drawn: every norm is 0, which a logarithmic axis can't show")
+    curves = sorted(curves, key=lambda curve: curve.percentile)
+    figure = Figure(figsize=(9.2, 4.6), layout=ConstrainedLayoutEngine(wspace=0.08))
+    course, shares = figure.subplots(1, 2, width_ratios=(2.7, 1))
+    colours = mpl.colormaps[PALETTE](np.linspace(0.0, 0.78, len(curves)))
+    _course(course, steps, norms, curves, colours)
+    _shares(shares, curves, colours)
+    figure.suptitle("What AutoClip would have clipped", fontsize=13, weight="bold")
+    figure.supxlabel(footer, fontsize=6.5, color="#555555")
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    for suffix in (".png", ".pdf"):
+        drawn = io.BytesIO()
+        figure.savefig(drawn, format=suffix[1:], dpi=200)
+        write_whole(stem.with_suffix(suffix), drawn.getvalue())
+    return figure
+
+
+def _course(
+    axes: Axes, steps: Series, norms: Series, curves: Sequence[Curve], colours: Series
+) -> None:
+    seen = np.isfinite(norms) & (norms > 0)
+    fewer = 1 / math.sqrt(seen.sum())  # the more dots, the smaller and the fainter
+    axes.plot(steps[seen], norms[seen], linestyle="none", marker=".", markeredgewidth=0,
+              markersize=np.clip(120 * fewer, 1.2, 8), alpha=np.clip(40 * fewer, 0.2, 0.6),
+              color=NORMS, rasterized=True, zorder=1)  # fmt: skip
+    for curve, colour in zip(curves, colours, strict=True):
+        known = np.flatnonzero(np.isfinite(curve.thresholds) & np.isfinite(norms))
+        thinned = known[:: math.ceil(len(known) / MOST_POINTS) or 1]
+        places = np.union1d(thinned, known[-1:])
+        axes.plot(steps[places], curve.thresholds[places], color="white", linewidth=3.0, zorder=2)
+        axes.plot(steps[places], curve.thresholds[places], color=colour, linewidth=1.6, zorder=3)
+    axes.set(xlabel="Iteration", ylabel="gradient norm", title="Norms and thresholds",
+             yscale="log", xlim=(steps[0] - 1, steps[-1]))  # fmt: skip
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25, linewidth=0.5)
+    _name_at_the_end(axes, curves, colours)
+
+
+def _name_at_the_end(axes: Axes, curves: Sequence[Curve], colours: Series) -> None:
+    """p beside the end of each curve, moved up or down where names would meet."""
+    ends = [curve.thresholds[np.isfinite(curve.thresholds)][-1:] for curve in curves]
+    low, high = np.log10(axes.get_ylim())
+    shown = [n for n, end in enumerate(ends) if len(end) and end[0] > 0]
+    heights = [(math.log10(ends[n][0]) - low) / (high - low) for n in shown]
+    for n, height in zip(shown, apart(heights, LABEL_HEIGHT), strict=True):
+        axes.annotate(f"p = {curves[n].percentile:g}", (1, height), xytext=(5, 0),
+                      xycoords="axes fraction", textcoords="offset points", va="center",
+                      fontsize=9, color=DARKER * colours[n, :3],
+                      annotation_clip=False)  # fmt: skip
+
+
+def apart(heights: Sequence[float], distance: float) -> list[float]:
+    """Rising heights moved as little as it takes to lie at least `distance` apart.
+
+    Heights that meet become a group around their own mean; groups that meet then are joined.
+    """
+    groups: list[list[float]] = []
+    for height in heights:
+        groups.append([height])
+        while len(groups) > 1 and _top(groups[-2], distance) > _bottom(groups[-1], distance):
+            joined = groups.pop()
+            groups[-1] += joined
+    return [_bottom(group, distance) + n * distance for group in groups for n in range(len(group))]
+
+
+def _bottom(group: Sequence[float], distance: float) -> float:
+    return float(np.mean(group)) - (len(group) - 1) / 2 * distance
+
+
+def _top(group: Sequence[float], distance: float) -> float:
+    """Where the next group may begin."""
+    return _bottom(group, distance) + len(group) * distance
+
+
+def _shares(axes: Axes, curves: Sequence[Curve], colours: Series) -> None:
+    places = range(len(curves))
+    axes.barh(places, [curve.share for curve in curves], color=colours, height=0.62)
+    for place, curve in zip(places, curves, strict=True):
+        axes.text(curve.share + 0.02, place, f"{curve.share:.1%}", va="center", fontsize=9)
+    axes.set(xlim=(0, 1.25), xticks=(0, 0.5, 1), yticks=places, xlabel="of these steps",
+             yticklabels=[f"p = {curve.percentile:g}" for curve in curves],
+             title="Share clipped")  # fmt: skip
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x", alpha=0.25, linewidth=0.5)
+    axes.set_axisbelow(True)
