@@ -39,7 +39,13 @@ class Handle:
         self.last = None
         self._limit = limit
         self._scaler = scaler
-        self._hook = optimizer.register_step_pre_hook(self._before_step)
+        try:
+            self._hook = optimizer.register_step_pre_hook(self._before_step)
+        except AttributeError:  # Accelerate's is a torch optimizer by name only
+            raise TypeError(
+                f"{type(optimizer).__name__} only wraps an optimizer: attach to the one inside, "
+                "before it is wrapped or as its .optimizer"
+            ) from None
 
     def remove(self) -> None:
         """Leaves the optimizer as it was before; a second call does nothing."""

@@ -1,0 +1,50 @@
+"""What the callbacks for training frameworks share: a clipper on an optimizer, or why not."""
+
+from torch import distributed, nn
+from torch.amp.grad_scaler import GradScaler
+from torch.optim import Optimizer
+
+from autoclip_sep.clipping import Clipper, Handle
+from autoclip_sep.errors import InputError
+
+
+def require_gradient_limiter(clipper: object) -> None:
+    """Raises InputError for what isn't a clipper, and for one that limits losses."""
+    if not isinstance(clipper, Clipper):
+        raise InputError(
+            f"GradientClipping takes a clipper such as AutoClip(percentile=10), not {clipper!r}"
+        )
+    if clipper.limits_loss:
+        raise InputError(
+            f"{type(clipper).__name__} limits losses, which no callback sees: call its limit_loss "
+            "where the loss is taken, and give GradientClipping only what limits gradients"
+        )
+
+
+def attach(
+    clipper: Clipper, optimizer: object, model: nn.Module, scaler: GradScaler | None = None
+) -> Handle:
+    """`clipper.attach(optimizer, scaler)`, refused where norms would be wrong or never be seen.
+
+    Raises InputError for an optimizer that isn't torch's (DeepSpeed brings its own), and for a
+    model wrapped in FSDP1, where every process sees the gradients of its own shard only.
+    """
+    if not isinstance(optimizer, Optimizer):
+        raise InputError(
+            f"GradientClipping can't see the steps of {type(optimizer).__name__}, which is no "
+            "torch.optim.Optimizer: use the clipping of the library it comes from"
+        )
+    if _is_sharded_by_fsdp1(model):
+        raise InputError(
+            "GradientClipping would see the gradients of one shard only in a model wrapped in "
+            "FullyShardedDataParallel: use FSDP2 (fully_shard)"
+        )
+    return clipper.attach(optimizer, scaler)
+
+
+def _is_sharded_by_fsdp1(model: nn.Module) -> bool:
+    if not distributed.is_available():
+        return False
+    from torch.distributed.fsdp import FullyShardedDataParallel  # only here: it is slow to import
+
+    return any(isinstance(module, FullyShardedDataParallel) for module in model.modules())

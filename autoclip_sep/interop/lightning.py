@@ -1,0 +1,134 @@
+"""The clippers in Lightning: a callback that limits gradients and keeps the state in checkpoints.
+
+Written for lightning 2.6; the callback works with the Trainer of `lightning` and with that of
+`pytorch_lightning`. Importing this module imports one of the two; InputError where both are missing.
+"""
+
+import logging
+from importlib.util import find_spec
+from typing import Any, TypeAlias
+
+from autoclip_sep.clipping import Clipper, ClipResult, Handle
+from autoclip_sep.errors import InputError
+from autoclip_sep.interop.attach import attach, require_gradient_limiter
+from autoclip_sep.optional import require
+
+Trainer: TypeAlias = Any  # of either package; they share no class
+LightningModule: TypeAlias = Any
+
+# pytorch_lightning is the older name of the package, with classes of its own. Each one's Trainer
+# calls the hooks of a callback in its list, whichever of the two the class is from.
+_OLD_NAME_ONLY = find_spec("lightning") is None and find_spec("pytorch_lightning") is not None
+_PACKAGE = "pytorch_lightning" if _OLD_NAME_ONLY else "lightning.pytorch"
+Callback: Any = require(_PACKAGE, "clipping in Lightning").Callback
+
+logger = logging.getLogger(__name__)
+
+
+class GradientClipping(Callback):
+    """Limits the gradients of every optimizer step::
+
+        Trainer(callbacks=[GradientClipping(AutoClip(percentile=10))])
+
+    One step is one entry in the history, however many batches are accumulated. With 16-bit
+    precision the clipper sees unscaled gradients, and no step that the scaler skips. A step whose
+    norm isn't finite is skipped. The clippers' state goes into the Trainer's checkpoints and comes
+    back with `fit(ckpt_path=...)`.
+
+    clippers: one for each optimizer, in the order of `configure_optimizers`.
+    log: whether to log `clipping/norm` and `clipping/threshold` as often as the Trainer logs steps,
+        and `clipping/clipped`, the share of clipped steps, once an epoch. With several optimizers
+        it is `clipping/0/norm` and so on.
+
+    Raises InputError for clippers that limit losses, beside `Trainer(gradient_clip_val=...)`, for
+    another number of optimizers, under FSDP1 and for optimizers that aren't torch's.
+    """
+
+    def __init__(self, *clippers: Clipper, log: bool = True) -> None:
+        super().__init__()
+        for clipper in clippers:
+            require_gradient_limiter(clipper)
+        if not clippers or len({id(clipper) for clipper in clippers}) < len(clippers):
+            raise InputError("GradientClipping takes one clipper of its own for each optimizer")
+        self.clippers = clippers
+        self._logs = log  # `log` is what Lightning itself puts on a callback
+        self._handles: list[Handle] = []
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Refuses to clip twice."""
+        if stage == "fit" and trainer.gradient_clip_val:
+            raise InputError(
+                "GradientClipping beside another clipping: remove "
+                f"Trainer(gradient_clip_val={trainer.gradient_clip_val})"
+            )
+
+    # A hook on the optimizer and not `on_before_optimizer_step` or `configure_gradient_clipping`:
+    # Lightning calls these before it asks whether the scaler skips the step, with gradients that
+    # are still scaled where the optimizer is fused, and the latter not in manual optimization.
+    # Not from `on_fit_start` on: a learning rate finder trains in there, and the optimizer's state
+    # comes back later, for sharded parameters by way of a step with gradients of zero.
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Attaches the clippers, after everything has been restored."""
+        optimizers = trainer.optimizers
+        if len(optimizers) != len(self.clippers):
+            raise InputError(
+                f"GradientClipping has clippers for {len(self.clippers)} optimizers, and there are "
+                f"{len(optimizers)}: give it one for each, in the order of configure_optimizers"
+            )
+        scaler = getattr(trainer.precision_plugin, "scaler", None)
+        for clipper, optimizer in zip(self.clippers, optimizers, strict=True):
+            self._handles.append(attach(clipper, optimizer, trainer.model, scaler))
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Logs the step, if this batch ended in one."""
+        for index, handle in enumerate(self._handles):
+            result, handle.last = handle.last, None
+            if self._logs and result is not None:
+                prefix = "clipping" if len(self._handles) == 1 else f"clipping/{index}"
+                _log(pl_module, prefix, result)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Leaves the optimizers as they were."""
+        while self._handles:
+            self._handles.pop().remove()
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """As at the end, which an exception doesn't come to."""
+        self.on_train_end(trainer, pl_module)
+
+    def state_dict(self) -> dict[str, Any]:
+        """clippers: the state of each, tensors and plain numbers only."""
+        return {"clippers": [clipper.state_dict() for clipper in self.clippers]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes over the states; raises InputError or ValueError where they are of others."""
+        states = state_dict["clippers"]
+        if len(states) != len(self.clippers):
+            raise InputError(
+                f"the checkpoint holds the state of {len(states)} clippers, and GradientClipping "
+                f"has {len(self.clippers)}: give it those that the run began with"
+            )
+        for clipper, state in zip(self.clippers, states, strict=True):
+            clipper.load_state_dict(state)
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Warns where a run goes on without what its clippers knew."""
+        if self.state_key not in checkpoint["callbacks"]:
+            logger.warning("the checkpoint holds no state of the clippers: they start anew")
+
+
+def _log(pl_module: LightningModule, prefix: str, result: ClipResult) -> None:
+    pl_module.log(f"{prefix}/norm", result.norm)
+    pl_module.log(f"{prefix}/threshold", result.threshold)
+    # Steps weigh the same, however large their batches are. sync_dist changes no number, since all
+    # processes took the same steps; Lightning warns without it.
+    share = result.clipped.float()
+    pl_module.log(
+        f"{prefix}/clipped", share, on_step=False, on_epoch=True, batch_size=1, sync_dist=True
+    )

@@ -1,0 +1,103 @@
+"""The clippers in Hugging Face's Trainer: a callback that limits gradients and keeps the state.
+
+Written for transformers 5.23. Importing this module imports transformers and accelerate; InputError
+where one of them is missing.
+"""
+
+import logging
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+
+from autoclip_sep.clipping import Clipper, Handle
+from autoclip_sep.errors import InputError
+from autoclip_sep.interop.attach import attach, require_gradient_limiter
+from autoclip_sep.optional import require
+
+TrainingArguments: TypeAlias = Any
+TrainerState: TypeAlias = Any
+TrainerControl: TypeAlias = Any
+
+TrainerCallback: Any = require("transformers", "clipping in a Trainer").TrainerCallback
+AcceleratedOptimizer: Any = require(
+    "accelerate.optimizer", "clipping in a Trainer"
+).AcceleratedOptimizer
+
+logger = logging.getLogger(__name__)
+
+
+class GradientClipping(TrainerCallback):
+    """Limits the gradients of every optimizer step::
+
+        Trainer(args=TrainingArguments(max_grad_norm=0), callbacks=[GradientClipping(AutoClip())])
+
+    One step is one entry in the history, however many batches are accumulated. With fp16 the
+    clipper sees unscaled gradients, and no step that the scaler skips. A step whose norm isn't
+    finite is skipped. The clipper's state is saved as `clipping.pt` in the Trainer's checkpoints
+    and comes back when training is resumed from one in `output_dir`; before it is resumed from one
+    elsewhere, load it: the Trainer doesn't tell callbacks where that is.
+
+    Raises InputError for clippers that limit losses, unless `max_grad_norm` is 0, in a
+    hyperparameter search, under FSDP1 and DeepSpeed.
+    """
+
+    def __init__(self, clipper: Clipper) -> None:
+        require_gradient_limiter(clipper)
+        self.clipper = clipper
+        self._handle: Handle | None = None
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Attaches the clipper to the optimizer, which the Trainer has just made or restored."""
+        if args.max_grad_norm:
+            raise InputError(
+                f"GradientClipping after the Trainer's own clipping to {args.max_grad_norm}: "
+                "set TrainingArguments(max_grad_norm=0)"
+            )
+        if state.is_hyper_param_search:
+            raise InputError(
+                "GradientClipping has one clipper, and a hyperparameter search needs a new one for "
+                "every trial: attach one in Trainer.create_optimizer"
+            )
+        self._detach()  # a training that an exception ended
+        if state.global_step:
+            self._resume(_checkpoint(args, state))
+        optimizer = kwargs["optimizer"]
+        while isinstance(optimizer, AcceleratedOptimizer):
+            optimizer = optimizer.optimizer  # whose hooks are the ones that are called
+        self._handle = attach(self.clipper, optimizer, kwargs["model"])
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Puts the state into the checkpoint that has just been saved."""
+        if state.is_world_process_zero:
+            torch.save(self.clipper.state_dict(), _checkpoint(args, state))
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Leaves the optimizer as it was."""
+        self._detach()
+
+    def _detach(self) -> None:
+        if self._handle is not None:
+            self._handle.remove()
+            self._handle = None
+
+    def _resume(self, path: Path) -> None:
+        if path.is_file():
+            self.clipper.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        elif not self.clipper.steps:
+            logger.warning(
+                "no %s: the clipper starts anew; where the checkpoint lies elsewhere, first call "
+                "clipper.load_state_dict(torch.load('CHECKPOINT/%s'))",
+                path,
+                path.name,
+            )
+
+
+def _checkpoint(args: TrainingArguments, state: TrainerState) -> Path:
+    return Path(args.output_dir) / f"checkpoint-{state.global_step}" / "clipping.pt"

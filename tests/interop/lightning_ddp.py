@@ -1,0 +1,79 @@
+"""A fit in one or two processes; `test_lightning.py` starts it and compares what it saves.
+
+python lightning_ddp.py DEVICES FOLDER
+"""
+
+import math
+import sys
+import warnings
+from pathlib import Path
+
+import lightning
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from autoclip_sep.clipping import AutoClip
+from autoclip_sep.interop.lightning import GradientClipping
+
+BATCH_SIZE = 8  # over all processes
+
+
+class Module(lightning.LightningModule):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(3)
+        self.net = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 2))
+
+    def training_step(self, batch, number):
+        return (self.net(batch) - 3).square().mean()
+
+    def train_dataloader(self):
+        """Each process' part of the same batches."""
+        rank, world = self.trainer.global_rank, self.trainer.world_size
+        batches = [batch.chunk(world)[rank] for batch in examples().split(BATCH_SIZE)]
+        return DataLoader(torch.cat(batches), BATCH_SIZE // world)
+
+    def configure_optimizers(self):
+        return torch.optim.Adam(self.net.parameters(), lr=0.01)
+
+
+def examples():
+    """(examples, 5) of very different sizes; one in the last process' part holds a NaN."""
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(12 * BATCH_SIZE, 5, generator=generator, dtype=torch.float64)
+    inputs = inputs * torch.rand(len(inputs), 1, generator=generator).mul(4).exp2()
+    inputs[6 * BATCH_SIZE - 1, 0] = math.nan
+    return inputs
+
+
+def fit(devices, folder):
+    """Saves the clipper's state, the weights and the share that was logged, one file a process."""
+    clipper, module = AutoClip(percentile=50), Module()
+    trainer = lightning.Trainer(
+        accelerator="cpu",
+        devices=devices,
+        strategy="ddp" if devices > 1 else "auto",
+        precision="64-true",
+        max_epochs=2,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=folder,
+        use_distributed_sampler=False,
+        callbacks=[GradientClipping(clipper)],
+    )
+    trainer.fit(module)
+    saved = {
+        "clipper": clipper.state_dict(),
+        "weights": torch.cat([p.detach().flatten() for p in module.parameters()]),
+        "share": trainer.callback_metrics["clipping/clipped"].item(),
+    }
+    torch.save(saved, folder / f"{devices}-{trainer.global_rank}.pt")
+
+
+if __name__ == "__main__":
+    warnings.filterwarnings("ignore")
+    torch.set_num_threads(1)
+    fit(int(sys.argv[1]), Path(sys.argv[2]))
