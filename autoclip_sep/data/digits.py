@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoclip_sep import audio
-from autoclip_sep.data import conversion, mixed_speech
+from autoclip_sep.data import conversion, folders, mixed_speech
 from autoclip_sep.data.parallel import in_parallel
 from autoclip_sep.data.store import Store
 from autoclip_sep.data.wsj0_mix import Recipe
@@ -140,7 +140,7 @@ def find(root: str | os.PathLike[str] | None) -> list[Path]:
                 return found
     raise InputError(
         f"data.root={root}: no spoken digits there or in its folder 'recordings'; wanted: {LAYOUT}"
-        f" (from {SOURCE}); found: {_contents(Path(root))}"
+        f" (from {SOURCE}); found: {folders.contents(Path(root))}"
     )
 
 
@@ -179,12 +179,3 @@ def _digest(recordings: list[Path]) -> str:
     for path in recordings:
         total.update(f"{path.name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     return total.hexdigest()
-
-
-def _contents(folder: Path) -> str:
-    if not folder.exists():
-        return "no such folder"
-    if not folder.is_dir():
-        return "a file"
-    names = sorted(path.name for path in folder.iterdir())
-    return f"{len(names)} entries, such as {', '.join(names[:3])}" if names else "an empty folder"
