@@ -9,6 +9,7 @@ from torch.amp.grad_scaler import GradScaler, OptState
 from torch.optim import Optimizer
 
 from autoclip_sep.clipping.gradients import Gradients, Parameters, optimizer_parameters
+from autoclip_sep.clipping.norms import global_norm, tensor_norms
 from autoclip_sep.clipping.result import ClipResult
 
 
@@ -21,6 +22,8 @@ class Handle:
       here where a fused optimizer would have done it inside its kernel; and here, if the scaler
       was given, where `optimizer.step()` is called on gradients that are still scaled. A step that
       the scaler skips doesn't reach the clipper.
+    - The step by which torch.distributed.checkpoint has a new optimizer make its state, with
+      gradients and learning rates of zero, doesn't reach the clipper either.
     - With `optimizer.step(closure)` the gradients are limited after each call of the closure.
 
     Parameters are taken in the optimizer's order and named where it was built from
@@ -57,7 +60,8 @@ class Handle:
         # `args` begins with the optimizer itself.
         closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
         if closure is None:
-            self._clip(optimizer)
+            if not _only_makes_state(optimizer):
+                self._clip(optimizer)
             return None
 
         def limited_closure() -> Any:
@@ -93,6 +97,15 @@ class Handle:
         elif self._scaler is not None and self._scaler.is_enabled():
             _unscale_once(self._scaler, optimizer)
         return True
+
+
+@torch.no_grad()
+def _only_makes_state(optimizer: Optimizer) -> bool:
+    if any(group.get("lr") != 0 for group in optimizer.param_groups):
+        return False
+    gradients = Gradients(optimizer_parameters(optimizer))
+    # The norm of the whole, so that every rank of a sharded model comes to the same answer.
+    return len(gradients) > 0 and bool(global_norm(tensor_norms(gradients)) == 0)
 
 
 def _unscale_once(scaler: GradScaler, optimizer: Optimizer) -> None:

@@ -203,6 +203,25 @@ def test_all_groups_share_one_norm():
     assert norm.item() == pytest.approx(1)
 
 
+@pytest.mark.parametrize("name", KINDS)
+def test_a_step_that_only_makes_the_optimizers_state_doesnt_count(name):
+    """As FSDP2's checkpoints are restored: a zero in the history would stay there for good."""
+    if not torch.distributed.is_available():
+        pytest.skip("this torch has no torch.distributed")
+    from torch.distributed.checkpoint import state_dict as sharded
+
+    model, clipper = network(), AutoClip()
+    optimizer = KINDS[name](model.parameters())
+    clipper.attach(optimizer)
+    state = sharded.get_optimizer_state_dict(model, optimizer)
+    sharded.set_optimizer_state_dict(model, optimizer, state)
+    assert clipper.steps == 0
+    backward(model, 0)
+    optimizer.param_groups[0]["lr"] = 0.0  # a warm-up's first step has gradients, and counts
+    optimizer.step()
+    assert clipper.steps == 1
+
+
 def test_removed_is_removed():
     model, clipper = network(), AutoClip()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
