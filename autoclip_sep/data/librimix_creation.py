@@ -1,0 +1,223 @@
+"""Creation of LibriMix's clean mixtures from LibriSpeech and the published metadata.
+
+Source: Cosentino et al., "LibriMix: An Open-Source Dataset for Generalizable Speech Separation"
+(2020) and the scripts published with it, whose samples these are, bit for bit: gain, then
+resampling, then the cut or the padding, all in float32. Differences: neither SoX nor WHAM!'s noise
+is needed, every source is looked at before the first file is written, an interrupted run continues,
+and `metrics_*.csv`, which nothing reads, is not written.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoclip_sep import audio, runs
+from autoclip_sep.data import folders
+from autoclip_sep.data.librimix import read_table
+from autoclip_sep.data.parallel import in_parallel
+from autoclip_sep.data.wsj0_mix import Mode
+from autoclip_sep.errors import InputError
+from autoclip_sep.files import write_whole
+
+RATE = 16000  # Hz, of LibriSpeech
+MADE_FROM = ".made_from.json"  # digests of the metadata, by subset: names don't tell the gains
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One line of the metadata: a mixture's name, its utterances below LibriSpeech, their gains."""
+
+    name: str
+    utterances: tuple[str, ...]
+    gains: tuple[float, ...]
+
+
+def find_metadata(folder: Path, speakers: int) -> dict[str, Path]:
+    """The published tables by subset (train-100, dev, ...), in a folder of them or of a clone.
+
+    Raises InputError naming what was looked for and found.
+    """
+    inner = f"Libri{speakers}Mix"
+    form = re.compile(rf"libri{speakers}mix_(?P<part>[a-z]+)-clean(?P<hours>-\d+)?\.csv")
+    for place in (folder, folder / inner, folder / "metadata" / inner):
+        names = sorted(path.name for path in place.iterdir()) if place.is_dir() else []
+        matches = [match for name in names if (match := form.fullmatch(name))]
+        if matches:
+            return {f"{m['part']}{m['hours'] or ''}": place / m.string for m in matches}
+    raise InputError(
+        f"metadata={folder}: no tables there, in {inner} or in metadata/{inner}; wanted:"
+        f" libri{speakers}mix_dev-clean.csv and its like, from the folder metadata/{inner} of"
+        f" github.com/JorisCos/LibriMix; found: {folders.contents(folder)}"
+    )
+
+
+def read_metadata(path: Path, speakers: int) -> list[Recipe]:
+    """The mixtures of a published table.
+
+    Raises InputError naming the line of what can't be read.
+    """
+    numbers = range(1, speakers + 1)
+    columns = [f"source_{n}_{what}" for n in numbers for what in ("path", "gain")]
+    recipes = []
+    for number, row in enumerate(read_table(path, ["mixture_ID", *columns]), 2):
+        name = row["mixture_ID"]
+        if not name or name.startswith(".") or "/" in name or "\\" in name:
+            raise InputError(f"{path}, line {number}: {name!r} is no name for a file")
+        try:
+            gains = tuple(float(row[f"source_{n}_gain"]) for n in numbers)
+        except ValueError as error:
+            raise InputError(f"{path}, line {number}: {error}") from error
+        if not np.isfinite(gains).all():
+            raise InputError(f"{path}, line {number}: the gains are {gains}")
+        recipes.append(Recipe(name, tuple(row[f"source_{n}_path"] for n in numbers), gains))
+    return recipes
+
+
+def mix(
+    utterances: Sequence[NDArray[np.float32]], gains: Sequence[float], rate: int, mode: Mode
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mixture (T,) and sources (S, T) at `rate` from utterances (T_s,) at 16 kHz and their gains.
+
+    `min` cuts all to the shortest, `max` pads with zeros to the longest. Nothing is scaled again.
+    """
+    scaled = [
+        audio.resample(utterance * np.float32(gain), RATE, rate)
+        for utterance, gain in zip(utterances, gains, strict=True)
+    ]
+    lengths = [len(signal) for signal in scaled]
+    sources = np.zeros((len(scaled), min(lengths) if mode == "min" else max(lengths)), np.float32)
+    for row, signal in zip(sources, scaled, strict=True):
+        row[: len(signal)] = signal[: len(row)]
+    return sources.sum(axis=0), sources
+
+
+def to_sixteen_bits(samples: NDArray[np.float32]) -> NDArray[np.int16]:
+    """What libsndfile makes of float samples in a 16-bit file: the upper half of 32 bits."""
+    wide = np.rint(samples.astype(np.float64) * 2.0**31)
+    return np.clip(np.floor(wide / 2.0**16), -(2**15), 2**15 - 1).astype(np.int16)
+
+
+@dataclass(frozen=True)
+class Creation:
+    """Where one tree is made and how; small, because every task carries it to its process."""
+
+    librispeech: Path
+    folder: Path
+    rate: int
+    mode: Mode
+
+    def files(self, subset: str, recipe: Recipe) -> list[Path]:
+        """The mixture's file and those of its sources."""
+        kinds = ["mix_clean", *(f"s{n}" for n in range(1, len(recipe.gains) + 1))]
+        return [self.folder / subset / kind / f"{recipe.name}.wav" for kind in kinds]
+
+    def check(self, utterance: str) -> None:
+        """Refuse what isn't mono speech at 16 kHz (task)."""
+        path = self.librispeech / utterance
+        header = audio.info(path)
+        if (header.sample_rate, header.channels) != (RATE, 1):
+            raise InputError(
+                f"{path}: {header.sample_rate} Hz and {header.channels} channels, LibriSpeech has"
+                f" {RATE} Hz and one"
+            )
+
+    def write(self, task: tuple[str, Recipe]) -> int:
+        """Make one mixture and its sources unless they are there; its length (task).
+
+        The mixture comes last and marks the end.
+        """
+        subset, recipe = task
+        mixture, *sources = self.files(subset, recipe)
+        if all(path.exists() for path in (mixture, *sources)):
+            return audio.info(mixture).frames
+        read = [audio.read(self.librispeech / path)[0][0] for path in recipe.utterances]
+        total, signals = mix(read, recipe.gains, self.rate, self.mode)
+        for path, signal in zip([*sources, mixture], [*signals, total], strict=True):
+            audio.write(path, to_sixteen_bits(signal), self.rate)
+        return len(total)
+
+    def write_table(self, subset: str, recipes: Sequence[Recipe], lengths: Sequence[int]) -> None:
+        """`metadata/mixture_<subset>_mix_clean.csv`, absolute paths in it as in the published."""
+        text = io.StringIO()
+        table = csv.writer(text, lineterminator="\n")
+        sources = [f"source_{n}_path" for n in range(1, len(recipes[0].gains) + 1)]
+        table.writerow(["mixture_ID", "mixture_path", *sources, "length"])
+        for recipe, length in zip(recipes, lengths, strict=True):
+            paths = (str(path.absolute()) for path in self.files(subset, recipe))
+            table.writerow([recipe.name, *paths, length])
+        target = self.folder / "metadata" / f"mixture_{subset}_mix_clean.csv"
+        target.parent.mkdir(exist_ok=True)
+        write_whole(target, text.getvalue().encode())
+
+
+def create(
+    metadata: Mapping[str, Sequence[Recipe]],
+    librispeech: Path,
+    out: Path,
+    *,
+    sample_rate: int = 8000,
+    mode: Mode = "min",
+    jobs: int | None = None,
+    progress: bool = True,
+) -> Path:
+    """Make `Libri{2,3}Mix/wav{8k,16k}/{min,max}/{subset}/{mix_clean,s1,s2[,s3]}` below `out`.
+
+    metadata: the mixtures of each subset. Returns the folder of the subsets. Files already there
+    are kept, so a killed run continues; the bytes don't depend on it.
+    Raises InputError before anything is written if utterances are missing or no LibriSpeech, or if
+    the tree was begun with other metadata.
+    """
+    speakers = len(next(iter(metadata.values()))[0].gains)
+    folder = out / f"Libri{speakers}Mix" / f"wav{sample_rate // 1000}k" / mode
+    work = Creation(librispeech, folder, sample_rate, mode)
+    run = partial(in_parallel, jobs=jobs, progress=progress)
+    utterances = sorted({u for recipes in metadata.values() for r in recipes for u in r.utterances})
+    _check_present(librispeech, utterances)
+    run(work.check, utterances, label="sources")
+    _note_metadata(folder, metadata)
+    for subset, recipes in metadata.items():
+        lengths = run(work.write, [(subset, recipe) for recipe in recipes], label=subset)
+        work.write_table(subset, recipes, lengths)
+    return folder
+
+
+def _check_present(librispeech: Path, utterances: Sequence[str]) -> None:
+    missing = [path for path in utterances if not (librispeech / path).exists()]
+    if not missing:
+        return
+    parts = sorted({path.partition("/")[0] for path in missing})
+    first = utterances[0]
+    meant = folders.near(librispeech, lambda folder: (folder / first).exists())
+    near = f"; did you mean librispeech={meant[0]}?" if meant else ""
+    raise InputError(
+        f"librispeech={librispeech}: {len(missing)} of {len(utterances)} utterances are missing:"
+        f" {folders.some(missing)}; wanted: the folders {', '.join(parts)} of LibriSpeech (subsets="
+        f"... makes a part of the corpus); found: {folders.contents(librispeech)}{near}"
+    )
+
+
+def _note_metadata(folder: Path, metadata: Mapping[str, Sequence[Recipe]]) -> None:
+    """Refuse to go on with a tree whose files were made from other gains."""
+    note = folder / MADE_FROM
+    known = runs.read_json(note)
+    now = {
+        subset: hashlib.sha256(repr(list(recipes)).encode()).hexdigest()
+        for subset, recipes in metadata.items()
+    }
+    changed = [subset for subset in now if known.get(subset, now[subset]) != now[subset]]
+    if changed:
+        raise InputError(
+            f"{folder}: {folders.some(changed)} was begun with other metadata; move it away, or"
+            " choose another out=..."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(note, (json.dumps(known | now, indent=1) + "\n").encode())

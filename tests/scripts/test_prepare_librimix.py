@@ -1,0 +1,125 @@
+"""The command from LibriSpeech to Libri2Mix, as a user types it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autoclip_sep import audio
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = [sys.executable, str(ROOT / "scripts" / "prepare_librimix.py")]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+GIVEN = ["librispeech=LibriSpeech", "metadata=LibriMix", "out=out", "jobs=1"]
+HEADER = "mixture_ID,source_1_path,source_1_gain,source_2_path,source_2_gain,noise_path,noise_gain"
+
+
+def prepare(place, *arguments, check=0):
+    done = subprocess.run(
+        [*SCRIPT, *arguments],
+        cwd=place, capture_output=True, text=True, check=False, timeout=600, env=ENVIRONMENT,
+    )  # fmt: skip
+    assert done.returncode == check, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """LibriSpeech with two speakers in each part, and a clone with 300, 2 and 2 mixtures of it."""
+    folder = tmp_path_factory.mktemp("ä [b], c=1")
+    rng = np.random.default_rng(0)
+    for part, speakers, mixtures in (
+        ("train-clean-100", (19, 26), 300),
+        ("dev-clean", (84, 174), 2),
+        ("test-clean", (61, 121), 2),
+    ):
+        for speaker in speakers:
+            path = folder / f"LibriSpeech/{part}/{speaker}/7/{speaker}-7-0000.flac"
+            audio.write(path, rng.uniform(-0.3, 0.3, 8000 + 10 * speaker), 16000)
+        rows = [HEADER]
+        for n in range(mixtures):
+            one, other = (f"{part}/{s}/7/{s}-7-0000.flac" for s in speakers)
+            name = f"{speakers[0]}-7-{n:04d}_{speakers[1]}-7-0000"
+            rows.append(f"{name},{one},{rng.uniform(0.3, 1)},{other},{rng.uniform(0.3, 1)},n,1")
+        table = folder / f"LibriMix/metadata/Libri2Mix/libri2mix_{part}.csv"
+        table.parent.mkdir(parents=True, exist_ok=True)
+        table.write_text("\n".join(rows) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(place):
+    """The tree, made without a break."""
+    said = prepare(place, *GIVEN).stdout
+    folder = place / "out/Libri2Mix/wav8k/min"
+    assert said == "out/Libri2Mix/wav8k/min: dev 2, test 2, train-100 300 mixtures\n"
+    return folder
+
+
+def contents(folder):
+    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*.wav")}
+
+
+def test_everything_is_there(made):
+    assert len(contents(made)) == 3 * 304
+    assert not list(made.rglob("*.tmp"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_call_is_continued_to_the_same_bytes(place, made, number):
+    arguments = [*GIVEN[:2], f"out=stopped{number}", "jobs=1"]
+    folder = place / f"stopped{number}/Libri2Mix/wav8k/min"
+    process = subprocess.Popen(
+        [*SCRIPT, *arguments], cwd=place, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
+    )
+    while process.poll() is None and not list(folder.glob("train-100/mix_clean/*.wav")):
+        time.sleep(0.002)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    if number == signal.SIGINT:
+        assert (process.returncode, errors) == (130, "prepare_librimix: stopped\n")
+    assert not (folder / "metadata/mixture_train-100_mix_clean.csv").exists()
+    assert len(contents(folder)) < len(contents(made))
+    prepare(place, *arguments)
+    assert contents(folder) == contents(made)
+
+
+def test_a_part_at_another_rate(place):
+    arguments = [*GIVEN, "subsets=dev,test", "sample_rate=16000", "mode=max"]
+    said = prepare(place, *arguments).stdout
+    assert said == "out/Libri2Mix/wav16k/max: dev 2, test 2 mixtures\n"
+    header = audio.info(next((place / "out/Libri2Mix/wav16k/max").glob("dev/mix_clean/*.wav")))
+    assert (header.sample_rate, header.frames) == (16000, 9740)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "missing: librispeech=... metadata=... out=..."),
+        ([*GIVEN, "speeker=2"], "did you mean speakers=...?"),
+        ([*GIVEN, "mode=mean"], "mode=mean: one of min, max is wanted"),
+        ([*GIVEN, "speakers=4"], "speakers=4: one of 2, 3 is wanted"),
+        ([*GIVEN, "sample_rate=44100"], "sample_rate=44100: one of 8000, 16000"),
+        ([*GIVEN[:3], "jobs=0"], "jobs=0: a whole number of processes"),
+        ([*GIVEN, "subsets=train-360"], "subsets=train-360: one of dev, test, train-100"),
+        ([*GIVEN, "speakers=3"], "metadata=LibriMix: no tables there"),
+        (["librispeech=none", *GIVEN[1:]], "librispeech=none: 6 of 6 utterances are missing"),
+        (["librispeech=.", *GIVEN[1:]], "did you mean librispeech=LibriSpeech?"),
+    ],
+)
+def test_mistakes_are_one_line_and_leave_nothing(place, arguments, message):
+    before = sorted(place.iterdir())
+    out = ["out=nothing" if argument == "out=out" else argument for argument in arguments]
+    said = prepare(place, *out, check=2).stderr
+    assert message in said
+    assert len(said.splitlines()) == 1
+    assert sorted(place.iterdir()) == before
+
+
+def test_help_says_how(place):
+    assert "train.py data=libri2mix" in prepare(place, "--help").stdout
