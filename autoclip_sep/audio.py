@@ -1,10 +1,11 @@
 """Audio files: read, write, change the sample rate, and refuse what isn't sound.
 
-The only file that imports soundfile. A broken file is refused with one `InputError` line rather
-than read as something else: libsndfile itself reads half a WAV, a header without samples, or NaN
-samples without a word.
+The only file that imports soundfile; SPHERE files with Shorten go through sphere.py. A broken file
+is refused with one `InputError` line rather than read as something else: libsndfile itself reads
+half a WAV, a header without samples, or NaN samples without a word.
 """
 
+import io
 import itertools
 import os
 import stat
@@ -18,6 +19,7 @@ import numpy as np
 import soundfile
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from autoclip_sep import sphere
 from autoclip_sep.errors import InputError
 
 LARGEST_SAMPLE = 1e6  # far above any scale in use (full scale is 1); beyond it a file is corrupt
@@ -45,19 +47,7 @@ def info(path: str | os.PathLike[str]) -> AudioInfo:
     Raises InputError if the file is missing, isn't a plain file, isn't audio, holds no samples, or
     is shorter than its own header says.
     """
-    check_plain_file(path)
-    try:
-        header = soundfile.info(os.fspath(path))
-    except (RuntimeError, TypeError, ValueError, OSError) as error:
-        raise InputError(_not_audio(path, error)) from error
-    missing = _missing_bytes(path)
-    if missing:
-        raise InputError(f"{path}: truncated, its header promises {missing} bytes more than it has")
-    if header.frames <= 0:
-        raise InputError(f"{path}: no samples, only a header")
-    return AudioInfo(
-        header.frames, header.samplerate, header.channels, header.format, header.subtype
-    )
+    return _headers(path)[0]
 
 
 def read(
@@ -74,12 +64,16 @@ def read(
     Raises InputError as `info` does, and for a part outside the file, a file that ends early,
     and samples that are NaN, infinite or beyond +-1e6 (naming the first).
     """
-    header = info(path)
+    header, shortened = _headers(path)
     wanted = header.frames - start if frames is None else frames
     if start < 0 or wanted < 0 or start + wanted > header.frames:
         raise InputError(
             f"{path}: samples {start} to {start + wanted} asked for, it has {header.frames}"
         )
+    if shortened:
+        part = sphere.decode(shortened)[start : start + wanted]
+        exact = np.dtype(dtype) == np.int16
+        return (part if exact else (part / 2.0**15).astype(dtype)).T, header.sample_rate
     try:
         samples, rate = soundfile.read(
             os.fspath(path), wanted, start, dtype=np.dtype(dtype).name, always_2d=True
@@ -102,31 +96,35 @@ def write(
 
     Missing folders are made. int16 samples are stored as they are, float samples as `quantise`
     gives them where the subtype is PCM_16, and as libsndfile converts them elsewhere. Raises
-    OSError as the file system does: the temporary file is removed, an older file left as it was.
+    OSError naming the file: the temporary file is removed, an older file left as it was.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     values = np.atleast_2d(np.asarray(samples)).T
     if subtype == "PCM_16" and values.dtype != np.int16:
         values = quantise(values)
+    # Through memory: libsndfile would not say that the disk is full.
+    encoded = io.BytesIO()
+    soundfile.write(encoded, values, sample_rate, subtype=subtype, format=target.suffix[1:].upper())
     # Made in the same folder: a rename across file systems would not be one operation.
     temporary = target.with_name(f".{os.getpid()}-{next(_temporary)}.tmp")
     try:
         with open(temporary, "wb") as file:
-            soundfile.write(
-                file, values, sample_rate, subtype=subtype, format=target.suffix[1:].upper()
-            )
+            file.write(encoded.getbuffer())
         os.replace(temporary, target)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise OSError(error.errno, error.strerror, str(target)) from error
         raise
 
 
 def quantise(samples: ArrayLike) -> NDArray[np.int16]:
     """int16(round(2^15 x)), halves away from zero and saturating, as the WSJ0-mix scripts do."""
     scaled = np.asarray(samples, dtype=np.float64) * 2.0**15
-    rounded = np.copysign(np.floor(np.abs(scaled) + 0.5), scaled)
-    return np.clip(rounded, -(2**15), 2**15 - 1).astype(np.int16)
+    scaled += np.copysign(0.5, scaled)
+    # The conversion to integers drops the fraction.
+    return scaled.clip(-(2.0**15), 2.0**15 - 1).astype(np.int16)
 
 
 def resample(samples: NDArray[Any], from_rate: int, to_rate: int) -> NDArray[Any]:
@@ -140,6 +138,26 @@ def resample(samples: NDArray[Any], from_rate: int, to_rate: int) -> NDArray[Any
     up, down = to_rate // divisor, from_rate // divisor
     resampled: NDArray[Any] = resample_poly(samples, up, down, axis=-1)
     return resampled
+
+
+def _headers(path: str | os.PathLike[str]) -> tuple[AudioInfo, sphere.Header | None]:
+    """What the file's header says; the second one for SPHERE files with Shorten only."""
+    check_plain_file(path)
+    nist = sphere.read_header(path)
+    if nist and nist.shortened:
+        said = AudioInfo(nist.frames, nist.sample_rate, nist.channels, "NIST", "PCM_16")
+    else:
+        try:
+            file = soundfile.info(os.fspath(path))
+        except (RuntimeError, TypeError, ValueError, OSError) as error:
+            raise InputError(_not_audio(path, error)) from error
+        said = AudioInfo(file.frames, file.samplerate, file.channels, file.format, file.subtype)
+    missing = nist.missing_bytes if nist else _missing_bytes(path)
+    if missing:
+        raise InputError(f"{path}: truncated, its header promises {missing} bytes more than it has")
+    if said.frames <= 0:
+        raise InputError(f"{path}: no samples, only a header")
+    return said, nist if nist and nist.shortened else None
 
 
 def check_plain_file(path: str | os.PathLike[str]) -> None:

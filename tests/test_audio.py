@@ -1,5 +1,8 @@
+import errno
 import os
 import struct
+import subprocess
+import sys
 import wave
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import soundfile
 from autoclip_sep import audio
 from autoclip_sep.errors import InputError
 
+ROOT = Path(__file__).resolve().parents[1]
 RATE = 8000
 RAMP = np.linspace(-0.5, 0.5, 400)
 
@@ -50,6 +54,9 @@ def test_quantise_rounds_halves_away_from_zero_and_saturates() -> None:
     values = np.array([0.5, -0.5, 1.5, 2.5, -2.5, 0.49]) / 2**15
     assert audio.quantise(values).tolist() == [1, -1, 2, 3, -3, 0]
     assert audio.quantise([1.0, -1.0, 7.0, -7.0]).tolist() == [32767, -32768, 32767, -32768]
+    many = np.random.default_rng(0).uniform(-1.1, 1.1, 100_000)
+    expected = np.copysign(np.floor(np.abs(many * 2**15) + 0.5), many).clip(-(2**15), 2**15 - 1)
+    assert np.array_equal(audio.quantise(many), expected)
 
 
 def test_a_part_is_the_slice_of_the_whole(good: Path) -> None:
@@ -210,6 +217,24 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(good: Path) -> None
         audio.write(good, RAMP, RATE, subtype="NO_SUCH_TYPE")
     assert good.read_bytes() == before
     assert os.listdir(good.parent) == ["good.wav"]
+
+
+def test_a_full_disk_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    """A limit on the size of files stands in for the disk."""
+    code = """
+import resource, sys
+from autoclip_sep import audio
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    audio.write(sys.argv[1], [0.1] * 5000, 8000)
+except OSError as error:
+    print(error.filename, error.errno)
+"""
+    target = tmp_path / "a.wav"
+    command = [sys.executable, "-c", code, str(target)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.split() == [str(target), str(errno.EFBIG)]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_resampling_keeps_a_tone() -> None:
