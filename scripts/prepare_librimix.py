@@ -11,6 +11,7 @@ noise is needed. An interrupted call is continued by the same call. Then:
     python train.py data=libri2mix data.root=corpora/Libri2Mix/wav8k/min
 """
 
+import signal
 import sys
 from pathlib import Path
 from typing import Literal
@@ -37,6 +38,7 @@ def main() -> None:
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(__doc__)
         return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, its processes too
     with command.exit_codes("prepare_librimix"):
         prepare(arguments.read(sys.argv[1:], DEFAULTS))
 

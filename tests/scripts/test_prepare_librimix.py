@@ -70,7 +70,7 @@ def test_everything_is_there(made):
     assert not list(made.rglob("*.tmp"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_stopped_call_is_continued_to_the_same_bytes(place, made, number):
     arguments = [*GIVEN[:2], f"out=stopped{number}", "jobs=1"]
     folder = place / f"stopped{number}/Libri2Mix/wav8k/min"
@@ -81,7 +81,7 @@ def test_a_stopped_call_is_continued_to_the_same_bytes(place, made, number):
         time.sleep(0.002)
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
-    if number == signal.SIGINT:
+    if number == signal.SIGTERM:
         assert (process.returncode, errors) == (130, "prepare_librimix: stopped\n")
     assert not (folder / "metadata/mixture_train-100_mix_clean.csv").exists()
     assert len(contents(folder)) < len(contents(made))
