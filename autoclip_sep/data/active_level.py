@@ -2,6 +2,9 @@
 
 As voicebox's `activlev` computes it with its default band filters, which is how WSJ0-2mix was
 made: the binning of the envelope, and with it the level, differ slightly from a literal P.56 meter.
+Difference: activlev counts its bins, of 3 dB each, from full scale, so that a gain of another size
+than these steps moves the level by some hundredths of a dB too much or too little. Here they are
+counted from the signal's own mean power, unless full scale is asked for.
 """
 
 from functools import lru_cache
@@ -20,10 +23,13 @@ HIGH_PASS, LOW_PASS = 200.0, 5500.0  # Hz, where the band filters are 0.25 dB do
 LOW_PASS_FROM = 12100.0  # Hz, the sample rate from which the low-pass is applied
 
 
-def active_speech_level(signal: ArrayLike, sample_rate: int) -> float:
+def active_speech_level(
+    signal: ArrayLike, sample_rate: int, full_scale: float | None = None
+) -> float:
     """Mean power of the active parts of signal (T,); 0.0 for silence.
 
     A gain g changes the level by g squared and nothing else. sample_rate in Hz, above 400.
+    full_scale: the power that the bins are counted from, 1.0 in activlev; None is the signal's own.
     """
     from scipy.signal import lfilter  # imported here: slow to import, and not needed to train
 
@@ -34,20 +40,22 @@ def active_speech_level(signal: ArrayLike, sample_rate: int) -> float:
     for numerator, denominator in _band_filters(sample_rate):
         samples = lfilter(numerator, denominator, samples)
     power = float(np.mean(samples**2))
+    unit = power if full_scale is None else full_scale
     decay = np.exp(-1.0 / (SMOOTHING * sample_rate))
     pole = np.array([1.0, -2.0 * decay, decay**2])
-    envelope = lfilter([(1.0 - decay) ** 2], pole, np.abs(samples / np.sqrt(power)))
-    return power * _level(_held_maximum(envelope, int(np.ceil(HANGOVER * sample_rate)) + 1))
+    envelope = lfilter([(1.0 - decay) ** 2], pole, np.abs(samples / np.sqrt(unit)))
+    held = _held_maximum(envelope, int(np.ceil(HANGOVER * sample_rate)) + 1)
+    return unit * _level(held, power / unit)
 
 
-def _level(envelope: NDArray[np.float64]) -> float:
-    """The active level of a signal of mean power 1 from its held envelope (T,)."""
+def _level(envelope: NDArray[np.float64], power: float) -> float:
+    """The active level of a signal of that mean power from its held envelope (T,)."""
     fractions, exponents = np.frexp(envelope**2)  # = fraction in [0.5, 1) x 2^exponent
     exponents = np.where(fractions > 0.0, exponents, -1100)  # frexp(0) has exponent 0
     peak = int(exponents.max())
     bins = np.minimum(peak - exponents, BINS - 1)
     active = np.cumsum(np.bincount(bins, minlength=BINS))  # samples in this bin or a louder one
-    levels = 10.0 * np.log10(len(envelope) / active)  # total energy is the number of samples
+    levels = 10.0 * np.log10(power * len(envelope) / active)
     limits = 10.0 * np.log10(2.0) * (peak - 1 - np.arange(BINS))
     excess = levels - limits - MARGIN
     crossing = np.flatnonzero((excess[:-1] < 0) & (excess[1:] >= 0))

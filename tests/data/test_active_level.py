@@ -1,7 +1,10 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import signal as dsp
 
+from autoclip_sep import audio
 from autoclip_sep.data.active_level import _band_filters, _held_maximum, active_speech_level
 
 RATE = 8000
@@ -18,6 +21,45 @@ def gated_noise(duty: float, seconds: float = 20.0, period: float = 4.0) -> np.n
     noise = dsp.sosfilt(dsp.butter(6, (300, 3400), "band", fs=RATE, output="sos"), noise)
     noise /= np.sqrt(np.mean(noise**2))
     return noise * (time % period < duty * period)
+
+
+def spoken(fsdd: Path, speaker: str, seed: int, digits: int = 8) -> np.ndarray:
+    """Digits said by one person, equally loud, with pauses between them."""
+    rng = np.random.default_rng(seed)
+    parts = []
+    for _ in range(digits):
+        file = fsdd / f"{rng.integers(10)}_{speaker}_{rng.integers(50)}.wav"
+        samples = audio.read(file, dtype=np.float64)[0][0]
+        pause = np.zeros(int(rng.uniform(0.05, 0.6) * RATE))
+        parts += [0.3 * samples / np.abs(samples).max(), pause]
+    return np.concatenate(parts)
+
+
+def literal_meter(signal: np.ndarray, step: float) -> float:
+    """The level in dB by P.56's own recipe, sample by sample, for thresholds `step` dB apart."""
+    samples = np.concatenate([signal, np.zeros(int(np.ceil(0.35 * RATE)))])
+    for numerator, denominator in _band_filters(RATE):
+        samples = dsp.lfilter(numerator, denominator, samples)
+    g = np.exp(-1 / (0.03 * RATE))
+    p = q = 0.0
+    envelope = np.zeros(len(samples))
+    for n, x in enumerate(np.abs(samples)):
+        p = g * p + (1 - g) * x
+        q = g * q + (1 - g) * p
+        envelope[n] = q
+    energy, before = float(np.sum(samples**2)), (0.0, 0.0)
+    for threshold in np.arange(decibels(envelope.max() ** 2), -90, -step):
+        above = np.flatnonzero(envelope >= 10 ** (threshold / 20))
+        if len(above) == 0:
+            continue
+        # A sample counts until 0.2 s after the envelope was last above the threshold.
+        gaps = np.diff(np.append(above, len(samples)))
+        level = decibels(energy / np.minimum(gaps, int(np.ceil(0.2 * RATE)) + 1).sum())
+        excess = level - threshold - 15.9
+        if before[0] < 0.0 <= excess:
+            return before[1] + (level - before[1]) * before[0] / (before[0] - excess)
+        before = (excess, level)
+    raise AssertionError("the level was never 15.9 dB above the threshold")
 
 
 @pytest.mark.parametrize("silence", [np.zeros(0), np.zeros(1), np.zeros(8000)])
@@ -46,6 +88,47 @@ def test_pauses_dont_count(duty: float) -> None:
     assert decibels(on / min(4.0, on + 0.5)) - 0.15 < level < 0.1
     if duty < 1:
         assert level > decibels(float(np.mean(noise**2))) + 0.5
+
+
+@pytest.mark.parametrize("duty", [0.1, 0.25, 0.5, 0.75, 1.0])
+def test_gated_noise_is_measured_as_a_literal_meter_does(duty: float) -> None:
+    noise = gated_noise(duty, seconds=8.0)
+    level = decibels(active_speech_level(noise, RATE))
+    assert level == pytest.approx(literal_meter(noise, step=0.05), abs=0.01)
+
+
+@pytest.mark.parametrize("speaker", ["george", "jackson", "lucas", "nicolas", "theo", "yweweler"])
+def test_speech_is_measured_as_a_literal_meter_does(fsdd: Path, speaker: str) -> None:
+    for seed in range(2):
+        speech = spoken(fsdd, speaker, seed)
+        level = decibels(active_speech_level(speech, RATE))
+        assert level == pytest.approx(literal_meter(speech, step=0.05), abs=0.05)
+
+
+@pytest.mark.parametrize("speaker", ["george", "jackson", "theo"])
+def test_speech_at_other_gains_has_a_level_that_differs_by_the_gain(
+    fsdd: Path, speaker: str
+) -> None:
+    speech = spoken(fsdd, speaker, seed=3)
+    before = decibels(active_speech_level(speech, RATE))
+    from_full_scale = []
+    for gain_db in np.arange(-40.0, 20.5, 1.25):
+        louder = speech * 10 ** (gain_db / 20)
+        level = decibels(active_speech_level(louder, RATE))
+        assert level - before == pytest.approx(gain_db, abs=0.01)
+        counted = decibels(active_speech_level(louder, RATE, full_scale=1.0))
+        from_full_scale.append(counted - before - gain_db)
+    # As activlev counts, the level wanders, by a little.
+    assert 0.0 < np.abs(from_full_scale).max() < 0.2
+
+
+def test_a_power_of_two_is_a_step_of_the_bins_from_full_scale() -> None:
+    noise = gated_noise(0.4, seconds=4.0)
+    level = active_speech_level(noise, RATE, full_scale=1.0)
+    assert active_speech_level(noise * 2.0**-3, RATE, full_scale=1.0) == pytest.approx(level / 64)
+    power = float(np.mean(dsp.lfilter(*_band_filters(RATE)[0], np.pad(noise, (0, 2800))) ** 2))
+    own = active_speech_level(noise, RATE)
+    assert active_speech_level(noise, RATE, full_scale=power) == pytest.approx(own, rel=1e-12)
 
 
 @pytest.mark.parametrize("gain_db", [-70.0, -33.3, -6.0, 0.5, 12.0, 55.5])
