@@ -1,15 +1,5 @@
 """Records a training run's dynamics every few steps, around any loop's own step.
 
-    recorder = Recorder(model, optimizer, Records("dynamics.csv", COLUMNS))
-    for batch in loader:
-        with recorder.step(closure=lambda: loss_of(model(batch))) as probe:
-            loss = loss_of(model(batch))
-            loss.backward()
-            probe.observe(loss)
-            probe.clip = clipper.limit_gradients(model.parameters())
-            optimizer.step()
-        optimizer.zero_grad()
-
 A run ends with the same weights, bit for bit, whether its steps were recorded or not.
 """
 
@@ -64,7 +54,26 @@ class Probe:
 
 
 class Recorder:
-    """One row of `COLUMNS` for every step whose number divides by `every`.
+    """One row of `COLUMNS` for every step whose number divides by `every`::
+
+        model = nn.Linear(8, 1)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        recorder = Recorder(model, optimizer, Records("dynamics.csv", COLUMNS), every=20)
+        for _ in range(100):
+            batch = torch.randn(16, 8)
+
+            def loss_of(batch=batch):
+                return (model(batch) - batch.square().mean(1, keepdim=True)).square().mean()
+
+            with recorder.step(closure=loss_of) as probe:
+                loss = loss_of()
+                loss.backward()
+                probe.observe(loss)
+                optimizer.step()
+            optimizer.zero_grad()
+
+    With a clipper, `probe.clip = clipper.limit_gradients(model.parameters())` after `observe`; with
+    an attached one, `probe.clip = handle.last` after the optimizer's step.
 
     records: where rows go; None records nothing but still counts.
     points: points between the weights before and after the step at which the gradient is taken
