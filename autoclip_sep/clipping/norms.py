@@ -1,5 +1,6 @@
 """L2 norms of gradients: one fused pass per device and dtype, accumulated in float32 at least."""
 
+import math
 from typing import Any
 
 import torch
@@ -8,7 +9,8 @@ from torch import Tensor
 from autoclip_sep.clipping.gradients import Gradients, is_sharded
 
 _HALF = (torch.float16, torch.bfloat16)
-_LARGE, _ROW = 131072, 32768  # elements
+_LARGE, _ROW = 131072, 65536  # elements
+_ROWS = 16  # their number is a multiple of it, so that cores get equal shares
 
 
 def tensor_norms(gradients: Gradients) -> Tensor:
@@ -57,26 +59,22 @@ def anywhere(flags: list[Tensor], gradients: Gradients) -> Tensor:
 def _norms_of_a_kind(tensors: list[Tensor]) -> Tensor:
     """The norms of tensors of one device, dtype and layout: (number of tensors,)."""
     wide = torch.float32 if tensors[0].dtype in _HALF else None
-    on_cpu = tensors[0].device.type == "cpu" and not is_sharded(tensors[0])
-    large = [on_cpu and t.numel() >= _LARGE and t.is_contiguous() for t in tensors]
-    if not any(large):
-        return torch.stack(torch._foreach_norm(tensors, 2, dtype=wide))
-    small = [tensor for tensor, is_large in zip(tensors, large, strict=True) if not is_large]
-    norms = list(torch._foreach_norm(small, 2, dtype=wide)) if small else []
-    for index, tensor in enumerate(tensors):
-        if large[index]:
-            norms.insert(index, _norm_by_rows(tensor.view(-1), wide))
-    return torch.stack(norms)
+    if tensors[0].device.type == "cpu" and not is_sharded(tensors[0]):
+        tensors = [_shorter(t, wide) if t.numel() >= _LARGE else t for t in tensors]
+    return torch.stack(torch._foreach_norm(tensors, 2, dtype=wide))
 
 
-def _norm_by_rows(flat: Tensor, dtype: torch.dtype | None) -> Tensor:
-    """The norm of a long vector, () from (elements,), by way of the norms of short rows of it.
+def _shorter(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
+    """A short vector of the same norm: the norms of rows of the tensor, and what is left over.
 
     On a CPU torch takes the norm of a vector on one core, and over 30 million elements loses three
-    digits. Rows are shared out among the cores, each whole, so their number doesn't matter either.
+    digits. Rows are shared out among the cores, each whole, so the number of cores changes nothing.
     """
-    whole = flat.numel() // _ROW * _ROW
-    rows = torch.linalg.vector_norm(flat[:whole].view(-1, _ROW), dim=1, dtype=dtype)
-    rest = torch.linalg.vector_norm(flat[whole:], dtype=dtype)
-    norm: Tensor = torch.linalg.vector_norm(torch.cat((rows, rest.unsqueeze(0))))
-    return norm
+    if not tensor.is_contiguous():
+        return tensor
+    count = _ROWS * math.ceil(tensor.numel() / (_ROWS * _ROW))
+    over = tensor.numel() % count
+    if not over:
+        return torch.linalg.vector_norm(tensor.view(count, -1), dim=1, dtype=dtype)
+    rows, rest = tensor.view(-1).tensor_split((-over,))
+    return torch.cat((torch.linalg.vector_norm(rows.view(count, -1), dim=1, dtype=dtype), rest))

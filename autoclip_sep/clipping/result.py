@@ -54,7 +54,7 @@ def describe(norm: Tensor, limit: Limit, *, finite: bool | Tensor) -> ClipResult
     def on_device(value: float | bool | Tensor, dtype: torch.dtype) -> Tensor:
         if isinstance(value, Tensor):
             return value.to(norm.device, dtype)
-        return torch.full((), value, dtype=dtype, device=norm.device)  # no copy from the host
+        return norm.new_full((), value, dtype=dtype)  # no copy from the host
 
     return ClipResult(
         norm,

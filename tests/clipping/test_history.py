@@ -46,6 +46,11 @@ def test_a_window_forgets_the_oldest(norms, window):
     again = History.from_tensor(torch.tensor(norms, dtype=torch.float64), window)
     assert again.tensor().tolist() == norms[-window:]
     assert again.percentile(30) == history.percentile(30)
+    for norm in (1.5, 0.5):
+        again.append(norm)
+        history.append(norm)
+    assert again.tensor().tolist() == history.tensor().tolist() == [*norms, 1.5, 0.5][-window:]
+    assert again.percentile(30) == history.percentile(30)
 
 
 def test_a_new_history_is_empty():

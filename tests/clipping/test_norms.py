@@ -60,6 +60,16 @@ def test_large_and_small_ones_keep_their_order(dtype):
     assert norms.dtype == dtype
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("left_over", [0, 1, 15])
+def test_nothing_is_left_out_of_a_large_gradient(dtype, left_over):
+    gradient = torch.full((1_600_000 + left_over,), 0.125, dtype=dtype)
+    gradient[-1] = 1000  # most of the norm is in the last element
+    norms = tensor_norms(Gradients([with_gradient(gradient), with_gradient(gradient[-3:])]))
+    wanted = [gradient.double().norm().item(), gradient[-3:].double().norm().item()]
+    assert norms.tolist() == pytest.approx(wanted, rel=1e-5)
+
+
 def test_large_gradients_alone():
     gradient = torch.randn(140_000)
     norms = tensor_norms(Gradients([with_gradient(gradient)]))
@@ -116,6 +126,19 @@ def test_each_gradient_can_have_its_own_factor():
     parameters.append(with_gradient(torch.ones(3)))
     Gradients(parameters).scale_each([0.5, 0.25, 1.0])
     assert [p.grad[0].item() for p in parameters] == [0.5, 0.25, 1]
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16], ids=str
+)
+def test_factors_are_not_rounded_to_the_precision_of_the_gradients(dtype):
+    raw, factor = torch.linspace(0.1, 3, 1000).to(dtype), 0.12345678901234567
+    wanted = (raw.to(torch.promote_types(dtype, torch.float32)) * factor).to(dtype)
+    together, apart = with_gradient(raw.clone()), with_gradient(raw.clone())
+    Gradients([together]).scale(factor)
+    Gradients([apart]).scale_each([factor])
+    assert torch.equal(together.grad, wanted)
+    assert torch.equal(apart.grad, wanted)
 
 
 def test_a_flag_anywhere_is_found():
