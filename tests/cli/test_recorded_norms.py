@@ -69,6 +69,12 @@ def test_a_run_without_a_whole_history_gives_its_records(tmp_path, clipper):
     assert found.source.endswith("dynamics.csv")
 
 
+def test_the_latest_norms_of_a_run_are_better_than_none(tmp_path):
+    run = make_run(tmp_path, trained(AutoClip(window=3)))
+    (tmp_path / "dynamics.csv").unlink()
+    assert read(run).norms == [5, 6, 7]
+
+
 def test_a_half_written_row_of_a_run_is_left_out(tmp_path):
     run = make_run(tmp_path)
     with (tmp_path / "dynamics.csv").open("a") as file:
@@ -128,7 +134,7 @@ def test_a_file_without_one_history_is_refused(tmp_path, content, message):
     [
         ("1\n2.5\n4e0\n", None),
         ("1\n2.5\n4", None),
-        ("\ufeffnorm\r\n1\r\n\r\n2.5\r\n4\r\n", None),
+        ("\ufeffgrad_norm,loss\r\n1,9\r\n\r\n2.5,9\r\n4,9\r\n", None),
         ("the norm\n1\n2.5\n4\n", None),
         ("# of my run\n1\n2.5\n4\n", None),
         ("loss,grad_norm\n9,1\n9,2.5\n9,4\n", None),

@@ -59,7 +59,7 @@ def test_names_stand_at_the_ends_of_their_curves(tmp_path):
 
 
 def test_a_long_curve_is_thinned_but_keeps_its_ends(tmp_path):
-    count = 3 * replay.MOST_POINTS + 1
+    count = 3 * replay.MOST_POINTS + 3
     steps = np.arange(1.0, count + 1)
     figure = drawn(tmp_path, [Curve(10, steps / 7, 0.5)], np.ones(count), steps)
     dots, _, curve = figure.axes[0].lines
