@@ -1,7 +1,8 @@
 """The clippers in Lightning: a callback that limits gradients and keeps the state in checkpoints.
 
 Written for lightning 2.6; the callback works with the Trainer of `lightning` and with that of
-`pytorch_lightning`. Importing this module imports one of the two; InputError where both are missing.
+`pytorch_lightning`. Importing this module imports one of the two; InputError where neither is
+installed.
 """
 
 import logging
@@ -65,8 +66,6 @@ class GradientClipping(Callback):
     # A hook on the optimizer and not `on_before_optimizer_step` or `configure_gradient_clipping`:
     # Lightning calls these before it asks whether the scaler skips the step, with gradients that
     # are still scaled where the optimizer is fused, and the latter not in manual optimization.
-    # Not from `on_fit_start` on: a learning rate finder trains in there, and the optimizer's state
-    # comes back later, for sharded parameters by way of a step with gradients of zero.
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Attaches the clippers, after everything has been restored."""
         optimizers = trainer.optimizers

@@ -7,8 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from ignite.engine import Events, create_supervised_trainer, supervised_training_step
+from ignite.engine import Events, create_supervised_trainer
 from ignite.handlers import Checkpoint, DiskSaver
+from torch.amp import GradScaler
 
 from autoclip_sep.clipping import AutoClip
 
@@ -17,15 +18,14 @@ from autoclip_sep.clipping import AutoClip
 def setting(plain):
     """A network with its optimizer, its clipper attached, and Ignite's trainer for them."""
 
-    def setting(optimizer="adamw", *, accumulate=1):
+    def setting(optimizer="adamw", **settings):
         model, clipper = plain.network(), AutoClip(percentile=50)
         opt = plain.optimizers[optimizer](model.named_parameters())
         trainer = create_supervised_trainer(
             model,
             opt,
-            # Ignite scales this down itself, where batches are accumulated.
             lambda estimate, target: (estimate - target).square().mean(),
-            gradient_accumulation_steps=accumulate,
+            **settings,
         )
         clipper.attach(opt)
         return SimpleNamespace(model=model, optimizer=opt, clipper=clipper, trainer=trainer)
@@ -56,10 +56,25 @@ def test_a_run_equals_the_plain_loop(setting, batches, plain, assert_same, optim
 
 
 def test_accumulated_batches_are_one_step(setting, batches, plain, assert_same):
-    found = setting(accumulate=3)
+    found = setting(gradient_accumulation_steps=3)
     found.trainer.run(batches(), max_epochs=2)
     assert found.clipper.steps == 2 * plain.batches // 3
     assert_same_run(plain, found, plain.run(AutoClip(percentile=50), accumulate=3), assert_same)
+
+
+# Ignite casts on a GPU only; the scaler works everywhere.
+@pytest.mark.filterwarnings("ignore:CUDA is not available")
+@pytest.mark.parametrize("optimizer", ["adamw", "adamw-fused"])
+def test_with_a_scaler(setting, batches, plain, assert_same, optimizer):
+    def scaler():
+        return GradScaler("cpu", init_scale=2.0**127)  # overflows until it has been halved
+
+    found = setting(optimizer, amp_mode="amp", scaler=scaler())
+    found.trainer.run(batches(), max_epochs=2)
+    assert 1 < found.clipper.steps < 2 * plain.batches
+    assert found.clipper.skipped == 0
+    expected = plain.run(AutoClip(percentile=50), optimizer, scaler=scaler())
+    assert_same_run(plain, found, expected, assert_same)
 
 
 def test_a_step_that_isnt_finite_is_skipped(setting, batches, plain, assert_same):

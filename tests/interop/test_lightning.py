@@ -182,8 +182,9 @@ class Batches:
 
     def __iter__(self):
         start, self.start = self.start, 0
-        for self.given in range(start + 1, len(self) + 1):
-            yield self.batches[self.given - 1]
+        for place in range(start, len(self)):
+            self.given = place + 1
+            yield self.batches[place]
 
     def state_dict(self):
         return {"given": self.given}
@@ -211,12 +212,16 @@ def test_resume_is_exact(make, plain, tmp_path, assert_same, after):
     assert_same(trainer.optimizers[0].state_dict()["state"], expected.optimizer["state"])
 
 
-def test_without_the_clippers_state_a_resumed_run_is_another(make, loader, plain, tmp_path, caplog):
+def test_a_checkpoint_without_clippers_is_gone_on_from_with_a_warning(
+    make, loader, plain, tmp_path, caplog
+):
     trainer = make.trainer(max_epochs=1)
     trainer.fit(make(), loader())
     trainer.save_checkpoint(tmp_path / "without.ckpt")
     clipper = AutoClip(percentile=50)
-    make.trainer(GradientClipping(clipper)).fit(make(), loader(), ckpt_path=tmp_path / "without.ckpt")
+    make.trainer(GradientClipping(clipper)).fit(
+        make(), loader(), ckpt_path=tmp_path / "without.ckpt"
+    )
     assert len(plain.history(clipper)) == plain.batches
     assert "they start anew" in caplog.text
 
@@ -272,7 +277,9 @@ def two_optimizers(plain):
                 self.manual_backward(plain.loss_of(self.second, batch) / 2)
 
         def configure_optimizers(self):
-            return [plain.optimizers["adamw"](net.parameters()) for net in (self.first, self.second)]
+            return [
+                plain.optimizers["adamw"](net.parameters()) for net in (self.first, self.second)
+            ]
 
     return Module()
 
@@ -295,12 +302,18 @@ def test_one_clipper_for_two_optimizers_is_refused(make, loader, two_optimizers)
         make.trainer(GradientClipping(AutoClip())).fit(two_optimizers, loader())
 
 
-def test_a_learning_rate_finder_leaves_the_history_alone(make, loader, plain):
-    clipper = AutoClip()
+def test_a_learning_rate_finder_is_left_alone(make, loader, plain):
+    norms = []
+
+    class Watched(AutoClip):
+        def _limit(self, gradients, norm, each):
+            norms.append(norm)
+            return super()._limit(gradients, norm, each)
+
+    clipper = Watched()
     finder = LearningRateFinder(num_training_steps=10, attr_name="lr")
-    trainer = make.trainer(GradientClipping(clipper), finder, enable_checkpointing=True)
-    trainer.fit(make(), loader())
-    assert clipper.steps == 2 * plain.batches
+    make.trainer(GradientClipping(clipper), finder).fit(make(), loader())
+    assert len(norms) == clipper.steps == 2 * plain.batches
 
 
 def test_the_trainers_own_clipping_is_refused(make, loader):
@@ -325,6 +338,31 @@ def test_what_isnt_a_clipper_is_refused():
     same = AutoClip()
     with pytest.raises(InputError, match="one clipper of its own for each optimizer"):
         GradientClipping(same, same)
+
+
+def test_fabric_needs_no_callback(plain, tmp_path, assert_same):
+    def train(epochs, resume=None):
+        fabric = lightning.Fabric(accelerator="cpu", devices=1)
+        model, clipper = plain.network(), AutoClip(percentile=50)
+        optimizer = plain.optimizers["adamw"](model.named_parameters())
+        clipper.attach(optimizer)
+        model, optimizer = fabric.setup(model, optimizer)
+        state = {"model": model, "optimizer": optimizer, "clipper": clipper}
+        if resume:
+            fabric.load(resume, state)
+        for _ in range(epochs):
+            for batch in plain.examples().split(plain.batch_size):
+                fabric.backward(plain.loss_of(model, batch))
+                optimizer.step()
+                optimizer.zero_grad()
+        fabric.save(tmp_path / "fabric.ckpt", state)
+        return model, clipper
+
+    train(1)
+    model, clipper = train(1, resume=tmp_path / "fabric.ckpt")
+    expected = plain.run(AutoClip(percentile=50))
+    assert_same(clipper.state_dict(), expected.clipper.state_dict())
+    assert torch.equal(plain.weights(model), expected.weights)
 
 
 def test_only_pytorch_lightning_is_installed(monkeypatch):
