@@ -77,7 +77,9 @@ def percentiles(text: str) -> list[float]:
     try:
         return sorted({float(part) for part in text.split(",")})
     except ValueError as error:
-        raise InputError(f"--percentiles {text}: numbers with commas between are wanted") from error
+        raise InputError(
+            f"--percentiles {text!r}: numbers with commas between are wanted"
+        ) from error
 
 
 def table(recorded: RecordedNorms, courses: Sequence[Replay]) -> str:

@@ -84,7 +84,7 @@ def test_standard_input_window_and_warmup(tmp_path):
     [
         ([], "required: NORMS; see --help"),
         (["bad.txt"], "bad.txt, line 2: 'two' is no number"),
-        (["good.txt", "--percentiles", "10,x"], "--percentiles 10,x: numbers with commas"),
+        (["good.txt", "--percentiles", "10,x"], "--percentiles '10,x': numbers with commas"),
         (["good.txt", "--window", "0"], "window must be"),
         (["good.txt", "--colum", "x"], "--colum"),
         (["good.txt", "--out", "bad.txt"], "bad.txt"),
