@@ -63,7 +63,7 @@ class AutoClip(Clipper):
 
     def _limit(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
         if self._resident is not None:  # step() was in use until now
-            self._histories = {0: History.from_tensor(self._resident.tensor())}
+            self._histories = {0: History.from_tensor(self._resident.tensor(), self.window)}
             self._resident = None
         if self.scope == "global":
             return limit_norm(gradients, norm, self._threshold(0, norm))  # Eqs. (2), (3)
@@ -81,16 +81,19 @@ class AutoClip(Clipper):
         return history.percentile(self.percentile)
 
     def _device_threshold(self, norm: Tensor, finite: Tensor) -> Tensor:
-        if self.scope != "global" or self.window is not None:
+        if self.scope != "global":
             return super()._device_threshold(norm, finite)
-        if self._resident is None:
+        if self._resident is None:  # limit_gradients was in use until now
             entries = self._histories.pop(0, History()).tensor()
-            self._resident = ResidentHistory(entries, norm.device)
+            self._resident = ResidentHistory(entries, norm.device, self.window)
         self._resident.append(norm, finite)
         if self.percentile is None:
             return torch.full_like(norm, torch.inf)
         threshold = self._resident.percentile(self.percentile)
-        return torch.where(self._resident.count() > self.warmup, threshold, torch.inf)
+        if not self.warmup:
+            return threshold
+        taken_in = norm.new_full((), self.steps + 1) - self._skipped  # this step isn't counted yet
+        return torch.where(taken_in > self.warmup, threshold, torch.inf)
 
     def _state(self) -> State:
         """history: (entries,) float64, oldest first. With scope "parameter" the histories of all

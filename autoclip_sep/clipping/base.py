@@ -105,7 +105,7 @@ class Clipper(ABC):
         """Takes a fused optimizer's step with the clip folded into it; the host waits for nothing.
 
         In place of `limit_gradients` and `optimizer.step()`, for clippers that scale all gradients
-        by one factor: NoClipping, NormClipping, AutoClip of the whole history. A step whose norm
+        by one factor: NoClipping, NormClipping, AutoClip with scope "global". A step whose norm
         isn't finite is skipped on the device. After `max_nonfinite` of them in a row
         NonFiniteGradients is raised as soon as the host has heard of it, maybe some steps later.
 

@@ -65,44 +65,43 @@ class Watch:
 
 
 class ResidentHistory:
-    """What `History` is, on the device: (capacity,) float64 buffers that double when full.
+    """What `History` is, on the device, where no place may depend on what the host knows.
 
-    An insertion moves the whole buffer: bandwidth that an accelerator has to spare, and no place
-    has to be known on the host.
+    The entries in order of arrival lie in a buffer that doubles when full, or in a ring as long as
+    the window. Each step makes the ordered ones anew in a few passes over them: bandwidth that an
+    accelerator has to spare. What isn't there yet is inf.
     """
 
-    def __init__(self, entries: Tensor, device: torch.device) -> None:
-        self._steps = entries.numel()  # an upper bound of the count, known without asking
+    def __init__(self, entries: Tensor, device: torch.device, window: int | None = None) -> None:
+        self._window = window
+        self._steps = len(entries)  # an upper bound of the count, known without asking
         self._count = torch.full((), self._steps, dtype=torch.int64, device=device)
         kept = entries.to(device)
-        self._arrived = _padded(kept, 2 * self._steps + 64)
-        self._sorted = _padded(kept.sort().values, 2 * self._steps + 64)
-        self._places = torch.arange(len(self._sorted), device=device)
+        self._arrived = _padded(kept, window or 2 * self._steps + 64)
+        self._ordered = kept.sort().values
 
     def append(self, value: Tensor, wanted: Tensor) -> None:
-        """Adds a number, () float64, if `wanted`, () bool."""
+        """Adds a number, () float64, if `wanted`, () bool; forgets the oldest as `History` does."""
         self._steps += 1
-        if self._steps > len(self._sorted):
+        if self._window is None and self._steps > len(self._arrived):
             self._arrived = _padded(self._arrived, 2 * self._steps)
-            self._sorted = _padded(self._sorted, 2 * self._steps)
-            self._places = torch.arange(2 * self._steps, device=value.device)
-        # What isn't wanted is written too, and written over by the next one.
-        self._arrived.index_copy_(0, self._count.unsqueeze(0), value.unsqueeze(0))
-        place = torch.searchsorted(self._sorted, value)
-        moved_up = torch.where(self._places == place, value, self._sorted.roll(1))
-        self._sorted = torch.where(wanted & (self._places >= place), moved_up, self._sorted)
+        place = (self._count % len(self._arrived)).unsqueeze(0)
+        oldest = self._arrived.take(place)
+        self._arrived.index_copy_(0, place, torch.where(wanted, value, oldest))
+        if len(self._ordered) == self._window:
+            self._ordered = _without(self._ordered, torch.where(wanted, oldest, torch.inf))
+        added = _with(self._ordered, torch.where(wanted, value, torch.inf))
+        self._ordered = added[: self._window]
         self._count = self._count + wanted
 
-    def count(self) -> Tensor:
-        """How many entries there are: () int64."""
-        return self._count
-
     def percentile(self, percentile: float) -> Tensor:
-        """As `History.percentile`: () float64, inf of an empty history."""
-        position = percentile / 100 * (self._count - 1).clamp(min=0).double()
+        """As `History.percentile`: () float64, inf where nothing wanted has been appended."""
+        # Both ends of the range are numbers that the host knows.
+        last = (self._count - 1).clamp(0, max(len(self._ordered) - 1, 0))
+        position = percentile / 100 * last.double()
         below = position.floor()
-        low = self._sorted.take(below.long())
-        high = self._sorted.take(position.ceil().long())
+        low = self._ordered.take(below.long())
+        high = self._ordered.take(position.ceil().long())
         part = position - below
         from_below = low + (high - low) * part
         from_above = high - (high - low) * (1 - part)
@@ -110,10 +109,25 @@ class ResidentHistory:
 
     def tensor(self) -> Tensor:
         """The entries, oldest first: (entries,) float64 on the host. This waits for the device."""
-        return self._arrived[: int(self._count)].cpu()
+        count, size = int(self._count), len(self._arrived)
+        oldest = count % size if count > size else 0
+        return self._arrived[:count].roll(-oldest).cpu()
 
 
 def _padded(entries: Tensor, capacity: int) -> Tensor:
     buffer = torch.full((capacity,), torch.inf, dtype=torch.float64, device=entries.device)
     buffer[: len(entries)] = entries
     return buffer
+
+
+def _with(ordered: Tensor, number: Tensor) -> Tensor:
+    """Ascending numbers, (n,) to (n + 1,), with one more in its place."""
+    end = ordered.new_full((1,), torch.inf)
+    # Below its place the number is cut to what was there, above it to what was one place lower.
+    return torch.clamp(number, torch.cat((-end, ordered)), torch.cat((ordered, end)))
+
+
+def _without(ordered: Tensor, number: Tensor) -> Tensor:
+    """Ascending numbers, (n,), with an inf at their end in place of one that is among them."""
+    end = ordered.new_full((1,), torch.inf)
+    return torch.where(ordered < number, ordered, torch.cat((ordered[1:], end)))

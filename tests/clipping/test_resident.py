@@ -34,6 +34,10 @@ CLIPPERS = {
     "autoclip_p100": lambda: AutoClip(100),
     "warmup": lambda: AutoClip(warmup=5),
     "shadow": lambda: AutoClip(None),
+    "window4": lambda: AutoClip(30, window=4),
+    "window1": lambda: AutoClip(window=1),
+    "window4_warmup6": lambda: AutoClip(30, window=4, warmup=6),
+    "window_unfilled": lambda: AutoClip(50, window=1000),
 }
 WAITS = ("_local_scalar_dense", "nonzero", "masked_select")
 
@@ -138,8 +142,12 @@ def test_cuda_never_synchronises(name):
     assert clipper.skipped == 1
 
 
-def test_both_ways_may_take_turns():
-    turns, model = AutoClip(), network()
+WINDOWS = pytest.mark.parametrize("window", [None, 4])
+
+
+@WINDOWS
+def test_both_ways_may_take_turns(window):
+    turns, model = AutoClip(window=window), network()
     optimizer = FUSED["adam"](model.parameters())
     for step in range(15):
         backward(model, step)
@@ -149,17 +157,18 @@ def test_both_ways_may_take_turns():
             turns.limit_gradients(model.parameters())
             optimizer.step()
         optimizer.zero_grad()
-    other = AutoClip()
+    other = AutoClip(window=window)
     train(other, FUSED["adam"], "protocol")
     history = other.state_dict()["history"]
     torch.testing.assert_close(turns.state_dict()["history"], history, rtol=1e-5, atol=0)
 
 
-def test_state_goes_on_in_the_other_way():
-    first, second = AutoClip(), AutoClip()
+@WINDOWS
+def test_state_goes_on_in_the_other_way(window):
+    first, second = AutoClip(window=window), AutoClip(window=window)
     train(first, FUSED["adam"], "step", bad=(3,))
     second.load_state_dict(first.state_dict())
-    assert len(second.state_dict()["history"]) == 14
+    assert len(second.state_dict()["history"]) == (window or 14)
     _, one = train(first, FUSED["adam"], "step")
     _, other = train(second, FUSED["adam"], "protocol")
     torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
@@ -182,7 +191,7 @@ def test_bad_steps_in_a_row_end_the_training():
 
 @pytest.mark.parametrize(
     "clipper",
-    [ALRC(), AdaGC(), AutoClip(window=5), AutoClip(scope="parameter")],
+    [ALRC(), AdaGC(), AutoClip(scope="parameter"), AutoClip(window=5, scope="parameter")],
     ids=lambda c: c.label,
 )
 def test_clippers_that_cant_are_refused(clipper):
@@ -201,17 +210,21 @@ def test_optimizers_that_arent_fused_are_refused():
         AutoClip().step(torch.optim.Adam(model.parameters()))
 
 
+@pytest.mark.parametrize("window", [None, 1, 2, 50, 299, 1000])
 @pytest.mark.parametrize("percentile", [0, 10, 33.3, 100])
-def test_the_history_on_the_device_equals_the_one_on_the_host(percentile):
+def test_the_history_on_the_device_equals_the_one_on_the_host(percentile, window):
     norms = np.random.default_rng(0).lognormal(size=300)
     norms[40:60] = norms[3]
-    host, device = History(), ResidentHistory(torch.empty(0).double(), torch.device("cpu"))
-    assert device.percentile(percentile) == math.inf
+    cpu, host = torch.device("cpu"), History(window)
+    device = ResidentHistory(torch.empty(0).double(), cpu, window)
     for step, norm in enumerate(norms):
-        wanted = step % 7 != 3
+        wanted = step % 7 != 0
         value = torch.tensor(norm if wanted else (math.nan, math.inf)[step % 2]).double()
         device.append(value, torch.tensor(wanted))
         if wanted:
             host.append(norm)
-        assert device.percentile(percentile).item() == host.percentile(percentile)
+        expected = host.percentile(percentile) if len(host) else math.inf
+        assert device.percentile(percentile).item() == expected
+        if step % 90 == 50:  # a state is saved and taken up again
+            device = ResidentHistory(device.tensor(), cpu, window)
     assert torch.equal(device.tensor(), host.tensor())
