@@ -148,7 +148,8 @@ def test_libri2mix_runs_every_loss_with_and_without_clipping():
     "change",
     ["optimizer.lr=1e-4", "trainer.batch_size=24", "trainer.epochs=99", "model.dropout=0.2",
      "data.hop_length=128", "scheduler.patience=6", "trainer.record_every=10", "model.hidden=500",
-     "trainer=demo", "optimizer=adamw", "loss.objective.alpha=0.5", "percentile=11", "clipping=norm"],
+     "trainer=demo", "optimizer=adamw", "loss.objective.alpha=0.5", "percentile=11",
+     "clipping=norm"],
 )  # fmt: skip
 def test_a_recipe_that_strays_is_noticed(change):
     job = ["data=wsj0_2mix", "data.root=x", "loss=chimera", "model=blstm", "trainer=paper"]
