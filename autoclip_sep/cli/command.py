@@ -1,6 +1,7 @@
 """What the commands share: flags, one-line errors, exit codes."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -47,6 +48,10 @@ def exit_codes(name: str) -> Iterator[None]:
     """Turn what stops a command into one line on standard error and an exit code."""
     try:
         yield
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read our output, `| head` perhaps, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing left to flush
+        sys.exit(128 + signal.SIGPIPE)
     except EXPECTED as error:
         print(f"{name}: {one_line(error)}", file=sys.stderr)
         sys.exit(2)

@@ -211,3 +211,15 @@ def test_a_sweep_reports_failures_and_goes_on(place, straight):
 def test_help_names_the_groups(place):
     assert "clipping" in command(place, "train.py", "--help").stdout
     assert "percentile: 10" in command(place, "train.py", "--cfg", "job").stdout
+
+
+def test_a_reader_that_has_seen_enough_gets_no_traceback(tmp_path):
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "train.py"), "--cfg", "job"],
+        cwd=tmp_path, stdout=write, stderr=subprocess.PIPE, text=True, check=False, timeout=120,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    os.close(write)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
