@@ -10,6 +10,9 @@ from torch import Tensor
 class ClipResult(NamedTuple):
     """What was found and done in one step: 0-dim tensors on the gradients' device.
 
+    Except `finite` after `limit_gradients`, which has read the norm: that one is on the host, so
+    that ``if result.finite`` waits for nothing.
+
     norm: global L2 norm before clipping.
     threshold: what the global norm was limited to; inf where no such limit applies.
     scale: global norm after / global norm before; exactly 1 when nothing changed.
@@ -49,7 +52,7 @@ class NonFiniteGradients(RuntimeError):
 
 
 def describe(norm: Tensor, limit: Limit, *, finite: bool | Tensor) -> ClipResult:
-    """The result of a step, on the norm's device."""
+    """The result of a step, on the norm's device; `finite` on the host where that knows it."""
 
     def on_device(value: float | bool | Tensor, dtype: torch.dtype) -> Tensor:
         if isinstance(value, Tensor):
@@ -61,5 +64,5 @@ def describe(norm: Tensor, limit: Limit, *, finite: bool | Tensor) -> ClipResult
         on_device(limit.threshold, norm.dtype),
         on_device(limit.scale, norm.dtype),
         on_device(limit.clipped, torch.bool),
-        on_device(finite, torch.bool),
+        finite if isinstance(finite, Tensor) else torch.full((), finite, device="cpu"),
     )
