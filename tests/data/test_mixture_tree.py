@@ -113,6 +113,7 @@ def test_published_layouts_are_read(
         "deep/er/{split}/x/{kind}/{item}/{item}-{kind}.wav",
         "{split}_{kind}_{item}.flac",
         "{split}/{kind}/more/{item}.wav",
+        "{split} (1+)/[{kind}]/{item} (1+).wav",
     ],
 )
 def test_own_layouts_by_pattern(tmp_path: Path, pattern: str) -> None:
@@ -125,9 +126,22 @@ def test_own_layouts_by_pattern(tmp_path: Path, pattern: str) -> None:
 
 
 def test_an_item_may_lie_in_folders_of_its_own(tmp_path: Path) -> None:
-    make_tree(tmp_path / "corpus", WSJ0_2MIX, "{split}/{kind}/part 1/{item}.wav")
+    make_tree(tmp_path / "corpus", WSJ0_2MIX)
+    for kind in WSJ0_2MIX:
+        folder = tmp_path / "corpus/cv" / kind
+        (folder / "a 1").mkdir()
+        (folder / "cva1_1.5_b1_-1.5.wav").rename(folder / "a 1/x.wav")
     items = prepare("tree", tmp_path / "corpus", tmp_path).split("valid").items
-    assert items == ["part 1/cva0_1.5_b0_-1.5", "part 1/cva1_1.5_b1_-1.5"]
+    assert items == ["a 1/x", "cva0_1.5_b0_-1.5"]
+
+
+def test_an_item_has_one_name_in_its_path(tmp_path: Path) -> None:
+    pattern = "{split}/{item}/{item}.{kind}.wav"
+    make_tree(tmp_path / "corpus", WSJ0_2MIX, pattern)
+    audio.write(tmp_path / "corpus/tr/tra0_1.5_b0_-1.5/other.mix.wav", np.zeros(9), 8000)
+    of = {kind: pattern.replace("{kind}", kind) for kind in WSJ0_2MIX}
+    patterns = {"mixture": of["mix"], "sources": [of["s1"], of["s2"]]}
+    assert len(prepare("tree", tmp_path / "corpus", tmp_path, **patterns).split("train")) == 3
 
 
 def test_hidden_files_and_others_are_no_mixtures(tmp_path: Path) -> None:
@@ -144,7 +158,12 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     for split in LENGTHS:
         (tmp_path / "corpus" / split).symlink_to(tmp_path / "real" / split)
     (tmp_path / "real/tr/mix/again").symlink_to(tmp_path / "real/tr")
-    assert len(prepare("tree", tmp_path / "corpus", tmp_path).split("train")) == 3
+    for kind, level in (("mix", 0.5), ("s1", 0.25), ("s2", 0.25)):
+        audio.write(tmp_path / "more" / kind / "x.wav", np.full(300, level), 8000)
+        (tmp_path / "real/tr" / kind / "more").symlink_to(tmp_path / "more" / kind)
+    items = prepare("tree", tmp_path / "corpus", tmp_path).split("train").items
+    assert items[0] == "more/x"
+    assert len(items) == 3 + 1
 
 
 def test_a_tree_may_do_without_a_test_set(tmp_path: Path) -> None:
@@ -238,6 +257,9 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "corpus/cv/s2")
     said = refused("wsj0_2mix", tmp_path / "corpus", tmp_path)
     assert f"data.root={tmp_path}/corpus: not there: cv/s2; wanted" in said
+    make_tree(tmp_path / "wham", WHAM)
+    shutil.rmtree(tmp_path / "wham/tt/noise")
+    assert "not there: tt/noise; wanted" in refused("wham", tmp_path / "wham", tmp_path)
 
 
 @pytest.mark.parametrize(("kind", "other"), [("s1", "mix"), ("mix", "s1")])
