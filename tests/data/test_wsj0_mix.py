@@ -30,39 +30,6 @@ PAIR = Recipe((A, B), ("1.9857", "-1.9857"))
 TRIPLE = Recipe((A, B, C), ("0.5", "-0.5", "0"))
 
 
-def test_names_are_the_published_ones() -> None:
-    assert PAIR.name == "x1_1.9857_y1_-1.9857"
-    assert TRIPLE.name == "x1_0.5_y1_-0.5_z1_0"
-    assert Recipe(("p/a.wv1", "q/b.wav"), ("0.076128", "-0.076128")).name == (
-        "a_0.076128_b_-0.076128"
-    )
-
-
-def test_a_list_comes_back_as_written(tmp_path: Path) -> None:
-    wsj0_mix.write_list(tmp_path / "list.txt", [PAIR, TRIPLE])
-    assert wsj0_mix.read_list(tmp_path / "list.txt") == [PAIR, TRIPLE]
-    assert (tmp_path / "list.txt").read_text().splitlines()[0] == f"{A} 1.9857 {B} -1.9857 "
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("a.wav 1 b.wav\n", "line 1"),
-        ("a.wav 1 b.wav -1\na.wav 1\n", "line 2"),
-        ("a.wav one b.wav -1\n", "line 1"),
-        ("a.wav nan b.wav -1\n", "line 1"),
-        ("", "empty"),
-        ("p/a.wav 1 b.wav -1\nq/a.wav 1 b.wav -1\n", "line 2: a second mixture named a_1_b_-1"),
-    ],
-)
-def test_a_bad_list_is_refused_by_line(tmp_path: Path, text: str, words: str) -> None:
-    (tmp_path / "list.txt").write_text(text)
-    with pytest.raises(InputError, match=words):
-        wsj0_mix.read_list(tmp_path / "list.txt")
-    with pytest.raises(InputError, match="can't be read"):
-        wsj0_mix.read_list(tmp_path / "none.txt")
-
-
 def test_mixing_by_hand() -> None:
     """min cuts, max pads; gains in dB; one scale for all, the loudest peaking at 0.9."""
     first, second = np.array([1.0, -2.0, 3.0]), np.array([1.0, 1.0])
@@ -155,15 +122,48 @@ def test_a_run_that_was_cut_off_is_continued_to_the_same_bytes(corpus: Path) -> 
 
     wsj0_mix.create(recipes, corpus, corpus / "whole", jobs=1, progress=False)
     wsj0_mix.create({"tr": recipes["tr"][:1]}, corpus, corpus / "part", jobs=1, progress=False)
-    # As a kill leaves it: sources written and the mixture not, one levelled utterance, a rest.
+    # As a kill leaves it: sources written and the mixture not, half a levelled utterance.
     folder = corpus / "part/2speakers/wav8k/min/tr"
     (folder / "mix" / f"{PAIR.name}.wav").unlink()
-    creation = wsj0_mix.Creation(corpus, corpus / "part", 8000, "min")
+    creation = wsj0_mix.Creation(corpus / f"part/{wsj0_mix.CACHE}1234", 8000)
     creation.cache.mkdir()
-    creation.level(A)
-    (creation.cache / "half.1234.tmp").write_bytes(b"half")
+    creation.cached(str(corpus / A)).write_bytes(b"half")
     wsj0_mix.create(recipes, corpus, corpus / "part", jobs=1, progress=False)
     assert contents(corpus / "part") == contents(corpus / "whole")
+
+
+@pytest.mark.parametrize("length", [0, 44, 100])
+def test_what_a_power_cut_left_is_made_anew(corpus: Path, length: int) -> None:
+    """Files are renamed into place without waiting for the disk."""
+    wsj0_mix.create({"tr": [PAIR]}, corpus, corpus / "out", jobs=1, progress=False)
+    files = sorted((corpus / "out").rglob("*.wav"))
+    before = [file.read_bytes() for file in files]
+    for file in files[: 3 if length < 100 else 1]:
+        file.write_bytes(before[0][:length])
+    wsj0_mix.create({"tr": [PAIR]}, corpus, corpus / "out", jobs=1, progress=False)
+    assert [file.read_bytes() for file in files] == before
+
+
+def test_an_utterance_is_read_once(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    whole = audio.read
+    monkeypatch.setattr(
+        audio, "read", lambda path, **how: (read.append(path), whole(path, **how))[1]
+    )
+    recipes = [PAIR, Recipe((B, C), ("0.7", "-0.7")), Recipe((C, A), ("2", "-2")), TRIPLE]
+    wsj0_mix.create({"tr": recipes}, corpus, corpus / "out", jobs=1, progress=False)
+    assert sorted(read) == [str(corpus / path) for path in (A, B, C)]
+
+
+def test_levels_may_be_counted_from_full_scale(corpus: Path) -> None:
+    """The scripts' meter: other levels, by hundredths of a dB."""
+    levelled = [
+        wsj0_mix.level(audio.read(corpus / A, dtype=np.float64)[0][0], 16000, 16000, full_scale)
+        for full_scale in (None, 1.0)
+    ]
+    ratio = levelled[1][:100] / levelled[0][:100]
+    assert np.ptp(ratio) < 1e-12
+    assert 0 < abs(20 * np.log10(ratio[0])) < 0.2
 
 
 def test_processes_make_no_difference(corpus: Path) -> None:
@@ -198,5 +198,17 @@ def test_utterances_of_one_base_name_are_told_apart(corpus: Path) -> None:
 )
 def test_what_has_no_level_is_named(corpus: Path, samples: np.ndarray, words: str) -> None:
     audio.write(corpus / A, samples, 16000)
-    with pytest.raises(InputError, match=f"x1.wav: .*{words}"):
+    with pytest.raises(InputError, match=f"1 of 2 utterances .*x1.wav: .*{words}"):
         wsj0_mix.create({"tr": [PAIR]}, corpus, corpus / "out", jobs=1, progress=False)
+    assert not list((corpus / "out").iterdir())
+
+
+def test_all_that_is_wrong_with_the_utterances_is_reported(corpus: Path) -> None:
+    for name in (A, B, C):
+        (corpus / name).write_bytes(b"")
+    (corpus / C.replace("z1", "z2")).touch()
+    recipes = [PAIR, Recipe((C, C.replace("z1", "z2")), ("1", "-1"))]
+    with pytest.raises(InputError, match=r"4 of 4 utterances can't be used: .*x1.wav: not audio"):
+        wsj0_mix.create({"tr": recipes}, corpus, corpus / "out", jobs=1, progress=False)
+    assert len((corpus / "out/report.txt").read_text().splitlines()) == 4
+    assert [path.name for path in (corpus / "out").iterdir()] == ["report.txt"]

@@ -1,0 +1,29 @@
+"""Many things wrong at once, told in one line: the first few there, all of them in a file."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from autoclip_sep.errors import InputError
+from autoclip_sep.files import write_whole
+
+SHOWN = 3
+REPORT = "report.txt"
+
+
+def refuse(wrong: Sequence[str], what: str, folder: Path) -> None:
+    """Raise InputError if anything is wrong: "5 <what>: first; second; third; all 5 in <file>".
+
+    The file is `report.txt` in `folder`, written where more is wrong than the line shows; one of
+    an earlier call goes.
+    """
+    report = folder / REPORT
+    report.unlink(missing_ok=True)
+    if not wrong:
+        return
+    line = f"{len(wrong)} {what}: {'; '.join(wrong[:SHOWN])}"
+    if len(wrong) > SHOWN:
+        os.makedirs(folder, exist_ok=True)
+        write_whole(report, "".join(f"{entry}\n" for entry in wrong).encode())
+        line += f"; all {len(wrong)} in {report}"
+    raise InputError(line)
