@@ -12,6 +12,7 @@ from autoclip_sep.cli import compose
 from autoclip_sep.cli.build import build
 from autoclip_sep.data import parallel
 from autoclip_sep.data.librimix import LibriMix
+from autoclip_sep.data.librimix_creation import to_sixteen_bits
 from autoclip_sep.data.store import Store
 from autoclip_sep.errors import InputError
 
@@ -116,6 +117,19 @@ def test_a_tree_may_come_from_anywhere(tmp_path: Path, maker: PurePath) -> None:
 def test_three_speakers(tmp_path: Path) -> None:
     root = make_tree(tmp_path / "Libri3Mix/wav8k/min", speakers=3)
     assert prepare(root, tmp_path, count=3).split("test").sources == 3
+
+
+def test_three_speakers_in_noise_as_published(tmp_path: Path) -> None:
+    """Each file is cut off at 16 bits by itself: the sum of four is up to 3 below the mixture."""
+    root = make_tree(tmp_path / "Libri3Mix/wav8k/min", speakers=3)
+    rng = np.random.default_rng(0)
+    for path in sorted(root.glob("*/mix_both/*.wav")):
+        signals = rng.uniform(-0.2, 0.2, (4, audio.info(path).frames)).astype(np.float32)
+        for kind, samples in zip(("s1", "s2", "s3", "noise"), signals, strict=True):
+            audio.write(path.parents[1] / kind / path.name, to_sixteen_bits(samples), 8000)
+        audio.write(path, to_sixteen_bits(signals.sum(axis=0)), 8000)
+    assert "not the sum" in refused(root, tmp_path, count=3, mixture="mix_both", tolerance=2)
+    assert prepare(root, tmp_path, count=3, mixture="mix_both").split("test").sources == 3
 
 
 def test_other_subsets_and_the_newer_tables(root: Path, tmp_path: Path) -> None:
