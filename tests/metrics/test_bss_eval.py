@@ -1,11 +1,13 @@
-"""The museval wrapper: shapes, silence, limits. What museval computes is museval's business."""
+"""BSS Eval: the package museval's numbers, then shapes, silence, limits."""
 
+import numpy as np
 import pytest
 import torch
 
 from autoclip_sep.errors import InputError
 from autoclip_sep.metrics.bss_eval import bss_eval
 from autoclip_sep.metrics.si_sdr import LIMIT
+from autoclip_sep.optional import import_museval
 
 RATE = 2000
 
@@ -14,6 +16,56 @@ def stems(seed: int = 0, channels: int = 1) -> torch.Tensor:
     """(S, C, T): two sources of two seconds."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(2, channels, 2 * RATE, generator=generator)
+
+
+def museval_scores(estimate: torch.Tensor, reference: torch.Tensor, window: int) -> np.ndarray:
+    """(4, S, windows) from (S, C, T)."""
+    pair = (signal.transpose(1, 2).double().numpy() for signal in (reference, estimate))
+    return np.stack(import_museval().evaluate(*pair, win=window, hop=window))
+
+
+@pytest.mark.parametrize(
+    ("sources", "channels", "length", "window"),
+    [
+        (2, 2, 12_345, 1000),  # the last window is cut off
+        (3, 1, 3000, 4000),  # shorter than a window
+        (2, 1, 300_000, 30_000),  # more blocks and windows than are taken at a time
+    ],
+)
+def test_scores_are_those_of_museval(sources: int, channels: int, length: int, window: int) -> None:
+    """Estimates that leak, are filtered and noisy: all four errors."""
+    generator = torch.Generator().manual_seed(1)
+    reference = torch.randn(sources, channels, length, generator=generator)
+    reference += 0.7 * reference.roll(1, dims=1) + 0.6 * reference.roll(1, dims=2)
+    estimate = reference + 0.4 * reference.roll(3, dims=2) + 0.2 * reference.roll(1, dims=0)
+    estimate += 0.1 * torch.randn(reference.shape, generator=generator)
+    scores = torch.stack(list(bss_eval(estimate, reference, window)))
+    expected = torch.from_numpy(museval_scores(estimate, reference, window))
+    assert scores.shape == (4, sources, max(1, length // window))
+    torch.testing.assert_close(scores, expected, rtol=0, atol=1e-6)
+
+
+def test_low_sounds_of_16_bits_score_as_in_museval() -> None:
+    """Next to nothing in most of the band: the equations are a million times worse conditioned."""
+    generator = torch.Generator().manual_seed(2)
+    noise = torch.randn(4, 1, 20_000, generator=generator)
+    low = torch.nn.functional.conv1d(noise, torch.hann_window(65).reshape(1, 1, -1) / 40)
+    reference = (low.reshape(2, 2, -1) * 2**13).round() / 2**15
+    estimate = reference + 0.2 * reference.flip(0) + 0.05 * reference.roll(700, dims=2)
+    scores = torch.stack(list(bss_eval(estimate, reference, 2000)))
+    expected = torch.from_numpy(museval_scores(estimate, reference, 2000))
+    torch.testing.assert_close(scores, expected, rtol=0, atol=1e-4)
+
+
+def test_equal_channels_and_equal_sources_are_no_error() -> None:
+    """Voices are often the same on both sides, which makes the equations singular."""
+    reference = stems(channels=1).repeat(1, 2, 1)
+    alone = bss_eval(stems() + 0.1 * stems(1), stems(), RATE)
+    doubled = bss_eval(reference + 0.1 * stems(1).repeat(1, 2, 1), reference, RATE)
+    for one, other in zip(alone, doubled, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0.02)
+    copies = stems()[:1].repeat(2, 1, 1)
+    assert bss_eval(copies + 0.1 * stems(1), copies, RATE).sdr.isfinite().all()
 
 
 def test_scores_of_each_window_follow_the_noise() -> None:
