@@ -11,13 +11,13 @@ SHOWN = 3
 REPORT = "report.txt"
 
 
-def refuse(wrong: Sequence[str], what: str, folder: Path) -> None:
+def refuse(wrong: Sequence[str], what: str, folder: Path, name: str = REPORT) -> None:
     """Raise InputError if anything is wrong: "5 <what>: first; second; third; all 5 in <file>".
 
-    The file is `report.txt` in `folder`, written where more is wrong than the line shows; one of
-    an earlier call goes.
+    The file is `name` in `folder`, written where more is wrong than the line shows; one of an
+    earlier call goes.
     """
-    report = folder / REPORT
+    report = folder / name
     report.unlink(missing_ok=True)
     if not wrong:
         return

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autoclip_sep.data import fingerprints
+from autoclip_sep.data import complaints, fingerprints
 from autoclip_sep.data.decoding import Layout, decode, decode_mixture, measure
 from autoclip_sep.data.locks import exclusive
-from autoclip_sep.data.parallel import in_parallel, release
+from autoclip_sep.data.parallel import MANY, in_parallel, release
 from autoclip_sep.data.store import INDEX, MIXTURE, VERSION, Item, Store
 from autoclip_sep.errors import InputError
 
@@ -33,7 +33,7 @@ def prepare(
     Splits keep the order in which they first occur, and items that of their split. tolerance: how
     far a mixture's file may lie from the sum of its signals (full scale is 1); None: any distance.
     Raises InputError for broken files, another sample rate, signals of unequal length or channels,
-    a mixture beyond the tolerance, and one that is in two splits.
+    mixtures beyond the tolerance (all of them listed), and a mixture that is in two splits.
     """
     target = Path(folder)
     splits = list(dict.fromkeys(item.split for item in items))
@@ -69,7 +69,10 @@ def _convert(
     run = partial(in_parallel, jobs=jobs, progress=progress)
     # The state of the files before they are read: a later change is then always noticed.
     stamps = fingerprints.stamps(items)
-    layouts = run(partial(measure, sample_rate=sample_rate), items, label="headers")
+    wrong: list[str] = []
+    find = partial(measure, sample_rate=sample_rate)
+    layouts = run(find, items, label="headers", failures=wrong)
+    _refuse(wrong, items, folder)
     _check_uniform(layouts)
     dtype = "int16" if all(layout.sixteen_bits for layout in layouts) else "float32"
     ends = np.cumsum([layout.values for layout in layouts])
@@ -79,7 +82,9 @@ def _convert(
     ]
     samples = folder / "samples.bin"
     _reserve(samples, int(ends[-1]) * np.dtype(dtype).itemsize)
-    results = run(partial(decode, samples, dtype, tolerance), layouts, label="store")
+    read = partial(decode, samples, dtype, tolerance)
+    results = run(read, layouts, label="store", failures=wrong)
+    _refuse(wrong, items, folder)
     _check_apart(items, [found for found, _ in results])
     differing = [layout for layout, (_, differs) in zip(layouts, results, strict=True) if differs]
     mixtures, end = {}, int(ends[-1])
@@ -105,6 +110,14 @@ def _convert(
     np.save(folder / "index.npy", _index(layouts, mixtures))
     fingerprints.write_stamps(folder, stamps)
     (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+
+
+def _refuse(wrong: Sequence[str], items: Sequence[Item], folder: Path) -> None:
+    """Tell of all that can't be used at once; the long list lies beside where the store would."""
+    more = ", the rest was not looked at" if len(wrong) >= MANY else ""
+    what = f"of {len(items)} mixtures can't be used{more}"
+    name = folder.name.removeprefix(".").removesuffix(".partial")
+    complaints.refuse(wrong, what, folder.parent, f"{name}.refused.txt")
 
 
 def _reserve(path: Path, size: int) -> None:

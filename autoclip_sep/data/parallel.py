@@ -2,12 +2,16 @@
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from joblib import Parallel, delayed
 from joblib.externals.loky import get_reusable_executor
 from tqdm import tqdm
 
+from autoclip_sep.errors import InputError
+
+MANY = 1000  # failures after which nobody wants to know of more
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -26,17 +30,34 @@ def in_parallel(
     label: str,
     jobs: int | None = None,
     progress: bool = True,
+    failures: list[str] | None = None,
 ) -> list[Result]:
     """function(task) for every task, in the order of the tasks.
 
     jobs: processes; None is one per core, 1 stays in this process. An exception in any of them
-    ends the work and is raised here.
+    ends the work and is raised here. failures: a list that gets the message of every InputError
+    instead, while the work goes on without that task's result, until there are `MANY`.
     """
     jobs = min(jobs or cores(), max(1, len(tasks)))
+    work = delayed(function if failures is None else partial(_attempt, function))
+    done: list[Result] = []
     with Parallel(n_jobs=jobs, return_as="generator", batch_size="auto") as pool:
-        results = pool(delayed(function)(task) for task in tasks)
+        results = pool(work(task) for task in tasks if len(failures or ()) < MANY)
         bar = tqdm(results, label, len(tasks), leave=False, disable=None if progress else True)
-        return list(bar)
+        for result in bar:
+            if failures is not None and isinstance(result, InputError):
+                failures.append(str(result))
+            else:
+                done.append(result)
+    return done
+
+
+def _attempt(function: Callable[[Task], Result], task: Task) -> Result | InputError:
+    """The result, or what was wrong with the task."""
+    try:
+        return function(task)
+    except InputError as error:
+        return error
 
 
 def release() -> None:

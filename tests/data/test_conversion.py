@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from autoclip_sep import audio
-from autoclip_sep.data import conversion, fingerprints
+from autoclip_sep.data import conversion, fingerprints, parallel
 from autoclip_sep.data.conversion import prepare
 from autoclip_sep.data.store import Item, Signal
 from autoclip_sep.errors import InputError
@@ -152,6 +152,72 @@ def test_a_broken_file_is_named(make_items: MakeItems, tmp_path: Path, jobs: int
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(InputError, match=r"s1/2\.wav: truncated"):
         prepare(tmp_path / "store", 8000, items, progress=False, jobs=jobs)
+
+
+@pytest.mark.parametrize("bad", [np.nan, -np.inf, 1e30])
+def test_an_impossible_sample_never_gets_into_a_store(
+    make_items: MakeItems, tmp_path: Path, bad: float
+) -> None:
+    items = make_items(subtype="FLOAT")
+    samples, rate = audio.read(items[4].signals[1].path)
+    samples[0, 321] = bad
+    audio.write(items[4].signals[1].path, samples, rate, "FLOAT")
+    with pytest.raises(InputError, match=r"s2/4\.wav: sample 321 is "):
+        prepare(tmp_path / "store", 8000, items, progress=False, jobs=1)
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_flac_that_ends_early_is_refused(make_items: MakeItems, tmp_path: Path) -> None:
+    items = make_items(mixtures=False)
+    path = items[2].signals[0].path
+    flac = path.with_suffix(".flac")
+    audio.write(flac, audio.read(path)[0], 8000)
+    flac.write_bytes(flac.read_bytes()[:-300])
+    items[2] = replace(items[2], signals=(Signal(flac), items[2].signals[1]))
+    with pytest.raises(InputError, match=r"1 of 13 mixtures can't be used: .*s1/2\.flac: "):
+        prepare(tmp_path / "store", 8000, items, progress=False, jobs=1)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_all_broken_files_are_listed_at_once(
+    make_items: MakeItems, tmp_path: Path, jobs: int
+) -> None:
+    """Those that the headers tell of first, then those that only their samples do."""
+    items = make_items(subtype="FLOAT", mixtures=False)
+    report = tmp_path / "store.refused.txt"
+    for n in range(2, 7):
+        path = items[n].signals[0].path
+        samples, rate = audio.read(path)
+        samples[0, 10 * n] = np.nan
+        audio.write(path, samples, rate, "FLOAT")
+    whole = {n: items[n].signals[1].path.read_bytes() for n in (1, 8)}
+    for n, content in whole.items():
+        items[n].signals[1].path.write_bytes(content[:-10])
+    with pytest.raises(InputError) as caught:
+        prepare(tmp_path / "store", 8000, items, progress=False, jobs=jobs)
+    assert str(caught.value).startswith("2 of 13 mixtures can't be used: ")
+    assert [f"s2/{n}.wav: truncated" in str(caught.value) for n in (1, 8)] == [True, True]
+    assert not report.exists()
+    for n, content in whole.items():
+        items[n].signals[1].path.write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        prepare(tmp_path / "store", 8000, items, progress=False, jobs=jobs)
+    assert str(caught.value).startswith("5 of 13 mixtures can't be used: ")
+    assert str(caught.value).endswith(f"s1/4.wav: sample 40 is nan, not a usable amplitude; all 5"
+                                      f" in {report}")  # fmt: skip
+    assert [line.count(f"s1/{n}.wav: sample {10 * n} is nan") for n, line in
+            enumerate(report.read_text().splitlines(), 2)] == [1] * 5  # fmt: skip
+    prepare(tmp_path / "store", 8000, items[7:], progress=False, jobs=jobs)
+    assert not report.exists()
+
+
+def test_where_everything_is_wrong_the_rest_is_not_looked_at(
+    make_items: MakeItems, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (conversion, parallel):
+        monkeypatch.setattr(module, "MANY", 4)
+    with pytest.raises(InputError, match=r"^4 of 13 mixtures .*, the rest was not looked at: "):
+        prepare(tmp_path / "store", 16000, make_items(), progress=False, jobs=1)
 
 
 @pytest.mark.parametrize(("off", "refused"), [(2, False), (3, True)])

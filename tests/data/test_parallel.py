@@ -3,6 +3,7 @@ import time
 
 import pytest
 
+from autoclip_sep.data import parallel
 from autoclip_sep.data.parallel import cores, in_parallel
 from autoclip_sep.errors import InputError
 
@@ -29,6 +30,37 @@ def test_results_come_in_the_order_of_the_tasks(jobs: int | None) -> None:
 def test_an_error_keeps_its_one_line(jobs: int) -> None:
     with pytest.raises(InputError, match="not audio"):
         in_parallel(fail_at_three, range(6), label="x", jobs=jobs, progress=False)
+
+
+def odd_numbers_fail(n: int) -> int:
+    if n % 2:
+        raise InputError(f"{n}.wav: not audio")
+    return n
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_the_work_goes_on_where_failures_are_collected(jobs: int) -> None:
+    wrong = ["before"]
+    done = in_parallel(
+        odd_numbers_fail, range(7), label="x", jobs=jobs, progress=False, failures=wrong
+    )
+    assert done == [0, 2, 4, 6]
+    assert wrong == ["before", "1.wav: not audio", "3.wav: not audio", "5.wav: not audio"]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_where_everything_fails_it_ends_early(jobs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "MANY", 5)
+    wrong: list[str] = []
+    tasks = range(1, 20001, 2)
+    in_parallel(odd_numbers_fail, tasks, label="x", jobs=jobs, progress=False, failures=wrong)
+    assert wrong[:2] == ["1.wav: not audio", "3.wav: not audio"]
+    assert 5 <= len(wrong) < 5000
+
+
+def test_other_errors_are_no_failures() -> None:
+    with pytest.raises(ZeroDivisionError):
+        in_parallel(lambda n: 1 // n, [0], label="x", jobs=1, progress=False, failures=[])
 
 
 def test_cores_are_those_this_process_may_use() -> None:
