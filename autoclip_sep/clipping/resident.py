@@ -95,17 +95,15 @@ class ResidentHistory:
         self._count = self._count + wanted
 
     def percentile(self, percentile: float) -> Tensor:
-        """As `History.percentile`: () float64, inf where nothing wanted has been appended."""
+        """As `History.percentile`: () float64, NaN where nothing wanted has been appended."""
         # Both ends of the range are numbers that the host knows.
         last = (self._count - 1).clamp(0, max(len(self._ordered) - 1, 0))
         position = percentile / 100 * last.double()
         below = position.floor()
         low = self._ordered.take(below.long())
         high = self._ordered.take(position.ceil().long())
-        part = position - below
-        from_below = low + (high - low) * part
-        from_above = high - (high - low) * (1 - part)
-        return torch.where(low == high, low, torch.where(part < 0.5, from_below, from_above))
+        part, gap = position - below, high - low
+        return torch.where(part < 0.5, low + gap * part, high - gap * (1 - part))
 
     def tensor(self) -> Tensor:
         """The entries, oldest first: (entries,) float64 on the host. This waits for the device."""

@@ -1,0 +1,252 @@
+"""Time the clippers against torch's clip_grad_norm_ and against other packages, in one process.
+
+Gradients lie ready; only the clip is timed. In a round every clipper takes the same gradients once,
+in rotated order, and what counts is the ratio to clip_grad_norm_ in that round: the machine's speed
+cancels. A run is the median of its rounds; the tables show the median of the runs and their range.
+The gradient's norm is 1 in every step, and so is the median of the history; its 10th percentile is
+about 0.53. So all clip in every step, as clip_grad_norm_ always does, but for those that say they
+don't.
+"""
+
+import argparse
+import copy
+import os
+import statistics
+import time
+from collections.abc import Callable
+from functools import cache, partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import torch
+from torch.nn.utils import clip_grad_norm_
+from tqdm import tqdm
+
+from autoclip_sep.cli import command, provenance
+from autoclip_sep.clipping import AutoClip, Clipper, NormClipping
+from autoclip_sep.errors import InputError
+from autoclip_sep.models.separator import Separator
+from autoclip_sep.optional import require
+from autoclip_sep.stft import STFT
+
+PERCENTILE = 10.0
+UNIT = "torch `clip_grad_norm_`"
+NETWORKS = {"2 × 75 BLSTM": (75, 2, "masks"), "4 × 600 BLSTM": (600, 4, "embedding")}
+LENGTHS = (100, 10_000, 100_000, 1_000_000)
+Work = Callable[[], object]
+Works = dict[str, Work]
+
+
+class Subject:
+    """A network with gradients of norm 1, which can be had again after they were clipped."""
+
+    def __init__(self, name: str, hidden: int, layers: int, head: str) -> None:
+        torch.manual_seed(0)
+        self.model = Separator(STFT(), [head], hidden=hidden, layers=layers)
+        parameters = list(self.model.parameters())
+        size = sum(parameter.numel() for parameter in parameters)
+        self.name = f"{name}, {size / 1e6:.1f} M parameters"
+        self.kept = [torch.randn_like(parameter) / size**0.5 for parameter in parameters]
+        self.gradients = [gradient.clone() for gradient in self.kept]
+        for parameter, gradient in zip(parameters, self.gradients, strict=True):
+            parameter.grad = gradient
+
+    def restore(self) -> None:
+        """Undo what a clipper did to the gradients."""
+        torch._foreach_copy_(self.gradients, self.kept)
+
+
+@cache
+def norms(length: int) -> np.ndarray:
+    """A history: (length,) log-normal numbers of median 1."""
+    return np.random.default_rng(0).lognormal(sigma=0.5, size=length)
+
+
+def ours(length: int, percentile: float = PERCENTILE, window: int | None = None) -> AutoClip:
+    """AutoClip with a history, as from a checkpoint."""
+    clipper = AutoClip(percentile, window=window)
+    history = torch.from_numpy(norms(length).copy())
+    clipper.load_state_dict({**clipper.state_dict(), "history": history})
+    return clipper
+
+
+def reference(subject: Subject, length: int) -> Work:
+    """AutoClip in the plainest way: a host read for each parameter, a list, np.percentile."""
+    history = norms(length).tolist()
+
+    def clip() -> None:
+        total = 0.0
+        for parameter in subject.model.parameters():
+            if parameter.grad is not None:
+                total += parameter.grad.data.norm(2).item() ** 2
+        history.append(total**0.5)
+        clip_grad_norm_(subject.model.parameters(), float(np.percentile(history, PERCENTILE)))
+
+    return clip
+
+
+def quantile_clip(subject: Subject, length: int) -> Work:
+    """The package autoclip: one threshold for all parameters, of the whole history."""
+    package = require("autoclip.torch", "the comparison")
+    options = {"quantile": PERCENTILE / 100, "history_length": 2 * max(LENGTHS)}
+    clipper = package.QuantileClip(subject.model.parameters(), global_threshold=True, **options)
+    state = clipper.state_dict()
+    state["state"]["global_history"] = torch.from_numpy(norms(length)).float()
+    clipper.load_state_dict(state)
+    return lambda: clipper.step()
+
+
+@cache
+def observed(length: int, exact: bool) -> Any:
+    """The package smartclip: as it comes, or with the percentile of a window that holds it all."""
+    options = {"mode": "percentile", "percentile": PERCENTILE, "history": "window"}
+    options["window_size"] = 2 * max(LENGTHS)
+    clipper = require("smartclip", "the comparison").AutoClip(**(options if exact else {}))
+    for norm in norms(length).tolist():
+        clipper.observe(norm)
+    return clipper
+
+
+def clips(subject: Subject, length: int) -> Works:
+    """What is compared, by name: each a call that clips the gradients once."""
+    model, smartclip = subject.model, require("smartclip", "the comparison")
+    threshold = float(np.percentile(norms(length), PERCENTILE))
+
+    def limit(clipper: Clipper) -> Work:
+        return lambda: clipper.limit_gradients(model.parameters())
+
+    def apply(exact: bool) -> Work:
+        return partial(smartclip.apply, model, copy.deepcopy(observed(length, exact)))
+
+    return {
+        UNIT: lambda: clip_grad_norm_(model.parameters(), threshold),
+        "**ours, `AutoClip(10)`**": limit(ours(length)),
+        "ours, `AutoClip(10, window=1000)`": limit(ours(length, window=1000)),
+        "ours, `AutoClip(100)`: never clips": limit(ours(length, percentile=100)),
+        "ours, `NormClipping`": limit(NormClipping(threshold)),
+        "plain AutoClip: `.item()` per parameter, `np.percentile`": reference(subject, length),
+        "autoclip, `QuantileClip(0.1, global_threshold=True)`": quantile_clip(subject, length),
+        "smartclip, `AutoClip()`: median + 3 std, doesn't clip here": apply(exact=False),
+        'smartclip, `AutoClip(mode="percentile", history="window")`': apply(exact=True),
+    }
+
+
+def steps(subject: Subject, length: int) -> Works:
+    """What is compared with the optimizer's step."""
+    model, threshold = subject.model, float(np.percentile(norms(length), PERCENTILE))
+    adam = torch.optim.Adam(model.parameters(), lr=1e-6, fused=True)
+    apart, folded = ours(length), ours(length)
+
+    def unit() -> None:
+        clip_grad_norm_(model.parameters(), threshold)
+        adam.step()
+
+    def limited() -> None:
+        if apart.limit_gradients(model.parameters()).finite:
+            adam.step()
+
+    return {
+        f"{UNIT}, `adam.step()`": unit,
+        "ours, `AutoClip(10).limit_gradients`, `adam.step()`": limited,
+        "**ours, `AutoClip(10).step(adam)`**": lambda: folded.step(adam),
+    }
+
+
+def one_run(subject: Subject, works: Works, rounds: int) -> tuple[float, dict[str, float]]:
+    """Seconds of the first of the works, and each one's ratio to it: medians over the rounds."""
+    names = list(works)
+    times: dict[str, list[float]] = {name: [] for name in names}
+    for turn in range(rounds + 1):
+        first = turn % len(names)
+        for name in names[first:] + names[:first]:
+            subject.restore()
+            start = time.perf_counter()
+            works[name]()
+            times[name].append(time.perf_counter() - start)
+    unit = times[names[0]][1:]  # the first round warms up
+    ratios = {
+        name: statistics.median(own / other for own, other in zip(column[1:], unit, strict=True))
+        for name, column in times.items()
+    }
+    return statistics.median(unit), ratios
+
+
+def table(make: Callable[[Subject, int], Works], subject: Subject, given: Any) -> str:
+    """Markdown: a row for each work, a column for each length of the history."""
+    found: dict[str, dict[int, list[float]]] = {}
+    seconds = []
+    for length in tqdm(
+        list(given.lengths) * given.runs, desc=subject.name, disable=None, leave=False
+    ):
+        unit, ratios = one_run(subject, make(subject, length), given.rounds)
+        seconds.append(unit)
+        for name, ratio in ratios.items():
+            found.setdefault(name, {}).setdefault(length, []).append(ratio)
+    head = f"{subject.name}, {1e3 * statistics.median(seconds):.2f} ms = 1"
+    rows = [[head, *(f"history {length:,}" for length in given.lengths)]]
+    rows.append(["---"] + ["---:"] * len(given.lengths))
+    rows += [[name, *map(cell, columns.values())] for name, columns in found.items()]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def cell(ratios: list[float]) -> str:
+    """The median of the runs, and their range."""
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})"
+
+
+class Arguments(argparse.ArgumentParser):
+    """A parser whose complaints are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; see --help")
+
+
+def arguments() -> argparse.Namespace:
+    """What the command line says."""
+    shape = argparse.RawDescriptionHelpFormatter
+    parser = Arguments(
+        "bench_clipping.py", None, __doc__, allow_abbrev=False, formatter_class=shape
+    )
+    parser.add_argument("--threads", type=int, default=0, metavar="N", help="default: torch's own")
+    parser.add_argument("--quick", action="store_true", help="everything tiny: only to see it run")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="gets the tables too")
+    given = parser.parse_args()
+    if given.threads < 0:
+        parser.error(f"--threads {given.threads}: a number of threads is wanted")
+    if given.out and (given.out.is_dir() or not given.out.absolute().parent.is_dir()):
+        parser.error(f"--out {given.out}: a file is wanted, in a folder that is there")
+    given.runs, given.rounds, given.lengths = (2, 2, (5, 50)) if given.quick else (5, 30, LENGTHS)
+    return given
+
+
+def conditions(given: argparse.Namespace) -> str:
+    """What the numbers depend on, and the command that made them, in Markdown."""
+    flags = [f" --threads {given.threads}"] * bool(given.threads) + [" --quick"] * given.quick
+    packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "autoclip", "smartclip"))
+    device, today = provenance.device_name(torch.device("cpu")), time.strftime("%Y-%m-%d")
+    return (
+        f"`python scripts/bench_clipping.py{''.join(flags)}`: {today}, commit "
+        f"{provenance.commit()}, {device}, {os.cpu_count()} cores, {torch.get_num_threads()} "
+        f"threads, {packages}. {given.runs} runs of {given.rounds} rounds: median (lowest–highest)."
+    )
+
+
+def main() -> None:
+    """The command."""
+    with command.exit_codes("bench_clipping"):
+        given = arguments()
+        command.set_threads(given.threads)
+        parts = [conditions(given)]
+        for name, (hidden, layers, head) in NETWORKS.items():
+            subject = Subject(name, hidden // (25 if given.quick else 1), layers, head)
+            parts += [table(make, subject, given) for make in (clips, steps)]
+        text = "\n\n".join(parts) + "\n"
+        print(text, end="")
+        if given.out:
+            given.out.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
