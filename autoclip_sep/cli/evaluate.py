@@ -1,21 +1,22 @@
-"""``python evaluate.py``: a trained run's SI-SDR on its corpus."""
+"""``python evaluate.py``: a trained run's scores on its corpus."""
 
 from collections.abc import Sequence
 
 from autoclip_sep import runs
-from autoclip_sep.cli import command, compose, trained
+from autoclip_sep.cli import command, compose, sources, trained
 from autoclip_sep.cli.build import build, call
 from autoclip_sep.cli.checks import check_choice, check_flag, check_threads
+from autoclip_sep.evaluation import bss_eval, summary
 from autoclip_sep.evaluation.score import score_split
-from autoclip_sep.evaluation.summary import as_text, summarise
 from autoclip_sep.training.settings import find_device
 
 USAGE = """
-python evaluate.py run=runs/... [split=test] [checkpoint=best]
+python evaluate.py run=runs/... [split=test] [checkpoint=best] [bss_eval=true]
 
-Scores every mixture of the split by SI-SDR under the best permutation. Rows go to
-<run>/evaluation/<split>.csv, the summary to the .json beside it and to the screen. What was scored
-before isn't scored again.
+Scores every mixture of the split by SI-SDR, under the best permutation where sources have no names.
+Rows go to <run>/evaluation/<split>.csv, the summary to the .json beside it and to the screen. Music
+is also scored by BSS Eval v4, into <split>_bss_eval.csv; bss_eval=true or false decides otherwise.
+What was scored before isn't scored again.
 """
 
 
@@ -30,27 +31,30 @@ def evaluate(arguments: Sequence[str]) -> None:
     check_choice(settings, "split", "train", "valid", "test")
     check_choice(settings, "checkpoint", "best", "last")
     check_flag(settings, "progress")
+    if settings["bss_eval"] is not None:
+        check_flag(settings, "bss_eval")
     check_threads(settings)
     command.set_threads(settings["threads"])
     device = call(find_device, "device", settings["device"])
     run = trained.load(settings["run"], settings["checkpoint"], device)
-    store = build(run.config["data"]["corpus"], "data.corpus").prepare(progress=True)
+    data = run.config["data"]
+    store = build(data["corpus"], "data.corpus").prepare(progress=True)
+    split = store.split(settings["split"])
+    provenance = {
+        "checkpoint": run.checkpoint,
+        "sha256": run.sha256,
+        "corpus": data["name"],
+        "fingerprint": store.fingerprint,
+    }
     path = run.directory / "evaluation" / f"{settings['split']}.csv"
+    how = {"names": sources.names(run.config), "progress": settings["progress"]}
     with runs.lock(path.parent):
-        score_split(
-            run.separation,
-            store.split(settings["split"]),
-            path,
-            {
-                "checkpoint": run.checkpoint,
-                "sha256": run.sha256,
-                "corpus": run.config["data"]["name"],
-                "fingerprint": store.fingerprint,
-            },
-            permute=run.config["data"]["permute"],
-            progress=settings["progress"],
-        )
-        summary = summarise(path)
-    print(
-        f"{run.directory}  {settings['split']}  ({run.epochs} epochs)\n{as_text(summary)}\n{path}"
-    )
+        score_split(run.separation, split, path, provenance, **how)
+        found = summary.as_text(summary.summarise(path))
+        print(f"{run.directory}  {settings['split']}  ({run.epochs} epochs)\n{found}\n{path}")
+        if not (data.get("bss_eval") if settings["bss_eval"] is None else settings["bss_eval"]):
+            return
+        path = path.with_stem(f"{settings['split']}_bss_eval")
+        rate = store.sample_rate
+        bss_eval.score_tracks(run.separation, split, path, provenance, sample_rate=rate, **how)
+        print(f"\n{bss_eval.as_text(bss_eval.summarise(path))}\n{path}")

@@ -3,30 +3,26 @@
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from autoclip_sep import audio
-from autoclip_sep.cli import command, compose, trained
+from autoclip_sep.cli import command, compose, sources, trained
 from autoclip_sep.cli.build import call
 from autoclip_sep.cli.checks import check_choice, check_flag, check_threads
 from autoclip_sep.errors import InputError
-from autoclip_sep.evaluation.score import Separation
-from autoclip_sep.separation.chunks import separate_long
 from autoclip_sep.training.settings import find_device
-from autoclip_sep.types import Batch
 
 USAGE = """
 python separate.py run=runs/... input=mix.wav [output=separated] [downmix=true]
 
-Writes <output>/<name>/s1.wav, s2.wav, ... at the input's rate and length. With a folder as input,
-every audio file in it is separated; those that can't be read are named and the rest goes on.
+Writes <output>/<name>/s1.wav, s2.wav, ... at the input's rate and length; sources that have names
+are files of these names (vocals.wav, ...). With a folder as input, every audio file in it is
+separated; those that can't be read are named and the rest goes on.
 """
 
-CHUNK, OVERLAP = 60, 5  # seconds
 SUFFIXES = {".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif", ".w64", ".caf"}
 
 
@@ -83,28 +79,28 @@ def _separate_file(run: trained.Trained, file: Path, folder: Path, downmix: bool
                 f"{file} has {len(mixture)} channels, the network takes one: add downmix=true"
             )
         mixture = mixture.mean(dim=0, keepdim=True)
+    elif len(mixture) == 1 < channels:
+        print(f"{file}: one channel, given to the network as {channels}")
+        mixture = mixture.expand(channels, -1)
     elif len(mixture) != channels:
         raise InputError(f"{file} has {len(mixture)} channels, the network takes {channels}")
     if rate != wanted_rate:
         print(f"{file}: resampled from {rate} to {wanted_rate} Hz and back")
-    sources = separate_long(
-        partial(_separate_batch, run.separation),
-        _resample(mixture, rate, wanted_rate),
-        CHUNK * wanted_rate,
-        OVERLAP * wanted_rate,
-        permute=run.config["data"]["permute"],
-    )
-    for number, source in enumerate(sources, start=1):
+    separated = run.separation.mixture(_resample(mixture, rate, wanted_rate))
+    names = _file_names(run)
+    for name, source in zip(names, separated, strict=True):
         waveform = _fit(_resample(source, wanted_rate, rate), mixture.shape[-1])
         subtype = "PCM_16" if float(waveform.abs().max()) <= 1 else "FLOAT"
-        audio.write(folder / f"s{number}.wav", waveform.numpy(), rate, subtype=subtype)
-    print(f"{file} -> {folder}/s1.wav ... s{len(sources)}.wav")
+        audio.write(folder / name, waveform.numpy(), rate, subtype=subtype)
+    print(f"{file} -> {folder}/{names[0]} ... {names[-1]}")
 
 
-def _separate_batch(separation: Separation, mixture: Tensor) -> Tensor:
-    """(1, C, T) to (1, S, C, T) on the CPU; the targets of a `Batch` are unknown here."""
-    batch = Batch(mixture, mixture[:, None, :, :0], torch.tensor(mixture.shape[-1:]), ("",))
-    return separation(batch.to(separation.device)).cpu()
+def _file_names(run: trained.Trained) -> list[str]:
+    """vocals.wav, drums.wav, ...; s1.wav, s2.wav, ... where sources or estimates have no names."""
+    names = sources.names(run.config)
+    if run.separation.permute or names[0].isdecimal():
+        return [f"s{number}.wav" for number in range(1, len(names) + 1)]
+    return [f"{name}.wav" for name in names]
 
 
 def _resample(waveform: Tensor, source: int, target: int) -> Tensor:

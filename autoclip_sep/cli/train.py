@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from autoclip_sep import runs
-from autoclip_sep.cli import command, provenance
+from autoclip_sep.cli import command, provenance, sources
 from autoclip_sep.cli.build import build, call
 from autoclip_sep.cli.checks import check_flag
 from autoclip_sep.cli.plan import Plan, plan
@@ -88,6 +88,7 @@ def build_parts(planned: Plan, device: torch.device) -> dict[str, Any]:
         "scheduler": call(build(config["scheduler"], "scheduler"), "scheduler", optimizer),
         "stft": build(config["stft"], "stft").to(device),
         "logger": build(config["logger"], "logger"),
+        **sources.parts(config),
     }
 
 

@@ -8,9 +8,12 @@ import torch
 
 from autoclip_sep import checkpoint, runs
 from autoclip_sep.checkpoint import CheckpointFolder
+from autoclip_sep.cli import sources
 from autoclip_sep.cli.build import build
 from autoclip_sep.errors import InputError
-from autoclip_sep.evaluation.score import Separation
+from autoclip_sep.evaluation.separation import Separation
+
+CHUNK, OVERLAP = 60, 5  # seconds
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,16 @@ def load(directory: str, kind: str, device: torch.device) -> Trained:
     except (KeyError, RuntimeError) as error:
         reason = str(error).strip().split("\n")[0]
         raise InputError(f"{folder.folder} doesn't fit the config beside it: {reason}") from error
-    separation = Separation(model.to(device), stft, config["data"]["sources"], device)
+    rate = config["data"]["sample_rate"]
+    separation = Separation(
+        model.to(device),
+        stft,
+        config["data"]["sources"],
+        device,
+        permute=sources.are_permuted(config),
+        chunk=CHUNK * rate,
+        overlap=OVERLAP * rate,
+    )
     return Trained(
         path, config, separation, used.stem, checkpoint.digest(used), int(used.stem.split("-")[2])
     )

@@ -5,7 +5,8 @@ MUSDB18 result. Tempo, key, voices, playing and panning are drawn for every trac
 """
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -29,8 +30,8 @@ _COMPLETE = "complete.json"  # written last: a folder without it is continued, n
 class MusdbDemo:
     """Settings of the corpus, and its builder.
 
-    train, valid, test: tracks, each about `seconds` long. root, store: folders for the audio and
-    the store.
+    train, valid, test: tracks, each about `seconds` long. sources, count: as in `Musdb`. root,
+    store: folders for the audio and the store.
     """
 
     name: str = "musdb_demo"
@@ -39,16 +40,19 @@ class MusdbDemo:
     test: int = 6
     seconds: int = 12
     seed: int = 0
+    sources: Sequence[str] = musdb.SOURCES
+    count: int = len(musdb.SOURCES)
     root: str = "corpora"
     store: str = "store"
 
     def __post_init__(self) -> None:
         mixed_speech.check_least(self, train=1, valid=1, test=1, seconds=2, seed=0)
+        musdb.check_sources(self.sources, self.count)
 
     @property
     def settings(self) -> dict[str, int]:
-        """What the bytes depend on: all settings but names and folders."""
-        numbers = {key: value for key, value in asdict(self).items() if isinstance(value, int)}
+        """What the bytes of the audio depend on."""
+        numbers = {key: getattr(self, key) for key in ("train", "valid", "test", "seconds", "seed")}
         return numbers | {"version": VERSION}
 
     def prepare(self, progress: bool = True) -> Store:
@@ -61,7 +65,7 @@ class MusdbDemo:
         return conversion.prepare(
             Path(self.store) / folder.name,
             musdb.RATE,
-            musdb.items(folder, True, validation),
+            musdb.items(folder, True, validation, self.sources),
             progress=progress,
         )
 

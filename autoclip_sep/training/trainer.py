@@ -15,6 +15,7 @@ from tqdm import tqdm
 from autoclip_sep import random_state, runs
 from autoclip_sep.checkpoint import CheckpointFolder
 from autoclip_sep.clipping import Clipper
+from autoclip_sep.data.augmentation import RandomTracks
 from autoclip_sep.data.loaders import TrainingLoader
 from autoclip_sep.data.store import Split
 from autoclip_sep.dynamics import COLUMNS, Recorder
@@ -38,7 +39,11 @@ TIMING = ("epoch", "step", "seconds", "mixtures_per_second", "data_wait", "valid
 
 @dataclass
 class Parts:
-    """The built objects of a run; cli puts them together."""
+    """The built objects of a run; cli puts them together.
+
+    permute: whether estimates come in any order. augmentation: None trains on the corpus' own
+    mixtures. valid_excerpts: of each mixture in a validation.
+    """
 
     model: nn.Module
     objective: Objective
@@ -49,6 +54,9 @@ class Parts:
     train: Split
     valid: Split
     logger: Logger
+    permute: bool = True
+    augmentation: RandomTracks | None = None
+    valid_excerpts: int = 1
 
 
 class Trainer:
@@ -89,6 +97,7 @@ class Trainer:
             world=distributed.world(),
             workers=settings.workers,
             pin_memory=device.type == "cuda",
+            augmentation=parts.augmentation,
         )
         torch.manual_seed(seed * 1_000_003 + distributed.rank())
 
@@ -196,6 +205,8 @@ class Trainer:
             batch_size=self.settings.batch_size,
             excerpt=self.settings.excerpt,
             device=self.device,
+            each=parts.valid_excerpts,
+            permute=parts.permute,
         )
         lr = float(parts.optimizer.param_groups[0]["lr"])
         step = self.recorder.steps

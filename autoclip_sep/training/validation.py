@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from autoclip_sep.data.loaders import fixed_excerpts
 from autoclip_sep.data.store import Split
-from autoclip_sep.metrics.si_sdr import si_sdr_permuted
+from autoclip_sep.metrics.si_sdr import si_sdr, si_sdr_permuted
 from autoclip_sep.separation.separate import separate
 from autoclip_sep.stft import STFT
 from autoclip_sep.training import distributed
@@ -26,8 +26,12 @@ def validate(
     batch_size: int,
     excerpt: int,
     device: torch.device,
+    each: int = 1,
+    permute: bool = True,
 ) -> tuple[float, float]:
     """Mean loss and mean SI-SDR [dB] in float32, dropout off.
+
+    each: excerpts of every mixture. permute: whether estimates may be in any order.
 
     Sources that are silent in their excerpt have no SI-SDR and don't count. Several processes share
     the batches and get the same means.
@@ -35,19 +39,24 @@ def validate(
     training = model.training
     model.eval()
     losses, scores = {}, {}
-    for number, host_batch in enumerate(fixed_excerpts(split, batch_size, excerpt)):
+    for number, host_batch in enumerate(fixed_excerpts(split, batch_size, excerpt, each)):
         if number % distributed.world() != distributed.rank():
             continue
         batch = host_batch.to(device)
         estimate = model(batch)
         losses[number] = objective(estimate, batch).double().cpu()
         waveforms = separate(estimate, batch, stft, batch.sources.shape[1])
-        found, _ = si_sdr_permuted(
-            waveforms.transpose(1, 2).flatten(0, 1), batch.sources.transpose(1, 2).flatten(0, 1)
-        )
-        scores[number] = found.flatten().double().cpu()
+        scores[number] = _scores(waveforms, batch.sources, permute).flatten().double().cpu()
     model.train(training)
     return float(_gathered(losses).mean()), float(_gathered(scores).nanmean())
+
+
+def _scores(waveforms: Tensor, sources: Tensor, permute: bool) -> Tensor:
+    """SI-SDR of each source; where orders are free, each channel has an order of its own."""
+    if not permute:
+        return si_sdr(waveforms.flatten(2), sources.flatten(2))
+    channels = (signal.transpose(1, 2).flatten(0, 1) for signal in (waveforms, sources))
+    return si_sdr_permuted(*channels)[0]
 
 
 def _gathered(parts: dict[int, Tensor]) -> Tensor:

@@ -7,7 +7,8 @@ from torch import nn
 
 from autoclip_sep import records
 from autoclip_sep.errors import InputError
-from autoclip_sep.evaluation.score import Separation, score_split
+from autoclip_sep.evaluation.score import score_split
+from autoclip_sep.evaluation.separation import Separation
 from autoclip_sep.evaluation.summary import as_text, summarise
 from autoclip_sep.metrics.si_sdr import si_sdr
 from autoclip_sep.stft import STFT
@@ -30,12 +31,12 @@ class Oracle(nn.Module):
         return Estimate(torch.zeros(1), waveforms=(batch.sources + noise).flip(1))
 
 
-def separation():
-    return Separation(Oracle(), STFT(), 2, torch.device("cpu"))
+def separation(permute=True):
+    return Separation(Oracle(), STFT(), 2, torch.device("cpu"), permute=permute)
 
 
-def score(store, path, provenance=PROVENANCE, **more):
-    one = separation()
+def score(store, path, provenance=PROVENANCE, permute=True, **more):
+    one = separation(permute)
     score_split(one, store.split("test"), path, provenance, progress=False, **more)
     return one.model.calls
 
@@ -60,6 +61,31 @@ def test_named_sources_keep_their_place(tmp_path, tiny_store):
     rows = records.read(tmp_path / "test.csv")
     assert {(row["source"], row["estimate"]) for row in rows} == {("1", "1"), ("2", "2")}
     assert all(float(row["si_sdr"]) < 0 for row in rows)
+
+
+def test_sources_are_called_by_their_names(tmp_path, tiny_store):
+    names = ("low", "high")
+    score(tiny_store, tmp_path / "test.csv", permute=False, names=names)
+    rows = records.read(tmp_path / "test.csv")
+    assert {(row["source"], row["estimate"]) for row in rows} == {("low", "low"), ("high", "high")}
+    score(tiny_store, tmp_path / "any.csv", names=names)  # estimates in any order have none
+    rows = records.read(tmp_path / "any.csv")
+    assert {(row["source"], row["estimate"]) for row in rows} == {("low", "2"), ("high", "1")}
+
+
+def test_stereo_is_scored_as_one_long_signal(tmp_path, tiny_store):
+    """Rows of an order that is free and of one that isn't agree where the orders do."""
+    split = tiny_store.split("test")
+    one, other = separation(), separation(permute=False)
+    for which, path in ((one, tmp_path / "a.csv"), (other, tmp_path / "b.csv")):
+        which.model.forward = lambda batch: Estimate(
+            torch.zeros(1), waveforms=batch.sources + 0.1 * batch.mixture[:, None]
+        )
+        score_split(which, split, path, PROVENANCE, progress=False)
+    for left, right in zip(records.read(tmp_path / "a.csv"), records.read(tmp_path / "b.csv"),
+                           strict=True):  # fmt: skip
+        assert left["estimate"] == right["estimate"] == left["source"]
+        assert math.isclose(float(left["si_sdr"]), float(right["si_sdr"]), rel_tol=1e-6)
 
 
 def test_what_was_scored_is_not_scored_again_and_a_half_item_is(tmp_path, tiny_store):
@@ -101,6 +127,22 @@ def test_the_summary_counts_silence_and_never_averages_it(tmp_path):
     }  # fmt: skip
     assert json.loads(path.with_suffix(".json").read_text())["summary"] == summary
     assert "3 sources of 2 mixtures scored, 1 silent" in as_text(summary)
+
+
+def test_named_sources_are_also_summarised_one_by_one(tmp_path):
+    path = tmp_path / "test.csv"
+    write_scores(path, [
+        ("a", "vocals", "vocals", 10.0, 1.0, 0), ("a", "bass", "bass", 4.0, -1.0, 0),
+        ("b", "vocals", "vocals", 7.0, 0.0, 0), ("b", "bass", "bass", math.nan, math.nan, 1),
+    ])  # fmt: skip
+    summary = summarise(path)
+    assert summary["sources"]["vocals"]["si_sdr_mean"] == 8.5
+    assert summary["sources"]["vocals"]["si_sdr_improvement_mean"] == 8.0
+    assert summary["sources"]["bass"] == {
+        "si_sdr_mean": 4.0, "si_sdr_median": 4.0,
+        "si_sdr_improvement_mean": 5.0, "si_sdr_improvement_median": 5.0, "scored": 1,
+    }  # fmt: skip
+    assert "vocals            mean   8.50 dB" in as_text(summary)
 
 
 def test_nothing_but_silence_is_an_error(tmp_path):

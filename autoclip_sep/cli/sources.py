@@ -1,0 +1,40 @@
+"""What a config says of its sources, and what it may leave unsaid: names are for music."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from autoclip_sep.cli.build import build
+from autoclip_sep.errors import InputError
+
+NAMING_HEADS = {"masks", "waveforms"}  # the i-th of these is the i-th source; clusters are no one's
+
+
+def are_permuted(config: Mapping[str, Any]) -> bool:
+    """Whether a run's estimates come in any order, from mixture to mixture."""
+    return config["data"]["permute"] or not NAMING_HEADS & set(config["loss"]["heads"])
+
+
+def names(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The sources' names in the corpus' order; numbers from 1 where it has none.
+
+    Raises InputError where there aren't as many as sources.
+    """
+    sources = config["data"]["sources"]
+    given = config["data"].get("source_names") or range(1, sources + 1)
+    if isinstance(given, str) or len(given) != sources:
+        raise InputError(f"data.source_names={given}: data.sources={sources} are wanted")
+    return tuple(str(name) for name in given)
+
+
+def parts(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What training is told of named sources and long tracks; most corpora say nothing of it."""
+    names(config)
+    data = config["data"]
+    each = data.get("valid_excerpts", 1)
+    if isinstance(each, bool) or not isinstance(each, int) or each < 1:
+        raise InputError(f"data.valid_excerpts={each}: a whole number from 1 is wanted")
+    return {
+        "permute": are_permuted(config),
+        "augmentation": build(data.get("augmentation"), "data.augmentation"),
+        "valid_excerpts": each,
+    }

@@ -1,0 +1,54 @@
+"""A trained network as what it is for: mixtures in, sources out, whatever their length."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from autoclip_sep.separation.chunks import separate_long
+from autoclip_sep.separation.separate import separate
+from autoclip_sep.stft import STFT
+from autoclip_sep.types import Batch
+
+
+@dataclass(frozen=True)
+class Separation:
+    """A trained network and what hearing it takes.
+
+    permute: whether the order of the estimates may differ from mixture to mixture. chunk, overlap:
+    samples; a longer mixture is separated in overlapping chunks, so that memory stays bounded.
+    """
+
+    model: nn.Module
+    stft: STFT
+    sources: int
+    device: torch.device
+    permute: bool = True
+    chunk: int = 2**20
+    overlap: int = 2**16
+
+    @torch.no_grad()
+    def __call__(self, batch: Batch) -> Tensor:
+        """One waveform per source, in float32, dropout off: (B, S, C, T)."""
+        self.model.eval()
+        return separate(self.model(batch), batch, self.stft, self.sources)
+
+    def whole(self, batch: Batch) -> Tensor:
+        """The same for one mixture (B = 1) of any length; the waveforms are on the processor."""
+        if batch.mixture.shape[-1] <= self.chunk:
+            return self(batch.to(self.device)).cpu()
+        mixture = batch.mixture[0]
+        return separate_long(self._part, mixture, self.chunk, self.overlap, self.permute)[None]
+
+    def mixture(self, waveform: Tensor) -> Tensor:
+        """A mixture whose sources nobody knows, (C, T) to (S, C, T)."""
+        return self.whole(_unknown(waveform.unsqueeze(0)))[0]
+
+    def _part(self, mixture: Tensor) -> Tensor:
+        return self(_unknown(mixture).to(self.device)).cpu()
+
+
+def _unknown(mixture: Tensor) -> Batch:
+    """A batch (1, C, T) without targets."""
+    length = torch.tensor(mixture.shape[-1:])
+    return Batch(mixture, mixture[:, None, :, :0], length, ("",))
