@@ -40,7 +40,12 @@ def main() -> None:
         return
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, its processes too
     with command.exit_codes("prepare_librimix"):
-        prepare(arguments.read(sys.argv[1:], DEFAULTS))
+        settings = arguments.read(sys.argv[1:], DEFAULTS)
+        try:
+            prepare(settings)
+        except KeyboardInterrupt:
+            print("prepare_librimix: stopped; the same command goes on from here", file=sys.stderr)
+            sys.exit(130)
 
 
 def prepare(settings: dict[str, str]) -> None:

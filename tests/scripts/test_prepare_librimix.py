@@ -82,7 +82,8 @@ def test_a_stopped_call_is_continued_to_the_same_bytes(place, made, number):
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     if number == signal.SIGTERM:
-        assert (process.returncode, errors) == (130, "prepare_librimix: stopped\n")
+        said = "prepare_librimix: stopped; the same command goes on from here\n"
+        assert (process.returncode, errors) == (130, said)
     assert not (folder / "metadata/mixture_train-100_mix_clean.csv").exists()
     assert len(contents(folder)) < len(contents(made))
     prepare(place, *arguments)
