@@ -40,7 +40,7 @@ def prepare(
     items = sorted(items, key=lambda item: splits.index(item.split))
     with exclusive(target):
         if target.exists():
-            store = Store(target)
+            store = Store(target, items)
             if fingerprints.is_current(target, store.fingerprint, items):
                 return store
         partial_folder = target.with_name(f".{target.name}.partial")
@@ -55,7 +55,7 @@ def prepare(
             shutil.rmtree(target)
         os.replace(partial_folder, target)
         release()
-    return Store(target)
+    return Store(target, items)
 
 
 def _convert(

@@ -9,6 +9,7 @@ of the files the store was made from; files.json their sizes and times, for a fa
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -142,14 +143,17 @@ class Split:
 
 
 class Store:
-    """An opened store. Raises InputError if it is missing, damaged, or of another version."""
+    """An opened store. Raises InputError if it is missing, damaged, or of another version.
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self.folder = Path(folder)
-        meta, self._index = _open(self.folder)
+    files: the items it was made from, in its order, where whoever opens it knows them.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], files: Sequence[Item] = ()) -> None:
+        self.folder, self.files = Path(folder), files
+        meta, self.index = _open(self.folder)
         self.sample_rate: int = meta["sample_rate"]
         self.fingerprint: str = meta["fingerprint"]
-        self._dtype: str = meta["dtype"]
+        self.dtype: str = meta["dtype"]
         self._splits: dict[str, list[str]] = meta["splits"]
 
     @property
@@ -163,7 +167,7 @@ class Store:
         names = list(self._splits)
         first = sum(len(self._splits[other]) for other in names[: names.index(name)])
         path = self.folder / "samples.bin"
-        return Split(path, self._dtype, self._splits[name], self._index, first)
+        return Split(path, self.dtype, self._splits[name], self.index, first)
 
 
 def _open(folder: Path) -> tuple[dict[str, Any], NDArray[np.void]]:
