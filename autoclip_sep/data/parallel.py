@@ -1,8 +1,11 @@
 """The same function over many tasks, on several cores, with a progress bar."""
 
 import os
-from collections.abc import Callable, Sequence
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import partial
+from multiprocessing import resource_tracker
 from typing import TypeVar
 
 from joblib import Parallel, delayed
@@ -42,7 +45,8 @@ def in_parallel(
     work = delayed(function if failures is None else partial(_attempt, function))
     done: list[Result] = []
     with Parallel(n_jobs=jobs, return_as="generator", batch_size="auto") as pool:
-        results = pool(work(task) for task in tasks if len(failures or ()) < MANY)
+        with _signals_for_this_process_alone() if jobs > 1 else nullcontext():
+            results = pool(work(task) for task in tasks if len(failures or ()) < MANY)
         bar = tqdm(results, label, len(tasks), leave=False, disable=None if progress else True)
         for result in bar:
             if failures is not None and isinstance(result, InputError):
@@ -58,6 +62,20 @@ def _attempt(function: Callable[[Task], Result], task: Task) -> Result | InputEr
         return function(task)
     except InputError as error:
         return error
+
+
+@contextmanager
+def _signals_for_this_process_alone() -> Iterator[None]:
+    """Processes begun here don't hear Ctrl-C and SIGTERM: this one does, and ends them.
+
+    Else each of them prints a traceback. A signal that comes meanwhile waits for the end.
+    """
+    resource_tracker.ensure_running()  # unblocks the signals when it begins, before Python 3.14
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def release() -> None:

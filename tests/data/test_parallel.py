@@ -1,4 +1,5 @@
 import os
+import signal
 import time
 
 import pytest
@@ -70,3 +71,15 @@ def test_cores_are_those_this_process_may_use() -> None:
 def test_the_bar_is_shown_on_a_terminal_only(capfd: pytest.CaptureFixture[str]) -> None:
     in_parallel(square_slowly_at_first, range(3), label="voices", jobs=1, progress=True)
     assert "voices" not in capfd.readouterr().err
+
+
+def hears_ctrl_c(_: int) -> bool:
+    return signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def test_ctrl_c_is_for_this_process_alone() -> None:
+    """Processes that hear it print tracebacks over the one line that is meant for the user."""
+    parallel.release()
+    assert in_parallel(hears_ctrl_c, range(4), label="x", jobs=2, progress=False) == [False] * 4
+    assert hears_ctrl_c(0)
+    assert in_parallel(hears_ctrl_c, range(4), label="x", jobs=1, progress=False) == [True] * 4
