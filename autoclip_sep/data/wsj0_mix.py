@@ -12,6 +12,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -112,19 +113,16 @@ class Creation:
         """The full path names an utterance: base names alone may clash across discs."""
         return self.cache / f"{hashlib.sha256(utterance.encode()).hexdigest()[:32]}.f64"
 
-    def level(self, utterance: str) -> str:
-        """Read, resample and level one utterance (task). Returns what is wrong with it, or ""."""
+    def level(self, utterance: str) -> None:
+        """Read, resample and level one utterance (task)."""
+        samples, rate = audio.read(utterance, dtype=np.float64)
+        if len(samples) != 1:
+            raise InputError(f"{utterance}: {len(samples)} channels, speech has one")
         try:
-            samples, rate = audio.read(utterance, dtype=np.float64)
-            if len(samples) != 1:
-                return f"{utterance}: {len(samples)} channels, speech has one"
             levelled = level(samples[0], rate, self.sample_rate, self.full_scale)
-        except InputError as error:
-            return str(error)
         except ValueError as error:
-            return f"{utterance}: {error}"
+            raise InputError(f"{utterance}: {error}") from error
         self.cached(utterance).write_bytes(levelled.data)
-        return ""
 
     def write(self, mixture: Mixture) -> None:
         """Make one mixture and its sources (task)."""
@@ -187,11 +185,12 @@ def make(
     clear(out)
     work = Creation(out / f"{CACHE}{os.getpid()}", sample_rate, full_scale)
     work.cache.mkdir(parents=True)
+    run = partial(in_parallel, jobs=jobs, progress=progress)
+    wrong: list[str] = []
     try:
-        wrong = in_parallel(work.level, utterances, label="levels", jobs=jobs, progress=progress)
-        what = f"of {len(utterances)} utterances can't be used"
-        complaints.refuse([complaint for complaint in wrong if complaint], what, out)
-        in_parallel(work.write, mixtures, label="mixtures", jobs=jobs, progress=progress)
+        run(work.level, utterances, label="levels", failures=wrong)
+        complaints.refuse(wrong, f"of {len(utterances)} utterances can't be used", out)
+        run(work.write, mixtures, label="mixtures")
     finally:
         clear(out)
 

@@ -1,0 +1,29 @@
+from pathlib import Path
+
+import pytest
+
+from autoclip_sep.data import complaints
+from autoclip_sep.errors import InputError
+
+
+def test_nothing_wrong_is_no_error_and_removes_an_old_report(tmp_path: Path) -> None:
+    (tmp_path / "report.txt").write_text("old")
+    complaints.refuse([], "of 5 files are bad", tmp_path)
+    assert not list(tmp_path.iterdir())
+    complaints.refuse([], "of 5 files are bad", tmp_path / "nowhere")
+
+
+def test_a_few_stand_in_the_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        complaints.refuse(["a", "b", "c"], "of 5 files are bad", tmp_path / "new")
+    assert str(caught.value) == "3 of 5 files are bad: a; b; c"
+    assert not (tmp_path / "new").exists()
+
+
+def test_many_stand_in_a_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        complaints.refuse(list("abcd"), "of 5 files are bad", tmp_path / "new")
+    assert str(caught.value) == (
+        f"4 of 5 files are bad: a; b; c; all 4 in {tmp_path / 'new' / 'report.txt'}"
+    )
+    assert (tmp_path / "new" / "report.txt").read_text() == "a\nb\nc\nd\n"

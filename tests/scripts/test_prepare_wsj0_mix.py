@@ -1,0 +1,216 @@
+"""The command from the LDC's discs to WSJ0-mix: typed, killed, and typed again."""
+
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autoclip_sep import audio
+from autoclip_sep.data.mixing_lists import Recipe, write_list
+from tests.shorten import write_sphere
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = [sys.executable, str(ROOT / "scripts" / "prepare_wsj0_mix.py")]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+GIVEN = ["wsj0=csr_1", "lists=lists", "partial=true"]
+SPLITS = {"tr": 150, "cv": 20, "tt": 10}
+TREE = "2speakers/wav8k/min"
+
+
+def start(place, *arguments):
+    return subprocess.Popen(
+        [*SCRIPT, *arguments], cwd=place, env=ENVIRONMENT, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+
+
+def prepare(place, *arguments, check=0):
+    process = start(place, *arguments)
+    said = process.communicate(timeout=300)
+    assert process.returncode == check, said
+    return said
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Discs with 16 utterances of a second, and lists of 180 mixtures of them."""
+    folder = tmp_path_factory.mktemp("ä [b], c=${x}")
+    rng = np.random.default_rng(0)
+    names = []
+    for number in range(16):
+        speaker, disc = f"0{number // 4}t", f"11-{number % 3 + 1}.1"
+        name = f"wsj0/si_tr_s/{speaker}/{speaker}o03{number:02d}"
+        samples = 900 * np.convolve(rng.standard_normal(14000 + 300 * number), np.hanning(9))
+        write_sphere(folder / "csr_1" / disc / f"{name}.wv1", samples.clip(-9999, 9999))
+        names.append(f"{name}.wav")
+    (folder / "lists").mkdir()
+    for split, count in SPLITS.items():
+        recipes = []
+        while len(recipes) < count:
+            pair = tuple(names[n] for n in rng.choice(16, 2, replace=False))
+            gain = f"{rng.uniform(0, 2.5):.5g}"
+            recipes.append(Recipe(pair, (gain, f"-{gain}")))
+        write_list(folder / f"lists/mix_2_spk_{split}.txt", recipes)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(place):
+    """The tree, made without a break."""
+    said, errors = prepare(place, *GIVEN, "out=out", "jobs=1")
+    assert said.splitlines() == [f"out/{TREE}/{s}: {n} mixtures" for s, n in SPLITS.items()]
+    assert errors == ""
+    return place / "out"
+
+
+def contents(folder):
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_nothing_is_left_beside_the_corpus(made):
+    names = {path for path in contents(made) if not path.endswith(".wav")}
+    assert names == {".making.lock", f"{TREE}/manifest.json"}
+    assert len(contents(made)) == 2 + 3 * 180
+
+
+def test_a_reader_finds_its_way(made):
+    samples, rate = audio.read(next((made / TREE / "tt/mix").iterdir()))
+    assert rate == 8000
+    assert 0.1 < np.abs(samples).max() <= 0.9001
+
+
+def count(folder, kind):
+    """Files of a kind so far; unlike glob, walk doesn't mind folders that vanish under it."""
+    paths = (Path(base, name) for base, _, names in os.walk(folder) for name in names)
+    return sum(path.match(kind) for path in paths)
+
+
+# When to kill: so many files of a kind are there.
+KILLS = [
+    (".begun.json", 1), ("*.f64", 3), ("*.f64", 14), ("s1/*.wav", 1), ("mix/*.wav", 40),
+    ("mix/*.wav", 110), ("cv/mix/*.wav", 5), ("tt/s2/*.wav", 10),
+]  # fmt: skip
+
+
+def test_kills_make_no_difference(place, made):
+    """Killed with all its processes at spread moments, the command ends up with the same bytes."""
+    out, killed = place / "killed", 0
+    for kind, number in KILLS:
+        process = start(place, *GIVEN, "out=killed", "jobs=2")
+        while process.poll() is None and count(out, kind) < number:
+            time.sleep(0.002)
+        killed += process.poll() is None
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        assert not (out / TREE / "manifest.json").exists() or process.returncode == 0
+    assert killed >= 5
+    prepare(place, *GIVEN, "out=killed", "jobs=2")
+    assert contents(out) == contents(made)
+    assert not list(out.glob(".levelled-*"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_call_says_how_to_go_on(place, made, number):
+    out = place / f"stopped{number}"
+    process = start(place, *GIVEN, f"out={out.name}", "jobs=2")
+    while process.poll() is None and count(out, "s1/*.wav") < 5:
+        time.sleep(0.002)
+    os.killpg(process.pid, number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors == "prepare_wsj0_mix: stopped; the same command goes on from here\n"
+    assert not list(out.glob(".levelled-*"))
+    prepare(place, *GIVEN, f"out={out.name}", "jobs=1")
+    assert contents(out) == contents(made)
+
+
+def test_a_second_call_says_that_all_is_there(place, made):
+    before = contents(made)
+    said, _ = prepare(place, *GIVEN, "out=out", "verify=true")
+    assert said.count("mixtures, already there\n") == 3
+    assert said.endswith("540 files are what the manifests say\n")
+    assert contents(made) == before
+
+
+def test_two_at_a_time_are_one_after_the_other(place, made):
+    both = [start(place, *GIVEN, "out=both", "jobs=1") for _ in range(2)]
+    said = [process.communicate(timeout=120) for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert contents(place / "both") == contents(made)
+
+
+def test_a_full_disk_is_one_line(place, tmp_path):
+    """A file system of half a megabyte, in a name space of its own."""
+    if subprocess.run(["unshare", "-Urm", "true"], check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    (tmp_path / "full").mkdir()
+    mount = f"mount -t tmpfs -o size=512k tmpfs '{tmp_path}/full' && exec \"$@\""
+    command = ["unshare", "-Urm", "sh", "-c", mount, "sh", *SCRIPT, *GIVEN]
+    done = subprocess.run(
+        [*command, f"out={tmp_path / 'full' / 'out'}", "jobs=1"],
+        cwd=place, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.endswith(
+        "the disk is full; make room, and the same command goes on from here\n"
+    )
+
+
+def test_files_that_cant_be_written_are_one_line(place, tmp_path):
+    """A limit on the size of files stands in for whatever the file system refuses."""
+    code = (
+        "import resource, runpy, sys\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))\n"
+        "sys.argv = sys.argv[1:]\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    done = subprocess.run(
+        [SCRIPT[0], "-c", code, SCRIPT[1], *GIVEN, f"out={tmp_path / 'full'}", "jobs=1"],
+        cwd=place, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "File too large" in done.stderr
+    assert not list((tmp_path / "full").glob(".levelled-*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "missing: wsj0=... lists=... out=..."),
+        ([*GIVEN, "out=new", "speaker=2"], "did you mean speakers=...?"),
+        ([*GIVEN, "out=new", "speakers=4"], "speakers=4: one of 2, 3 is wanted"),
+        ([*GIVEN, "out=new", "sample_rate=8000,44100"], "sample_rate=44100: one of 8000, 16000"),
+        ([*GIVEN, "out=new", "mode=mid"], "mode=mid: one of min, max is wanted"),
+        ([*GIVEN, "out=new", "splits=tr,dev"], "splits=dev: one of tr, cv, tt is wanted"),
+        ([*GIVEN, "out=new", "jobs=0"], "jobs=0: a whole number"),
+        ([*GIVEN[:2], "out=new", "partial=yes"], "partial=yes: one of true, false"),
+        ([*GIVEN[:2], "out=new"], "150 mixtures, the published list has 20000"),
+        ([*GIVEN, "out=new", "speakers=2,3"], "mix_3_spk_tr.txt: not there"),
+        (["wsj0=csr_2", *GIVEN[1:], "out=new"], "wsj0=csr_2: no such folder"),
+        (["wsj0=lists", *GIVEN[1:], "out=new"], "16 of 16 utterances of the lists"),
+    ],
+)
+def test_mistakes_are_one_line(place, arguments, message, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [SCRIPT[1], *arguments])
+    monkeypatch.setattr(signal, "signal", lambda *handler: None)
+    monkeypatch.chdir(place)
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_path(SCRIPT[1], run_name="__main__")
+    said, errors = capsys.readouterr()
+    assert stop.value.code == 2
+    assert message in errors
+    assert said == ""
+    assert len(errors.splitlines()) == 1
+    assert not list((place / "new").rglob("*.wav"))
