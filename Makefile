@@ -13,7 +13,7 @@ INSTALLING := $(VENV)/.installing
 ASKED := $(if $(filter file,$(origin PYTHON)),$(PY),$(PYTHON))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo reproduce-figures figures evaluate test lint bench clean distclean run-given
+.PHONY: help install demo reproduce-figures figures evaluate test lint bench bench-data clean distclean run-given
 
 help:  ## Show this list
 	@echo "autoclip_sep: source-separation training around AutoClip"
@@ -51,6 +51,9 @@ bench: $(INSTALLED)  ## Time the hot paths (scripts/bench_*.py)
 	    test -e "$$script" || { echo "no scripts/bench_*.py yet"; break; }; \
 	    echo "$$script"; $(PY) "$$script" || exit 1; \
 	done
+
+bench-data: $(INSTALLED)  ## Time one process reading excerpts, from the store and with soundfile
+	$(PY) scripts/bench_data.py
 
 clean:  ## Remove caches; runs, corpora and .venv stay
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info

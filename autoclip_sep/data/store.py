@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +140,7 @@ class Split:
         if self._map is None:
             # A plain array over the map: numpy's memmap class costs microseconds per slice.
             self._map = np.asarray(np.memmap(self._path, self._dtype, mode="r"))
-        return self._map[offset : offset + int(np.prod(shape))].reshape(shape)
+        return self._map[offset : offset + prod(shape)].reshape(shape)
 
 
 class Store:
