@@ -20,8 +20,8 @@ from tqdm import tqdm
 
 from autoclip_sep import runs
 from autoclip_sep.cli import command, compose
+from autoclip_sep.cli.corpus import prepare
 from autoclip_sep.cli.plan import Plan, plan
-from autoclip_sep.cli.train import prepare
 from autoclip_sep.data.parallel import cores
 from autoclip_sep.errors import InputError
 

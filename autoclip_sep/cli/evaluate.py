@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from autoclip_sep import runs
-from autoclip_sep.cli import command, compose, sources, trained
-from autoclip_sep.cli.build import build, call
+from autoclip_sep.cli import command, compose, corpus, sources, trained
+from autoclip_sep.cli.build import call
 from autoclip_sep.cli.checks import check_choice, check_flag, check_threads
 from autoclip_sep.evaluation import bss_eval, summary
 from autoclip_sep.evaluation.score import score_split
@@ -31,6 +31,7 @@ def evaluate(arguments: Sequence[str]) -> None:
     check_choice(settings, "split", "train", "valid", "test")
     check_choice(settings, "checkpoint", "best", "last")
     check_flag(settings, "progress")
+    check_flag(settings, "force")
     if settings["bss_eval"] is not None:
         check_flag(settings, "bss_eval")
     check_threads(settings)
@@ -38,7 +39,7 @@ def evaluate(arguments: Sequence[str]) -> None:
     device = call(find_device, "device", settings["device"])
     run = trained.load(settings["run"], settings["checkpoint"], device)
     data = run.config["data"]
-    store = build(data["corpus"], "data.corpus").prepare(progress=True)
+    store = corpus.ready(run.config, [f"run={settings['run']}"], force=settings["force"])
     split = store.split(settings["split"])
     provenance = {
         "checkpoint": run.checkpoint,

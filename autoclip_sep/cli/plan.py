@@ -20,7 +20,7 @@ FREE = re.compile(
     r"logger\..*|runs|force|seed|percentile"
     r"|clipping\.(.*\.)?(percentile|threshold|deviations|ratio|relative)"
     r"|trainer\.(epochs|progress|workers|threads|device|checkpoint_every)"
-    r"|(.*\.)?(root|store|corpora)"
+    r"|(.*\.)?(root|store|corpora)|data\.corpus\.expected.*"
 )
 # Of these, the ones that say which run it is: they may not change when a run goes on.
 FIXED = re.compile(r"seed|percentile|clipping\..*")

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from autoclip_sep import runs
-from autoclip_sep.cli import command, provenance, sources
+from autoclip_sep.cli import command, corpus, provenance, sources
 from autoclip_sep.cli.build import build, call
 from autoclip_sep.cli.checks import check_flag
 from autoclip_sep.cli.plan import Plan, plan
@@ -49,7 +49,8 @@ def train(arguments: Sequence[str]) -> None:
         print(f"{planned.directory} is finished: nothing to do (trainer.epochs= may grow)")
         return
     # Before the processes meet: who waits for the corpus here waits at a lock, as long as it takes.
-    store = prepare(planned.config)
+    data = corpus.of_data(arguments)
+    store = corpus.ready(planned.config, data, force=planned.config["force"])
     with distributed.process_group(device):
         parts = Parts(**built, train=store.split("train"), valid=store.split("valid"))
         trainer = Trainer(parts, planned.settings, planned.directory, planned.seed, device)
@@ -66,12 +67,6 @@ def train(arguments: Sequence[str]) -> None:
                 trainer.fit()
             finally:
                 parts.logger.finish()
-
-
-def prepare(config: dict[str, Any]) -> Store:
-    """The corpus' store, made where it isn't there yet, by one process while others wait."""
-    corpus = build(config["data"]["corpus"], "data.corpus")
-    return corpus.prepare(progress=distributed.rank() == 0)
 
 
 def build_parts(planned: Plan, device: torch.device) -> dict[str, Any]:

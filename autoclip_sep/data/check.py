@@ -128,14 +128,14 @@ def check(
 
 def _part(measured: Measured, name: str) -> Part:
     rows, lengths = measured.rows_of(name), measured.store.split(name).lengths
-    seconds = lengths / measured.store.sample_rate
+    rate = measured.store.sample_rate
     distance = float(rows["distance"].max()) / LSB
     return Part(
         name,
         len(rows),
-        float(seconds.sum()),
-        float(seconds.min()),
-        float(seconds.max()),
+        int(lengths.sum()) / rate,
+        int(lengths.min()) / rate,
+        int(lengths.max()) / rate,
         float(rows["peak"].max()),
         int((rows["peak"][:, measured.kinds["source"]] < FAINT).sum()),
         int((rows["clipped"] > 0).sum()),

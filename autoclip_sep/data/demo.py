@@ -66,6 +66,15 @@ class Demo:
         numbers = {key: value for key, value in asdict(self).items() if isinstance(value, int)}
         return numbers | {"version": VERSION}
 
+    @property
+    def expected(self) -> dict[str, int]:
+        """Mixtures of each split: as many as are asked for."""
+        return {"train": self.train, "valid": self.valid, "test": self.test}
+
+    def layout(self) -> str:
+        """Nothing has to be there."""
+        return "nothing: espeak-ng speaks it"
+
     def prepare(self, progress: bool = True) -> Store:
         """The corpus in its store; made on the first call (a killed one is continued)."""
         folder = mixed_speech.folder_for(self.root, self.name, self.settings)

@@ -59,6 +59,15 @@ class Digits:
         if self.longest < self.shortest:
             raise InputError(f"data.corpus.longest={self.longest}: below shortest={self.shortest}")
 
+    @property
+    def expected(self) -> dict[str, int]:
+        """Mixtures of each split: as many as are asked for."""
+        return {"train": self.train, "valid": self.valid, "test": self.test}
+
+    def layout(self) -> str:
+        """The recordings."""
+        return f"{LAYOUT} (from {SOURCE})"
+
     def prepare(self, progress: bool = True) -> Store:
         """The corpus in its store; made on the first call (a killed one is continued).
 

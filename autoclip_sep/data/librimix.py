@@ -16,6 +16,12 @@ from autoclip_sep.data.store import Item, Signal
 from autoclip_sep.data.trees import Tree, check_names_apart
 from autoclip_sep.errors import InputError
 
+# Mixtures of the published metadata, by the number of speakers.
+PUBLISHED = {
+    2: {"train-360": 50800, "train-100": 13900, "dev": 3000, "test": 3000},
+    3: {"train-360": 33900, "train-100": 9300, "dev": 3000, "test": 3000},
+}
+
 
 @dataclass(frozen=True)
 class LibriMix(Tree):
@@ -29,6 +35,12 @@ class LibriMix(Tree):
         default_factory=lambda: {"train": "train-100", "valid": "dev", "test": "test"}
     )
     mixture: str = "mix_clean"
+
+    @property
+    def expected(self) -> dict[str, int | None]:
+        """Mixtures of each split as published; None for subsets of one's own."""
+        known = PUBLISHED.get(self.count, {})
+        return {split: known.get(subset) for split, subset in self.subsets.items()}
 
     def layout(self) -> str:
         """The tables, and the folders beside them."""

@@ -25,6 +25,7 @@ class MixtureTree(Tree):
     {item} stands for any text, folders included, and is the mixture's name. sources are what is to
     be estimated, in this order; noise is in the mixtures, too, and is not. unique_names: whether a
     name tells what is in the mixture, so that one in two splits is the same mixture in both.
+    expected: mixtures of each split, None or left out where that isn't known.
     """
 
     splits: Mapping[str, str | None] = field(
@@ -34,9 +35,11 @@ class MixtureTree(Tree):
     sources: Sequence[str] = ("{split}/s1/{item}.wav", "{split}/s2/{item}.wav")
     noise: Sequence[str] = ()
     unique_names: bool = False
+    expected: Mapping[str, int | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        _check_expected(self.expected)
         _check_pattern("mixture", self.mixture)
         for key, patterns in (("sources", self.sources), ("noise", self.noise)):
             if isinstance(patterns, str) or not isinstance(patterns, Sequence):
@@ -95,6 +98,16 @@ class MixtureTree(Tree):
         if self.unique_names:
             check_names_apart(found)
         return found
+
+
+def _check_expected(expected: object) -> None:
+    numbers = dict(expected) if isinstance(expected, Mapping) else {"": -1}
+    whole = all(n is None or (type(n) is int and n >= 0) for n in numbers.values())
+    if not whole or not set(numbers) <= {"train", "valid", "test"}:
+        raise InputError(
+            f"data.corpus.expected={expected}: numbers of mixtures for train, valid and test are"
+            " wanted, null where one isn't known"
+        )
 
 
 def _check_pattern(key: str, pattern: object) -> None:

@@ -25,6 +25,7 @@ RATE = 44100  # Hz
 STREAMS = {"mixture": 0, "drums": 1, "bass": 2, "other": 3, "vocals": 4}  # of a .stem.mp4
 SOURCES = ("vocals", "drums", "bass", "other")
 SUBSETS = ("train", "test")
+TRACKS = {"train": 86, "valid": 14, "test": 50}
 STEMS, WAVS = ".stem.mp4", {f"{name}.wav" for name in STREAMS}
 LAYOUT = (
     "folders train and test with <track>.stem.mp4 (MUSDB18), or with <track>/mixture.wav, "
@@ -52,6 +53,15 @@ class Musdb:
         check_sources(self.sources, self.count)
         if self.hq is not None and not isinstance(self.hq, bool):
             raise InputError(f"data.hq={self.hq}: true (WAV), false (.stem.mp4) or null is wanted")
+
+    @property
+    def expected(self) -> dict[str, int]:
+        """Tracks of each split as published."""
+        return dict(TRACKS)
+
+    def layout(self) -> str:
+        """Both formats."""
+        return LAYOUT
 
     def prepare(self, progress: bool = True) -> Store:
         """The corpus in its store, made on the first call or where files changed.

@@ -55,6 +55,15 @@ class MusdbDemo:
         numbers = {key: getattr(self, key) for key in ("train", "valid", "test", "seconds", "seed")}
         return numbers | {"version": VERSION}
 
+    @property
+    def expected(self) -> dict[str, int]:
+        """Tracks of each split: as many as are asked for."""
+        return {"train": self.train, "valid": self.valid, "test": self.test}
+
+    def layout(self) -> str:
+        """Nothing has to be there."""
+        return "nothing: it is composed and played here"
+
     def prepare(self, progress: bool = True) -> Store:
         """The corpus in its store; made on the first call (a killed one is continued)."""
         folder = mixed_speech.folder_for(self.root, self.name, self.settings)

@@ -79,6 +79,7 @@ class Tree(ABC):
                 f" data.channels={self.channels}"
             )
         settings = asdict(self) | {"root": os.path.abspath(str(self.root)), "store": None}
+        settings.pop("expected", None)  # what should be there makes no other corpus
         return conversion.prepare(
             mixed_speech.folder_for(self.store, self.name, settings),
             self.sample_rate,

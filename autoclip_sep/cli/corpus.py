@@ -1,0 +1,60 @@
+"""The corpus that a config names: made, and looked at before anything is trained or scored."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from autoclip_sep.cli.build import build
+from autoclip_sep.data.check import Report, check
+from autoclip_sep.data.corpus import Corpus
+from autoclip_sep.data.store import Store
+from autoclip_sep.errors import InputError
+from autoclip_sep.training import distributed
+
+COMMAND = "python scripts/check_data.py"
+
+
+def prepare(config: Mapping[str, Any]) -> Store:
+    """The corpus' store, made where it isn't there yet, by one process while others wait."""
+    return corpus_of(config).prepare(progress=distributed.rank() == 0)
+
+
+def corpus_of(config: Mapping[str, Any]) -> Corpus:
+    """The corpus, nothing of it read yet."""
+    corpus: Corpus = build(config["data"]["corpus"], "data.corpus")
+    return corpus
+
+
+def look_at(config: Mapping[str, Any], store: Store) -> Report:
+    """What there is to say of the corpus; seconds for a new store, milliseconds later."""
+    return check(
+        store,
+        permute=config["data"]["permute"],
+        expected=corpus_of(config).expected,
+        progress=distributed.rank() == 0,
+    )
+
+
+def ready(config: Mapping[str, Any], arguments: Sequence[str], *, force: bool) -> Store:
+    """The store, with one line printed about it; what a job begins with.
+
+    arguments: of the command that tells more. Raises InputError where training and test share
+    sources, unless force.
+    """
+    store = prepare(config)
+    report = look_at(config, store)
+    if distributed.rank() == 0:
+        more = f": {COMMAND} {shlex.join(arguments)}" if report.findings else ""
+        print(f"data: {report.line()}{more}")
+    if report.leak and not force:
+        raise InputError(
+            f"{report.leak}, such as {report.leak.places[0]}: leave them in one of the two, or add"
+            " force=true"
+        )
+    return store
+
+
+def of_data(arguments: Sequence[str]) -> list[str]:
+    """Those of a train command's arguments that say which corpus it is."""
+    keys = {argument: argument.partition("=")[0] for argument in arguments}
+    return [one for one, key in keys.items() if key.split(".")[0] in ("data", "experiment")]

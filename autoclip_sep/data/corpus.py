@@ -1,0 +1,23 @@
+"""What a class that configs/data names must give."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from autoclip_sep.data.store import Store
+
+
+class Corpus(Protocol):
+    """Settings of a corpus, and its reader or builder."""
+
+    @property
+    def expected(self) -> Mapping[str, int | None]:
+        """Mixtures of each split where that is known. Other numbers are told, not refused."""
+
+    def layout(self) -> str:
+        """What is looked for below data.root, in words."""
+
+    def prepare(self, progress: bool = True) -> Store:
+        """The corpus in its store, made on the first call or where files changed.
+
+        Raises InputError where the files aren't the corpus, or can't be used.
+        """

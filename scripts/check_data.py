@@ -1,0 +1,90 @@
+"""Look at a corpus before hours are spent on it: ``python scripts/check_data.py``.
+
+    python scripts/check_data.py data=wsj0_2mix data.root=wsj0-mix/2speakers/wav8k/min
+    python scripts/check_data.py run=runs/...          the corpus of a run
+
+The arguments are those of train.py; others than data's change nothing here. Tells what was looked
+for, found and expected, and for each split mixtures, lengths, peak, and how far mixtures are from
+the sum of their signals; then all that is silent, clipped, off centre, repeated, or shared by two
+splits, the first ten files of each kind (--all: all of them). The corpus is decoded into its store
+first where it isn't yet, which refuses broken files, other rates, unequal lengths, mixtures that
+aren't the sum of their signals, and mixtures in two splits.
+
+silent: below -60 dB of full scale. clipped: three equal samples or more in a row at full scale.
+Exit code 0: fine; 1: training or its scores would suffer (training and test share sources, a
+silent mixture, a silent source where sources are alike, a sound that is two sources of a mixture);
+2: the corpus can't be used, or the command is wrong.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from autoclip_sep import runs
+from autoclip_sep.cli import command, compose, corpus
+from autoclip_sep.data.check import Report
+from autoclip_sep.data.corpus import Corpus
+from autoclip_sep.errors import InputError
+
+SHOWN = 10  # places of each kind of fault
+
+
+def main() -> None:
+    """The command."""
+    arguments = sys.argv[1:]
+    if {"-h", "--help"} & set(arguments):
+        print(__doc__)
+        return
+    with command.exit_codes("check_data"):
+        everything = "--all" in arguments
+        settings = [argument for argument in arguments if argument != "--all"]
+        flags = [argument for argument in settings if argument.startswith("-")]
+        if flags:
+            raise InputError(f"unknown flag {flags[0]}: there are --help and --all")
+        serious = check_data(settings, None if everything else SHOWN)
+    sys.exit(int(serious))
+
+
+def check_data(arguments: Sequence[str], most: int | None) -> bool:
+    """Print all there is to say of the corpus, and return whether training would suffer."""
+    config = read(arguments)
+    found = corpus.corpus_of(config)
+    store = found.prepare()
+    report = corpus.look_at(config, store)
+    print(heading(config, found, report, store.folder))
+    print(f"\n{report.table()}\n\n{report.places(most) or 'nothing wrong found'}")
+    return report.serious
+
+
+def read(arguments: Sequence[str]) -> Mapping[str, Any]:
+    """The config of the command, or of the run that it names."""
+    named = [argument for argument in arguments if argument.startswith("run=")]
+    if not named:
+        return compose.plain(compose.compose("train", arguments))
+    if len(arguments) > 1:
+        raise InputError(f"{named[0]} says it all: nothing else can be set beside it")
+    return runs.read_config(Path(named[0].removeprefix("run=")))
+
+
+def heading(config: Mapping[str, Any], found: Corpus, report: Report, store: Path) -> str:
+    """What was looked for, found and expected."""
+    names = " / ".join(part.name for part in report.parts)
+    counts = " / ".join(f"{part.mixtures:,}" for part in report.parts)
+    numbers = [found.expected.get(part.name) for part in report.parts]
+    expected = " / ".join("any number" if number is None else f"{number:,}" for number in numbers)
+    noise = f" and {report.others} of noise" if report.others else ""
+    root = config["data"].get("root")
+    return "\n".join(
+        [
+            f"data={config['data']['name']}" + (f"  data.root={root}" if root else ""),
+            f"looked for  {found.layout()}",
+            f"found       {counts} mixtures ({names}) of {report.sources} sources{noise},"
+            f" {report.sample_rate:,} Hz, {report.layout}, decoded in {store}",
+            f"expected    {expected}",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()

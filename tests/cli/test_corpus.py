@@ -1,0 +1,174 @@
+"""What a job does with its corpus before it begins: one line, or a refusal."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from autoclip_sep import audio, records
+from autoclip_sep.cli import compose, corpus, evaluate, train
+from autoclip_sep.cli.plan import plan
+from autoclip_sep.data import measures, parallel
+from autoclip_sep.errors import InputError
+
+TINY = [
+    "model.hidden=4", "model.layers=1", "trainer.epochs=1", "trainer.batch_size=2",
+    "trainer.excerpt=2048", "trainer.progress=false",
+]  # fmt: skip
+DATA = ["data=wsj0_2mix", "data.root=tree"]
+CORPORA = sorted(path.stem for path in (compose.CONFIGS / "data").glob("*.yaml"))
+
+
+def config(*arguments):
+    return compose.plain(compose.compose("train", arguments))
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    monkeypatch.setattr(parallel, "cores", lambda: 1)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A small tree like WSJ0-2mix; gives the sounds by (split, number, kind)."""
+    rng = np.random.default_rng(0)
+    sounds = {}
+    for split, number in (("tr", 4), ("cv", 2), ("tt", 2)):
+        for n in range(number):
+            one, two = rng.integers(-9000, 9000, (2, 2500)).astype(np.int16)
+            for kind, sound in (("s1", one), ("s2", two), ("mix", one + two)):
+                sounds[split, n, kind] = sound
+                write(split, n, kind, sound)
+    return sounds
+
+
+def write(split, n, kind, sound):
+    audio.write(f"tree/{split}/{kind}/{split}{n}.wav", sound, 8000)
+
+
+def leak(tree):
+    """A test mixture of a training sound with another partner."""
+    one = tree["tr", 1, "s2"]
+    write("tt", 0, "s1", one)
+    write("tt", 0, "mix", one + tree["tt", 0, "s2"])
+
+
+@pytest.mark.parametrize("name", CORPORA)
+def test_every_corpus_says_what_it_looks_for_and_how_much_it_expects(name):
+    found = corpus.corpus_of(config(f"data={name}"))
+    assert len(found.layout()) > 10
+    assert "\n" not in found.layout()
+    assert set(found.expected) <= {"train", "valid", "test"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["data=wsj0_2mix"], [20000, 5000, 3000]),
+        (["data=wsj0_3mix"], [20000, 5000, 3000]),
+        (["data=wham"], [20000, 5000, 3000]),
+        (["data=libri2mix"], [13900, 3000, 3000]),
+        (["data=libri2mix", "data.corpus.splits.train=train-360"], [50800, 3000, 3000]),
+        (["data=libri2mix", "data.sources=3"], [9300, 3000, 3000]),
+        (["data=libri2mix", "data.corpus.splits.train=mine"], [None, 3000, 3000]),
+        (["data=musdb18"], [86, 14, 50]),
+        (["data=demo", "data.corpus.train=7"], [7, 200, 200]),
+        (["data=tree"], [None, None, None]),
+        (["data=tree", "data.corpus.expected.valid=9"], [None, 9, None]),
+    ],
+)
+def test_published_numbers_are_known(arguments, expected):
+    found = corpus.corpus_of(config(*arguments)).expected
+    assert [found[split] for split in ("train", "valid", "test")] == expected
+
+
+@pytest.mark.parametrize("wrong", ["train=-1", "train=many", "train=true", "train=1.5"])
+def test_an_expectation_that_is_no_number_is_refused(wrong):
+    with pytest.raises(InputError, match=r"data\.corpus\.expected=.*numbers of mixtures"):
+        corpus.corpus_of(config("data=tree", f"data.corpus.expected.{wrong}"))
+
+
+def test_an_expectation_makes_no_other_store_and_no_other_run(tree):
+    other = [*DATA, "data.corpus.expected.train=4"]
+    assert corpus.prepare(config(*DATA)).folder == corpus.prepare(config(*other)).folder
+    assert plan(DATA).directory == plan(other).directory
+
+
+def test_a_job_begins_with_a_line_about_its_corpus(tree, capsys):
+    train.train([*DATA, *TINY])
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == (
+        "data: 4 / 2 / 2 mixtures, 8,000 Hz, mono, 0.3-0.3 s; 3 splits with more or fewer mixtures"
+        " than expected: python scripts/check_data.py data=wsj0_2mix data.root=tree"
+    )
+    run = str(plan([*DATA, *TINY]).directory)
+    evaluate.evaluate([f"run={run}", "progress=false"])
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("data: 4 / 2 / 2 mixtures")
+    assert said[0].endswith(f"check_data.py run={run}")
+
+
+def test_a_job_after_the_first_reads_no_samples_for_it(tree, monkeypatch):
+    corpus.ready(config(*DATA), DATA, force=False)
+    monkeypatch.setattr(measures, "describe", None)
+    corpus.ready(config(*DATA), DATA, force=False)
+
+
+def test_a_store_from_before_the_check_is_looked_at_as_it_is(tree, capsys):
+    store = corpus.ready(config(*DATA), DATA, force=False)
+    made = (store.folder / "samples.bin").stat().st_mtime_ns
+    (store.folder / "check.npy").unlink()
+    first = capsys.readouterr().out
+    corpus.ready(config(*DATA), DATA, force=False)
+    assert capsys.readouterr().out == first
+    assert (store.folder / "samples.bin").stat().st_mtime_ns == made
+
+
+def test_training_doesnt_begin_where_the_test_was_heard_in_it(tree, tmp_path):
+    leak(tree)
+    with pytest.raises(InputError) as caught:
+        train.train([*DATA, *TINY])
+    assert str(caught.value) == (
+        "1 source shared by train and test, such as tree/tt/s1/tt0.wav = tree/tr/s2/tr1.wav: leave"
+        " them in one of the two, or add force=true"
+    )
+    assert not (tmp_path / "runs").exists()
+
+
+def test_forced_it_trains_and_scores_all_the_same(tree, tmp_path):
+    leak(tree)
+    train.train([*DATA, *TINY, "force=true"])
+    run = plan([*DATA, *TINY]).directory
+    with pytest.raises(InputError, match="1 source shared by train and test"):
+        evaluate.evaluate([f"run={run}", "progress=false"])
+    assert not (run / "evaluation").exists()
+    evaluate.evaluate([f"run={run}", "progress=false", "force=true"])
+    assert len(records.read(run / "evaluation/test.csv")) == 4
+
+
+def test_what_changed_is_looked_at_anew(tree, tmp_path):
+    corpus.ready(config(*DATA), DATA, force=False)
+    leak(tree)
+    with pytest.raises(InputError, match="shared by train and test"):
+        corpus.ready(config(*DATA), DATA, force=False)
+    shutil.rmtree(tmp_path / "tree/tt")
+    for (split, n, kind), sound in tree.items():
+        write(split, n, kind, sound)
+    corpus.ready(config(*DATA), DATA, force=False)
+
+
+def test_a_corpus_that_changed_is_not_gone_on_with_unless_forced(tree):
+    train.train([*DATA, *TINY])
+    write("cv", 0, "s1", 0 * tree["cv", 0, "s1"])
+    write("cv", 0, "mix", tree["cv", 0, "s2"])
+    more = [*DATA, *TINY, "trainer.epochs=2"]
+    with pytest.raises(InputError, match=r"the corpus is not the one that .* began with"):
+        train.train(more)
+    train.train([*more, "force=true"])
+    assert len(records.read(plan(more).directory / "history.csv")) == 2
+
+
+def test_the_arguments_that_say_which_corpus_it_is():
+    given = ["loss=snr", "data=demo", "data.corpus.train=5", "experiment=smoke", "dataset=x"]
+    assert corpus.of_data(given) == ["data=demo", "data.corpus.train=5", "experiment=smoke"]

@@ -1,0 +1,258 @@
+"""The check of a corpus as a user types it."""
+
+import os
+import runpy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autoclip_sep import audio
+from autoclip_sep.data import parallel
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = str(ROOT / "scripts" / "check_data.py")
+MIXTURES = {"tr": 14, "cv": 2, "tt": 2}
+
+
+@pytest.fixture
+def check(monkeypatch, capfd):
+    """Run the command in a folder, here rather than in a process of its own."""
+    monkeypatch.setattr(parallel, "cores", lambda: 1)
+
+    def run(place, *arguments, code=0):
+        monkeypatch.chdir(place)
+        monkeypatch.setattr(sys, "argv", [SCRIPT, *arguments])
+        try:
+            runpy.run_path(SCRIPT, run_name="__main__")
+            left = 0
+        except SystemExit as end:
+            left = end.code
+        done = capfd.readouterr()
+        assert left == code, done.out + done.err
+        return done
+
+    return run
+
+
+def test_it_runs_by_itself(good):
+    done = subprocess.run(
+        [sys.executable, SCRIPT, "data=tree", "data.root=a, b=${c}"], cwd=good, check=False,
+        capture_output=True, text=True, timeout=300,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("nothing wrong found\n")
+
+
+def write_mixture(root, split, n, sounds, rate=8000):
+    for kind, sound in (*sounds.items(), ("mix", sum(sounds.values()))):
+        audio.write(root / f"{split}/{kind}/{split}{n}.wav", sound.astype(np.int16), rate)
+
+
+def sounds(seed=0):
+    one, two = np.random.default_rng(seed).integers(-9000, 9000, (2, 12000)).astype(np.int32)
+    return {"s1": one, "s2": two}
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory):
+    """18 mixtures like WSJ0-2mix's, in a folder whose name has to be taken as text."""
+    folder = tmp_path_factory.mktemp("place")
+    for number, (split, mixtures) in enumerate(MIXTURES.items()):
+        for n in range(mixtures):
+            write_mixture(folder / "a, b=${c}", split, n, sounds(100 * number + n))
+    return folder
+
+
+@pytest.fixture
+def place(good, tmp_path):
+    """A copy of the good corpus to spoil."""
+    shutil.copytree(good / "a, b=${c}", tmp_path / "tree")
+    return tmp_path
+
+
+TREE = ["data=tree", "data.root=tree"]
+
+
+def test_a_good_corpus_says_what_was_looked_for_found_and_expected(check, good):
+    given = ["data=tree", "data.root=a, b=${c}", "data.corpus.expected={train: 14, test: 2}"]
+    said = check(good, *given).out.splitlines()
+    assert said[0] == "data=tree  data.root=a, b=${c}"
+    assert said[1] == (
+        "looked for  {split}/mix/{item}.wav, {split}/s1/{item}.wav, {split}/s2/{item}.wav where"
+        " split is tr, cv, tt"
+    )
+    assert said[2].startswith(
+        "found       14 / 2 / 2 mixtures (train / valid / test) of 2 sources, 8,000 Hz, mono,"
+        " decoded in store/tree-"
+    )
+    assert said[3] == "expected    14 / any number / 2"
+    assert said[5].split()[:3] == ["mixtures", "hours", "shortest"]
+    assert [line.split()[:2] for line in said[6:9]] == [["train", "14"], ["valid", "2"],
+                                                       ["test", "2"]]  # fmt: skip
+    assert said[10:] == ["nothing wrong found"]
+
+
+def test_what_is_wrong_is_listed_by_file_and_the_exit_code_tells(check, place):
+    silent = {"s1": 0 * sounds()["s1"], "s2": sounds(1)["s2"]}
+    for n in range(12):
+        write_mixture(place / "tree", "tr", n, {**silent, "s2": sounds(n)["s2"]})
+    loud = sounds(50)
+    loud["s1"][20:30] = 32767
+    loud["s2"][20:30] = 0
+    write_mixture(place / "tree", "cv", 1, loud)
+    shared = audio.read(place / "tree/tr/s2/tr3.wav", dtype=np.int16)[0][0].astype(np.int32)
+    write_mixture(place / "tree", "tt", 0, {"s1": shared, "s2": sounds(51)["s2"]})
+    said = check(place, *TREE, code=1).out.split("\n\n")[2].splitlines()
+    assert said[:2] == [
+        "1 source shared by train and test:", "  tree/tt/s1/tt0.wav = tree/tr/s2/tr3.wav",
+    ]  # fmt: skip
+    assert said[2] == "12 silent sources:"
+    assert said[3] == "  tree/tr/s1/tr0.wav: nothing but zeros"
+    assert said[13] == "  and 2 more"
+    assert said[14:] == [
+        "1 clipped source, which need not be a fault:",
+        "  tree/cv/s1/cv1.wav: 10 samples at full scale",
+        "1 clipped mixture, which need not be a fault:",
+        "  tree/cv/mix/cv1.wav: 10 samples at full scale",
+    ]
+    everything = check(place, *TREE, "--all", code=1).out
+    assert "tree/tr/s1/tr9.wav: nothing but zeros" in everything
+    assert "more" not in everything.split("12 silent sources")[1].split("clipped")[0]
+
+
+def test_faults_that_need_not_be_any_are_no_failure(check, place):
+    write_mixture(place / "tree", "tr", 0, {k: v + 2000 for k, v in sounds().items()})
+    said = check(place, *TREE, "data.corpus.expected.train=15").out
+    assert "2 sources off centre, which need not be a fault:" in said
+    assert "train: 14 mixtures, 15 expected" in said
+
+
+def half(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def web_page(path):
+    path.write_text("<html>404</html>")
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def no_samples(path):
+    audio.write(path, np.zeros(0), 8000)
+
+
+def a_number_that_is_none(path):
+    samples = audio.read(path)[0]
+    samples[0, 77] = np.nan
+    audio.write(path, samples, 8000, "FLOAT")
+
+
+def a_rate_of_its_own(path):
+    audio.write(path, audio.read(path)[0], 16000)
+
+
+def two_channels(path):
+    audio.write(path, np.repeat(audio.read(path)[0], 2, axis=0), 8000)
+
+
+def a_sample_less(path):
+    audio.write(path, audio.read(path)[0][:, :-1], 8000)
+
+
+def another_sound(path):
+    audio.write(path, audio.read(path)[0][:, ::-1], 8000)
+
+
+def a_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+def a_link_to_nothing(path):
+    path.unlink()
+    path.symlink_to("gone.wav")
+
+
+def a_pipe(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (half, "truncated, its header promises 12022 bytes more than it has"),
+        (web_page, "not audio but a web page or XML"),
+        (empty, "not audio, the file is empty (0 bytes)"),
+        (no_samples, "no samples, only a header"),
+        (a_number_that_is_none, "sample 77 is nan, not a usable amplitude"),
+        (a_rate_of_its_own, "16000 Hz, the corpus has 8000 Hz"),
+        (two_channels, "signals of unequal length or channels: "),
+        (a_sample_less, "s2/tr5.wav 11999 x 1"),
+        (another_sound, "not the sum of "),
+        (a_folder, "1 of 14 files tr/mix/{item}.wav have no counterpart tr/s2/{item}.wav"),
+        (a_link_to_nothing, "a link to gone.wav, which is missing"),
+        (a_pipe, "not a plain file (a pipe, socket or device)"),
+        (Path.unlink, "1 of 14 files tr/mix/{item}.wav have no counterpart tr/s2/{item}.wav"),
+    ],
+)
+def test_what_cant_be_used_is_one_line_with_the_file(check, place, spoil, message):
+    spoil(place / "tree/tr/s2/tr5.wav")
+    done = check(place, *TREE, code=2)
+    assert len(done.err.splitlines()) == 1
+    assert done.err.startswith("check_data: ")
+    assert message in done.err
+    assert "tr5" in done.err
+    assert not list(place.glob("store/*/"))
+
+
+def test_all_that_cant_be_used_is_in_a_file(check, place):
+    for n in range(2, 9):
+        half(place / f"tree/tr/s1/tr{n}.wav")
+    said = check(place, *TREE, code=2).err
+    assert "check_data: 7 of 18 mixtures can't be used: tree/tr/s1/tr2.wav: truncated" in said
+    (report,) = (place / "store").glob("*.txt")
+    assert said.strip().endswith(f"all 7 in store/{report.name}")
+    assert [line.partition(":")[0] for line in report.read_text().splitlines()] == [
+        f"tree/tr/s1/tr{n}.wav" for n in range(2, 9)
+    ]
+
+
+def test_a_mixture_in_two_splits_is_refused(check, place):
+    for kind in ("mix", "s1", "s2"):
+        shutil.copy(place / f"tree/tr/{kind}/tr4.wav", place / f"tree/tt/{kind}/new.wav")
+    said = check(place, *TREE, code=2).err
+    assert "the same mixture in train and test: tree/tr/mix/tr4.wav and tree/tt/mix/new.wav" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["data=tree"], "data=tree needs data.root=FOLDER with {split}/mix/{item}.wav"),
+        (["data=tree", "data.root=no"], "found: no such folder"),
+        (["data=tree", "data.rot=a"], "did you mean data.root?"),
+        (["data=tre"], "did you mean tree?"),
+        (["tree"], "'tree' is no setting: write key=value"),
+        (["--every"], "unknown flag --every: there are --help and --all"),
+        (["run=no/where"], "no/where is no run directory"),
+        (["run=a", "data=tree"], "run=a says it all"),
+    ],
+)
+def test_mistakes_are_one_line_and_leave_nothing(check, tmp_path, arguments, message):
+    done = check(tmp_path, *arguments, code=2)
+    assert message in done.err
+    assert len(done.err.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_help_says_how(check, tmp_path):
+    said = check(tmp_path, "--help").out
+    assert "python scripts/check_data.py data=wsj0_2mix" in said
+    assert "Exit code 0" in said
