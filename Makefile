@@ -13,7 +13,7 @@ INSTALLING := $(VENV)/.installing
 ASKED := $(if $(filter file,$(origin PYTHON)),$(PY),$(PYTHON))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo reproduce-figures figures evaluate test lint bench bench-data clean distclean run-given
+.PHONY: help install demo reproduce-figures figures evaluate test lint bench bench-data bench-clipping clean distclean run-given
 
 help:  ## Show this list
 	@echo "autoclip_sep: source-separation training around AutoClip"
@@ -54,6 +54,9 @@ bench: $(INSTALLED)  ## Time the hot paths (scripts/bench_*.py)
 
 bench-data: $(INSTALLED)  ## Time one process reading excerpts, from the store and with soundfile
 	$(PY) scripts/bench_data.py
+
+bench-clipping: $(INSTALLED)  ## Time the clippers against torch and against other packages
+	$(PY) scripts/bench_clipping.py
 
 clean:  ## Remove caches; runs, corpora and .venv stay
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info
