@@ -225,8 +225,8 @@ def conditions(given: argparse.Namespace) -> str:
     return (
         f"`python scripts/bench_clipping.py{''.join(flags)}`: {today}, commit "
         f"{provenance.commit()}, {device}, {os.cpu_count()} cores, threads: "
-        f"{torch.get_num_threads()}, {packages}. {given.runs} runs of {given.rounds} rounds: median "
-        "(lowest–highest)."
+        f"{torch.get_num_threads()}, {packages}. {given.runs} runs of {given.rounds} rounds: "
+        "median (lowest–highest)."
     )
 
 
