@@ -94,14 +94,15 @@ def prepare(order: Order) -> tuple[list[Part], bool]:
     Raises InputError as the module says, and for trees of other lists or of other origin.
     """
     wanted = parts(order)
-    if not _unfinished(wanted):
+    unfinished = _unfinished(wanted)
+    if not unfinished:
         return wanted, False
-    utterances = {u for part in wanted for recipe in part.recipes for u in recipe.utterances}
+    utterances = {u for part in unfinished for recipe in part.recipes for u in recipe.utterances}
     files = wsj0_tree.locate(
         order.wsj0, sorted(utterances), order.out, jobs=order.jobs, progress=order.progress
     )
     with exclusive(order.out / LOCK):
-        _make(order, _unfinished(wanted), files)
+        _make(order, _unfinished(unfinished), files)  # another process may have made them
         release()
     return wanted, True
 

@@ -145,6 +145,20 @@ def test_lost_files_are_made_anew(order: Order) -> None:
     assert contents(order.out) == before
 
 
+def test_only_what_is_unfinished_needs_its_utterances(order: Order) -> None:
+    wsj0_creation.prepare(order)
+    before = contents(order.out)
+    part = wsj0_creation.parts(order)[1]
+    next(part.folder.rglob("*.wav")).unlink()
+    used = {Path(utterance).stem for recipe in part.recipes for utterance in recipe.utterances}
+    others = [path for path in order.wsj0.rglob("*.wv1") if path.stem not in used]
+    assert len(others) == 2
+    for path in others:
+        path.unlink()
+    wsj0_creation.prepare(order)
+    assert contents(order.out) == before
+
+
 def test_what_comes_out_other_than_before_is_told(order: Order) -> None:
     """A file is lost, and the disc holds another recording now."""
     wsj0_creation.prepare(order)
