@@ -16,6 +16,7 @@ silent mixture, a silent source where sources are alike, a sound that is two sou
 2: the corpus can't be used, or the command is wrong.
 """
 
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -36,6 +37,7 @@ def main() -> None:
     if {"-h", "--help"} & set(arguments):
         print(__doc__)
         return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, its processes too
     with command.exit_codes("check_data"):
         everything = "--all" in arguments
         settings = [argument for argument in arguments if argument != "--all"]

@@ -165,13 +165,12 @@ def _same_sources(measured: Measured) -> Finding:
 
 
 def _twice(measured: Measured) -> Finding:
-    """The same mixture under two names in a split; in two splits it would have been refused."""
+    """The same signals under two names. The same files in two splits would have been refused."""
     signals = measured.rows["digest"][:, :-1]
-    known: dict[tuple[str, bytes], int] = {}
+    known: dict[bytes, int] = {}
     places = []
     for item in np.flatnonzero(signals.any(axis=1)).tolist():
-        key = measured.names[item][0], signals[item].tobytes()
-        other = known.setdefault(key, item)
+        other = known.setdefault(signals[item].tobytes(), item)
         if other != item:
             places.append(f"{measured.name(item, -1)} = {measured.name(other, -1)}")
     return Finding("mixture{s} that another one repeats", tuple(places))

@@ -147,6 +147,16 @@ def test_forced_it_trains_and_scores_all_the_same(tree, tmp_path):
     assert len(records.read(run / "evaluation/test.csv")) == 4
 
 
+@pytest.mark.parametrize("permute", [True, False])
+def test_only_named_sources_may_be_silent(tree, permute):
+    write("tr", 2, "s1", 0 * tree["tr", 2, "s1"])
+    write("tr", 2, "mix", tree["tr", 2, "s2"])
+    settings = config(*DATA, f"data.permute={permute}")
+    report = corpus.look_at(settings, corpus.prepare(settings))
+    assert "1 silent source" in report.line()
+    assert report.serious == permute
+
+
 def test_what_changed_is_looked_at_anew(tree, tmp_path):
     corpus.ready(config(*DATA), DATA, force=False)
     leak(tree)

@@ -55,8 +55,16 @@ def test_a_mixture_of_its_own_has_a_distance(corpus: Callable[..., Store]) -> No
 
 
 def test_noise_is_counted_apart(corpus: Callable[..., Store]) -> None:
-    report = check(corpus(signals=3, targets=(True, False, False)), progress=False)
+    def spoil(items: list[Item]) -> None:
+        path = items[3].signals[1].path
+        audio.write(path, np.zeros(audio.info(path).frames), 8000)
+
+    kind = {"signals": 3, "targets": (True, False, False), "mixtures": False}
+    report = check(corpus(spoil, **kind), progress=False)
     assert (report.sources, report.others) == (1, 2)
+    assert [part.silent for part in report.parts] == [0, 0]
+    assert report.line().endswith("; 1 silent noise")
+    assert not report.serious
 
 
 def test_one_line_for_a_job(corpus: Callable[..., Store]) -> None:

@@ -1,6 +1,7 @@
 """Each fault is put into one corpus of random sounds, and must be all that is found."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -151,12 +152,15 @@ def test_silent_sources_are_a_fault_only_where_sources_are_alike(
 
 
 def test_a_silent_mixture_is_a_fault_everywhere(find: Callable[..., list[Finding]]) -> None:
-    found = find(put(*(("valid", 1, kind, 0) for kind in ("s1", "s2", "noise"))), permute=False)
-    told = {str(one): (one.serious, one.places) for one in found}
-    assert list(told) == ["2 silent sources", "1 silent noise", "1 silent mixture"]
-    assert told["1 silent mixture"] == (True, ("valid valid1: nothing but zeros",))
-    assert not told["2 silent sources"][0]
-    assert not told["1 silent noise"][0]
+    kinds = ("s1", "s2", "noise")
+    silent = [(*where, kind, 0) for where in (("train", 1), ("valid", 0)) for kind in kinds]
+    told = {str(one): one for one in find(put(*silent), permute=False)}
+    assert list(told) == ["4 silent sources", "2 silent noises", "2 silent mixtures"]
+    assert [one.serious for one in told.values()] == [False, False, True]
+    assert told["2 silent mixtures"].places == (
+        "train train1: nothing but zeros",
+        "valid valid0: nothing but zeros",
+    )
 
 
 def test_clipped_sounds_are_told_with_how_much(
@@ -190,7 +194,7 @@ def test_a_sound_cannot_be_two_sources_of_a_mixture(find: Callable[..., list[Fin
     assert found.serious
 
 
-def test_a_mixture_under_two_names_in_a_split_is_told(find: Callable[..., list[Finding]]) -> None:
+def test_a_mixture_under_two_names_is_told(find: Callable[..., list[Finding]]) -> None:
     (found,) = find(
         put(*(("train", 3, kind, ("train", 1, kind)) for kind in ("s1", "s2", "noise")))
     )
@@ -213,3 +217,13 @@ def test_without_its_files_a_sound_is_named_by_mixture_and_number(
 ) -> None:
     (found,) = find(put(("test", 1, "s2", ("train", 0, "s1"))), known=False)
     assert found.places == ("test test1, signal 2 = train train0, signal 1",)
+
+
+def test_a_sound_of_several_in_a_file_is_named_by_its_stream(tmp_path: Path) -> None:
+    audio.write(tmp_path / "a.wav", np.zeros(50), 8000)
+    items = [Item("a", "train", (Signal(tmp_path / "a.wav"),), tmp_path / "a.wav")]
+    store = prepare(tmp_path / "store", 8000, items, progress=False, jobs=1)
+    store.files = [replace(items[0], signals=(Signal("a.stem.mp4", stream=4),))]
+    source, mixture = check(store, progress=False).findings
+    assert source.places == ("a.stem.mp4, stream 4: nothing but zeros",)
+    assert mixture.places == (f"{tmp_path}/a.wav: nothing but zeros",)

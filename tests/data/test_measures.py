@@ -119,6 +119,15 @@ def test_channels_are_clipped_and_off_centre_by_themselves(make: Callable[..., S
     assert rows["dc"][0, 0] == pytest.approx(pair[1].mean() / 2**15, rel=1e-6)
 
 
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_the_shortest_sounds_are_measured_too(make: Callable[..., Store], length: int) -> None:
+    short = np.full(length, 32767, dtype=np.int16)
+    rows = measures(make([short, 0 * short]), progress=False)
+    assert rows["clipped"][0].tolist() == ([0, 0, 0] if length < 3 else [3, 0, 3])
+    assert rows["peak"][0].tolist() == [np.float32(32767 / 2**15), 0, np.float32(32767 / 2**15)]
+    assert (rows["digest"][0] != 0).tolist() == [True, False, False]
+
+
 def test_the_distance_of_a_mixture_is_measured_where_it_wasnt_clipped(
     make: Callable[..., Store],
 ) -> None:

@@ -144,6 +144,10 @@ def empty(path):
     path.write_bytes(b"")
 
 
+def zeros(path):
+    path.write_bytes(bytes(5000))
+
+
 def no_samples(path):
     audio.write(path, np.zeros(0), 8000)
 
@@ -151,6 +155,12 @@ def no_samples(path):
 def a_number_that_is_none(path):
     samples = audio.read(path)[0]
     samples[0, 77] = np.nan
+    audio.write(path, samples, 8000, "FLOAT")
+
+
+def a_number_far_too_large(path):
+    samples = audio.read(path)[0]
+    samples[0, 78] = -1e30
     audio.write(path, samples, 8000, "FLOAT")
 
 
@@ -191,8 +201,10 @@ def a_pipe(path):
         (half, "truncated, its header promises 12022 bytes more than it has"),
         (web_page, "not audio but a web page or XML"),
         (empty, "not audio, the file is empty (0 bytes)"),
+        (zeros, "not audio, it begins with zeros only"),
         (no_samples, "no samples, only a header"),
         (a_number_that_is_none, "sample 77 is nan, not a usable amplitude"),
+        (a_number_far_too_large, "sample 78 is -1"),
         (a_rate_of_its_own, "16000 Hz, the corpus has 8000 Hz"),
         (two_channels, "signals of unequal length or channels: "),
         (a_sample_less, "s2/tr5.wav 11999 x 1"),
