@@ -179,3 +179,11 @@ def test_a_folder_that_cant_be_read_is_named(tmp_path: Path) -> None:
             wsj0_tree.locate(tmp_path, UTTERANCES, tmp_path, progress=False)
     finally:
         (tmp_path / "wsj0").chmod(0o755)
+
+
+def test_no_folder_is_seen_twice(tmp_path: Path) -> None:
+    """Links may lead back up, and a disc may be linked from several places."""
+    linked(tmp_path / "root", NAMES[0])
+    (tmp_path / "root/again").symlink_to(tmp_path / "elsewhere")
+    folders = [os.path.realpath(folder) for folder, _ in wsj0_tree._folders(tmp_path / "root")]
+    assert len(folders) == len(set(folders)) == 7
