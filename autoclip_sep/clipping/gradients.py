@@ -90,7 +90,7 @@ class Gradients:
                 # On a CPU a tensor is twice as fast as a plain number, and isn't rounded to half
                 # precision before it is used; elsewhere torch takes the number out of it.
                 wide = torch.promote_types(group[0].dtype, torch.float32)
-                torch._foreach_mul_(group, torch.tensor(factor, dtype=wide))
+                torch._foreach_mul_(group, torch.full((), factor, dtype=wide, device="cpu"))
 
     def scale_each(self, factors: list[float]) -> None:
         """Multiplies each gradient in place by its own factor, in order."""
