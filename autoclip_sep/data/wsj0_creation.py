@@ -150,7 +150,7 @@ def _manifest(part: Part) -> Manifest:
 
 
 def _unfinished(wanted: Sequence[Part]) -> list[Part]:
-    """The parts that are in no manifest, or whose files are not all there."""
+    """The parts that are in no manifest, whose files are not all there, or that a kill cut off."""
     unfinished = []
     manifests = {part.tree: _manifest(part) for part in wanted}
     for part in wanted:
@@ -159,7 +159,8 @@ def _unfinished(wanted: Sequence[Part]) -> list[Part]:
             raise InputError(
                 f"{part.folder}: made from another mixing list; move it away, or name another out"
             )
-        if not known or wsj0_manifest.sizes_differ(part.folder, known["files"]):
+        begun = (part.folder / wsj0_manifest.BEGUN).exists()
+        if not known or begun or wsj0_manifest.sizes_differ(part.folder, known["files"]):
             unfinished.append(part)
     return unfinished
 
@@ -201,8 +202,9 @@ def _make(order: Order, unfinished: Sequence[Part], files: Mapping[str, str]) ->
 
 
 def _sweep(part: Part) -> None:
-    """Remove half-written files that a kill has left."""
-    for rest in part.folder.glob("*/.*.tmp"):
+    """Remove half-written files that a kill has left: sound, notes and manifests."""
+    rests = [*part.folder.glob("*/.*.tmp"), *part.folder.glob(f".{wsj0_manifest.BEGUN}.*")]
+    for rest in [*rests, *part.tree.glob(f".{wsj0_manifest.NAME}.*")]:
         rest.unlink(missing_ok=True)
 
 

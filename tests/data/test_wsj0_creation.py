@@ -145,6 +145,19 @@ def test_lost_files_are_made_anew(order: Order) -> None:
     assert contents(order.out) == before
 
 
+def test_what_a_kill_leaves_between_two_steps_goes(order: Order) -> None:
+    """The manifest is written, the note not removed yet; other files are half written."""
+    parts, _ = wsj0_creation.prepare(order)
+    before = contents(order.out)
+    part = parts[1]
+    (part.folder / ".begun.json").write_text(json.dumps({"list_sha256": part.digest}))
+    (part.folder / "..begun.json.123").touch()
+    (part.folder / "mix/.123-4.tmp").touch()
+    (part.tree / ".manifest.json.123").touch()
+    assert wsj0_creation.prepare(order)[1] is True
+    assert contents(order.out) == before
+
+
 def test_only_what_is_unfinished_needs_its_utterances(order: Order) -> None:
     wsj0_creation.prepare(order)
     before = contents(order.out)
