@@ -213,7 +213,7 @@ def arguments() -> argparse.Namespace:
         parser.error(f"--threads {given.threads}: a number of threads is wanted")
     if given.out and (given.out.is_dir() or not given.out.absolute().parent.is_dir()):
         parser.error(f"--out {given.out}: a file is wanted, in a folder that is there")
-    given.runs, given.rounds, given.lengths = (2, 2, (5, 50)) if given.quick else (5, 30, LENGTHS)
+    given.runs, given.rounds, given.lengths = (2, 2, (5, 50)) if given.quick else (5, 20, LENGTHS)
     return given
 
 
