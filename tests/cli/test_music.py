@@ -5,13 +5,17 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from autoclip_sep import audio, records
 from autoclip_sep.checkpoint import CheckpointFolder
+from autoclip_sep.cli import trained
+from autoclip_sep.cli.build import build
 from autoclip_sep.cli.evaluate import evaluate
 from autoclip_sep.cli.separate import separate
 from autoclip_sep.cli.train import train
 from autoclip_sep.errors import InputError
+from autoclip_sep.training.validation import validate
 
 RATE = 44100
 NAMES = ["vocals", "drums", "bass", "other"]
@@ -22,7 +26,7 @@ TRACKS = {
 SMALL = [
     "model.hidden=4", "model.layers=1", "trainer.batch_size=4", "trainer.excerpt=16384",
     "trainer.record_every=1", "trainer.progress=false", "data.augmentation.examples_per_track=4",
-    "data.valid_excerpts=2", "data.store=store",
+    "data.valid_excerpts=2", "data.store=store", "data.window_length=1024", "data.hop_length=512",
 ]  # fmt: skip
 
 
@@ -183,6 +187,26 @@ def test_one_source_of_the_four(place, hq):
     run = only_run(place / "one")
     evaluate([f"run={run}"])
     assert {row["source"] for row in records.read(run / "evaluation" / "test.csv")} == {"vocals"}
+
+
+def test_validation_knows_the_names_and_hears_several_excerpts(place, hq, run):
+    """The recorded score is that of the sources in their own order."""
+    last = trained.load(str(run), "last", torch.device("cpu"))
+    split = build(last.config["data"]["corpus"]).prepare(progress=False).split("valid")
+
+    def score(**how):
+        objective = build(last.config["loss"]["objective"])
+        return validate(
+            last.separation.model, objective, split, last.separation.stft, batch_size=4,
+            excerpt=16384, device=torch.device("cpu"), **how,
+        )  # fmt: skip
+
+    row = records.read(run / "history.csv")[-1]
+    loss, si_sdr = score(each=2, permute=False)
+    assert float(row["valid_loss"]) == pytest.approx(loss, rel=1e-6)
+    assert float(row["valid_si_sdr"]) == pytest.approx(si_sdr, abs=1e-4)
+    assert score(each=2)[1] != pytest.approx(si_sdr, abs=1e-2)
+    assert score(each=1, permute=False)[0] != pytest.approx(loss, rel=1e-3)
 
 
 @pytest.mark.parametrize(

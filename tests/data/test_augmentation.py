@@ -124,6 +124,23 @@ def test_short_tracks_are_padded(split: Split) -> None:
             assert source[:, :length].any()
 
 
+def test_every_place_can_be_drawn(split: Split) -> None:
+    """A track one sample longer than the excerpt has two places, about equally often."""
+    longest = int(split.lengths.argmax())
+    plain = RandomTracks(50, mix=False, lowest_gain=1.0, highest_gain=1.0, swap=0.0)
+    data = batches(split, plain, excerpt=int(split.lengths[longest]) - 1)
+    first, second = split.load(longest)[1][0, 0, :2].tolist()
+    heard = [
+        float(batch.sources[b, 0, 0, 0])
+        for batch in (data[0, step] for step in range(data.steps))
+        for b, name in enumerate(batch.items)
+        if name == split.items[longest]
+    ]
+    assert set(heard) == {first, second}
+    assert len(heard) == 50
+    assert 10 < heard.count(first) < 40
+
+
 def same(one: Batch, other: Batch) -> bool:
     return one.items == other.items and torch.equal(one.sources, other.sources)
 
