@@ -65,8 +65,10 @@ def bss_eval(
         undefined = torch.full((len(reference), 1), torch.nan, dtype=torch.float64)
         return BSSEval(undefined, undefined, undefined, undefined)
     correlations = _correlations(reference.flatten(0, 1), estimate.flatten(0, 1))
-    own, joint = _filters(correlations, *reference.shape[:2])
     window = min(round(seconds * sample_rate), length)
+    size = 1 << (window + REACH - 1).bit_length()
+    filters = _filters(correlations, *reference.shape[:2])
+    own, joint = (_matrices(torch.fft.rfft(taps, size)) for taps in filters)
     scores = []
     for start in range(0, length // window * window, TOGETHER * window):
         stop = min(start + TOGETHER * window, length // window * window)
@@ -94,10 +96,10 @@ def _correlations(references: Tensor, estimates: Tensor) -> Tensor:
         signals = torch.cat([_piece(references, start, stop), _piece(estimates, start, stop)])
         later = torch.fft.rfft(signals.unflatten(-1, (-1, step)), BLOCK)
         around = _piece(references, start - REACH, stop + REACH).unfold(-1, BLOCK, step)
-        earlier = torch.fft.rfft(around)
-        total = total + torch.einsum("pnf,qnf->pqf", earlier, later.conj())
+        later = later.conj_physical().transpose(0, 1)
+        total = total + _matrices(torch.fft.rfft(around)) @ _matrices(later)
     assert isinstance(total, Tensor)
-    return torch.fft.irfft(total, BLOCK)[..., : 2 * REACH + 1]
+    return torch.fft.irfft(total.movedim(0, -1), BLOCK)[..., : 2 * REACH + 1]
 
 
 def _filters(correlations: Tensor, sources: int, channels: int) -> tuple[Tensor, Tensor]:
@@ -135,16 +137,19 @@ def _solve(gram: Tensor, right: Tensor) -> Tensor:
 
 
 def _scores(estimate: Tensor, reference: Tensor, window: int, own: Tensor, joint: Tensor) -> Tensor:
-    """The four scores of some windows (4, S, windows) from whole windows (S, C, T)."""
-    size = 1 << (window + REACH - 1).bit_length()
+    """The four scores of some windows (4, S, windows) from whole windows (S, C, T).
+
+    own, joint: the filters' spectra, (S, F, C, C) and (S, F, C, S * C).
+    """
+    size = 2 * (own.shape[1] - 1)
     estimates, references = (
         signal.double().unflatten(-1, (-1, window)) for signal in (estimate, reference)
     )
-    spectra = torch.fft.rfft(references, size)  # (S, C, windows, frequencies)
-    from_own = torch.einsum("scdf,sdnf->scnf", torch.fft.rfft(own, size), spectra)
-    from_all = torch.einsum("scpf,pnf->scnf", torch.fft.rfft(joint, size), spectra.flatten(0, 1))
+    spectra = _matrices(torch.fft.rfft(references, size))  # (S, F, C, windows)
+    everything = spectra.transpose(0, 1).flatten(1, 2)  # (F, S * C, windows)
     own_part, joint_part = (
-        torch.fft.irfft(part, size)[..., : window + REACH] for part in (from_own, from_all)
+        torch.fft.irfft(part.movedim(1, -1), size)[..., : window + REACH]
+        for part in (own @ spectra, joint @ everything)
     )
     source, heard = pad(references, (0, REACH)), pad(estimates, (0, REACH))
     pairs = (
@@ -156,6 +161,11 @@ def _scores(estimate: Tensor, reference: Tensor, window: int, own: Tensor, joint
     ratios = torch.stack([_energy(signal) / _energy(error) for signal, error in pairs])
     scores = (10 * ratios.log10()).clamp(-LIMIT, LIMIT)
     return scores.where(_sounding(estimate, reference, window), torch.nan)
+
+
+def _matrices(spectra: Tensor) -> Tensor:
+    """(..., P, Q, F) to (..., F, P, Q), laid out so that products needn't copy one by one."""
+    return spectra.movedim(-1, -3).contiguous()
 
 
 def _energy(signal: Tensor) -> Tensor:
