@@ -56,7 +56,7 @@ bench-data: $(INSTALLED)  ## Time one process reading excerpts, from the store a
 	$(PY) scripts/bench_data.py
 
 bench-clipping: $(INSTALLED)  ## Time the clippers against torch and against other packages
-	$(PY) scripts/bench_clipping.py
+	$(PY) scripts/bench_clipping.py --threads 2
 
 clean:  ## Remove caches; runs, corpora and .venv stay
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info
