@@ -1,9 +1,14 @@
 import errno
 import os
+import pickle
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from signal import SIGKILL
 
 import numpy as np
 import pytest
@@ -27,6 +32,43 @@ def test_processes_make_no_difference(make_items: MakeItems, tmp_path: Path) -> 
     for jobs in (1, 2):
         prepare(tmp_path / f"store{jobs}", 8000, items, progress=False, jobs=jobs)
     assert contents(tmp_path / "store1") == contents(tmp_path / "store2")
+
+
+CONVERT = """
+import pickle, sys
+from autoclip_sep.data.conversion import prepare
+with open(sys.argv[2], "rb") as file:
+    items = pickle.load(file)
+prepare(sys.argv[1], 8000, items, progress=False, jobs=1)
+"""
+
+
+def test_kills_make_no_difference(make_items: MakeItems, tmp_path: Path) -> None:
+    """SIGKILL at five moments of the writing, each time the next process begins where that left."""
+    few = make_items()
+    items = [replace(item, name=f"{item.name}-{n}") for n in range(40) for item in few]
+    prepare(tmp_path / "undisturbed", 8000, items, progress=False, jobs=1)
+    (tmp_path / "items").write_bytes(pickle.dumps(items))
+    command = [sys.executable, "-c", CONVERT, str(tmp_path / "store"), str(tmp_path / "items")]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    partial = tmp_path / ".store.partial"
+    killed = 0
+    for moment in (0.0, 0.05, 0.1, 0.2, 0.3):
+        shutil.rmtree(partial, ignore_errors=True)  # only to see when the next one begins
+        process = subprocess.Popen(command, env=environment)
+        while not partial.exists() and process.poll() is None:
+            time.sleep(0.001)
+        time.sleep(moment)
+        process.kill()
+        process.wait()
+        killed += process.returncode == -SIGKILL
+        if (tmp_path / "store").exists():  # a fast machine
+            break
+        assert partial.exists()
+    assert killed >= 2
+    prepare(tmp_path / "store", 8000, items, progress=False, jobs=1)
+    assert contents(tmp_path / "store") == contents(tmp_path / "undisturbed")
+    assert not partial.exists()
 
 
 def test_an_unchanged_corpus_is_not_read_again(
