@@ -4,7 +4,6 @@ On the left the norms over the steps with each percentile's threshold on a logar
 right the share of steps that would have been clipped.
 """
 
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,8 +17,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import EngFormatter, PercentFormatter
 
 from autoclip_sep.errors import InputError
+from autoclip_sep.figures import drawing
 from autoclip_sep.figures.runs_found import Series
-from autoclip_sep.files import write_whole
 
 NORMS = "#9AA3AB"
 PALETTE = "viridis"  # told apart in grey and by the colour-blind; its yellow end is left out
@@ -56,12 +55,8 @@ def draw(steps: Series, norms: Series, curves: Sequence[Curve], footer: str, ste
     _course(course, steps, norms, curves, colours)
     _shares(shares, curves, colours)
     figure.suptitle("What AutoClip would have clipped", fontsize=13, weight="bold")
-    figure.supxlabel(footer, fontsize=6.5, color="#555555")
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    for suffix in (".png", ".pdf"):
-        drawn = io.BytesIO()
-        figure.savefig(drawn, format=suffix[1:], dpi=200)
-        write_whole(stem.with_suffix(suffix), drawn.getvalue())
+    drawing.footer(figure, footer)
+    drawing.save(figure, stem)
     return figure
 
 
@@ -82,8 +77,7 @@ def _course(
     axes.set(xlabel="Iteration", ylabel="gradient norm", title="Norms and thresholds",
              yscale="log", xlim=(steps[0] - 1, steps[-1]))  # fmt: skip
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.25, linewidth=0.5)
+    drawing.bare(axes)
     _name_at_the_end(axes, curves, colours)
 
 

@@ -14,9 +14,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from autoclip_sep.errors import InputError
+from autoclip_sep.figures import drawing
 from autoclip_sep.figures.runs_found import RunFound, Series
 
-COLOURS = ("#D1495B", "#00667A")  # without, with: told apart in grey and by the colour-blind
+COLOURS = (drawing.WITHOUT, drawing.WITH)
 DENSITY = "cividis"
 HEXAGONS = 32
 FEWEST_ROWS = 3
@@ -80,10 +81,8 @@ def draw(without: RunFound, with_autoclip: RunFound, stem: Path) -> tuple[Panel,
     _against_iterations(axes[0, 0], axes[0, 1], panels)
     _densities(figure, axes[1, 0], axes[1, 1], panels)
     figure.suptitle("Training dynamics, without and with AutoClip", fontsize=13, weight="bold")
-    figure.supxlabel(f"{with_autoclip.footer()}", fontsize=6.5, color="#555555")
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    for suffix in (".png", ".pdf"):
-        figure.savefig(stem.with_suffix(suffix), dpi=200)
+    drawing.footer(figure, with_autoclip.footer())
+    drawing.save(figure, stem)
     return panels
 
 
@@ -97,8 +96,7 @@ def _against_iterations(sizes: Axes, losses: Axes, panels: tuple[Panel, Panel]) 
     losses.set(xlabel="Iteration", ylabel="ln(training loss)", title="Training loss")
     for axes in (sizes, losses):
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(alpha=0.25, linewidth=0.5)
+        drawing.bare(axes)
     sizes.legend(frameon=False, fontsize=9)
 
 
