@@ -1,10 +1,11 @@
 """What the callbacks for training frameworks share: a clipper on an optimizer, or why not."""
 
-from torch import distributed, nn
+from torch import nn
 from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
 from autoclip_sep.clipping import Clipper, Handle
+from autoclip_sep.clipping.usage import refuse_fsdp1
 from autoclip_sep.errors import InputError
 
 
@@ -34,17 +35,11 @@ def attach(
             f"GradientClipping can't see the steps of {type(optimizer).__name__}, which is no "
             "torch.optim.Optimizer: use the clipping of the library it comes from"
         )
-    if _is_sharded_by_fsdp1(model):
+    try:
+        refuse_fsdp1(model.parameters())
+    except ValueError as error:
         raise InputError(
             "GradientClipping would see the gradients of one shard only in a model wrapped in "
             "FullyShardedDataParallel: use FSDP2 (fully_shard)"
-        )
+        ) from error
     return clipper.attach(optimizer, scaler)
-
-
-def _is_sharded_by_fsdp1(model: nn.Module) -> bool:
-    if not distributed.is_available():
-        return False
-    from torch.distributed.fsdp import FullyShardedDataParallel  # only here: it is slow to import
-
-    return any(isinstance(module, FullyShardedDataParallel) for module in model.modules())
