@@ -11,6 +11,17 @@ from autoclip_sep.files import write_whole
 
 WITHOUT, WITH = "#D1495B", "#00667A"  # clipping: told apart in grey and by the colour-blind
 SMALL_PRINT = "#555555"
+BETWEEN, LETTERS_PER_INCH = "  ·  ", 18  # of a footer's parts and of its letters
+# The paper's symbols, in its order (Table 1).
+LOSSES = {
+    "deep_clustering": ("deep clustering", r"$L_\mathrm{DC}$"),
+    "whitened_kmeans": ("whitened k-means", r"$L_\mathrm{WKM}$"),
+    "mask_inference": ("mask inference", r"$L_\mathrm{MI}$"),
+    "chimera": ("chimera", r"$L_\mathrm{MI+WKM}$"),
+    "snr": ("signal-to-noise ratio", r"$L_\mathrm{SNR}$"),
+}
+BETWEEN = "  ·  "  # two notes of a footer
+LETTERS_PER_INCH = 19  # of the small print
 NO_DATE = {".png": {}, ".pdf": {"CreationDate": None}}  # the same records give the same bytes
 
 
@@ -24,8 +35,21 @@ def save(figure: Figure, stem: Path, suffixes: Sequence[str] = (".png", ".pdf"))
 
 
 def footer(figure: Figure, text: str) -> None:
-    """Corpus, scale, commit and device, in small print below the figure."""
-    figure.supxlabel(text, fontsize=6.5, color=SMALL_PRINT)
+    """Corpus, scale, commit and device, in small print below the figure, broken between notes."""
+    first, *notes = text.split(BETWEEN)
+    lines = [first]
+    for note in notes:
+        longer = lines[-1] + BETWEEN + note
+        if len(longer) <= LETTERS_PER_INCH * figure.get_figwidth():
+            lines[-1] = longer
+        else:
+            lines.append(note)
+    figure.supxlabel("\n".join(lines), fontsize=6.5, color=SMALL_PRINT)
+
+
+def loss_name(loss: str) -> str:
+    """A loss as a title names it, with its symbol where it is one of the paper's."""
+    return ", ".join(LOSSES.get(loss, (loss.replace("_", " "),)))
 
 
 def bare(axes: Axes) -> None:

@@ -40,8 +40,12 @@ class RunFound:
     @cached_property
     def dynamics(self) -> dict[str, Series]:
         """dynamics.csv by column."""
-        rows = records.read(self.directory / "dynamics.csv")
-        return {key: np.array([float(row[key]) for row in rows]) for key in rows[0]}
+        return _columns(self.directory / "dynamics.csv")
+
+    @cached_property
+    def history(self) -> dict[str, Series]:
+        """history.csv by column."""
+        return _columns(self.directory / "history.csv")
 
     @property
     def percentile(self) -> float:
@@ -90,6 +94,11 @@ class RunFound:
             f"commit {came.get('commit', 'unknown')}", str(came.get("device", "unknown device")),
             str(came.get("date", "unknown date")),
         ])  # fmt: skip
+
+
+def _columns(path: Path) -> dict[str, Series]:
+    rows = records.read(path)
+    return {key: np.array([float(row[key]) for row in rows]) for key in rows[0]}
 
 
 def find(root: Path) -> list[RunFound]:
