@@ -11,7 +11,6 @@ from autoclip_sep.files import write_whole
 
 WITHOUT, WITH = "#D1495B", "#00667A"  # clipping: told apart in grey and by the colour-blind
 SMALL_PRINT = "#555555"
-BETWEEN, LETTERS_PER_INCH = "  ·  ", 18  # of a footer's parts and of its letters
 # The paper's symbols, in its order (Table 1).
 LOSSES = {
     "deep_clustering": ("deep clustering", r"$L_\mathrm{DC}$"),
