@@ -19,7 +19,7 @@ from collections.abc import Callable
 from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,8 +28,8 @@ from torch.nn.utils import clip_grad_norm_
 from tqdm import tqdm
 
 from autoclip_sep.cli import command, provenance
+from autoclip_sep.cli.arguments import Parser
 from autoclip_sep.clipping import AutoClip, Clipper, NormClipping
-from autoclip_sep.errors import InputError
 from autoclip_sep.models.separator import Separator
 from autoclip_sep.optional import require
 from autoclip_sep.stft import STFT
@@ -192,19 +192,9 @@ def cell(ratios: list[float]) -> str:
     return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})"
 
 
-class Arguments(argparse.ArgumentParser):
-    """A parser whose complaints are one line."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message}; see --help")
-
-
 def arguments() -> argparse.Namespace:
     """What the command line says."""
-    shape = argparse.RawDescriptionHelpFormatter
-    parser = Arguments(
-        "bench_clipping.py", None, __doc__, allow_abbrev=False, formatter_class=shape
-    )
+    parser = Parser("bench_clipping.py", __doc__)
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="default: torch's own")
     parser.add_argument("--quick", action="store_true", help="everything tiny: only to see it run")
     parser.add_argument("--out", type=Path, metavar="FILE", help="gets the tables too")

@@ -15,11 +15,11 @@ import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 
 from autoclip_sep.cli import command, recorded_norms
+from autoclip_sep.cli.arguments import Parser
 from autoclip_sep.cli.recorded_norms import RecordedNorms
 from autoclip_sep.dynamics import Replay, replay
 from autoclip_sep.errors import InputError
@@ -27,13 +27,6 @@ from autoclip_sep.figures import replay as figure
 from autoclip_sep.files import write_whole
 
 LONGEST_NAME = 110  # of a source in the figure's footer, in characters
-
-
-class Arguments(argparse.ArgumentParser):
-    """A parser whose complaints are one line."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message}; see --help")
 
 
 def main() -> None:
@@ -52,12 +45,7 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     """What the command line says."""
-    parser = Arguments(
-        prog="replay.py",
-        description=__doc__,
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser("replay.py", __doc__)
     parser.add_argument("norms", metavar="NORMS", help="run directory, file, or -")
     parser.add_argument("--percentiles", metavar="P,...", default="1,10,25,50,90",
                         help="default: %(default)s")  # fmt: skip

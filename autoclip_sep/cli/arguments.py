@@ -1,13 +1,33 @@
-"""The ``key=value`` arguments of the scripts: values are text, and every mistake is one line."""
+"""The arguments of the scripts, ``key=value`` or ``--flags``: every mistake is one line."""
 
+import argparse
 import difflib
 from collections.abc import Mapping, Sequence
+from typing import NoReturn
 
 from autoclip_sep.errors import InputError
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser of whole ``--flags`` that shows its description as it is written.
+
+    Raises InputError for what it can't parse.
+    """
+
+    def __init__(self, prog: str, description: str) -> None:
+        super().__init__(
+            prog,
+            description=description,
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; see --help")
+
+
 def read(arguments: Sequence[str], defaults: Mapping[str, str | None]) -> dict[str, str]:
-    """The settings that the arguments give, and defaults for the others.
+    """The settings that ``key=value`` arguments give, and defaults for the others.
 
     defaults: None for a setting that must be given. A value is all that follows the first `=`, so
     that a path may hold anything. Raises InputError naming an argument that is no `key=value`, an

@@ -33,3 +33,20 @@ def test_mistakes_are_one_line(given, message):
     with pytest.raises(InputError, match=message) as caught:
         arguments.read(given, DEFAULTS)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["--steps", "x"], "argument --steps: invalid int value: 'x'; see --help"),
+        (["--ste", "1"], "unrecognized arguments: --ste 1; see --help"),
+    ],
+)
+def test_a_parser_raises_its_complaints_and_takes_whole_flags(given, message):
+    parser = arguments.Parser("it.py", "One line.\n\n  Another.")
+    parser.add_argument("--steps", type=int)
+    assert parser.parse_args(["--steps", "3"]).steps == 3
+    assert "One line.\n\n  Another." in parser.format_help()
+    with pytest.raises(InputError) as caught:
+        parser.parse_args(given)
+    assert str(caught.value) == message
