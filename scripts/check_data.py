@@ -16,8 +16,6 @@ silent mixture, a silent source where sources are alike, a sound that is two sou
 2: the corpus can't be used, or the command is wrong.
 """
 
-import signal
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,19 +31,16 @@ SHOWN = 10  # places of each kind of fault
 
 def main() -> None:
     """The command."""
-    arguments = sys.argv[1:]
-    if {"-h", "--help"} & set(arguments):
-        print(__doc__)
-        return
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, its processes too
-    with command.exit_codes("check_data"):
-        everything = "--all" in arguments
-        settings = [argument for argument in arguments if argument != "--all"]
-        flags = [argument for argument in settings if argument.startswith("-")]
-        if flags:
-            raise InputError(f"unknown flag {flags[0]}: there are --help and --all")
-        serious = check_data(settings, None if everything else SHOWN)
-    sys.exit(int(serious))
+    command.script("check_data", run, __doc__)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """The exit code."""
+    settings = [argument for argument in arguments if argument != "--all"]
+    flags = [argument for argument in settings if argument.startswith("-")]
+    if flags:
+        raise InputError(f"unknown flag {flags[0]}: there are --help and --all")
+    return int(check_data(settings, None if "--all" in arguments else SHOWN))
 
 
 def check_data(arguments: Sequence[str], most: int | None) -> bool:

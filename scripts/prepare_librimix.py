@@ -11,15 +11,12 @@ noise is needed. An interrupted call is continued by the same call. Then:
     python train.py data=libri2mix data.root=corpora/Libri2Mix/wav8k/min
 """
 
-import signal
-import sys
 from pathlib import Path
 from typing import Literal
 
 from autoclip_sep.cli import arguments, command
 from autoclip_sep.cli.checks import check_choice
 from autoclip_sep.data import librimix_creation as creation
-from autoclip_sep.errors import InputError
 
 DEFAULTS = {
     "librispeech": None,
@@ -35,17 +32,14 @@ DEFAULTS = {
 
 def main() -> None:
     """The command."""
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        print(__doc__)
-        return
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, its processes too
-    with command.exit_codes("prepare_librimix"):
-        settings = arguments.read(sys.argv[1:], DEFAULTS)
-        try:
-            prepare(settings)
-        except KeyboardInterrupt:
-            print("prepare_librimix: stopped; the same command goes on from here", file=sys.stderr)
-            sys.exit(130)
+    command.script("prepare_librimix", run, __doc__)
+
+
+def run(given: list[str]) -> None:
+    """Do what the arguments say."""
+    settings = arguments.read(given, DEFAULTS)
+    with command.continued(Path(settings["out"])):
+        prepare(settings)
 
 
 def prepare(settings: dict[str, str]) -> None:
@@ -53,13 +47,12 @@ def prepare(settings: dict[str, str]) -> None:
     check_choice(settings, "speakers", "2", "3")
     check_choice(settings, "sample_rate", "8000", "16000")
     check_choice(settings, "mode", "min", "max")
-    if settings["jobs"] and not (settings["jobs"].isdecimal() and int(settings["jobs"])):
-        raise InputError(f"jobs={settings['jobs']}: a whole number of processes is wanted")
+    jobs = arguments.processes(settings)
     speakers = int(settings["speakers"])
     tables = creation.find_metadata(Path(settings["metadata"]), speakers)
-    chosen = settings["subsets"].split(",") if settings["subsets"] else list(tables)
-    for subset in chosen:
-        check_choice({"subsets": subset}, "subsets", *tables)
+    chosen = list(tables)
+    if settings["subsets"]:
+        chosen = arguments.several(settings, "subsets", *tables)
     metadata = {subset: creation.read_metadata(tables[subset], speakers) for subset in chosen}
     mode: Literal["min", "max"] = "min" if settings["mode"] == "min" else "max"
     folder = creation.create(
@@ -68,7 +61,7 @@ def prepare(settings: dict[str, str]) -> None:
         Path(settings["out"]),
         sample_rate=int(settings["sample_rate"]),
         mode=mode,
-        jobs=int(settings["jobs"]) if settings["jobs"] else None,
+        jobs=jobs,
     )
     made = ", ".join(f"{subset} {len(recipes)}" for subset, recipes in metadata.items())
     print(f"{folder}: {made} mixtures")

@@ -15,16 +15,13 @@ the same call. Then:
     python train.py data=wsj0_2mix data.root=wsj0-mix/2speakers/wav8k/min model=blstm trainer=paper
 """
 
-import errno
-import signal
-import sys
 from pathlib import Path
 
 from autoclip_sep.cli import arguments, command
+from autoclip_sep.cli.arguments import several
 from autoclip_sep.cli.checks import check_choice
 from autoclip_sep.data import wsj0_creation
 from autoclip_sep.data.wsj0_creation import Order
-from autoclip_sep.errors import InputError
 
 DEFAULTS = {
     "wsj0": None,
@@ -42,25 +39,15 @@ DEFAULTS = {
 
 def main() -> None:
     """The command."""
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        print(__doc__)
-        return
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, its processes too
-    with command.exit_codes("prepare_wsj0_mix"):
-        settings = arguments.read(sys.argv[1:], DEFAULTS)
-        order = read_order(settings)
-        try:
-            prepare(order, settings["verify"] == "true")
-        except KeyboardInterrupt:
-            print("prepare_wsj0_mix: stopped; the same command goes on from here", file=sys.stderr)
-            sys.exit(130)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            raise InputError(
-                f"{error.filename or order.out}: the disk is full; make room, and the same command"
-                " goes on from here"
-            ) from error
+    command.script("prepare_wsj0_mix", run, __doc__)
+
+
+def run(given: list[str]) -> None:
+    """Do what the arguments say."""
+    settings = arguments.read(given, DEFAULTS)
+    order = read_order(settings)
+    with command.continued(order.out):
+        prepare(order, settings["verify"] == "true")
 
 
 def prepare(order: Order, verify: bool) -> None:
@@ -75,31 +62,21 @@ def prepare(order: Order, verify: bool) -> None:
 
 def read_order(settings: dict[str, str]) -> Order:
     """The order that the settings describe."""
-    jobs = settings["jobs"]
-    if jobs and not (jobs.isdecimal() and int(jobs)):
-        raise InputError(f"jobs={jobs}: a whole number of processes is wanted")
+    jobs = arguments.processes(settings)
     check_choice(settings, "partial", "true", "false")
     check_choice(settings, "verify", "true", "false")
-    modes = _several(settings, "mode", "min", "max")
+    modes = several(settings, "mode", "min", "max")
     return Order(
         Path(settings["wsj0"]),
         Path(settings["lists"]),
         Path(settings["out"]),
-        speakers=[int(number) for number in _several(settings, "speakers", "2", "3")],
-        rates=[int(rate) for rate in _several(settings, "sample_rate", "8000", "16000")],
+        speakers=[int(number) for number in several(settings, "speakers", "2", "3")],
+        rates=[int(rate) for rate in several(settings, "sample_rate", "8000", "16000")],
         modes=["min" if mode == "min" else "max" for mode in modes],
-        splits=_several(settings, "splits", *wsj0_creation.COUNTS),
+        splits=several(settings, "splits", *wsj0_creation.COUNTS),
         partial=settings["partial"] == "true",
-        jobs=int(jobs) if jobs else None,
+        jobs=jobs,
     )
-
-
-def _several(settings: dict[str, str], key: str, *choices: str) -> list[str]:
-    """Values separated by commas, each once."""
-    values = list(dict.fromkeys(settings[key].split(",")))
-    for value in values:
-        check_choice({key: value}, key, *choices)
-    return values
 
 
 if __name__ == "__main__":

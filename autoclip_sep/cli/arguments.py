@@ -5,6 +5,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
+from autoclip_sep.cli.checks import check_choice
 from autoclip_sep.errors import InputError
 
 
@@ -48,6 +49,22 @@ def read(arguments: Sequence[str], defaults: Mapping[str, str | None]) -> dict[s
         wanted = " ".join(f"{key}=..." for key in missing)
         raise InputError(f"missing: {wanted}; {_known(defaults)}")
     return {key: given.get(key, default or "") for key, default in defaults.items()}
+
+
+def several(settings: Mapping[str, str], key: str, *choices: str) -> list[str]:
+    """The values of a setting, separated by commas, each once. Refuses what isn't a choice."""
+    values = list(dict.fromkeys(settings[key].split(",")))
+    for value in values:
+        check_choice({key: value}, key, *choices)
+    return values
+
+
+def processes(settings: Mapping[str, str]) -> int | None:
+    """How many processes the setting jobs asks for; None where it is empty."""
+    jobs = settings["jobs"]
+    if jobs and not (jobs.isdecimal() and int(jobs)):
+        raise InputError(f"jobs={jobs}: a whole number of processes is wanted")
+    return int(jobs) if jobs else None
 
 
 def _known(defaults: Mapping[str, str | None]) -> str:

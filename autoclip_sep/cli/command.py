@@ -1,10 +1,12 @@
 """What the commands share: flags, one-line errors, exit codes."""
 
+import errno
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -41,6 +43,43 @@ def main(name: str, job: Job, usage: str) -> None:
             raise InputError(f"unknown flag {flags[0]}: there are --help, --cfg job and -m")
         else:
             job(arguments)
+
+
+def script(name: str, job: Callable[[list[str]], int | None], usage: str) -> None:
+    """Run a command that takes no sweeps, or print its usage where --help is asked for.
+
+    SIGTERM ends it as Ctrl-C does, the processes it began too. Exit codes are those of `main`, and
+    what the job returns.
+    """
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(usage)
+        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    code = None
+    with exit_codes(name):
+        code = job(sys.argv[1:])
+    if code:
+        sys.exit(code)
+
+
+@contextmanager
+def continued(out: Path) -> Iterator[None]:
+    """Say that the same command goes on from here, where it is stopped or the disk is full.
+
+    out: what to name where the system doesn't say which file had no room.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        said = "stopped; the same command goes on from here"
+        raise Interrupted(signal.SIGINT, said) from stop
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise InputError(
+            f"{error.filename or out}: the disk is full; make room, and the same command goes on"
+            " from here"
+        ) from error
 
 
 @contextmanager

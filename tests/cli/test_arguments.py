@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 
 from autoclip_sep.cli import arguments
@@ -50,3 +52,21 @@ def test_a_parser_raises_its_complaints_and_takes_whole_flags(given, message):
     with pytest.raises(InputError) as caught:
         parser.parse_args(given)
     assert str(caught.value) == message
+
+
+def test_several_values_are_taken_once_each_and_checked():
+    several = partial(arguments.several, {"mode": "max,min,max"}, "mode")
+    assert several("min", "max") == ["max", "min"]
+    with pytest.raises(InputError, match="mode=max: one of min, mid is wanted"):
+        several("min", "mid")
+
+
+@pytest.mark.parametrize(("given", "number"), [("", None), ("1", 1), ("12", 12)])
+def test_processes_asked_for(given, number):
+    assert arguments.processes({"jobs": given}) == number
+
+
+@pytest.mark.parametrize("given", ["0", "-1", "1.5", "two", " "])
+def test_processes_there_cant_be(given):
+    with pytest.raises(InputError, match=f"jobs={given}: a whole number of processes is wanted"):
+        arguments.processes({"jobs": given})
