@@ -98,6 +98,22 @@ def test_a_part_at_another_rate(place):
     assert (header.sample_rate, header.frames) == (16000, 9740)
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_full_disk_is_one_line(place, small_disk, jobs):
+    folder, mounted = small_disk
+    done = subprocess.run(
+        [*mounted, *SCRIPT, *GIVEN[:2], f"out={folder / 'out'}", f"jobs={jobs}"],
+        cwd=place, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    said = f"prepare_librimix: {folder}/out/"
+    assert done.stderr.startswith(said)
+    assert done.stderr.endswith(
+        ".wav: the disk is full; make room, and the same command goes on from here\n"
+    )
+    assert len(done.stderr.splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

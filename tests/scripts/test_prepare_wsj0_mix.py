@@ -149,15 +149,10 @@ def test_two_at_a_time_are_one_after_the_other(place, made):
     assert contents(place / "both") == contents(made)
 
 
-def test_a_full_disk_is_one_line(place, tmp_path):
-    """A file system of half a megabyte, in a name space of its own."""
-    if subprocess.run(["unshare", "-Urm", "true"], check=False).returncode:
-        pytest.skip("no file system can be mounted here")
-    (tmp_path / "full").mkdir()
-    mount = f"mount -t tmpfs -o size=512k tmpfs '{tmp_path}/full' && exec \"$@\""
-    command = ["unshare", "-Urm", "sh", "-c", mount, "sh", *SCRIPT, *GIVEN]
+def test_a_full_disk_is_one_line(place, small_disk):
+    folder, mounted = small_disk
     done = subprocess.run(
-        [*command, f"out={tmp_path / 'full' / 'out'}", "jobs=1"],
+        [*mounted, *SCRIPT, *GIVEN, f"out={folder / 'out'}", "jobs=1"],
         cwd=place, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     assert done.returncode == 2, done.stderr
