@@ -1,6 +1,7 @@
 """What the pictures share: colours, files, footers."""
 
 import io
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,12 +36,13 @@ def save(figure: Figure, stem: Path, suffixes: Sequence[str] = (".png", ".pdf"))
 
 def footer(figure: Figure, text: str) -> None:
     """Corpus, scale, commit and device, in small print below the figure, broken between notes."""
+    most = LETTERS_PER_INCH * figure.get_figwidth()
+    wanted = len(text) / math.ceil(len(text) / most)  # letters of a line, all about as long
     first, *notes = text.split(BETWEEN)
     lines = [first]
     for note in notes:
-        longer = lines[-1] + BETWEEN + note
-        if len(longer) <= LETTERS_PER_INCH * figure.get_figwidth():
-            lines[-1] = longer
+        if len(lines[-1]) + len(note) / 2 < wanted:
+            lines[-1] += BETWEEN + note
         else:
             lines.append(note)
     figure.supxlabel("\n".join(lines), fontsize=6.5, color=SMALL_PRINT)
