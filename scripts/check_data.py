@@ -48,7 +48,7 @@ def check_data(arguments: Sequence[str], most: int | None) -> bool:
     config = read(arguments)
     found = corpus.corpus_of(config)
     store = found.prepare()
-    report = corpus.look_at(config, store)
+    report = corpus.look_at(config, found, store)
     print(heading(config, found, report, store.folder))
     print(f"\n{report.table()}\n\n{report.places(most) or 'nothing wrong found'}")
     return report.serious

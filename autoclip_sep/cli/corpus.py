@@ -16,7 +16,7 @@ COMMAND = "python scripts/check_data.py"
 
 def prepare(config: Mapping[str, Any]) -> Store:
     """The corpus' store, made where it isn't there yet, by one process while others wait."""
-    return corpus_of(config).prepare(progress=distributed.rank() == 0)
+    return _store_of(corpus_of(config))
 
 
 def corpus_of(config: Mapping[str, Any]) -> Corpus:
@@ -25,12 +25,12 @@ def corpus_of(config: Mapping[str, Any]) -> Corpus:
     return corpus
 
 
-def look_at(config: Mapping[str, Any], store: Store) -> Report:
-    """What there is to say of the corpus; seconds for a new store, milliseconds later."""
+def look_at(config: Mapping[str, Any], found: Corpus, store: Store) -> Report:
+    """What there is to say of the config's corpus; seconds for a new store, milliseconds later."""
     return check(
         store,
         permute=config["data"]["permute"],
-        expected=corpus_of(config).expected,
+        expected=found.expected,
         progress=distributed.rank() == 0,
     )
 
@@ -41,8 +41,9 @@ def ready(config: Mapping[str, Any], arguments: Sequence[str], *, force: bool) -
     arguments: of the command that tells more. Raises InputError where training and test share
     sources, unless force.
     """
-    store = prepare(config)
-    report = look_at(config, store)
+    found = corpus_of(config)
+    store = _store_of(found)
+    report = look_at(config, found, store)
     if distributed.rank() == 0:
         more = f": {COMMAND} {shlex.join(arguments)}" if report.findings else ""
         print(f"data: {report.line()}{more}")
@@ -58,3 +59,7 @@ def of_data(arguments: Sequence[str]) -> list[str]:
     """Those of a train command's arguments that say which corpus it is."""
     keys = {argument: argument.partition("=")[0] for argument in arguments}
     return [one for one, key in keys.items() if key.split(".")[0] in ("data", "experiment")]
+
+
+def _store_of(found: Corpus) -> Store:
+    return found.prepare(progress=distributed.rank() == 0)

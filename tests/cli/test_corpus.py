@@ -152,7 +152,7 @@ def test_only_named_sources_may_be_silent(tree, permute):
     write("tr", 2, "s1", 0 * tree["tr", 2, "s1"])
     write("tr", 2, "mix", tree["tr", 2, "s2"])
     settings = config(*DATA, f"data.permute={permute}")
-    report = corpus.look_at(settings, corpus.prepare(settings))
+    report = corpus.look_at(settings, corpus.corpus_of(settings), corpus.prepare(settings))
     assert "1 silent source" in report.line()
     assert report.serious == permute
 
