@@ -5,29 +5,26 @@ is refused with one `InputError` line rather than read as something else: libsnd
 half a WAV, a header without samples, or NaN samples without a word.
 """
 
-import io
-import itertools
 import os
-import stat
-import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import gcd
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import soundfile
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from autoclip_sep import sphere
+from autoclip_sep import plain_files, riff, sphere
 from autoclip_sep.errors import InputError
+from autoclip_sep.files import whole_file
 
+BLOCK = 2**18  # samples per channel: what a file is read in where it may be long
 LARGEST_SAMPLE = 1e6  # far above any scale in use (full scale is 1); beyond it a file is corrupt
-# Written by programs that stream to a pipe and can't come back to fill in the length: 0xFFFFFFFF
-# (ffmpeg), and a little below 2^31 (sox). Such a length is no promise.
-_STREAMED = (0x7FFFF000, 0x7FFFFFFF)
-_UNKNOWN = 0xFFFFFFFF
-_temporary = itertools.count()
+LARGEST_WAV = 2**32 - 2**16  # bytes of samples; the lengths in its header have 32 bits
+_WIDTHS = {"PCM_16": 2, "FLOAT": 4}  # bytes of a sample; others are given the widest there is, 8
 
 
 @dataclass(frozen=True)
@@ -72,18 +69,45 @@ def read(
         )
     if shortened:
         part = sphere.decode(shortened)[start : start + wanted]
-        exact = np.dtype(dtype) == np.int16
-        return (part if exact else (part / 2.0**15).astype(dtype)).T, header.sample_rate
-    try:
+        return _as(dtype, part).T, header.sample_rate
+    with _decoding(path):
         samples, rate = soundfile.read(
             os.fspath(path), wanted, start, dtype=np.dtype(dtype).name, always_2d=True
         )
-    except (RuntimeError, ValueError, OSError) as error:
-        raise InputError(f"{path}: can't be decoded ({_reason(error)})") from error
     if len(samples) != wanted:
         raise InputError(f"{path}: truncated, {len(samples)} of {wanted} samples can be decoded")
     _check_samples(path, samples, start)
     return samples.T, rate
+
+
+def blocks(
+    path: str | os.PathLike[str], size: int = BLOCK, *, dtype: DTypeLike = np.float32
+) -> Iterator[NDArray[Any]]:
+    """All samples, (C, size) after (C, size), the last of them shorter: what `read` gives at once.
+
+    Raises as `read` does, an error in the samples when its block is reached. One block is in
+    memory, and the whole only of a SPHERE file with Shorten, whose length sphere.py limits.
+    """
+    header, shortened = _headers(path)
+    starts = range(0, header.frames, size)
+    if shortened:
+        whole = sphere.decode(shortened)
+        yield from (_as(dtype, whole[start : start + size]).T for start in starts)
+        return
+    with _decoding(path):
+        file = _Forward(os.fspath(path))
+    with file:
+        for start in starts:
+            wanted = min(size, header.frames - start)
+            with _decoding(path):
+                samples = file.read(wanted, np.dtype(dtype).name, always_2d=True)
+            if len(samples) != wanted:
+                end = start + len(samples)
+                raise InputError(
+                    f"{path}: truncated, {end} of {header.frames} samples can be decoded"
+                )
+            _check_samples(path, samples, start)
+            yield samples.T
 
 
 def write(
@@ -92,31 +116,44 @@ def write(
     sample_rate: int,
     subtype: str = "PCM_16",
 ) -> None:
-    """Write samples (C, T) or (T,), whole or not at all; the suffix of `path` names the format.
+    """Write samples (C, T) or (T,), whole or not at all; see `writing`."""
+    values = np.atleast_2d(np.asarray(samples))
+    with writing(path, sample_rate, *values.shape, subtype) as add:
+        add(values)
 
-    Missing folders are made. int16 samples are stored as they are, float samples as `quantise`
-    gives them where the subtype is PCM_16, and as libsndfile converts them elsewhere. Raises
-    OSError naming the file: the temporary file is removed, an older file left as it was.
+
+@contextmanager
+def writing(
+    path: str | os.PathLike[str],
+    sample_rate: int,
+    channels: int,
+    frames: int,
+    subtype: str = "PCM_16",
+) -> Iterator[Callable[[NDArray[Any]], None]]:
+    """Gives a function that adds samples (C, n) to a file, which appears, whole, at the end.
+
+    The suffix of `path` names the format; .wav with more samples than its header can count is
+    RF64. Missing folders are made. int16 samples are stored as they are, float samples as
+    `quantise` gives them where the subtype is PCM_16, and as libsndfile converts them elsewhere.
+    Raises OSError naming the file. Whatever ends the `with` early, Ctrl-C included, removes the
+    temporary file and leaves an older file as it was.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    values = np.atleast_2d(np.asarray(samples)).T
-    if subtype == "PCM_16" and values.dtype != np.int16:
-        values = quantise(values)
-    # Through memory: libsndfile would not say that the disk is full.
-    encoded = io.BytesIO()
-    soundfile.write(encoded, values, sample_rate, subtype=subtype, format=target.suffix[1:].upper())
-    # Made in the same folder: a rename across file systems would not be one operation.
-    temporary = target.with_name(f".{os.getpid()}-{next(_temporary)}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(encoded.getbuffer())
-        os.replace(temporary, target)
-    except BaseException as error:
-        temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise OSError(error.errno, error.strerror, str(target)) from error
-        raise
+    kind = target.suffix[1:].upper()
+    if kind == "WAV" and frames * channels * _WIDTHS.get(subtype, 8) > LARGEST_WAV:
+        kind = "RF64"
+    with (
+        whole_file(target) as sink,
+        soundfile.SoundFile(sink, "w", sample_rate, channels, subtype, format=kind) as sound,
+    ):
+
+        def add(samples: NDArray[Any]) -> None:
+            exact = subtype != "PCM_16" or samples.dtype == np.int16
+            sound.write(samples.T if exact else quantise(samples.T))
+            sink.check()
+
+        yield add
 
 
 def quantise(samples: ArrayLike) -> NDArray[np.int16]:
@@ -140,9 +177,17 @@ def resample(samples: NDArray[Any], from_rate: int, to_rate: int) -> NDArray[Any
     return resampled
 
 
+class _Forward(soundfile.SoundFile):  # type: ignore[misc]
+    """Reads on without a seek: after one, Opus gives other samples for a while."""
+
+    def seekable(self) -> bool:
+        """No; soundfile then leaves the position alone."""
+        return False
+
+
 def _headers(path: str | os.PathLike[str]) -> tuple[AudioInfo, sphere.Header | None]:
     """What the file's header says; the second one for SPHERE files with Shorten only."""
-    check_plain_file(path)
+    plain_files.check(path)
     nist = sphere.read_header(path)
     if nist and nist.shortened:
         said = AudioInfo(nist.frames, nist.sample_rate, nist.channels, "NIST", "PCM_16")
@@ -150,9 +195,9 @@ def _headers(path: str | os.PathLike[str]) -> tuple[AudioInfo, sphere.Header | N
         try:
             file = soundfile.info(os.fspath(path))
         except (RuntimeError, TypeError, ValueError, OSError) as error:
-            raise InputError(_not_audio(path, error)) from error
+            raise InputError(plain_files.why_not_audio(path, _reason(error))) from error
         said = AudioInfo(file.frames, file.samplerate, file.channels, file.format, file.subtype)
-    missing = nist.missing_bytes if nist else _missing_bytes(path)
+    missing = nist.missing_bytes if nist else riff.missing_bytes(path)
     if missing:
         raise InputError(f"{path}: truncated, its header promises {missing} bytes more than it has")
     if said.frames <= 0:
@@ -160,36 +205,18 @@ def _headers(path: str | os.PathLike[str]) -> tuple[AudioInfo, sphere.Header | N
     return said, nist if nist and nist.shortened else None
 
 
-def check_plain_file(path: str | os.PathLike[str]) -> None:
-    """Raises InputError for what isn't a plain file that can be read.
-
-    Before it is opened: opening a FIFO or a device can wait for ever.
-    """
+@contextmanager
+def _decoding(path: str | os.PathLike[str]) -> Iterator[None]:
+    """What libsndfile says against the file becomes one line."""
     try:
-        mode = os.stat(path).st_mode
-    except OSError as error:
-        if os.path.islink(path):
-            raise InputError(f"{path}: a link to {os.readlink(path)}, which is missing") from error
-        raise InputError(f"{path}: can't be opened ({error.strerror})") from error
-    if stat.S_ISDIR(mode):
-        raise InputError(f"{path}: a folder, not an audio file")
-    if not stat.S_ISREG(mode):
-        raise InputError(f"{path}: not a plain file (a pipe, socket or device); write it to a file")
-    if not os.access(path, os.R_OK):
-        raise InputError(f"{path}: can't be opened (permission denied)")
+        yield
+    except (RuntimeError, ValueError, OSError) as error:
+        raise InputError(f"{path}: can't be decoded ({_reason(error)})") from error
 
 
-def _not_audio(path: str | os.PathLike[str], error: Exception) -> str:
-    """One line that says what the file begins with, since a saved web page is the usual cause."""
-    with open(path, "rb") as file:
-        head = file.read(64)
-    if not head:
-        return f"{path}: not audio, the file is empty (0 bytes)"
-    if not head.strip(b"\0"):
-        return f"{path}: not audio, it begins with zeros only"
-    if head.lstrip().startswith(b"<"):
-        return f"{path}: not audio but a web page or XML; fetch the file itself"
-    return f"{path}: not audio that libsndfile reads ({_reason(error)})"
+def _as(dtype: DTypeLike, samples: NDArray[np.int16]) -> NDArray[Any]:
+    """int16 samples as they are, or in [-1, 1] for the other types."""
+    return samples if np.dtype(dtype) == np.int16 else (samples / 2.0**15).astype(dtype)
 
 
 def _reason(error: Exception) -> str:
@@ -208,40 +235,3 @@ def _check_samples(path: str | os.PathLike[str], samples: NDArray[Any], start: i
     index = int(np.argmax(bad.any(axis=1)))
     value = samples[index][bad[index]][0]
     raise InputError(f"{path}: sample {start + index} is {value}, not a usable amplitude")
-
-
-def _missing_bytes(path: str | os.PathLike[str]) -> int:
-    """Bytes that the header of a WAV file (RIFF, RIFX, RF64) promises and the file lacks.
-
-    0 for a complete file, a streamed one (unknown length), and anything that is no WAV file.
-    """
-    size = os.path.getsize(path)
-    with open(path, "rb") as file:
-        head = file.read(12)
-        if len(head) < 12 or head[:4] not in (b"RIFF", b"RIFX", b"RF64") or head[8:] != b"WAVE":
-            return 0
-        order = ">" if head[:4] == b"RIFX" else "<"
-        riff = _length(struct.unpack(order + "I", head[4:8])[0])
-        data = _data_end(file, order, size)
-    promised = max(riff + 8 if riff else 0, data)
-    return max(0, promised - size)
-
-
-def _data_end(file: BinaryIO, order: str, size: int) -> int:
-    """Where the samples end by the header, in bytes from the file's start; 0 if it doesn't say."""
-    wide = 0
-    while file.tell() + 8 <= size:
-        name, length = struct.unpack(order + "4sI", file.read(8))
-        if name == b"ds64" and length >= 16:  # RF64 keeps the true 64-bit length here
-            wide = struct.unpack(order + "8xQ", file.read(16))[0]
-            length -= 16
-        if name == b"data":
-            length = wide if length == _UNKNOWN and wide else _length(length)
-            return file.tell() + length if length else 0
-        file.seek(length + length % 2, os.SEEK_CUR)  # chunks begin at even places
-    return 0
-
-
-def _length(value: int) -> int:
-    streamed = value == _UNKNOWN or _STREAMED[0] <= value <= _STREAMED[1]
-    return 0 if streamed else value

@@ -1,7 +1,14 @@
 """Files that are whole or absent."""
 
+import io
+import itertools
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+_numbers = itertools.count()
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -24,4 +31,46 @@ def write_whole(path: Path, content: bytes) -> None:
             os.close(folder)
     except OSError:
         temporary.unlink(missing_ok=True)
+        raise
+
+
+class Sink(io.FileIO):
+    """A file written to from C code, through callbacks in which an exception would get lost."""
+
+    _error: BaseException | None = None
+
+    def write(self, content: Any) -> int:
+        """Take all the bytes; what goes wrong is kept for `check`."""
+        left = memoryview(content)
+        try:
+            while left and self._error is None:
+                left = left[super().write(left) :]
+        except BaseException as error:
+            self._error = error
+        return len(content)
+
+    def check(self) -> None:
+        """Raise the first error since the file was opened, OSError or whatever it was."""
+        if self._error is not None:
+            raise self._error
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Sink]:
+    """A file to write to that takes its place at the end of the `with`.
+
+    Whatever ends the `with` early leaves an older file as it was, and nothing else. Raises OSError
+    naming the file. It isn't brought to the disk: what can be made again needn't wait for that.
+    """
+    # In the same folder: a rename across file systems would not be one operation.
+    temporary = path.with_name(f".{os.getpid()}-{next(_numbers)}.tmp")
+    try:
+        with Sink(temporary, "w") as sink:
+            yield sink
+            sink.check()
+        os.replace(temporary, path)
+    except BaseException as error:
+        temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise

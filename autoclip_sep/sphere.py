@@ -23,6 +23,9 @@ from autoclip_sep.optional import require
 
 MAGIC = b"NIST_1A\n"
 LARGEST_HEADER = 2**20  # bytes; the usual one has 1024
+# Of all channels: 35 minutes at 16 kHz. desphere decodes a stream at once, and takes 18 bytes of
+# memory for each of its samples; the discs' files last seconds.
+LONGEST = 2**25
 FIELD = re.compile(r"(\w+)\s+-(?:i|r|s\d+)\s+(.*)")
 STREAM_MAGIC = b"ajkg"
 
@@ -97,9 +100,15 @@ def decode(header: Header) -> NDArray[np.int16]:
     """The samples (T, C) of a Shorten-compressed file.
 
     Raises InputError for a damaged or truncated stream, samples that don't add up to the header's
-    checksum, codings that desphere doesn't know, and where desphere is missing.
+    checksum, more samples than `LONGEST`, codings that desphere doesn't know, and where desphere is
+    missing.
     """
     path = header.path
+    if header.frames * header.channels > LONGEST:
+        raise InputError(
+            f"{path}: {header.frames * header.channels} samples compressed by Shorten, which are"
+            f" decoded in memory and up to {LONGEST} only: convert it to WAV with sph2pipe"
+        )
     desphere = require("desphere", f"{path}: reading SPHERE files with Shorten")
     with open(path, "rb") as file:
         file.seek(header.size)

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from autoclip_sep.audio import AudioInfo, check_plain_file
+from autoclip_sep import plain_files
+from autoclip_sep.audio import BLOCK, AudioInfo
 from autoclip_sep.errors import InputError
 from autoclip_sep.optional import require
 
@@ -46,36 +47,48 @@ def info(path: str | os.PathLike[str], streams: Collection[int]) -> AudioInfo:
     return AudioInfo(shortest, rate, channels, "MP4", codec.upper())
 
 
-def read(
-    path: str | os.PathLike[str], stream: int, *, frames: int, dtype: DTypeLike = np.float32
-) -> tuple[NDArray[Any], int]:
-    """The first `frames` samples (C, T) of one audio stream, and its rate in Hz.
+def blocks(
+    path: str | os.PathLike[str],
+    stream: int,
+    *,
+    frames: int,
+    size: int = BLOCK,
+    dtype: DTypeLike = np.float32,
+) -> Iterator[NDArray[Any]]:
+    """The first `frames` samples of one audio stream in blocks (C, n), n a little above `size`.
 
     dtype: float32 or float64. Values are the decoder's and may exceed 1.
     Raises InputError if the file is missing, isn't a plain file, can't be decoded, has no such
     stream, is shorter than its header says, or than `frames`.
     """
+    left, held, waiting = frames, 0, []
     with _opened(path) as container:
-        chosen = _stream(path, container, stream)
-        # Lossless streams are integers; this leaves float ones as they are.
-        planar = require("av", "reading stems").AudioResampler(format="fltp")
-        blocks = [
-            part.to_ndarray()
-            for frame in container.decode(chosen)
-            for part in planar.resample(frame)
-        ]
-        rate = chosen.codec_context.sample_rate
-    length = sum(block.shape[1] for block in blocks)
-    if length < frames:
-        raise InputError(f"{path}: stream {stream} has {length} samples, not {frames}")
-    return np.concatenate(blocks, axis=1)[:, :frames].astype(dtype, copy=False), rate
+        for part in _decoded(container, _stream(path, container, stream)):
+            waiting.append(part[:, :left])
+            left -= waiting[-1].shape[1]
+            held += waiting[-1].shape[1]
+            if left == 0 or held >= size:
+                yield np.concatenate(waiting, axis=1).astype(dtype, copy=False)
+                held, waiting = 0, []
+            if left == 0:
+                return
+    raise InputError(f"{path}: stream {stream} has {frames - left} samples, not {frames}")
+
+
+def _decoded(container: Any, stream: Any) -> Iterator[NDArray[np.float32]]:
+    """The stream's samples (C, n) as its codec packed them."""
+    # Lossless streams are integers; this leaves float ones as they are.
+    planar = require("av", "reading stems").AudioResampler(format="fltp")
+    for frame in container.decode(stream):
+        for part in planar.resample(frame):
+            yield part.to_ndarray()
 
 
 @contextmanager
 def _opened(path: str | os.PathLike[str]) -> Iterator[Any]:
     """The container; whatever goes wrong inside becomes one line."""
     av = require("av", "reading stems")
-    check_plain_file(path)
+    plain_files.check(path)
     try:
         with av.open(os.fspath(path)) as container:
             yield container

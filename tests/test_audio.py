@@ -178,6 +178,27 @@ def test_an_impossible_sample_is_named(tmp_path: Path, bad: float) -> None:
     assert audio.read(tmp_path / "a.wav", frames=100)[0].shape == (2, 100)
 
 
+def test_blocks_name_the_same_sample(tmp_path: Path) -> None:
+    signal = np.zeros(300)
+    signal[210] = np.nan
+    audio.write(tmp_path / "a.wav", signal, RATE, subtype="FLOAT")
+    found = audio.blocks(tmp_path / "a.wav", 100)
+    assert next(found).shape == next(found).shape == (1, 100)
+    with pytest.raises(InputError, match=r"a\.wav: sample 210 is nan, not a usable amplitude"):
+        next(found)
+
+
+def test_blocks_of_a_file_that_ends_early_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.flac"
+    audio.write(path, np.random.default_rng(0).uniform(-0.5, 0.5, 50000), RATE)
+    path.write_bytes(path.read_bytes()[:40000])
+    with pytest.raises(InputError, match=r"a\.flac: (truncated|can't be decoded)"):
+        list(audio.blocks(path, 1000))
+    (tmp_path / "b.wav").touch()
+    with pytest.raises(InputError, match="0 bytes"):
+        list(audio.blocks(tmp_path / "b.wav"))
+
+
 def test_values_beyond_one_are_kept(tmp_path: Path) -> None:
     audio.write(tmp_path / "a.wav", [3.0, -40.0], RATE, subtype="FLOAT")
     assert audio.read(tmp_path / "a.wav")[0].tolist() == [[3.0, -40.0]]
@@ -217,6 +238,53 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(good: Path) -> None
         audio.write(good, RAMP, RATE, subtype="NO_SUCH_TYPE")
     assert good.read_bytes() == before
     assert os.listdir(good.parent) == ["good.wav"]
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "FLOAT"])
+def test_a_file_written_in_blocks_is_the_file_written_at_once(tmp_path: Path, subtype: str) -> None:
+    samples = np.random.default_rng(0).uniform(-0.9, 0.9, (2, 1000)).astype(np.float32)
+    audio.write(tmp_path / "once.wav", samples, RATE, subtype)
+    with audio.writing(tmp_path / "a/b.wav", RATE, 2, 1000, subtype) as add:
+        for start in range(0, 1000, 300):
+            add(samples[:, start : start + 300])
+        assert not (tmp_path / "a/b.wav").exists()
+    assert audio.info(tmp_path / "a/b.wav") == audio.info(tmp_path / "once.wav")
+    one, other = (audio.read(tmp_path / name)[0] for name in ("once.wav", "a/b.wav"))
+    assert np.array_equal(one, other)
+    if subtype == "PCM_16":  # a float file carries the time
+        assert (tmp_path / "a/b.wav").read_bytes() == (tmp_path / "once.wav").read_bytes()
+    assert sorted(path.name for path in tmp_path.rglob("*.*")) == ["b.wav", "once.wav"]
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, ValueError, SystemExit])
+def test_writing_that_is_stopped_leaves_the_old_file(good: Path, stop: type[BaseException]) -> None:
+    def write_half() -> None:
+        with audio.writing(good, RATE, 1, 800) as add:
+            add(np.zeros((1, 400)))
+            raise stop
+
+    before = good.read_bytes()
+    with pytest.raises(stop):
+        write_half()
+    assert good.read_bytes() == before
+    assert os.listdir(good.parent) == ["good.wav"]
+
+
+def test_more_samples_than_a_wav_can_count_are_an_rf64(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = np.random.default_rng(0).integers(-99, 99, (2, 500)).astype(np.int16)
+    monkeypatch.setattr(audio, "LARGEST_WAV", 2000)
+    audio.write(tmp_path / "a.wav", samples, RATE)
+    audio.write(tmp_path / "b.wav", samples.astype(float), RATE, "FLOAT")
+    audio.write(tmp_path / "c.flac", samples, RATE)
+    assert (tmp_path / "a.wav").read_bytes()[:4] == b"RIFF"
+    assert (tmp_path / "b.wav").read_bytes()[:4] == b"RF64"
+    assert np.array_equal(audio.read(tmp_path / "b.wav")[0], samples)
+    monkeypatch.setattr(audio, "LARGEST_WAV", 1999)
+    audio.write(tmp_path / "a.wav", samples, RATE)
+    assert (tmp_path / "a.wav").read_bytes()[:4] == b"RF64"
+    assert np.array_equal(audio.read(tmp_path / "a.wav", dtype=np.int16)[0], samples)
 
 
 def test_a_full_disk_is_an_error_that_names_the_file(tmp_path: Path) -> None:

@@ -178,3 +178,24 @@ def test_other_files_have_no_sphere_header(tmp_path: Path) -> None:
     for content in (b"", b"RIFF", b"NIST_1B\n   1024\n"):
         (tmp_path / "a").write_bytes(content)
         assert sphere.read_header(tmp_path / "a") is None
+
+
+def test_a_stream_too_long_for_memory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_sphere(tmp_path / "a.wv1", speech(300, 2))
+    monkeypatch.setattr(sphere, "LONGEST", 600)
+    assert audio.read(path)[0].shape == (2, 300)
+    monkeypatch.setattr(sphere, "LONGEST", 599)
+    refused(path, "600 samples", "up to 599", "sph2pipe")
+    plain = write_sphere(tmp_path / "b.wv1", speech(300, 2), version=None)
+    assert audio.read(plain)[0].shape == (2, 300)
+
+
+@pytest.mark.parametrize("version", [1, None])
+@pytest.mark.parametrize("size", [1, 300, 1999, 2000, 5000])
+def test_blocks_are_the_whole(tmp_path: Path, version: int | None, size: int) -> None:
+    path = write_sphere(tmp_path / "a.wv1", speech(2000, 2), version=version)
+    parts = list(audio.blocks(path, size, dtype=np.int16))
+    assert [part.shape[1] for part in parts[:-1]] == [size] * (len(parts) - 1)
+    assert np.array_equal(np.concatenate(parts, axis=1), speech(2000, 2))

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +23,10 @@ def hum(number: int = 5, length: int = 50_000) -> list[np.ndarray]:
     return [np.stack([np.convolve(c, kernel, "valid") for c in pair]) for pair in noise]
 
 
+def whole(path: Path, stream: int, **more: Any) -> np.ndarray:
+    return np.concatenate(list(stems.blocks(path, stream, **more)), axis=1)
+
+
 @pytest.fixture
 def track(tmp_path: Path, write_stems: WriteStems) -> Path:
     path = tmp_path / "a - b.stem.mp4"
@@ -34,8 +39,7 @@ def test_every_stream_is_its_signal_at_its_place(track: Path) -> None:
     assert (header.sample_rate, header.channels, header.subtype) == (RATE, 2, "AAC")
     assert 50_000 <= header.frames < 50_000 + 2048  # whole blocks
     for number, signal in enumerate(hum()):
-        samples, rate = stems.read(track, number, frames=header.frames)
-        assert rate == RATE
+        samples = whole(track, number, frames=header.frames)
         assert samples.shape == (2, header.frames)
         assert samples.dtype == np.float32
         # A few samples out of place would be an error as large as the signal.
@@ -49,8 +53,16 @@ def test_lossless_streams_come_back_to_the_bit(tmp_path: Path, write_stems: Writ
     header = stems.info(tmp_path / "a.stem.mp4", [0, 1])
     assert header.frames == 50_000
     for number, signal in enumerate(signals):
-        samples, _ = stems.read(tmp_path / "a.stem.mp4", number, frames=50_000, dtype=np.float64)
+        samples = whole(tmp_path / "a.stem.mp4", number, frames=50_000, dtype=np.float64)
         assert np.array_equal(samples, signal)
+
+
+@pytest.mark.parametrize("size", [1, 1024, 5000, 49_999, 50_000, 50_001])
+def test_blocks_make_no_difference(track: Path, size: int) -> None:
+    parts = list(stems.blocks(track, 3, frames=50_000, size=size))
+    assert np.array_equal(np.concatenate(parts, axis=1), whole(track, 3, frames=50_000))
+    assert all(size <= part.shape[1] < size + 1024 for part in parts[:-1])
+    assert 0 < parts[-1].shape[1] < size + 1024
 
 
 def test_streams_end_with_the_shortest(tmp_path: Path, write_stems: WriteStems) -> None:
@@ -58,7 +70,7 @@ def test_streams_end_with_the_shortest(tmp_path: Path, write_stems: WriteStems) 
     write_stems(path, [hum(1)[0], hum(1, 48_500)[0]])
     both, long, short = (stems.info(path, which).frames for which in ([0, 1], [0], [1]))
     assert both == short < long
-    samples, _ = stems.read(path, 0, frames=both)
+    samples = whole(path, 0, frames=both)
     assert samples.shape == (2, both)
 
 
@@ -73,9 +85,9 @@ def test_a_stream_that_isnt_there_is_named(track: Path) -> None:
     with pytest.raises(InputError, match="5 audio streams, number 5 is wanted"):
         stems.info(track, [0, 5])
     with pytest.raises(InputError, match="5 audio streams, number 7 is wanted"):
-        stems.read(track, 7, frames=10)
+        whole(track, 7, frames=10)
     with pytest.raises(InputError, match=r"stream 0 has \d+ samples, not 99999"):
-        stems.read(track, 0, frames=99_999)
+        whole(track, 0, frames=99_999)
 
 
 @pytest.mark.parametrize("kind", ["half", "empty", "web page", "zeros", "missing", "folder"])
@@ -95,4 +107,4 @@ def test_what_is_no_stem_file_is_one_line(track: Path, kind: str) -> None:
 def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.stem.mp4")
     with pytest.raises(InputError, match="not a plain file"):
-        stems.read(tmp_path / "pipe.stem.mp4", 0, frames=1)
+        whole(tmp_path / "pipe.stem.mp4", 0, frames=1)

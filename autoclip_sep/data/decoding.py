@@ -1,7 +1,10 @@
-"""One item of a corpus into the store: its shape, its samples, its mixture. What workers run."""
+"""One item of a corpus into the store: its shape, its samples, its mixture. What workers run.
+
+Files are read in blocks: however long they are, a worker's memory stays the same.
+"""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from autoclip_sep.data.store import Item
 from autoclip_sep.errors import InputError
 
 TOLERANCE = 2.0 * 2.0**-15  # 2 LSB of 16 bits: what rounding mixture and signals can add up to
+BLOCK = audio.BLOCK  # samples per channel
 SIXTEEN_BITS = {"PCM_16", "PCM_S8", "PCM_U8"}  # libsndfile's names of what int16 holds exactly
 
 
@@ -65,59 +69,94 @@ def decode(
     Returns the digest of each file, and whether the mixture's file differs from their sum.
     """
     item = layout.item
-    block = _place(
-        samples, dtype, layout.offset, (len(item.signals), layout.length, layout.channels)
-    )
-    total = np.zeros(block.shape[1:])
-    scale = 2.0**-15 if dtype == "int16" else 1.0
-    for row, signal in zip(block, item.signals, strict=True):
-        row[:] = _read(signal.path, signal.stream, layout.length, dtype)
-        total += row * scale
-    del block  # written to the file here
+    for number, signal in enumerate(item.signals):
+        offset = layout.offset + number * layout.size
+        _write(samples, dtype, offset, layout, signal.path, signal.stream)
     digests = {os.path.abspath(path): fingerprints.digest(path) for path in item.streams}
     if item.mixture is None:
         return digests, False
-    mixture = _read(item.mixture, item.mixture_stream, layout.length, "float64")
-    distance = np.abs(mixture - total)
-    if tolerance is not None:
-        _check_sum(item, mixture, distance, tolerance)
-    return digests, bool(distance.max(initial=0.0) > TOLERANCE)
+    distance = _distance(samples, dtype, layout)
+    if tolerance is not None and distance.beyond > tolerance:
+        parts = ", ".join(str(signal.path) for signal in item.signals)
+        raise InputError(
+            f"{item.mixture}: not the sum of {parts}: off by up to {distance.beyond:.3g} (sample"
+            f" {distance.sample}), {tolerance:.2g} is allowed; is a signal left out?"
+        )
+    return digests, distance.largest > TOLERANCE
 
 
 def decode_mixture(samples: Path, dtype: str, task: tuple[Layout, int]) -> None:
     """Write the mixture of an item to its offset in samples.bin (task)."""
     layout, offset = task
     assert layout.item.mixture is not None
-    block = _place(samples, dtype, offset, (layout.length, layout.channels))
-    block[:] = _read(layout.item.mixture, layout.item.mixture_stream, layout.length, dtype)
+    _write(samples, dtype, offset, layout, layout.item.mixture, layout.item.mixture_stream)
 
 
-def _place(samples: Path, dtype: str, offset: int, shape: tuple[int, ...]) -> NDArray[Any]:
-    return np.memmap(samples, dtype, "r+", offset * np.dtype(dtype).itemsize, shape)
+@dataclass
+class _Distance:
+    """Of a mixture's file from the sum of its signals, full scale being 1.
+
+    beyond: the largest where the file isn't clipped, and `sample`, where that is first.
+    """
+
+    largest: float = 0.0
+    beyond: float = 0.0
+    sample: int = 0
+
+
+def _distance(samples: Path, dtype: str, layout: Layout) -> _Distance:
+    """Compare the file of an item's mixture with its signals in samples.bin, block by block."""
+    found, item, start = _Distance(), layout.item, 0
+    assert item.mixture is not None
+    scale = 2.0**-15 if dtype == "int16" else 1.0
+    for mixture in _blocks(layout, item.mixture, item.mixture_stream, "float64"):
+        total = np.zeros(mixture.shape)
+        for number in range(len(item.signals)):
+            offset = layout.offset + number * layout.size + start * layout.channels
+            signal = np.fromfile(
+                samples, dtype, mixture.size, offset=offset * np.dtype(dtype).itemsize
+            )
+            total += signal.reshape(mixture.shape) * scale
+        distance = np.abs(mixture - total)
+        # A sample at full scale was clipped when it was written, and says nothing about the sum.
+        clipped = np.abs(mixture) >= 1.0 - TOLERANCE
+        beyond = np.where(clipped, 0.0, distance).max(axis=1)
+        found.largest = max(found.largest, float(distance.max()))
+        if beyond.max() > found.beyond:
+            found.beyond, found.sample = float(beyond.max()), start + int(beyond.argmax())
+        start += len(mixture)
+    return found
+
+
+def _write(
+    samples: Path, dtype: str, offset: int, layout: Layout, path: str | Path, stream: int | None
+) -> None:
+    """One signal into samples.bin, from `offset` (in samples) on."""
+    # Not by a memory map: its pages would count as this process' memory, however long the file.
+    with open(samples, "r+b") as file:
+        file.seek(offset * np.dtype(dtype).itemsize)
+        for block in _blocks(layout, path, stream, dtype):
+            file.write(np.ascontiguousarray(block).data)
+
+
+def _blocks(
+    layout: Layout, path: str | Path, stream: int | None, dtype: str
+) -> Iterator[NDArray[Any]]:
+    """Samples (n, C) of a file, or of one of its streams, as many as the item has."""
+    if stream is None:
+        found = audio.blocks(path, BLOCK, dtype=dtype)
+    else:
+        found = stems.blocks(path, stream, frames=layout.length, size=BLOCK, dtype=dtype)
+    left = layout.size
+    for block in found:
+        left -= block.size
+        if left < 0:
+            break
+        yield block.T
+    if left != 0:  # what follows in samples.bin is another signal's
+        raise InputError(f"{path}: changed while it was read; give the same command again")
 
 
 def _info(path: str | Path, streams: Sequence[int | None]) -> audio.AudioInfo:
     numbers = [stream for stream in streams if stream is not None]
     return stems.info(path, numbers) if numbers else audio.info(path)
-
-
-def _read(path: str | Path, stream: int | None, frames: int, dtype: str) -> NDArray[Any]:
-    """Samples (T, C) of a file, or of one of its streams."""
-    if stream is None:
-        return audio.read(path, dtype=dtype)[0].T
-    return stems.read(path, stream, frames=frames, dtype=dtype)[0].T
-
-
-def _check_sum(
-    item: Item, mixture: NDArray[np.float64], distance: NDArray[np.float64], tolerance: float
-) -> None:
-    """Refuse a mixture (T, C) that isn't the sum of its signals."""
-    # A sample at full scale was clipped when it was written, and says nothing about the sum.
-    clipped = np.abs(mixture) >= 1.0 - TOLERANCE
-    beyond = np.where(clipped, 0.0, distance).max(axis=1, initial=0.0)
-    if beyond.max(initial=0.0) > tolerance:
-        parts = ", ".join(str(signal.path) for signal in item.signals)
-        raise InputError(
-            f"{item.mixture}: not the sum of {parts}: off by up to {beyond.max():.3g} (sample"
-            f" {int(beyond.argmax())}), {tolerance:.2g} is allowed; is a signal left out?"
-        )

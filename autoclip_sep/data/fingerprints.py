@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from autoclip_sep import audio
+from autoclip_sep import plain_files
 from autoclip_sep.data.store import Item
 from autoclip_sep.errors import InputError
 from autoclip_sep.files import write_whole
@@ -80,6 +80,6 @@ def _stamp(path: str) -> Stamp:
     try:
         state = os.stat(path)
     except OSError as error:
-        audio.check_plain_file(path)  # it says more of what is wrong
+        plain_files.check(path)  # it says more of what is wrong
         raise InputError(f"{path}: can't be opened ({error.strerror})") from error
     return state.st_size, state.st_mtime_ns

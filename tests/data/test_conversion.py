@@ -76,7 +76,7 @@ def test_an_unchanged_corpus_is_not_read_again(
 ) -> None:
     items = make_items()
     first = prepare(tmp_path / "store", 8000, items, progress=False, jobs=1)
-    monkeypatch.setattr(audio, "read", None)
+    monkeypatch.setattr(audio, "blocks", None)
     monkeypatch.setattr(fingerprints, "digest", None)
     again = prepare(tmp_path / "store", 8000, items, progress=False, jobs=1)
     assert again.fingerprint == first.fingerprint

@@ -1,0 +1,38 @@
+"""Refuses what isn't a file to read from, and says what a file is that isn't audio."""
+
+import os
+import stat
+
+from autoclip_sep.errors import InputError
+
+
+def check(path: str | os.PathLike[str]) -> None:
+    """Raises InputError for what isn't a plain file that can be read.
+
+    Before it is opened: opening a FIFO or a device can wait for ever.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        if os.path.islink(path):
+            raise InputError(f"{path}: a link to {os.readlink(path)}, which is missing") from error
+        raise InputError(f"{path}: can't be opened ({error.strerror})") from error
+    if stat.S_ISDIR(mode):
+        raise InputError(f"{path}: a folder, not an audio file")
+    if not stat.S_ISREG(mode):
+        raise InputError(f"{path}: not a plain file (a pipe, socket or device); write it to a file")
+    if not os.access(path, os.R_OK):
+        raise InputError(f"{path}: can't be opened (permission denied)")
+
+
+def why_not_audio(path: str | os.PathLike[str], reason: str) -> str:
+    """One line that says what the file begins with, since a saved web page is the usual cause."""
+    with open(path, "rb") as file:
+        head = file.read(64)
+    if not head:
+        return f"{path}: not audio, the file is empty (0 bytes)"
+    if not head.strip(b"\0"):
+        return f"{path}: not audio, it begins with zeros only"
+    if head.lstrip().startswith(b"<"):
+        return f"{path}: not audio but a web page or XML; fetch the file itself"
+    return f"{path}: not audio that libsndfile reads ({reason})"
