@@ -13,6 +13,7 @@ import numpy as np
 
 from autoclip_sep import audio
 from autoclip_sep.data import conversion, espeak, mixed_speech
+from autoclip_sep.data.completion import is_complete
 from autoclip_sep.data.parallel import in_parallel
 from autoclip_sep.data.sentences import sentence
 from autoclip_sep.data.store import Store
@@ -78,7 +79,7 @@ class Demo:
     def prepare(self, progress: bool = True) -> Store:
         """The corpus in its store; made on the first call (a killed one is continued)."""
         folder = mixed_speech.folder_for(self.root, self.name, self.settings)
-        if not mixed_speech.is_complete(folder):
+        if not is_complete(folder):
             self._make(folder, progress)
         return conversion.prepare(
             Path(self.store) / folder.name,

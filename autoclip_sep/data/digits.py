@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from autoclip_sep import audio
 from autoclip_sep.data import conversion, folders, mixed_speech
+from autoclip_sep.data.completion import is_complete
 from autoclip_sep.data.parallel import in_parallel
 from autoclip_sep.data.store import Store
 from autoclip_sep.data.wsj0_mix import Recipe
@@ -77,7 +78,7 @@ class Digits:
         numbers = {key: value for key, value in asdict(self).items() if isinstance(value, int)}
         settings = numbers | {"version": VERSION, "recordings": _digest(recordings)}
         folder = mixed_speech.folder_for(self.corpora, self.name, settings)
-        if not mixed_speech.is_complete(folder):
+        if not is_complete(folder):
             self._make(folder, by_speaker(recordings), settings, progress)
         return conversion.prepare(
             Path(self.store) / folder.name,

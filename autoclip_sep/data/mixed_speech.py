@@ -1,4 +1,4 @@
-"""What the corpora have in common that mix utterances of their own by the WSJ0-mix procedure."""
+"""What corpora have in common: settings, draws, and mixing utterances of their own as WSJ0-mix."""
 
 import hashlib
 import json
@@ -9,14 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from autoclip_sep.data import wsj0_mix
-from autoclip_sep.data.locks import exclusive
+from autoclip_sep.data.completion import complete
 from autoclip_sep.data.store import Item, Signal
 from autoclip_sep.errors import InputError
-from autoclip_sep.files import write_whole
 
 LISTS = {"train": "tr", "valid": "cv", "test": "tt"}
 LOUDEST = 2.5  # dB: one speaker is up to this much above 0 dB, the other as much below
-_COMPLETE = "complete.json"  # written last: a folder without it is continued, never used
 
 
 def generator(*key: int) -> np.random.Generator:
@@ -79,22 +77,15 @@ def make(
     speak: writes the utterances, those that are missing at least. lists: by split.
     Files are whole or absent and depend on the settings only, so a killed run goes on.
     """
-    with exclusive(folder):
-        if (folder / _COMPLETE).exists():
-            return
-        folder.mkdir(parents=True, exist_ok=True)
+
+    def make_all() -> None:
         speak()
         for split, recipes in lists.items():
             wsj0_mix.write_list(_list_file(folder, split), recipes)
         by_name = {LISTS[split]: list(recipes) for split, recipes in lists.items()}
         wsj0_mix.create(by_name, folder, folder, sample_rate=sample_rate, progress=progress)
-        note = json.dumps(settings, indent=1, sort_keys=True) + "\n"
-        write_whole(folder / _COMPLETE, note.encode())
 
-
-def is_complete(folder: Path) -> bool:
-    """Whether `make` has finished here."""
-    return (folder / _COMPLETE).exists()
+    complete(folder, settings, make_all)
 
 
 def items(folder: Path, sample_rate: int) -> list[Item]:

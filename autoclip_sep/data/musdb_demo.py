@@ -4,7 +4,6 @@ A stand-in: it is made so that the music path runs on any machine, and what is m
 MUSDB18 result. Tempo, key, voices, playing and panning are drawn for every track.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,16 +13,14 @@ import numpy as np
 
 from autoclip_sep import audio
 from autoclip_sep.data import conversion, instruments, mixed_speech, musdb, songs
-from autoclip_sep.data.locks import exclusive
+from autoclip_sep.data.completion import complete, is_complete
 from autoclip_sep.data.parallel import in_parallel
 from autoclip_sep.data.store import Store
-from autoclip_sep.files import write_whole
 
 VERSION = 1  # of the corpus that the same settings give; a change of it makes a new folder
 PEAK = 0.8  # of the mixture, and at most of each stem
 LEVELS = {"vocals": (-2.0, 2.0), "drums": (-4.0, 2.0), "bass": (-5.0, 0.0), "other": (-6.0, 0.0)}
 ROOM = (0.02, 0.25)  # the room's share of a stem's loudness
-_COMPLETE = "complete.json"  # written last: a folder without it is continued, never used
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,7 @@ class MusdbDemo:
         """The corpus in its store; made on the first call (a killed one is continued)."""
         folder = mixed_speech.folder_for(self.root, self.name, self.settings)
         plans = self._plans()
-        if not (folder / _COMPLETE).exists():
+        if not is_complete(folder):
             self._make(folder, plans, progress)
         validation = [plan.name for plan in plans if plan.split == "valid"]
         return conversion.prepare(
@@ -79,13 +76,9 @@ class MusdbDemo:
         )
 
     def _make(self, folder: Path, plans: list["Plan"], progress: bool) -> None:
-        with exclusive(folder):
-            if (folder / _COMPLETE).exists():
-                return
-            write = partial(write_track, folder, self.seconds, self.seed)
-            in_parallel(write, plans, label="songs", progress=progress)
-            note = json.dumps(self.settings, indent=1, sort_keys=True) + "\n"
-            write_whole(folder / _COMPLETE, note.encode())
+        write = partial(write_track, folder, self.seconds, self.seed)
+        play = partial(in_parallel, write, plans, label="songs", progress=progress)
+        complete(folder, self.settings, play)
 
     def _plans(self) -> list["Plan"]:
         """Track n of a split is the same whatever the other settings."""

@@ -1,0 +1,29 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from autoclip_sep.data.completion import complete, is_complete
+
+
+def test_a_corpus_is_made_once_and_its_settings_are_noted(tmp_path: Path) -> None:
+    folder, calls = tmp_path / "corpora" / "demo-1", list[Path]()
+    for _ in range(2):
+        complete(folder, {"seed": 1, "train": 2}, lambda: calls.append(folder))
+    assert calls == [folder]
+    assert json.loads((folder / "complete.json").read_text()) == {"seed": 1, "train": 2}
+
+
+def test_what_was_cut_off_is_not_complete_and_goes_on(tmp_path: Path) -> None:
+    def make() -> None:
+        with (tmp_path / "sound").open("a") as file:
+            file.write("x")
+        if (tmp_path / "sound").read_text() == "x":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        complete(tmp_path, {}, make)
+    assert not is_complete(tmp_path)
+    complete(tmp_path, {}, make)
+    assert is_complete(tmp_path)
+    assert (tmp_path / "sound").read_text() == "xx"
