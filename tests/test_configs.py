@@ -11,8 +11,10 @@ from autoclip_sep.cli.plan import plan
 from autoclip_sep.cli.train import build_parts
 
 GROUPS = sorted(path.name for path in compose.CONFIGS.iterdir() if path.is_dir())
+# Experiments of other commands than train.py, and the primary configs of these.
+ELSEWHERE = {"experiment=alrc_stability": "supersampling"}
 FILES = sorted(
-    f"{path.parent.name}={path.stem}" for path in compose.CONFIGS.glob("*/*.yaml")
+    {f"{path.parent.name}={path.stem}" for path in compose.CONFIGS.glob("*/*.yaml")} - {*ELSEWHERE}
 )  # fmt: skip
 
 
@@ -51,6 +53,13 @@ def test_different_clippers_have_different_directories():
     clippers = [file for file in FILES if file.startswith("clipping=")]
     names = {plan([clipper]).directory for clipper in clippers}
     assert len(names) == len(clippers)
+
+
+@pytest.mark.parametrize(("choice", "name"), ELSEWHERE.items())
+def test_an_experiment_of_another_command_composes(choice, name):
+    first, *_, last = compose.sweep(name, [choice])
+    for job in (first, last):
+        assert compose.plain(compose.compose(name, job))
 
 
 @pytest.mark.parametrize("name", ["evaluate", "separate"])

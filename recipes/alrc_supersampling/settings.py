@@ -1,0 +1,115 @@
+"""What a command asks for: its objects, its directory, and whether that is there already."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from network import ERRORS
+
+from autoclip_sep import runs
+from autoclip_sep.cli import compose
+from autoclip_sep.cli.build import build
+from autoclip_sep.cli.checks import check_choice, check_threads
+from autoclip_sep.clipping import Clipper
+from autoclip_sep.errors import InputError
+
+MOST = 2**31 - 1
+WHOLE = {"batch_size": 1, "iterations": 1, "channels": 1, "record_every": 1, "seed": 0}  # from
+# What the directory's name tells, or what doesn't change the numbers.
+NAMED = re.compile(
+    r"images|error|batch_size|rate|optimizer\.lr|seed|root|runs|threads"
+    r"|clipping\.(.*\.)?(percentile|threshold|deviations|ratio|relative)|percentile"
+)
+FREE = ("root", "runs", "threads")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A command, understood and checked; nothing is on disk yet.
+
+    config: every setting, the learning rate filled in. optimizer: of a network's parameters.
+    """
+
+    config: dict[str, Any]
+    clipper: Clipper
+    optimizer: Callable[..., torch.optim.Optimizer]
+    directory: Path
+
+    def finished(self) -> bool:
+        """Whether the run is done.
+
+        Raises InputError where the directory holds a run of other settings, naming them.
+        """
+        if runs.read_state(self.directory).get("status") != "finished":
+            return False
+        there = runs.read_config(self.directory)
+        changed = [key for key in runs.differences(there, self.config) if key not in FREE]
+        if changed:
+            raise InputError(
+                f"{self.directory} was made with other values of {', '.join(changed[:5])}: "
+                "move it away, or choose another folder with runs=..."
+            )
+        return True
+
+
+def understand(arguments: Sequence[str]) -> Settings:
+    """The settings that the arguments ask for; raises InputError for whatever is wrong."""
+    composed = compose.compose("supersampling", arguments)
+    config = compose.plain(composed)
+    check_choice(config, "images", "photographs", "cifar10")
+    check_choice(config, "error", *ERRORS)
+    check_threads(config)
+    for key, least in WHOLE.items():
+        _check_whole(config, key, least)
+    chosen = compose.choices(composed)
+    rates = config.pop("rates")
+    config["optimizer"]["lr"], config["rate"] = _rate(config, chosen["optimizer"], rates)
+    clipper: Clipper = build(config["clipping"], "clipping")
+    optimizer = build(config["optimizer"], "optimizer")
+    name = config["rate"] or f"lr{config['optimizer']['lr']:g}"
+    parts = (
+        "supersampling", config["images"], config["error"], f"batch{config['batch_size']}",
+        f"{chosen['optimizer']}_{name}", clipper.label,
+    )  # fmt: skip
+    changed = _changed(config, chosen)
+    directory = Path(config["runs"]) / runs.directory_name(parts, config["seed"], changed)
+    return Settings(config, clipper, optimizer, directory)
+
+
+def _rate(
+    config: Mapping[str, Any], optimizer: str, rates: Mapping[str, Any]
+) -> tuple[float, str | None]:
+    """The learning rate, and its name in the table where it is from there."""
+    lr = config["optimizer"]["lr"]
+    if lr is not None:
+        if isinstance(lr, bool) or not isinstance(lr, int | float):
+            raise InputError(f"optimizer.lr={lr}: a number is wanted")
+        return lr, None
+    if optimizer not in rates:
+        raise InputError(
+            f"optimizer={optimizer}: configs/supersampling.yaml has no rates for it: "
+            "add optimizer.lr=..."
+        )
+    table = rates[optimizer][config["error"]]
+    check_choice(config, "rate", *table)
+    return table[config["rate"]], config["rate"]
+
+
+def _changed(config: Mapping[str, Any], chosen: Mapping[str, str]) -> runs.Flat:
+    """The settings that differ from their defaults and that the directory's name doesn't tell."""
+    names = [f"{group}={chosen[group]}" for group in ("clipping", "optimizer")]
+    default = runs.flatten(compose.plain(compose.compose("supersampling", names)))
+    return {
+        key: value
+        for key, value in runs.flatten(config).items()
+        if not NAMED.fullmatch(key) and (key not in default or default[key] != value)
+    }
+
+
+def _check_whole(config: Mapping[str, Any], key: str, least: int) -> None:
+    value = config[key]
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MOST:
+        raise InputError(f"{key}={value}: a whole number from {least} to {MOST} is wanted")
