@@ -7,6 +7,9 @@ WORKERS ?= $(shell test $(CORES) -lt 4 && echo $(CORES) || echo 4)
 
 VENV := .venv
 PY := $(VENV)/bin/python
+SCALE ?= demo
+ARGS ?=
+
 INSTALLED := $(VENV)/.installed
 INSTALLING := $(VENV)/.installing
 # An environment that is there keeps its own Python, unless another is named.
@@ -20,7 +23,8 @@ help:  ## Show this list
 	@echo
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo "Settings: PYTHON=python3.12 (for .venv), RUN=runs/... (for evaluate), WORKERS=2 (for test)"
+	@echo "Settings: PYTHON=python3.12 (for .venv), RUN=runs/... (for evaluate), WORKERS=2 (for test),"
+	@echo "          SCALE=full ARGS=\"seed=1 runs=...\" (for reproduce-figures)"
 
 install: $(INSTALLED)  ## Set up .venv at the versions of constraints.txt (about 6 GB)
 	@echo "$(VENV) is ready"
@@ -28,8 +32,8 @@ install: $(INSTALLED)  ## Set up .venv at the versions of constraints.txt (about
 demo: $(INSTALLED)  ## Train with and without AutoClip on the built-in corpus, evaluate, draw Figure 1
 	$(PY) scripts/reproduce.py experiment=demo
 
-reproduce-figures: $(INSTALLED)  ## The main job: the paper's figures, from the built-in corpus (one loss so far)
-	$(PY) scripts/reproduce.py experiment=demo
+reproduce-figures: $(INSTALLED)  ## The main job: train and draw all figures and tables (SCALE=full, SCALE=paper)
+	$(PY) scripts/reproduce.py scale=$(SCALE) $(ARGS)
 
 figures: $(INSTALLED)  ## Draw the README's figures and table from the kept records, into figures/reference
 	$(PY) scripts/draw_figures.py

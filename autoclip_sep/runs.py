@@ -117,3 +117,14 @@ def lock(directory: Path) -> Iterator[None]:
                 f"{directory} is in use by another process: wait for it or give another seed"
             ) from error
         yield
+
+
+def in_use(directory: Path) -> bool:
+    """Whether a process holds the run's directory now."""
+    if not (directory / ".lock").exists():
+        return False
+    try:
+        with lock(directory):
+            return False
+    except InputError:
+        return True

@@ -1,64 +1,53 @@
-"""Train, evaluate and draw all runs of an experiment: ``python scripts/reproduce.py``.
+"""Train, evaluate and draw everything of a scale or an experiment: ``python scripts/reproduce.py``.
 
-    python scripts/reproduce.py experiment=demo [key=value ...]
+    python scripts/reproduce.py scale=demo [key=value ...]        make reproduce-figures
+    python scripts/reproduce.py scale=full | scale=paper          make reproduce-figures SCALE=...
+    python scripts/reproduce.py experiment=demo [key=value ...]   make demo
 
-The runs go side by side as processes of few threads, which is faster than one after the other.
-Finished runs are passed over, interrupted ones go on, a failed one doesn't stop the others. Figures
-and the results table go to figures/. Ctrl-C stops all runs with their work saved.
+A scale is a file in recipes/training_dynamics/scales: the runs behind every figure and table. An
+experiment is a file in configs/experiment. key=value goes to every training run, `data=...` instead
+of the scale's own corpus, `seed=0,1,2` for several seeds. together=4: runs at a time (one for each
+processor core, four on a GPU).
+
+Runs go side by side as processes of few threads, which is faster than one after the other. Finished
+runs are passed over, interrupted ones go on, a failed one doesn't stop the others. Pictures and
+tables go to figures/. Ctrl-C stops all runs with their work saved.
 """
 
-import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from tqdm import tqdm
+import torch
+import yaml
 
 from autoclip_sep import runs
+from autoclip_sep.checkpoint import CheckpointFolder, digest
 from autoclip_sep.cli import command, compose
 from autoclip_sep.cli.corpus import prepare
 from autoclip_sep.cli.plan import Plan, plan
+from autoclip_sep.cli.side_by_side import Job, run_all
 from autoclip_sep.data.parallel import cores
 from autoclip_sep.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
+SCALES = ROOT / "recipes" / "training_dynamics" / "scales"
+ON_A_GPU = 4  # runs at a time
+SHARED = ("runs", "seed")  # what the commands that aren't train.py are told too
 
-POLL = 0.5  # seconds
 
+@dataclass(frozen=True)
+class Grid:
+    """The sweeps of train.py, each as its arguments, and the sweeps of other scripts."""
 
-@dataclass
-class Run:
-    """One run of the experiment: train, then evaluate."""
-
-    arguments: list[str]
-    planned: Plan
-    process: subprocess.Popen[bytes] | None = None
-    steps_left: list[list[str]] = field(default_factory=list)
-    failure: str = ""
-
-    def start_next(self, threads: int) -> None:
-        """Start its next command, the output going to a log beside its records."""
-        script, *arguments = self.steps_left.pop(0)
-        log = self.planned.directory / f"{Path(script).stem}.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
-        with log.open("ab") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, str(ROOT / script), *arguments],
-                stdout=output, stderr=subprocess.STDOUT, env=environment,
-            )  # fmt: skip
-
-    def epochs_done(self) -> int:
-        """Epochs so far, from its history."""
-        try:
-            lines = (self.planned.directory / "history.csv").read_text(encoding="utf-8").count("\n")
-        except OSError:
-            return 0
-        return max(lines - 1, 0)
+    sweeps: list[list[str]]
+    others: list[list[str]]
 
 
 def main() -> None:
@@ -68,74 +57,125 @@ def main() -> None:
         return
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, the runs too
     with command.exit_codes("reproduce"):
-        reproduce(sys.argv[1:] or ["experiment=demo"])
+        reproduce(sys.argv[1:] or ["scale=demo"])
 
 
-def reproduce(arguments: Sequence[str]) -> None:
-    """Run the experiment that the arguments name, then draw."""
-    if not any(argument.startswith("experiment=") for argument in arguments):
-        raise InputError("which experiment? add experiment=demo")
-    planned = [Run(job, plan(job)) for job in compose.sweep("train", arguments)]
-    configs = {run.planned.config["data"]["name"]: run.planned.config for run in planned}
-    for config in configs.values():
-        prepare(config)  # once, before the runs want it all at the same time
-    together = min(len(planned), cores())
-    threads = max(cores() // together, 1)
-    for run in planned:
-        run.steps_left = [
-            ["train.py", *run.arguments, "trainer.progress=false"],
-            ["evaluate.py", f"run={run.planned.directory}"],
-        ]
-    _run_all(planned, together, threads)
-    failures = [run for run in planned if run.failure]
+def reproduce(given: Sequence[str]) -> None:
+    """Run the scale or the experiment that the arguments name, then draw."""
+    together = [one for one in given if one.startswith("together=")]
+    grid = read_grid([one for one in given if one not in together])
+    at_most = _together(together)
+    planned = plan_all(grid)
+    left = [(words, run) for words, run in planned if not _is_done(run)]
+    _prepare([run for _, run in left])
+    folder = Path(planned[0][1].config["runs"])
+    jobs = [_job(words, run) for words, run in left]
+    jobs += [_other_job(words, folder / "logs") for words in grid.others]
+    failed: list[Job] = []
+    if jobs:
+        at_once = min(at_most, len(jobs))
+        threads = max(cores() // at_once, 1)
+        print(f"{len(planned)} runs, {len(planned) - len(left)} of them finished before; "
+              f"{at_once} at a time with {threads} threads each")  # fmt: skip
+        failed = run_all(jobs, at_once, threads)
     draw = subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "draw_figures.py"),
-         f"runs={planned[0].planned.config['runs']}", "output=figures"], check=False,
+        [sys.executable, str(ROOT / "scripts" / "draw_figures.py"), f"runs={folder}",
+         "output=figures"], check=False,
     )  # fmt: skip
-    for run in failures:
-        print(f"failed: {' '.join(run.arguments)}: {run.failure}", file=sys.stderr)
-    if failures or draw.returncode:
+    for job in failed:
+        print(f"failed: {job.name}: {job.failure}", file=sys.stderr)
+    if failed or draw.returncode:
         sys.exit(1)
 
 
-def _run_all(planned: list[Run], together: int, threads: int) -> None:
-    """Keep `together` processes going until every run has done its steps."""
-    print(f"{len(planned)} runs, {together} at a time with {threads} threads each")
-    epochs = sum(run.planned.settings.epochs for run in planned)
-    waiting, going = list(planned), list[Run]()
-    form = "{l_bar}{bar}| {n:g}/{total} epochs [{elapsed}<{remaining}]"
-    with tqdm(total=epochs, bar_format=form, disable=None) as bar:
-        try:
-            while waiting or going:
-                while waiting and len(going) < together:
-                    going.append(waiting.pop(0))
-                for run in list(going):
-                    if not _go_on(run, threads):
-                        going.remove(run)
-                bar.update(sum(run.epochs_done() for run in planned) - bar.n)
-                time.sleep(POLL)
-        finally:
-            for run in going:  # only where something stopped us: they save and stop too
-                if run.process is not None:
-                    run.process.terminate()
-                    run.process.wait()
+def read_grid(given: Sequence[str]) -> Grid:
+    """What the arguments ask for, by scale or by experiment."""
+    scales = [one.partition("=")[2] for one in given if one.startswith("scale=")]
+    rest = [one for one in given if not one.startswith("scale=")]
+    experiments = [one for one in rest if one.startswith("experiment=")]
+    if len(scales) + len(experiments) != 1:
+        raise InputError("which runs? one of scale=demo, scale=full, scale=paper, experiment=...")
+    if experiments:
+        return Grid([rest], [])
+    known = sorted(path.stem for path in SCALES.glob("*.yaml"))
+    if scales[0] not in known:
+        raise InputError(f"scale={scales[0]}: there is no such scale; there are {', '.join(known)}")
+    file = yaml.safe_load((SCALES / f"{scales[0]}.yaml").read_text(encoding="utf-8"))
+    own_corpus = any(one.startswith("data=") for one in rest)
+    corpus = [] if own_corpus else shlex.split(file["corpus"])
+    common = [*corpus, *shlex.split(file["settings"]), *rest]
+    shared = [one for one in rest if one.partition("=")[0] in SHARED]
+    return Grid(
+        [[*shlex.split(sweep), *common] for sweep in file["sweeps"]],
+        [[*shlex.split(other), *shared] for other in file.get("others", [])],
+    )
 
 
-def _go_on(run: Run, threads: int) -> bool:
-    """Start the run's next step where the last is done; False when nothing is left to do."""
-    if run.process is not None:
-        code = run.process.poll()
-        if code is None:
-            return True
-        if code != 0:
-            run.failure = f"exit code {code}, see the logs in {run.planned.directory}"
-            return False
-    if not run.steps_left:
-        state = runs.read_state(run.planned.directory)
-        tqdm.write(f"done: {run.planned.directory} ({state.get('step', 0):,} steps)")
-        return False
-    run.start_next(threads)
-    return True
+def plan_all(grid: Grid) -> list[tuple[list[str], Plan]]:
+    """Every run once, understood and checked before the first one begins."""
+    jobs = [words for sweep in grid.sweeps for words in compose.sweep("train", sweep)]
+    runs_by_place = {run.directory: (words, run) for words, run in ((w, plan(w)) for w in jobs)}
+    return list(runs_by_place.values())
+
+
+def _is_done(planned: Plan) -> bool:
+    """Whether it is trained, and its best checkpoint scored."""
+    best = CheckpointFolder(planned.directory / "checkpoints").paths("best")
+    tables = ["test", *(["test_bss_eval"] if planned.config["data"].get("bss_eval") else [])]
+    notes = [runs.read_json(planned.directory / "evaluation" / f"{name}.json") for name in tables]
+    return planned.finished() and bool(best) and all(
+        "summary" in note and note["provenance"]["sha256"] == digest(best[-1]) for note in notes
+    )  # fmt: skip
+
+
+def _prepare(planned: Sequence[Plan]) -> None:
+    """Make the corpora, once each, before the runs want them all at the same time."""
+    for config in {str(job.config["data"]): job.config for job in planned}.values():
+        prepare(config)
+
+
+def _job(words: list[str], planned: Plan) -> Job:
+    return Job(
+        str(planned.directory),
+        [
+            [str(ROOT / "train.py"), *words, "trainer.progress=false"],
+            [str(ROOT / "evaluate.py"), f"run={planned.directory}", "progress=false"],
+        ],
+        planned.directory,
+        partial(_share_of_epochs, planned),
+        partial(runs.in_use, planned.directory),
+    )
+
+
+def _share_of_epochs(planned: Plan, job: Job) -> float:
+    try:
+        lines = (planned.directory / "history.csv").read_text(encoding="utf-8").count("\n")
+    except OSError:
+        return 0.0
+    return max(lines - 1, 0) / planned.settings.epochs
+
+
+def _other_job(words: list[str], logs: Path) -> Job:
+    name = re.sub(r"[^\w.=-]+", "_", " ".join(words[1:]))
+    return Job(" ".join(words), [[str(ROOT / words[0]), *words[1:]]], logs / name, _share_of_sweep)
+
+
+def _share_of_sweep(job: Job) -> float:
+    """A sweep says [3/24] when it begins its third run."""
+    if job.log is None or not job.log.exists():
+        return 0.0
+    said = re.findall(r"^\[(\d+)/(\d+)\]", job.log.read_text(encoding="utf-8"), re.MULTILINE)
+    return (int(said[-1][0]) - 1) / int(said[-1][1]) if said else 0.0
+
+
+def _together(given: Sequence[str]) -> int:
+    """How many runs go at a time."""
+    if not given:
+        return ON_A_GPU if torch.cuda.is_available() else cores()
+    number = given[-1].partition("=")[2]
+    if not number.isdecimal() or not int(number):
+        raise InputError(f"{given[-1]}: a whole number of runs is wanted")
+    return int(number)
 
 
 if __name__ == "__main__":

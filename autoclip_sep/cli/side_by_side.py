@@ -1,0 +1,103 @@
+"""Jobs side by side, as processes of few threads, until all are done; a failure stops no other."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tqdm import tqdm
+
+POLL = 0.5  # seconds
+
+
+@dataclass
+class Job:
+    """Commands one after the other, each the path of a script and its arguments.
+
+    logs: folder for what they say, a file for each script. done: the share done so far, in [0, 1].
+    busy: whether another process is at it, perhaps of a call before this one that was killed.
+    """
+
+    name: str
+    commands: list[list[str]]
+    logs: Path
+    done: Callable[["Job"], float]
+    busy: Callable[[], bool] = lambda: False
+    failure: str = ""
+    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    log: Path | None = None
+
+    def go_on(self, threads: int) -> bool:
+        """Start the next command where the last has ended; False when nothing is left to do."""
+        if self.process is not None:
+            code = self.process.poll()
+            if code is None:
+                return True
+            if code != 0:
+                self.failure = f"exit code {code}: {self._last_words()} ({self.log})"
+                return False
+        if not self.commands:
+            return False
+        script, *arguments = self.commands.pop(0)
+        self.log = self.logs / f"{Path(script).stem}.log"
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, script, *arguments],
+                stdout=output, stderr=subprocess.STDOUT, env=environment,
+            )  # fmt: skip
+        return True
+
+    def _last_words(self) -> str:
+        assert self.log is not None
+        lines = self.log.read_text(encoding="utf-8", errors="replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "no word")
+
+
+def run_all(jobs: Sequence[Job], together: int, threads: int) -> list[Job]:
+    """Keep `together` jobs going, in their order, until all are done; returns those that failed.
+
+    Whatever stops this process (an exception, Ctrl-C) is passed on to the jobs, which save first.
+    """
+    waiting, going, failed = list(jobs), list[Job](), list[Job]()
+    told: set[str] = set()
+    form = "{l_bar}{bar}| {n:.1f}/{total} jobs [{elapsed}<{remaining}]"
+    with tqdm(total=len(jobs), bar_format=form, disable=None) as bar:
+        try:
+            while waiting or going:
+                for job in [job for job in waiting if not job.busy()][: together - len(going)]:
+                    waiting.remove(job)
+                    going.append(job)
+                if waiting and not going:
+                    _tell_of_the_wait(waiting[0], told)
+                for job in list(going):
+                    if not job.go_on(threads):
+                        going.remove(job)
+                        failed += [job] if job.failure else []
+                        tqdm.write(f"{'failed' if job.failure else 'done'}: {job.name}")
+                ended = len(jobs) - len(waiting) - len(going)
+                bar.update(ended + sum(min(job.done(job), 1) for job in going) - bar.n)
+                if waiting or going:
+                    time.sleep(POLL)
+        finally:
+            _stop(going)
+    return failed
+
+
+def _tell_of_the_wait(job: Job, told: set[str]) -> None:
+    if job.name not in told:
+        told.add(job.name)
+        tqdm.write(f"another process is at {job.name}: waiting for it")
+
+
+def _stop(jobs: Sequence[Job]) -> None:
+    """Jobs that are still going: they save and end."""
+    processes = [job.process for job in jobs if job.process is not None]
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.wait()
