@@ -8,6 +8,7 @@ DEEPEST = 4  # folders below the one named that are looked into for the one mean
 HIGHEST = 3  # and above it
 MOST = 1000  # folders looked at: enough for a corpus, and soon over in a home folder
 SHOWN = 3  # names in a message
+MEANT = 4  # folders in a message that were perhaps meant
 
 
 def contents(folder: Path) -> str:
@@ -40,6 +41,11 @@ def near(folder: Path, fits: Callable[[Path], bool]) -> list[Path]:
     candidates = [Path(os.path.expanduser(folder)), *list(above.parents)[:HIGHEST]]
     found = [candidate for candidate in candidates if fits(candidate)]
     return found or list(_below(folder, fits))
+
+
+def did_you_mean(key: str, found: Sequence[Path]) -> str:
+    """The end of a message: which folders the setting could have named, if there are any."""
+    return f"; did you mean {key}={' or '.join(map(str, found[:MEANT]))}?" if found else ""
 
 
 def _below(folder: Path, fits: Callable[[Path], bool]) -> Iterator[Path]:

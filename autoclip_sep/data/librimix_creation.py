@@ -197,7 +197,7 @@ def _check_present(librispeech: Path, utterances: Sequence[str]) -> None:
     parts = sorted({path.partition("/")[0] for path in missing})
     first = utterances[0]
     meant = folders.near(librispeech, lambda folder: (folder / first).exists())
-    near = f"; did you mean librispeech={meant[0]}?" if meant else ""
+    near = folders.did_you_mean("librispeech", meant[:1])
     raise InputError(
         f"librispeech={librispeech}: {len(missing)} of {len(utterances)} utterances are missing:"
         f" {folders.some(missing)}; wanted: the folders {', '.join(parts)} of LibriSpeech (subsets="

@@ -89,11 +89,10 @@ class Musdb:
         if (self.hq in kinds) if self.hq is not None else kinds:
             return root, self.hq if self.hq is not None else kinds.pop()
         meant = folders.near(root, lambda folder: bool(_kinds(folder)))
-        near = f"; did you mean data.root={' or '.join(map(str, meant[:4]))}?" if meant else ""
         asked = "" if self.hq is None else f" (data.hq={str(self.hq).lower()})"
         raise InputError(
             f"data.root={self.root}{asked}: no MUSDB18 there; wanted: {LAYOUT}; "
-            f"found: {folders.contents(root)}{near}"
+            f"found: {folders.contents(root)}{folders.did_you_mean('data.root', meant)}"
         )
 
 

@@ -108,10 +108,9 @@ class Tree(ABC):
             return root
         meant = folders.near(root, lambda folder: not self.lacking(folder))
         meant = [folder for folder in meant if _rate(folder) == self.sample_rate] or meant
-        near = f"; did you mean data.root={' or '.join(map(str, meant[:4]))}?" if meant else ""
         raise InputError(
             f"data.root={self.root}: not there: {folders.some(lacking)}; wanted: {self.layout()};"
-            f" found: {folders.contents(root)}{near}"
+            f" found: {folders.contents(root)}{folders.did_you_mean('data.root', meant)}"
         )
 
 
