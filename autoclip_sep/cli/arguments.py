@@ -2,7 +2,7 @@
 
 import argparse
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NoReturn
 
 from autoclip_sep.cli.checks import check_choice
@@ -38,9 +38,8 @@ def read(arguments: Sequence[str], defaults: Mapping[str, str | None]) -> dict[s
     for argument in arguments:
         key, equals, value = argument.partition("=")
         if key not in defaults or not equals:
-            raise InputError(
-                f"{argument}: no such setting{_near(key, defaults)}; {_known(defaults)}"
-            )
+            meant = near(key.lstrip("-"), defaults, "=...")
+            raise InputError(f"{argument}: no such setting{meant}; {_known(defaults)}")
         if not value or key in given:
             raise InputError(f"{argument}: {key} wants one value")
         given[key] = value
@@ -71,6 +70,7 @@ def _known(defaults: Mapping[str, str | None]) -> str:
     return f"there are {', '.join(defaults)}"
 
 
-def _near(key: str, defaults: Mapping[str, str | None]) -> str:
-    close = difflib.get_close_matches(key.lstrip("-"), list(defaults), n=1, cutoff=0.5)
-    return f" (did you mean {close[0]}=...?)" if close else ""
+def near(word: str, options: Iterable[str], ending: str = "") -> str:
+    """The option that a word comes near to, for a message, with an ending; empty without any."""
+    close = difflib.get_close_matches(word, list(options), n=1, cutoff=0.5)
+    return f" (did you mean {close[0]}{ending}?)" if close else ""

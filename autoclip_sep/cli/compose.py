@@ -1,6 +1,5 @@
 """Command line to config: the only use of Hydra. Every mistake becomes one line (InputError)."""
 
-import difflib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
+from autoclip_sep.cli.arguments import near
 from autoclip_sep.errors import InputError
 from autoclip_sep.runs import flatten
 
@@ -157,7 +157,7 @@ def _explain(name: str, overrides: list[Override], error: Exception) -> str:
 def _unknown_choice(group: str, choice: str) -> str:
     options = sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
     return (
-        f"{group}={choice}: there is no such {group}{_near(choice, options)}; "
+        f"{group}={choice}: there is no such {group}{near(choice, options)}; "
         f"there are {', '.join(options)}"
     )
 
@@ -177,9 +177,4 @@ def _unknown_key(name: str, key: str, overrides: list[Override]) -> str:
     config = _compose(name, [str(line) for line in chosen])
     container: Any = OmegaConf.to_container(_own(config))
     keys = sorted({*flatten(container), *container})
-    return f"{key}: there is no such setting{_near(key, keys)}; see --help"
-
-
-def _near(word: str, options: Sequence[str]) -> str:
-    close = difflib.get_close_matches(word, options, n=1, cutoff=0.5)
-    return f" (did you mean {close[0]}?)" if close else ""
+    return f"{key}: there is no such setting{near(key, keys)}; see --help"
