@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ def plan(arguments: Sequence[str]) -> Plan:
     settings: Settings = build(config["trainer"], "trainer")
     chosen = compose.choices(composed)
     names = [f"{group}={chosen[group]}" for group in NAMED]
-    default = runs.flatten(compose.plain(_without_required(names, config)))
+    default = _defaults(tuple(names), _required(tuple(names), config))
     changed = {
         key: value
         for key, value in runs.flatten(config).items()
@@ -86,9 +87,19 @@ def plan(arguments: Sequence[str]) -> Plan:
     return Plan(config, clipper, settings, directory)
 
 
-def _without_required(names: list[str], config: dict[str, Any]) -> Any:
-    """The default config of these choices; values that have no default are taken from `config`."""
+def _required(names: tuple[str, ...], config: dict[str, Any]) -> tuple[str, ...]:
+    """Values that these choices leave to the user, as arguments, taken from `config`."""
     given = runs.flatten(config)
-    default = compose.compose("train", names)
-    keys = compose.missing_keys(default)
-    return compose.compose("train", [*names, *(f"{key}={given[key]}" for key in keys)])
+    return tuple(f"{key}={given[key]}" for key in _keys_required(names))
+
+
+# Composing takes tenths of a second, and the runs of a sweep share most of their choices.
+@cache
+def _keys_required(names: tuple[str, ...]) -> list[str]:
+    return compose.missing_keys(compose.compose("train", names))
+
+
+@cache
+def _defaults(names: tuple[str, ...], required: tuple[str, ...]) -> runs.Flat:
+    """The default config of these choices, by dotted key."""
+    return runs.flatten(compose.plain(compose.compose("train", [*names, *required])))
