@@ -83,12 +83,13 @@ class Musdb:
         if not self.root:
             raise InputError(f"data={self.name} needs data.root=FOLDER with {LAYOUT}")
         root = Path(self.root)
-        kinds = _kinds(root)
-        if kinds == {True, False} and self.hq is None:
+        wanted = {True, False} if self.hq is None else {self.hq}
+        kinds = _kinds(root) & wanted
+        if len(kinds) > 1:
             raise InputError(f"{root}: has .stem.mp4 and WAV files: add data.hq=true or false")
-        if (self.hq in kinds) if self.hq is not None else kinds:
-            return root, self.hq if self.hq is not None else kinds.pop()
-        meant = folders.near(root, lambda folder: bool(_kinds(folder)))
+        if kinds:
+            return root, kinds.pop()
+        meant = folders.near(root, lambda folder: bool(_kinds(folder) & wanted))
         asked = "" if self.hq is None else f" (data.hq={str(self.hq).lower()})"
         raise InputError(
             f"data.root={self.root}{asked}: no MUSDB18 there; wanted: {LAYOUT}; "

@@ -166,8 +166,9 @@ def test_the_root_that_was_meant_is_named(hq: Path) -> None:
 
 
 def test_the_format_that_is_asked_for_must_be_there(hq: Path, coded: Path) -> None:
-    with pytest.raises(InputError, match=r"data\.hq=false"):
+    with pytest.raises(InputError, match=r"data\.hq=false") as error:
         corpus(hq, hq=False).prepare(progress=False)
+    assert "did you mean" not in str(error.value)  # this very folder
     for subset in TRACKS:
         for path in (coded / subset).iterdir():
             os.rename(path, hq / subset / path.name)
