@@ -20,6 +20,7 @@ LOSSES = {
     "chimera": ("chimera", r"$L_\mathrm{MI+WKM}$"),
     "snr": ("signal-to-noise ratio", r"$L_\mathrm{SNR}$"),
 }
+STEP_SIZE = r"$\|\theta_t - \theta_{t-1}\|_2$"
 BETWEEN = "  ·  "  # two notes of a footer
 LETTERS_PER_INCH = 19  # of the small print
 NO_DATE = {".png": {}, ".pdf": {"CreationDate": None}}  # the same records give the same bytes

@@ -11,7 +11,7 @@ NONE_FOUND = "no two runs with p = 10 and p = 100 (or clipping=none) of the same
 
 
 def pairs(found: Sequence[RunFound]) -> dict[Group, Pair]:
-    """For each corpus, loss and model the run with p = 100 (or no clipping) and the one with p = 10.
+    """For each corpus, loss and model: the run with p = 100 (or none) and the one with p = 10.
 
     Both have the same seed, the lowest that has both.
     """
