@@ -7,6 +7,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import Normal, Stroke
 
 from autoclip_sep.files import write_whole
 
@@ -21,6 +22,7 @@ LOSSES = {
     "snr": ("signal-to-noise ratio", r"$L_\mathrm{SNR}$"),
 }
 STEP_SIZE = r"$\|\theta_t - \theta_{t-1}\|_2$"
+HALO = [Stroke(linewidth=2, foreground="white"), Normal()]  # of letters over curves
 BETWEEN = "  ·  "  # two notes of a footer
 LETTERS_PER_INCH = 19  # of the small print
 NO_DATE = {".png": {}, ".pdf": {"CreationDate": None}}  # the same records give the same bytes
