@@ -10,10 +10,8 @@ from dataclasses import dataclass
 
 from autoclip_sep.data import findings
 from autoclip_sep.data.findings import Finding, Measured
-from autoclip_sep.data.measures import FAINT, measures
+from autoclip_sep.data.measures import FAINT, LSB, measures
 from autoclip_sep.data.store import Store
-
-LSB = 2.0**-15  # the last of 16 bits, where full scale is 1
 
 
 @dataclass(frozen=True)

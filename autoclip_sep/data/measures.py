@@ -21,7 +21,8 @@ from autoclip_sep.files import write_whole
 
 NAME = "check.npy"  # where a column gets another meaning, the file must get another name
 FAINT = 1e-3  # of full scale, -60 dB: a sound that stays below is as good as silent
-FULL = 1.0 - 2.0 * 2.0**-15  # full scale, to 2 LSB of 16 bits
+LSB = 2.0**-15  # the last of 16 bits, where full scale is 1
+FULL = 1.0 - 2.0 * LSB  # full scale, to 2 LSB
 SMALL = 2**26  # bytes that one process has measured before others have started
 RUN = 3  # equal samples in a row at full scale or beyond are a clipped peak
 COLUMNS = np.dtype(
@@ -105,7 +106,7 @@ def describe(
     place = partial(np.memmap, samples, dtype, "r")
     size = np.dtype(dtype).itemsize
     signals = np.asarray(place(offset * size, (shape[0], length, shape[1])))
-    scale = 2.0**-15 if dtype == "int16" else 1.0
+    scale = LSB if dtype == "int16" else 1.0
     with np.errstate(invalid="ignore"):  # what isn't finite shows in the peak
         total = signals.sum(axis=0, dtype=np.int32 if dtype == "int16" else np.float32)
         rows = [(_digest(signal, scale), *_level(signal, scale), 0.0) for signal in signals]

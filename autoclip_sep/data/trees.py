@@ -12,10 +12,9 @@ from pathlib import Path
 
 from autoclip_sep import audio
 from autoclip_sep.data import conversion, folders, mixed_speech
+from autoclip_sep.data.measures import LSB
 from autoclip_sep.data.store import Item, Store
 from autoclip_sep.errors import InputError
-
-LSB = 2.0**-15  # the last of 16 bits, where full scale is 1
 
 
 @dataclass(frozen=True)
