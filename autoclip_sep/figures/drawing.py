@@ -7,6 +7,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patheffects import Normal, Stroke
 
 from autoclip_sep.files import write_whole
@@ -61,3 +62,11 @@ def bare(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25, linewidth=0.5)
     axes.set_axisbelow(True)
+
+
+def legend_alone(axes: Axes, handles: Sequence[Line2D]) -> None:
+    """A legend in one line, in flat axes of its own, where it hides nothing."""
+    legend = axes.legend(handles=handles, loc="center", ncols=len(handles), frameon=False,
+                         fontsize=9)  # fmt: skip
+    legend.set_in_layout(False)  # wider than its axes, it would narrow all others
+    axes.axis("off")
