@@ -118,7 +118,7 @@ def write(
 ) -> None:
     """Write samples (C, T) or (T,), whole or not at all; see `writing`."""
     values = np.atleast_2d(np.asarray(samples))
-    with writing(path, sample_rate, *values.shape, subtype) as add:
+    with writing(path, sample_rate, len(values), values.shape[1], subtype) as add:
         add(values)
 
 
@@ -177,7 +177,7 @@ def resample(samples: NDArray[Any], from_rate: int, to_rate: int) -> NDArray[Any
     return resampled
 
 
-class _Forward(soundfile.SoundFile):  # type: ignore[misc]
+class _Forward(soundfile.SoundFile):
     """Reads on without a seek: after one, Opus gives other samples for a while."""
 
     def seekable(self) -> bool:

@@ -65,12 +65,12 @@ def whole_file(path: Path) -> Iterator[Sink]:
     # In the same folder: a rename across file systems would not be one operation.
     temporary = path.with_name(f".{os.getpid()}-{next(_numbers)}.tmp")
     try:
-        with Sink(temporary, "w") as sink:
+        with Sink(os.fspath(temporary), "w") as sink:
             yield sink
             sink.check()
-        os.replace(temporary, path)
+        os.replace(os.fspath(temporary), path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and error.filename in (None, os.fspath(temporary)):
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise

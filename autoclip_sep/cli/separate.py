@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -13,6 +13,8 @@ from autoclip_sep.cli import command, compose, sources, trained
 from autoclip_sep.cli.build import call
 from autoclip_sep.cli.checks import check_choice, check_flag, check_threads
 from autoclip_sep.errors import InputError
+from autoclip_sep.resampling import resample_blocks
+from autoclip_sep.separation.source_files import write_sources
 from autoclip_sep.training.settings import find_device
 
 USAGE = """
@@ -20,7 +22,8 @@ python separate.py run=runs/... input=mix.wav [output=separated] [downmix=true]
 
 Writes <output>/<name>/s1.wav, s2.wav, ... at the input's rate and length; sources that have names
 are files of these names (vocals.wav, ...). With a folder as input, every audio file in it is
-separated; those that can't be read are named and the rest goes on.
+separated; those that can't be read are named and the rest goes on. A file may be of any length: its
+sources wait on the disk, as 4 bytes per sample, until all of it is separated.
 """
 
 SUFFIXES = {".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif", ".w64", ".caf"}
@@ -70,29 +73,33 @@ def _files(path: Path) -> list[Path]:
 
 
 def _separate_file(run: trained.Trained, file: Path, folder: Path, downmix: bool) -> None:
-    samples, rate = audio.read(file)
-    wanted_rate, channels = run.config["data"]["sample_rate"], run.config["data"]["channels"]
-    mixture = torch.from_numpy(samples)  # (C, T)
-    if len(mixture) > channels == 1:
-        if not downmix:
-            raise InputError(
-                f"{file} has {len(mixture)} channels, the network takes one: add downmix=true"
-            )
-        mixture = mixture.mean(dim=0, keepdim=True)
-    elif len(mixture) == 1 < channels:
+    """Block by block, so that memory doesn't grow with the file."""
+    header = audio.info(file)
+    rate, channels = run.config["data"]["sample_rate"], run.config["data"]["channels"]
+    if header.channels > channels == 1 and not downmix:
+        raise InputError(
+            f"{file} has {header.channels} channels, the network takes one: add downmix=true"
+        )
+    if header.channels != channels and 1 not in (header.channels, channels):
+        raise InputError(f"{file} has {header.channels} channels, the network takes {channels}")
+    if header.channels == 1 < channels:
         print(f"{file}: one channel, given to the network as {channels}")
-        mixture = mixture.expand(channels, -1)
-    elif len(mixture) != channels:
-        raise InputError(f"{file} has {len(mixture)} channels, the network takes {channels}")
-    if rate != wanted_rate:
-        print(f"{file}: resampled from {rate} to {wanted_rate} Hz and back")
-    separated = run.separation.mixture(_resample(mixture, rate, wanted_rate))
+    if header.sample_rate != rate:
+        print(f"{file}: resampled from {header.sample_rate} to {rate} Hz and back")
+    mixture = (_with_channels(torch.from_numpy(block), channels) for block in audio.blocks(file))
+    separated = run.separation.stream(_resample(mixture, header.sample_rate, rate))
+    waveforms = _first(_resample(separated, rate, header.sample_rate), header.frames)
     names = _file_names(run)
-    for name, source in zip(names, separated, strict=True):
-        waveform = _fit(_resample(source, wanted_rate, rate), mixture.shape[-1])
-        subtype = "PCM_16" if float(waveform.abs().max()) <= 1 else "FLOAT"
-        audio.write(folder / name, waveform.numpy(), rate, subtype=subtype)
+    paths = [folder / name for name in names]
+    write_sources((block.numpy() for block in waveforms), paths, header.sample_rate)
     print(f"{file} -> {folder}/{names[0]} ... {names[-1]}")
+
+
+def _with_channels(waveform: Tensor, channels: int) -> Tensor:
+    """(C, n) mixed down to one channel, or one channel given to all."""
+    if len(waveform) > channels == 1:
+        return waveform.mean(dim=0, keepdim=True)
+    return waveform.expand(channels, -1)
 
 
 def _file_names(run: trained.Trained) -> list[str]:
@@ -103,11 +110,13 @@ def _file_names(run: trained.Trained) -> list[str]:
     return [f"{name}.wav" for name in names]
 
 
-def _resample(waveform: Tensor, source: int, target: int) -> Tensor:
-    return torch.from_numpy(audio.resample(waveform.numpy(), source, target)).float()
+def _resample(blocks: Iterable[Tensor], source: int, target: int) -> Iterator[Tensor]:
+    resampled = resample_blocks((block.numpy() for block in blocks), source, target)
+    return (torch.from_numpy(block) for block in resampled)
 
 
-def _fit(waveform: Tensor, length: int) -> Tensor:
-    """Cut or zero-padded to the length of the file it came from."""
-    padding = max(length - waveform.shape[-1], 0)
-    return torch.nn.functional.pad(waveform[..., :length], (0, padding))
+def _first(blocks: Iterable[Tensor], length: int) -> Iterator[Tensor]:
+    """As many samples; resampling there and back rounds up, twice."""
+    for block in blocks:
+        yield block[..., :length]
+        length = max(0, length - block.shape[-1])

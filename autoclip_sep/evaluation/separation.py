@@ -1,5 +1,6 @@
 """A trained network as what it is for: mixtures in, sources out, whatever their length."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -37,12 +38,11 @@ class Separation:
         """The same for one mixture (B = 1) of any length; the waveforms are on the processor."""
         if batch.mixture.shape[-1] <= self.chunk:
             return self(batch.to(self.device)).cpu()
-        mixture = batch.mixture[0]
-        return separate_long(self._part, mixture, self.chunk, self.overlap, self.permute)[None]
+        return torch.cat(list(self.stream([batch.mixture[0]])), dim=-1)[None]
 
-    def mixture(self, waveform: Tensor) -> Tensor:
-        """A mixture whose sources nobody knows, (C, T) to (S, C, T)."""
-        return self.whole(_unknown(waveform.unsqueeze(0)))[0]
+    def stream(self, mixture: Iterable[Tensor]) -> Iterator[Tensor]:
+        """A mixture whose sources nobody knows: blocks (C, n) to blocks (S, C, n)."""
+        return separate_long(self._part, mixture, self.chunk, self.overlap, self.permute)
 
     def _part(self, mixture: Tensor) -> Tensor:
         return self(_unknown(mixture).to(self.device)).cpu()

@@ -1,10 +1,10 @@
-"""Long files in overlapping chunks, so that the network's memory doesn't grow with the file.
+"""Long files in overlapping chunks, so that memory doesn't grow with the file.
 
 Each chunk's sources come in an order of their own. They are given the order of the chunk before by
 comparing the two in their overlap, and cross-faded there.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -15,36 +15,45 @@ Separate = Callable[[Tensor], Tensor]
 
 
 def separate_long(
-    separate: Separate, mixture: Tensor, chunk: int, overlap: int, permute: bool = True
-) -> Tensor:
-    """One waveform per source of a mixture of any length: (C, T) to (S, C, T).
+    separate: Separate, mixture: Iterable[Tensor], chunk: int, overlap: int, permute: bool = True
+) -> Iterator[Tensor]:
+    """One waveform per source of a mixture of any length: blocks (C, n) to blocks (S, C, n).
 
     separate: (1, C, T) to (1, S, C, T). chunk, overlap: samples, 0 < overlap <= chunk / 2.
     permute: whether the order of the sources may differ from chunk to chunk.
 
-    A mixture of at most one chunk goes through in one piece. Raises ValueError for an overlap that
-    doesn't fit.
+    The blocks that come out are of other lengths than those that go in. A mixture of at most one
+    chunk goes through in one piece. Raises ValueError for an overlap that doesn't fit.
     """
     if not 0 < 2 * overlap <= chunk:
         raise ValueError(f"overlap must be from 1 to chunk / 2, not {overlap} of {chunk}")
-    length = mixture.shape[-1]
-    if length <= chunk:
-        return separate(mixture.unsqueeze(0))[0]
-    fade = torch.linspace(0, 1, overlap, dtype=mixture.dtype, device=mixture.device)
-    whole: Tensor | None = None
-    for start in range(0, length - overlap, chunk - overlap):
-        part = separate(mixture[:, start : start + chunk].unsqueeze(0))[0]
-        if whole is None:
-            whole = part.new_zeros(*part.shape[:2], length)
-            whole[..., :chunk] = part
-            continue
-        before = whole[..., start : start + overlap]
-        if permute:
-            part = _like(before, part, overlap)
-        part[..., :overlap] = before * (1 - fade) + part[..., :overlap] * fade
-        whole[..., start : start + part.shape[-1]] = part
-    assert whole is not None
-    return whole
+    before: Tensor | None = None  # the end of the last chunk's sources
+    for piece, last in _overlapping(mixture, chunk, overlap):
+        part = separate(piece.unsqueeze(0))[0]
+        if before is not None:
+            fade = torch.linspace(0, 1, overlap, dtype=piece.dtype, device=piece.device)
+            if permute:
+                part = _like(before, part, overlap)
+            part[..., :overlap] = before * (1 - fade) + part[..., :overlap] * fade
+        if last:
+            yield part
+        else:
+            before = part[..., -overlap:]
+            yield part[..., :-overlap]
+
+
+def _overlapping(
+    blocks: Iterable[Tensor], chunk: int, overlap: int
+) -> Iterator[tuple[Tensor, bool]]:
+    """Chunks (C, T), T = chunk or fewer in the last one; and whether it is that."""
+    held: Tensor | None = None
+    for block in blocks:
+        held = block if held is None else torch.cat([held, block], dim=-1)
+        while held.shape[-1] > chunk:
+            yield held[..., :chunk], False
+            held = held[..., chunk - overlap :]
+    if held is not None:
+        yield held, True
 
 
 def _like(before: Tensor, part: Tensor, overlap: int) -> Tensor:

@@ -49,7 +49,8 @@ def test_long_mixtures_go_through_in_chunks(permute):
     assert len(one.model.lengths) == 5
 
 
-def test_a_mixture_needs_no_sources():
+def test_a_stream_needs_no_sources():
     one, batch = separation(), batch_of(2500)
-    assert torch.equal(one.mixture(batch.mixture[0]), separation().whole(batch)[0])
-    assert one.mixture(batch.mixture[0, :, :50]).shape == (2, 2, 50)
+    parts = list(one.stream(batch.mixture[0].split(700, dim=-1)))
+    assert torch.equal(torch.cat(parts, dim=-1), separation().whole(batch)[0])
+    assert next(one.stream([batch.mixture[0, :, :50]])).shape == (2, 2, 50)

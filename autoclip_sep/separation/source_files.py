@@ -1,0 +1,57 @@
+"""What was separated, block by block, into files that are whole or absent."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoclip_sep import audio
+
+
+def write_sources(
+    blocks: Iterable[NDArray[np.float32]], paths: Sequence[Path], sample_rate: int
+) -> None:
+    """Blocks (S, C, n) into one file for each source, as 16 bits if it never exceeds 1.
+
+    Only the last block tells whether it does; a source that does is stored as it is, in floats. So
+    the samples wait on the disk, in files without a name that end with this process. All the
+    sources' files appear at the end. Raises OSError, and leaves none, where the disk is full.
+    """
+    with ExitStack() as stack:
+        # In the nearest folder there is: a refused input shouldn't leave a new one behind.
+        place = next(folder for folder in paths[0].absolute().parents if folder.is_dir())
+        waiting = [stack.enter_context(TemporaryFile(dir=place)) for _ in paths]
+        fits = [True] * len(paths)
+        channels = frames = 0
+        for block in blocks:
+            channels = block.shape[1]
+            frames += block.shape[2]
+            for number, (source, file) in enumerate(zip(block, waiting, strict=True)):
+                _add(file, source, place)
+                fits[number] &= bool(np.abs(source).max(initial=0.0) <= 1.0)
+        for path, file, small in zip(paths, waiting, fits, strict=True):
+            subtype = "PCM_16" if small else "FLOAT"
+            writing = audio.writing(path, sample_rate, channels, frames, subtype)
+            add = stack.enter_context(writing)
+            for samples in _read(file, channels):
+                add(samples)
+            file.close()  # its room on the disk is free again
+
+
+def _add(file: IO[bytes], source: NDArray[np.float32], place: Path) -> None:
+    try:
+        file.write(np.ascontiguousarray(source.T, np.float32).data)
+        file.flush()
+    except OSError as error:  # its file has no name that it could say
+        raise OSError(error.errno, error.strerror, str(place)) from error
+
+
+def _read(file: IO[bytes], channels: int) -> Iterator[NDArray[Any]]:
+    """The file's samples from its beginning on, (C, n) at a time."""
+    file.seek(0)
+    while content := file.read(4 * channels * audio.BLOCK):
+        yield np.frombuffer(content, np.float32).reshape(-1, channels).T
