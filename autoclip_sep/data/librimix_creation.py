@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from autoclip_sep import audio, runs
 from autoclip_sep.data import folders
 from autoclip_sep.data.librimix import read_table
+from autoclip_sep.data.locks import exclusive
 from autoclip_sep.data.parallel import in_parallel
 from autoclip_sep.data.wsj0_mix import Mode
 from autoclip_sep.errors import InputError
@@ -183,11 +184,20 @@ def create(
     utterances = sorted({u for recipes in metadata.values() for r in recipes for u in r.utterances})
     _check_present(librispeech, utterances)
     run(work.check, utterances, label="sources")
-    _note_metadata(folder, metadata)
-    for subset, recipes in metadata.items():
-        lengths = run(work.write, [(subset, recipe) for recipe in recipes], label=subset)
-        work.write_table(subset, recipes, lengths)
+    with exclusive(folder):
+        _sweep(folder)
+        _note_metadata(folder, metadata)
+        for subset, recipes in metadata.items():
+            lengths = run(work.write, [(subset, recipe) for recipe in recipes], label=subset)
+            work.write_table(subset, recipes, lengths)
     return folder
+
+
+def _sweep(folder: Path) -> None:
+    """Remove half-written files that a kill has left: sound, tables and the note."""
+    rests = [*folder.glob("*/*/.*.tmp"), *folder.glob("metadata/.mixture_*")]
+    for rest in [*rests, *folder.glob(f".{MADE_FROM}.*")]:
+        rest.unlink(missing_ok=True)
 
 
 def _check_present(librispeech: Path, utterances: Sequence[str]) -> None:

@@ -156,6 +156,23 @@ def test_a_file_that_was_deleted_is_made_again(librispeech: Path, tmp_path: Path
     assert contents(folder) == before
 
 
+def test_what_a_kill_left_half_written_is_swept_up(librispeech: Path, tmp_path: Path) -> None:
+    folder = make(librispeech, tmp_path / "out")
+    before = contents(folder)
+    others = [folder / "dev/s1/.mine.wav", folder / "mine.tmp"]
+    rests = [folder / rest for rest in (
+        "dev/s1/.17-3.tmp", "metadata/.mixture_dev_mix_clean.csv.17", "..made_from.json.17",
+    )]  # fmt: skip
+    for path in (*others, *rests):
+        path.write_bytes(b"half")
+    (folder / f"dev/mix_clean/{DEV.name}.wav").unlink()
+    make(librispeech, tmp_path / "out")
+    assert not any(path.exists() for path in rests)
+    for path in others:
+        path.unlink()
+    assert contents(folder) == before
+
+
 def test_subsets_may_be_made_one_after_the_other(librispeech: Path, tmp_path: Path) -> None:
     for subset, recipes in METADATA.items():
         folder = make(librispeech, tmp_path / "parts", metadata={subset: recipes})

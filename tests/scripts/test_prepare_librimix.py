@@ -90,6 +90,19 @@ def test_a_stopped_call_is_continued_to_the_same_bytes(place, made, number):
     assert contents(folder) == contents(made)
 
 
+def test_two_at_a_time_are_one_after_the_other(place, made):
+    folder = place / "both/Libri2Mix/wav8k/min"
+    both = [
+        subprocess.Popen([*SCRIPT, *GIVEN[:2], "out=both", "jobs=1"], cwd=place, env=ENVIRONMENT,
+                         stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]  # fmt: skip
+    said = [process.communicate(timeout=120)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert contents(folder) == contents(made)
+    assert not list(folder.rglob("*.tmp"))
+
+
 def test_a_part_at_another_rate(place):
     arguments = [*GIVEN, "subsets=dev,test", "sample_rate=16000", "mode=max"]
     said = prepare(place, *arguments).stdout
