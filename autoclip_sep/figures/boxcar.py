@@ -1,0 +1,157 @@
+"""Learning curves of ALRC's supersampling experiment, without and with ALRC.
+
+Ede, Beanland (2020): boxcar averages over 500 iterations. A grid for each error: a row for each
+batch size, a column for each optimizer and learning rate, a line for each seed.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
+
+from autoclip_sep.errors import InputError
+from autoclip_sep.figures import drawing
+from autoclip_sep.figures.stability_table import OPTIMIZERS, WITH, WITHOUT, lines, markdown
+from autoclip_sep.figures.supersampling import BOXCAR, Course, find
+from autoclip_sep.files import write_whole
+
+COLOURS = {WITHOUT: drawing.WITHOUT, WITH: drawing.WITH}
+LABELS = {WITHOUT: "no clipping", WITH: "ALRC, 3 standard deviations"}
+RATES = ("stable", "high")
+TALLEST = 300.0  # a panel's top / its lowest point: beyond, lines leave it
+SOURCES = {
+    "photographs": "crops of photographs, a stand-in for CIFAR-10",
+    "cifar10": "CIFAR-10",
+}
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One setting: the numbers drawn. The courses are those without and with ALRC."""
+
+    batch_size: int
+    optimizer: str
+    rate: str
+    courses: tuple[Course, ...]
+
+
+def panels(courses: Sequence[Course]) -> list[list[Panel]]:
+    """The grid, by batch size, then by optimizer and rate; of runs of one error."""
+    sizes = sorted({one.batch_size for one in courses})
+    columns = sorted({(one.optimizer, RATES.index(one.rate)) for one in courses})
+    return [
+        [
+            Panel(size, optimizer, RATES[rate], tuple(
+                one for one in courses
+                if (one.batch_size, one.optimizer, one.rate) == (size, optimizer, RATES[rate])
+            ))
+            for optimizer, rate in columns
+        ]
+        for size in sizes
+    ]  # fmt: skip
+
+
+def draw(courses: Sequence[Course], stem: Path) -> list[list[Panel]]:
+    """Draw runs of one error and one collection of images to <stem>.png and <stem>.pdf.
+
+    Gives what was drawn. Raises InputError where nothing is there to be drawn.
+    """
+    grid = panels([one for one in courses if one.rate in RATES and one.clipping in COLOURS])
+    if not grid:
+        raise InputError("no runs at the rates stable and high, without clipping or with ALRC")
+    rows, columns = len(grid), len(grid[0])
+    figure = Figure(figsize=(1.5 + 1.95 * columns, 1.6 + 1.75 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    lowest = min(_least(panel) for row in grid for panel in row)
+    for (row, column), ax in np.ndenumerate(axes):
+        _draw_panel(ax, grid[row][column], lowest)
+        if row == 0:
+            ax.set_title(_title(grid[0][column]), fontsize=9.5)
+        if column == 0:
+            ax.set_ylabel(f"batch {grid[row][0].batch_size}", fontsize=10)
+    first = grid[0][0].courses[0]
+    figure.supylabel(f"{first.error} error, mean of {BOXCAR} iterations", fontsize=10)
+    figure.suptitle(
+        f"Learning curves of 2× supersampling, {first.error} errors", fontsize=13, weight="bold"
+    )
+    _legend(figure)
+    drawing.footer(figure, _footer(courses))
+    drawing.save(figure, stem)
+    return grid
+
+
+def draw_all(root: Path, output: Path) -> list[str]:
+    """Draw whatever the runs below a folder allow; a line for every picture or table.
+
+    Raises InputError where there are no runs.
+    """
+    found = find(root)
+    said = []
+    for images, changed in sorted({(one.images, one.changed) for one in found}):
+        chosen = [one for one in found if (one.images, one.changed) == (images, changed)]
+        name = f"supersampling_{images}{'-' * bool(changed)}{changed}"
+        for error in sorted({one.error for one in chosen}):
+            stem = output / f"{name}_{error}"
+            try:
+                grid = draw([one for one in chosen if one.error == error], stem)
+            except InputError as reason:
+                said.append(f"{stem} not drawn: {reason}")
+                continue
+            drawn = sum(len(panel.courses) for row in grid for panel in row)
+            said.append(f"{stem}.png, .pdf  {drawn} runs")
+        if table := lines(chosen):
+            path = output / f"{name}.md"
+            write_whole(path, markdown(table).encode())
+            said.append(f"{path}  {len(table)} settings")
+    return said
+
+
+def _draw_panel(ax: Axes, panel: Panel, lowest: float) -> None:
+    top = TALLEST * lowest
+    for one in sorted(panel.courses, key=lambda one: one.clipping == WITH):
+        curve = np.minimum(one.curve, 1e30)  # what isn't finite leaves the panel, too
+        ax.plot(one.iteration, curve, color=COLOURS[one.clipping], linewidth=1.1, alpha=0.85,
+                solid_joinstyle="round")  # fmt: skip
+        if one.diverged:
+            ax.plot(one.iterations, top, marker="x", color=COLOURS[one.clipping], markersize=7,
+                    markeredgewidth=1.8, clip_on=False, zorder=5)  # fmt: skip
+    ax.set(yscale="log", ylim=(lowest / 1.3, top))
+    ax.yaxis.set_major_locator(LogLocator(numticks=4))
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter(EngFormatter(sep=""))
+    ax.tick_params(labelsize=8)
+    drawing.bare(ax)
+
+
+def _least(panel: Panel) -> float:
+    points = [one.curve.min(initial=math.inf) for one in panel.courses]
+    return float(min(points, default=math.inf))
+
+
+def _title(panel: Panel) -> str:
+    rate = panel.courses[0].lr if panel.courses else math.nan
+    name = OPTIMIZERS.get(panel.optimizer, panel.optimizer)
+    return f"{name}\n{panel.rate} rate, {rate:g}"
+
+
+def _legend(figure: Figure) -> None:
+    handles = [Line2D([], [], color=COLOURS[key], label=LABELS[key]) for key in COLOURS]
+    handles.append(Line2D([], [], color="black", marker="x", linestyle="", label="diverged"))
+    figure.legend(handles=handles, loc="outside upper center", ncols=3, frameon=False, fontsize=9)
+
+
+def _footer(courses: Sequence[Course]) -> str:
+    one = courses[0]
+    seeds = sorted({one.seed for one in courses})
+    return drawing.BETWEEN.join([
+        f"images {one.images} ({SOURCES.get(one.images, one.images)}, {one.fingerprint[:8]})",
+        f"{one.wanted:,} iterations", f"seeds {', '.join(map(str, seeds))}",
+        *(", ".join(sorted({str(getattr(one, key)) for one in courses}))
+          for key in ("commit", "device", "date")),
+    ])  # fmt: skip
