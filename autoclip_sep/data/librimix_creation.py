@@ -25,7 +25,7 @@ from autoclip_sep.data import folders
 from autoclip_sep.data.librimix import read_table
 from autoclip_sep.data.locks import exclusive
 from autoclip_sep.data.parallel import in_parallel
-from autoclip_sep.data.wsj0_mix import Mode
+from autoclip_sep.data.wsj0_mix import Mode, are_there
 from autoclip_sep.errors import InputError
 from autoclip_sep.files import write_whole
 
@@ -138,7 +138,7 @@ class Creation:
         """
         subset, recipe = task
         mixture, *sources = self.files(subset, recipe)
-        if all(path.exists() for path in (mixture, *sources)):
+        if are_there((mixture, *sources)):
             return audio.info(mixture).frames
         read = [audio.read(self.librispeech / path)[0][0] for path in recipe.utterances]
         total, signals = mix(read, recipe.gains, self.rate, self.mode)

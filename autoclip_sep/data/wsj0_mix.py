@@ -10,7 +10,7 @@ not written; and an interrupted run continues.
 import hashlib
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,17 @@ from autoclip_sep.data.mixing_lists import Recipe, read_list, write_list
 from autoclip_sep.data.parallel import in_parallel
 from autoclip_sep.errors import InputError
 
-__all__ = ["Mixture", "Mode", "Recipe", "create", "make", "read_list", "tree", "write_list"]
+__all__ = [
+    "Mixture",
+    "Mode",
+    "Recipe",
+    "are_there",
+    "create",
+    "make",
+    "read_list",
+    "tree",
+    "write_list",
+]
 
 LEVEL_RATE = 8000  # Hz; levels are measured here for the 16 kHz version too
 PEAK = 0.9  # of the loudest of the mixture and its sources
@@ -92,13 +102,14 @@ class Mixture:
         sources = (f"s{number}" for number in range(1, len(self.utterances) + 1))
         return [f"{self.folder}/{signal}/{self.recipe.name}.wav" for signal in (*sources, "mix")]
 
-    def is_there(self) -> bool:
-        """Whether all files are there, of one length, and not empty as a power cut leaves them."""
-        try:
-            sizes = {os.stat(file).st_size for file in self.files()}
-        except FileNotFoundError:
-            return False
-        return len(sizes) == 1 and min(sizes) > EMPTY_WAV
+
+def are_there(files: Iterable[str | os.PathLike[str]]) -> bool:
+    """Whether all files of a mixture are, of one length, not empty as a power cut leaves them."""
+    try:
+        sizes = {os.stat(file).st_size for file in files}
+    except FileNotFoundError:
+        return False
+    return len(sizes) == 1 and min(sizes) > EMPTY_WAV
 
 
 @dataclass(frozen=True)
@@ -180,7 +191,7 @@ def make(
     full_scale: how levels are measured, see `active_speech_level`. One process at a time may work
     in `out`. Raises InputError before the first mixture if utterances can't be used.
     """
-    mixtures = [mixture for mixture in mixtures if not mixture.is_there()]
+    mixtures = [mixture for mixture in mixtures if not are_there(mixture.files())]
     utterances = _utterances(mixtures)
     clear(out)
     work = Creation(out / f"{CACHE}{os.getpid()}", sample_rate, full_scale)

@@ -156,6 +156,19 @@ def test_a_file_that_was_deleted_is_made_again(librispeech: Path, tmp_path: Path
     assert contents(folder) == before
 
 
+@pytest.mark.parametrize("kind", ["mix_clean", "s2"])
+@pytest.mark.parametrize("size", [0, 44, 1000])
+def test_what_a_power_cut_left_empty_is_made_again(
+    librispeech: Path, tmp_path: Path, kind: str, size: int
+) -> None:
+    folder = make(librispeech, tmp_path / "out")
+    before = contents(folder)
+    path = folder / f"dev/{kind}/{DEV.name}.wav"
+    path.write_bytes(path.read_bytes()[:size])
+    make(librispeech, tmp_path / "out")
+    assert contents(folder) == before
+
+
 def test_what_a_kill_left_half_written_is_swept_up(librispeech: Path, tmp_path: Path) -> None:
     folder = make(librispeech, tmp_path / "out")
     before = contents(folder)
