@@ -2,27 +2,41 @@
 
     python scripts/keep_records.py runs=runs output=recipes/training_dynamics/results
 
-Config, provenance, records and scores, without checkpoints, logs and timing. `make figures` draws
-from them. Runs that aren't finished or not evaluated are named and left out.
+Config, provenance, records and summaries of scores, without checkpoints, logs, timing, and the rows
+of single items. history.csv is kept to the bit. Of dynamics.csv plainly every k-th row is kept,
+spikes and all, with the least k that leaves at most rows=400, or every=k; numbers are rounded to
+digits=6. Rounding saves nearly half and moves no figure; leaving out every second row of 336 moved
+the correlation of smoothness and gradient norm by up to 0.06 and the step size's std / mean from
+0.17 to 0.12, because spikes are rare. kept.json says what was done.
+
+`make figures` draws from what was kept, and scripts/compare_run.py compares with it. Runs that
+aren't finished or not evaluated are named and left out.
 """
 
+import json
+import math
 import shutil
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from autoclip_sep import runs
-from autoclip_sep.cli import command
+from autoclip_sep import records, runs
+from autoclip_sep.cli import arguments, command
 from autoclip_sep.errors import InputError
-from autoclip_sep.figures.runs_found import find
+from autoclip_sep.figures.runs_found import RunFound, find
+from autoclip_sep.files import write_whole
 
-KEPT = (
-    "config.yaml",
-    "provenance.json",
-    "dynamics.csv",
-    "history.csv",
-    "evaluation/*.csv",
-    "evaluation/*.json",
-)
+WHOLE = ("config.yaml", "provenance.json", "history.csv", "evaluation/*.json")
+
+
+@dataclass(frozen=True)
+class Fewer:
+    """What is left of dynamics.csv: at most `rows`, or every k-th, in so many digits."""
+
+    rows: int
+    every: int | None
+    digits: int
 
 
 def main() -> None:
@@ -31,25 +45,72 @@ def main() -> None:
         print(__doc__)
         return
     with command.exit_codes("keep_records"):
-        given = dict(argument.partition("=")[::2] for argument in sys.argv[1:])
-        if set(given) != {"runs", "output"}:
-            raise InputError("runs=... and output=... are wanted, see --help")
-        keep(Path(given["runs"]), Path(given["output"]))
+        known = {"runs": None, "output": None, "rows": "400", "every": "0", "digits": "6"}
+        given = arguments.read(sys.argv[1:], known)
+        most, digits = number(given, "rows"), number(given, "digits")
+        every = number(given, "every") if given["every"] != known["every"] else None
+        keep(Path(given["runs"]), Path(given["output"]), Fewer(most, every, digits))
 
 
-def keep(source: Path, output: Path) -> None:
-    """Copy the records of every finished and evaluated run below `source`."""
+def number(given: Mapping[str, str], key: str) -> int:
+    """A setting that is a count; InputError where it is none."""
+    if not given[key].isdecimal() or int(given[key]) < 1:
+        raise InputError(f"{key}={given[key]}: a whole number from 1 on is wanted")
+    return int(given[key])
+
+
+def keep(source: Path, output: Path, fewer: Fewer) -> None:
+    """Keep every finished and evaluated run below `source`.
+
+    Raises InputError where that would write among the runs themselves.
+    """
+    if output.resolve().is_relative_to(source.resolve()):
+        raise InputError(f"output={output} lies in runs={source}, which would lose rows: another?")
+    count = size = 0
     for run in find(source):
         name = run.directory.relative_to(source)
         if runs.read_state(run.directory).get("status") != "finished" or not run.score():
             print(f"left out, not finished or not evaluated: {name}")
             continue
-        for pattern in KEPT:
-            for path in run.directory.glob(pattern):
-                target = output / path.relative_to(source)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, target)
-        print(f"kept: {output / name}")
+        note = keep_run(run, output / name, fewer)
+        which = f", every {ordinal(note['every'])} row" if note["every"] > 1 else ""
+        print(f"kept: {output / name} ({note['rows']} of {note['of']} rows{which})")
+        count += 1
+        size += sum(path.stat().st_size for path in (output / name).rglob("*") if path.is_file())
+    print(f"{count} runs, {size / 1000:,.0f} kB")
+
+
+def keep_run(run: RunFound, target: Path, fewer: Fewer) -> dict[str, int]:
+    """Keep one run; returns what kept.json says."""
+    for pattern in WHOLE:
+        for path in run.directory.glob(pattern):
+            copy = target / path.relative_to(run.directory)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
+    rows = records.read(run.directory / "dynamics.csv")
+    every = fewer.every or math.ceil(len(rows) / fewer.rows)
+    if every > len(rows):
+        raise InputError(f"{run.directory} has no {ordinal(every)} row: it has {len(rows)}")
+    kept = rows[every - 1 :: every]
+    lines = [",".join(short(value, fewer.digits) for value in row.values()) for row in kept]
+    text = "\n".join([",".join(rows[0]), *lines, ""])
+    write_whole(target / "dynamics.csv", text.encode())
+    note = {"every": every, "rows": len(kept), "of": len(rows), "digits": fewer.digits}
+    runs.write_text(target / "kept.json", json.dumps(note, indent=1) + "\n")
+    return note
+
+
+def short(value: str, digits: int) -> str:
+    """A recorded value in fewer digits; whole numbers, such as steps, as they are."""
+    return value if value.lstrip("-").isdecimal() else f"{float(value):.{digits}g}"
+
+
+def ordinal(value: int) -> str:
+    """2nd, 3rd, 4th."""
+    tail = (
+        "th" if value % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(value % 10, "th")
+    )
+    return f"{value}{tail}"
 
 
 if __name__ == "__main__":

@@ -179,7 +179,7 @@ def test_a_corpus_of_ones_own_takes_the_place_of_the_scales(tmp_path):
         ("reproduce", ["percentile=10"], "which runs?"),
         ("draw_figures", ["runs=nowhere"], "no runs below nowhere"),
         ("draw_figures", ["run=runs"], "are known"),
-        ("keep_records", [], "are wanted"),
+        ("keep_records", [], "missing: runs=... output=..."),
     ],
 )
 def test_mistakes_are_one_line(tmp_path, name, arguments, message):
