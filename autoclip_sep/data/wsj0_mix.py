@@ -26,17 +26,7 @@ from autoclip_sep.data.mixing_lists import Recipe, read_list, write_list
 from autoclip_sep.data.parallel import in_parallel
 from autoclip_sep.errors import InputError
 
-__all__ = [
-    "Mixture",
-    "Mode",
-    "Recipe",
-    "are_there",
-    "create",
-    "make",
-    "read_list",
-    "tree",
-    "write_list",
-]
+__all__ = ["Mixture", "Mode", "Recipe", "create", "make", "read_list", "tree", "write_list"]
 
 LEVEL_RATE = 8000  # Hz; levels are measured here for the 16 kHz version too
 PEAK = 0.9  # of the loudest of the mixture and its sources
