@@ -9,7 +9,6 @@ Every round writes new files below `folder`; the median counts, and processes ar
 """
 
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -21,30 +20,26 @@ from autoclip_sep.cli import arguments, command
 from autoclip_sep.data import wsj0_mix
 from autoclip_sep.data.parallel import cores, release
 from autoclip_sep.data.wsj0_mix import Recipe
-from autoclip_sep.errors import InputError
 
 RATE = 16000
 SHARE = 8769 / 20000  # utterances for each mixture in the training set
 
 
 def main() -> None:
-    """Print a line for each number of processes and of utterances."""
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        print(__doc__)
-        return
-    with command.exit_codes("bench_creation"):
-        defaults = {"mixtures": "500", "rounds": "5", "folder": "."}
-        settings = arguments.read(sys.argv[1:], defaults)
-        for key in ("mixtures", "rounds"):
-            if not settings[key].isdecimal() or int(settings[key]) < 1:
-                raise InputError(f"{key}={settings[key]}: a whole number is wanted")
-        number, rounds = int(settings["mixtures"]), int(settings["rounds"])
-        with tempfile.TemporaryDirectory(dir=settings["folder"], prefix=".bench-") as folder:
-            bench(Path(folder), number, rounds)
+    """The command."""
+    command.script("bench_creation", run, __doc__)
+
+
+def run(given: list[str]) -> None:
+    """Do what the arguments say."""
+    settings = arguments.read(given, {"mixtures": "500", "rounds": "5", "folder": "."})
+    number, rounds = (arguments.count(settings, key) for key in ("mixtures", "rounds"))
+    with tempfile.TemporaryDirectory(dir=settings["folder"], prefix=".bench-") as folder:
+        bench(Path(folder), number, rounds)
 
 
 def bench(folder: Path, number: int, rounds: int) -> None:
-    """Time the creation of `number` mixtures, `rounds` times each way."""
+    """Print a line for each number of utterances and of processes: `rounds` creations of each."""
     files = write_utterances(folder, 2 * number)
     usual = files[: max(round(SHARE * number), 4)]
     for label, used in (("as often as in WSJ0-2mix", usual), ("once", files)):

@@ -2,7 +2,8 @@
 
 One process reads random excerpts of 400 frames of two-speaker mixtures, as training does: ours from
 the memory map in batches of 25, the other way with soundfile (open, seek, read, add). Both read
-the same excerpts, A B A B, and what counts is the ratio: this machine's speed cancels.
+the same excerpts, A B A B, and what counts is the ratio: this machine's speed cancels. In the same
+rounds, from the memory map: mixtures that no file holds, each source from a place of its own.
 """
 
 import statistics

@@ -58,12 +58,17 @@ def several(settings: Mapping[str, str], key: str, *choices: str) -> list[str]:
     return values
 
 
+def count(settings: Mapping[str, str], key: str, of: str = "") -> int:
+    """A whole number from 1. of: what is counted, for the message."""
+    value = settings[key]
+    if not value.isdecimal() or int(value) < 1:
+        raise InputError(f"{key}={value}: a whole number{of and f' of {of}'} is wanted")
+    return int(value)
+
+
 def processes(settings: Mapping[str, str]) -> int | None:
     """How many processes the setting jobs asks for; None where it is empty."""
-    jobs = settings["jobs"]
-    if jobs and not (jobs.isdecimal() and int(jobs)):
-        raise InputError(f"jobs={jobs}: a whole number of processes is wanted")
-    return int(jobs) if jobs else None
+    return count(settings, "jobs", "processes") if settings["jobs"] else None
 
 
 def _known(defaults: Mapping[str, str | None]) -> str:

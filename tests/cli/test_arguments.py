@@ -61,6 +61,13 @@ def test_several_values_are_taken_once_each_and_checked():
         several("min", "mid")
 
 
+@pytest.mark.parametrize("given", ["0", "-1", "1.5", "many", "", "1_0"])
+def test_a_count_is_a_whole_number_from_one(given):
+    assert arguments.count({"rounds": "12"}, "rounds") == 12
+    with pytest.raises(InputError, match=f"^rounds={given}: a whole number is wanted$"):
+        arguments.count({"rounds": given}, "rounds")
+
+
 @pytest.mark.parametrize(("given", "number"), [("", None), ("1", 1), ("12", 12)])
 def test_processes_asked_for(given, number):
     assert arguments.processes({"jobs": given}) == number
