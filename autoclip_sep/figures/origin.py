@@ -1,0 +1,90 @@
+"""Where the numbers of several runs come from."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from autoclip_sep.figures import drawing
+from autoclip_sep.figures.runs_found import STAND_INS, RunFound
+
+MOST_NAMED = 4  # commits, devices: more are counted
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Corpus, scale, commit, device and date, as text."""
+
+    corpus: str
+    fingerprint: str
+    model: str  # with the settings that differ from the defaults
+    network: str  # layers × units
+    batch: str
+    iterations: str
+    seeds: str
+    commit: str
+    device: str
+    date: str
+
+    @property
+    def corpus_title(self) -> str:
+        """The corpus, and what it stands in for where it does."""
+        notes = filter(None, [STAND_INS.get(self.corpus, ""), self.fingerprint])
+        return f"{self.corpus} ({', '.join(notes)})"
+
+    def line(self) -> str:
+        """A footer."""
+        return drawing.BETWEEN.join([
+            f"corpus {self.corpus_title}",
+            f"{self.model} ({self.network}, batches of {self.batch})",
+            f"{self.iterations} iterations", self.seeds, f"commit {self.commit}", self.device,
+            self.date,
+        ])  # fmt: skip
+
+
+def origin(found: Sequence[RunFound]) -> Origin:
+    """Of runs of one corpus and model, at least one."""
+    corpus, _, model = found[0].group
+    return Origin(
+        corpus,
+        _named(_came(run, "fingerprint", "unknown")[:8] for run in found),
+        model,
+        _named(network(run) for run in found),
+        _named(str(run.config["trainer"]["batch_size"]) for run in found),
+        iterations(found),
+        seeds(found),
+        _named(_came(run, "commit", "unknown") for run in found),
+        _named(_came(run, "device", "unknown device") for run in found),
+        _ends(sorted({_came(run, "date", "unknown date") for run in found})),
+    )
+
+
+def network(run: RunFound) -> str:
+    """Layers × units of the BLSTM."""
+    return f"{run.config['model']['layers']} × {run.config['model']['hidden']}"
+
+
+def iterations(found: Iterable[RunFound]) -> str:
+    """How long the runs were: one number, or the least and the most."""
+    lengths = sorted({int(run.history["step"][-1]) for run in found})
+    return _ends([f"{steps:,}" for steps in lengths])
+
+
+def seeds(found: Iterable[RunFound]) -> str:
+    """Which seeds there are."""
+    numbers = sorted({int(run.config["seed"]) for run in found})
+    if len(numbers) > 2 * MOST_NAMED:
+        return f"{len(numbers)} seeds"
+    return f"seed{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}"
+
+
+def _came(run: RunFound, key: str, unknown: str) -> str:
+    return str(run.provenance.get(key, unknown))
+
+
+def _named(values: Iterable[str]) -> str:
+    different = sorted(set(values))
+    more = len(different) - MOST_NAMED
+    return ", ".join(different[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _ends(rising: Sequence[str]) -> str:
+    return rising[0] if len(rising) == 1 else f"{rising[0]} to {rising[-1]}"
