@@ -12,6 +12,7 @@ from autoclip_sep.data import decoding
 from autoclip_sep.data.decoding import Layout, decode, decode_mixture
 from autoclip_sep.data.store import Item, Signal
 from autoclip_sep.errors import InputError
+from tests.long_files import peak_memory, silence
 from tests.shorten import write_sphere
 
 LENGTH = 9001
@@ -123,3 +124,27 @@ def test_a_file_that_changed_meanwhile_never_writes_over_the_next(tmp_path: Path
     with pytest.raises(InputError, match=r"a\.wav: changed while it was read"):
         decode(samples, "int16", None, layout)
     assert samples.read_bytes()[2 * layout.size :] == bytes(2 * (400 - layout.size))
+
+
+CONVERT = """
+import sys
+from pathlib import Path
+from autoclip_sep.data.conversion import prepare
+from autoclip_sep.data.store import Item, Signal
+folder = Path(sys.argv[1])
+s1, s2, mix = (folder / f"{name}.wav" for name in ("s1", "s2", "mix"))
+item = Item("long", "train", (Signal(s1), Signal(s2)), mix)
+prepare(folder / "store", 8000, [item], tolerance=1e-4, progress=False, jobs=1)
+"""
+
+
+def test_an_hour_takes_the_memory_of_two_minutes(tmp_path: Path) -> None:
+    """Read at once, an hour's mixture alone would be 230 MB of floats."""
+    peaks = []
+    for seconds in (120, 3600):
+        folder = tmp_path / str(seconds)
+        for name in ("s1", "s2", "mix"):
+            silence(folder / f"{name}.wav", seconds, 8000)
+        peaks.append(peak_memory(CONVERT, folder))
+        assert (folder / "store/samples.bin").stat().st_size == 2 * 2 * 8000 * seconds
+    assert peaks[1] - peaks[0] < 20

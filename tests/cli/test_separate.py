@@ -1,0 +1,147 @@
+"""Separation of files that are longer than what is read, or separated, at once."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from autoclip_sep import audio, runs
+from autoclip_sep.checkpoint import CheckpointFolder
+from autoclip_sep.cli import compose, trained
+from autoclip_sep.cli.build import build
+from autoclip_sep.cli.separate import separate
+from autoclip_sep.errors import InputError
+from tests.long_files import ROOT, peak_memory, silence
+
+SMALL = [
+    "model.hidden=4", "model.layers=1", "data.window_length=1024", "data.hop_length=512",
+    "stft.hop_length=512",
+]  # fmt: skip
+
+
+def untrained(folder, *arguments):
+    """A run whose network has its first weights."""
+    config = compose.plain(compose.compose("train", [*SMALL, *arguments]))
+    folder.mkdir()
+    runs.write_config(folder, config)
+    torch.manual_seed(0)
+    state = {"model": build(config["model"], "model").state_dict()}
+    CheckpointFolder(folder / "checkpoints").save("best", 1, 1, state)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return untrained(tmp_path_factory.mktemp("runs") / "run")
+
+
+def at_once(run, samples, rate):
+    """The sources (S, C, T) as they come without blocks: whole reading, whole resampling."""
+    network = trained.load(str(run), "best", torch.device("cpu"))
+    own = network.config["data"]["sample_rate"]
+    mixture = torch.from_numpy(audio.resample(samples, rate, own))
+    sources = torch.cat(list(network.separation.stream([mixture])), dim=-1).numpy()
+    return np.stack([audio.resample(source, own, rate)[..., : samples.shape[1]]
+                     for source in sources])  # fmt: skip
+
+
+def noise(channels, length):
+    return np.random.default_rng(0).uniform(-0.5, 0.5, (channels, length)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("loss", "rate", "channels", "seconds"),
+    [
+        ("mask_inference", 8000, 1, 70.3),
+        ("mask_inference", 16000, 2, 61),
+        ("mask_inference", 11025, 1, 115.1),
+        ("deep_clustering", 8000, 1, 60.2),
+    ],
+)
+def test_blocks_and_chunks_give_the_samples_of_the_whole(tmp_path, loss, rate, channels, seconds):
+    run = untrained(tmp_path / "run", f"loss={loss}", "model.embedding_size=2")
+    mixture = 2 * noise(channels, int(rate * seconds))
+    audio.write(tmp_path / "a.wav", mixture, rate, "FLOAT")
+    separate([f"run={run}", f"input={tmp_path / 'a.wav'}", f"output={tmp_path}", "downmix=true"])
+    mixture = torch.from_numpy(mixture).mean(dim=0, keepdim=True).numpy()
+    for number, expected in enumerate(at_once(run, mixture, rate), 1):
+        found, found_rate = audio.read(tmp_path / f"a/s{number}.wav")
+        assert found_rate == rate
+        if np.abs(expected).max() <= 1:
+            expected = audio.quantise(expected) / np.float32(2**15)
+        assert np.array_equal(found, expected)
+
+
+SEPARATE = """
+import sys
+from autoclip_sep.cli.separate import separate
+separate(sys.argv[1:])
+"""
+
+
+def test_half_an_hour_takes_the_memory_of_two_minutes(run, tmp_path):
+    """Read at once, half an hour and its two sources would be 350 MB, before any resampling."""
+    peaks = []
+    for seconds in (120, 1800):
+        path = silence(tmp_path / f"{seconds}.wav", seconds, 16000)
+        peaks.append(peak_memory(SEPARATE, f"run={run}", f"input={path}", f"output={tmp_path}"))
+        for name in ("s1", "s2"):
+            assert audio.info(tmp_path / str(seconds) / f"{name}.wav").frames == 16000 * seconds
+    assert peaks[1] - peaks[0] < 40
+
+
+def test_ctrl_c_in_the_middle_leaves_nothing(run, tmp_path):
+    path = silence(tmp_path / "long.wav", 36_000, 8000)
+    command = [sys.executable, str(ROOT / "separate.py"), f"run={run}", f"input={path}"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
+    )
+    while process.poll() is None and not waiting(process.pid, tmp_path):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors == "separate: stopped\n"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["long.wav"]
+
+
+def waiting(pid, folder):
+    """Whether some of the sources is on the disk: as files without names, or not yet without."""
+    try:
+        links = [os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()]
+    except OSError:
+        return False
+    return any(str(folder) in link and "long.wav" not in link for link in links)
+
+
+def test_a_bad_sample_far_into_a_file_leaves_nothing(run, tmp_path):
+    samples = noise(1, 600_000)
+    samples[0, 590_000] = np.nan
+    audio.write(tmp_path / "a.wav", samples, 8000, "FLOAT")
+    with pytest.raises(InputError, match=r"a\.wav: sample 590000 is nan"):
+        separate([f"run={run}", f"input={tmp_path / 'a.wav'}", f"output={tmp_path / 'out'}"])
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.wav"]
+
+
+@pytest.mark.parametrize(
+    ("channels", "arguments", "message"),
+    [(2, [], r"a\.wav has 2 channels, the network takes one: add downmix=true"),
+     (3, ["downmix=true"], None), (1, [], None)],
+)  # fmt: skip
+def test_channels_are_mixed_down_on_request_only(run, tmp_path, channels, arguments, message):
+    audio.write(tmp_path / "a.wav", noise(channels, 900), 8000)
+    command = [f"run={run}", f"input={tmp_path / 'a.wav'}", f"output={tmp_path}", *arguments]
+    if message:
+        with pytest.raises(InputError, match=message):
+            separate(command)
+        assert not (tmp_path / "a").exists()
+    else:
+        separate(command)
+        assert audio.info(tmp_path / "a/s1.wav").channels == 1
