@@ -56,7 +56,9 @@ class Digits:
     store: str = "store"
 
     def __post_init__(self) -> None:
-        mixed_speech.check_least(self, train=1, valid=1, test=1, utterances=1, shortest=1, seed=0)
+        mixed_speech.check_least(
+            self, train=1, valid=1, test=1, utterances=1, shortest=1, longest=1, seed=0
+        )
         if self.longest < self.shortest:
             raise InputError(f"data.corpus.longest={self.longest}: below shortest={self.shortest}")
 

@@ -26,7 +26,7 @@ def check_least(corpus: object, **least: int) -> None:
     """Raises InputError for a setting that is no whole number, or one below its least."""
     for setting, smallest in least.items():
         value = getattr(corpus, setting)
-        if not isinstance(value, int) or value < smallest:
+        if isinstance(value, bool) or not isinstance(value, int) or value < smallest:
             raise InputError(f"data.corpus.{setting}={value}: a whole number, at least {smallest}")
 
 

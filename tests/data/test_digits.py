@@ -147,6 +147,8 @@ def test_settings_that_cant_be_are_refused() -> None:
         Digits(train=0)
     with pytest.raises(InputError, match="longest=3: below shortest=5"):
         Digits(longest=3)
+    with pytest.raises(InputError, match=r"longest=6\.5: a whole number"):
+        Digits(longest=6.5)
 
 
 def test_the_real_recordings(fsdd: Path, tmp_path: Path) -> None:

@@ -131,7 +131,9 @@ def test_a_song_is_in_time_and_in_key() -> None:
         assert song.vocals
 
 
-@pytest.mark.parametrize("wrong", [{"train": 0}, {"seconds": 1}, {"test": 2.5}, {"seed": -1}])
+@pytest.mark.parametrize(
+    "wrong", [{"train": 0}, {"seconds": 1}, {"test": 2.5}, {"seed": -1}, {"valid": True}]
+)
 def test_impossible_settings_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(InputError, match=next(iter(wrong))):
         MusdbDemo(**wrong)
