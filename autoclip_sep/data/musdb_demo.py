@@ -18,7 +18,7 @@ from autoclip_sep.data.parallel import in_parallel
 from autoclip_sep.data.store import Store
 
 VERSION = 1  # of the corpus that the same settings give; a change of it makes a new folder
-PEAK = 0.8  # of the mixture, and at most of each stem
+PEAK = 0.8  # of the loudest of the mixture and its stems
 LEVELS = {"vocals": (-2.0, 2.0), "drums": (-4.0, 2.0), "bass": (-5.0, 0.0), "other": (-6.0, 0.0)}
 ROOM = (0.02, 0.25)  # the room's share of a stem's loudness
 
