@@ -45,10 +45,10 @@ def main() -> None:
         print(__doc__)
         return
     with command.exit_codes("keep_records"):
-        known = {"runs": None, "output": None, "rows": "400", "every": "0", "digits": "6"}
+        known = {"runs": None, "output": None, "rows": "400", "every": "", "digits": "6"}
         given = arguments.read(sys.argv[1:], known)
         most, digits = number(given, "rows"), number(given, "digits")
-        every = number(given, "every") if given["every"] != known["every"] else None
+        every = number(given, "every") if given["every"] else None
         keep(Path(given["runs"]), Path(given["output"]), Fewer(most, every, digits))
 
 
@@ -82,15 +82,15 @@ def keep(source: Path, output: Path, fewer: Fewer) -> None:
 
 def keep_run(run: RunFound, target: Path, fewer: Fewer) -> dict[str, int]:
     """Keep one run; returns what kept.json says."""
+    rows = records.read(run.directory / "dynamics.csv")
+    every = fewer.every or math.ceil(len(rows) / fewer.rows)
+    if every > len(rows):
+        raise InputError(f"{run.directory} has no {ordinal(every)} row: it has {len(rows)}")
     for pattern in WHOLE:
         for path in run.directory.glob(pattern):
             copy = target / path.relative_to(run.directory)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)
-    rows = records.read(run.directory / "dynamics.csv")
-    every = fewer.every or math.ceil(len(rows) / fewer.rows)
-    if every > len(rows):
-        raise InputError(f"{run.directory} has no {ordinal(every)} row: it has {len(rows)}")
     kept = rows[every - 1 :: every]
     lines = [",".join(short(value, fewer.digits) for value in row.values()) for row in kept]
     text = "\n".join([",".join(rows[0]), *lines, ""])

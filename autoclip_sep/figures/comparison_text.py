@@ -48,7 +48,9 @@ def away(course: Course) -> str:
     if not math.isfinite(difference):
         return "not finite"
     if course.kind.ratio:
-        return f"{10**difference:.2g} times the reference's"
+        times = 10**difference
+        return f"{times:,.0f} times the reference's" if times >= 10 else (
+            f"{times:.2g} times the reference's")  # fmt: skip
     return f"{abs(difference):.2f}{course.kind.unit} {'above' if difference > 0 else 'below'} it"
 
 
@@ -63,8 +65,8 @@ def verdict(courses: Sequence[Course], references: int, so_far: bool) -> tuple[s
                      key=lambda course: course.steps[course.left])  # fmt: skip
     last = max(course.steps[-1] for course in courses)
     if not judged:
-        fewest = min(course.hold - len(course.steps) for course in courses)
-        return f"too early to tell, {fewest} more records are wanted", False
+        longest = max(courses, key=lambda course: len(course.steps) / course.hold)
+        return f"too early to tell, with {len(longest.steps)} of {longest.hold} records", False
     if not leaving:
         early = " so far" if so_far else ""
         return f"follows {whose}{early}, to step {last:,.0f}, in {len(judged)} series", False
