@@ -22,7 +22,9 @@ from autoclip_sep.figures.supersampling import BOXCAR, Course, find
 from autoclip_sep.files import write_whole
 
 COLOURS = {WITHOUT: drawing.WITHOUT, WITH: drawing.WITH}
-LABELS = {WITHOUT: "no clipping", WITH: "ALRC, 3 standard deviations"}
+LABELS = {WITHOUT: "no clipping", WITH: "ALRC"}
+WIDTHS = {WITHOUT: 2.4, WITH: 1.0}  # both are seen where they coincide
+ALPHAS = {WITHOUT: 0.55, WITH: 1.0}
 RATES = ("stable", "high")
 TALLEST = 300.0  # a panel's top / its lowest point: beyond, lines leave it
 SOURCES = {
@@ -73,6 +75,8 @@ def draw(courses: Sequence[Course], stem: Path) -> list[list[Panel]]:
         _draw_panel(ax, grid[row][column], lowest)
         if row == 0:
             ax.set_title(_title(grid[0][column]), fontsize=9.5)
+        if row == rows - 1:
+            ax.set_xlabel("iteration", fontsize=8.5)
         if column == 0:
             ax.set_ylabel(f"batch {grid[row][0].batch_size}", fontsize=10)
     first = grid[0][0].courses[0]
@@ -80,7 +84,7 @@ def draw(courses: Sequence[Course], stem: Path) -> list[list[Panel]]:
     figure.suptitle(
         f"Learning curves of 2× supersampling, {first.error} errors", fontsize=13, weight="bold"
     )
-    _legend(figure)
+    _legend(axes[0, 0])
     drawing.footer(figure, _footer(courses))
     drawing.save(figure, stem)
     return grid
@@ -116,17 +120,31 @@ def _draw_panel(ax: Axes, panel: Panel, lowest: float) -> None:
     top = TALLEST * lowest
     for one in sorted(panel.courses, key=lambda one: one.clipping == WITH):
         curve = np.minimum(one.curve, 1e30)  # what isn't finite leaves the panel, too
-        ax.plot(one.iteration, curve, color=COLOURS[one.clipping], linewidth=1.1, alpha=0.85,
-                solid_joinstyle="round")  # fmt: skip
+        ax.plot(one.iteration, curve, color=COLOURS[one.clipping], alpha=ALPHAS[one.clipping],
+                linewidth=WIDTHS[one.clipping], solid_joinstyle="round")  # fmt: skip
         if one.diverged:
             ax.plot(one.iterations, top, marker="x", color=COLOURS[one.clipping], markersize=7,
                     markeredgewidth=1.8, clip_on=False, zorder=5)  # fmt: skip
+    _note_peaks(ax, panel, top)
     ax.set(yscale="log", ylim=(lowest / 1.3, top))
     ax.yaxis.set_major_locator(LogLocator(numticks=4))
     ax.yaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(EngFormatter(sep=""))
     ax.tick_params(labelsize=8)
     drawing.bare(ax)
+
+
+def _note_peaks(ax: Axes, panel: Panel, top: float) -> None:
+    """How high the lines go that leave the panel."""
+    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
+    places = iter((0.97, 0.86))
+    for clipping, colour in COLOURS.items():
+        curves = [one.curve for one in panel.courses if one.clipping == clipping]
+        highest = max((curve.max(initial=0.0) for curve in curves), default=0.0)
+        if highest > top:
+            power = r"\infty" if math.isinf(highest) else f"10^{{{math.log10(highest):.0f}}}"
+            ax.text(0.97, next(places), f"up to ${power}$", transform=ax.transAxes, bbox=box,
+                    color=colour, fontsize=8, ha="right", va="top", zorder=6)  # fmt: skip
 
 
 def _least(panel: Panel) -> float:
@@ -140,10 +158,15 @@ def _title(panel: Panel) -> str:
     return f"{name}\n{panel.rate} rate, {rate:g}"
 
 
-def _legend(figure: Figure) -> None:
-    handles = [Line2D([], [], color=COLOURS[key], label=LABELS[key]) for key in COLOURS]
-    handles.append(Line2D([], [], color="black", marker="x", linestyle="", label="diverged"))
-    figure.legend(handles=handles, loc="outside upper center", ncols=3, frameon=False, fontsize=9)
+def _legend(ax: Axes) -> None:
+    """In the first panel, the stable one: its upper part is empty."""
+    handles = [
+        Line2D([], [], color=COLOURS[key], alpha=ALPHAS[key], linewidth=WIDTHS[key],
+               label=LABELS[key])
+        for key in COLOURS
+    ]  # fmt: skip
+    handles.append(Line2D([], [], color="#444444", marker="x", linestyle="", label="diverged"))
+    ax.legend(handles=handles, loc="upper right", frameon=False, fontsize=8.5)
 
 
 def _footer(courses: Sequence[Course]) -> str:
@@ -151,7 +174,7 @@ def _footer(courses: Sequence[Course]) -> str:
     seeds = sorted({one.seed for one in courses})
     return drawing.BETWEEN.join([
         f"images {one.images} ({SOURCES.get(one.images, one.images)}, {one.fingerprint[:8]})",
-        f"{one.wanted:,} iterations", f"seeds {', '.join(map(str, seeds))}",
+        f"{one.wanted:,} iterations", f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}",
         *(", ".join(sorted({str(getattr(one, key)) for one in courses}))
           for key in ("commit", "device", "date")),
     ])  # fmt: skip

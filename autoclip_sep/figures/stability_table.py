@@ -53,13 +53,13 @@ class Line:
 
 def lines(courses: Iterable[Course]) -> list[Line]:
     """A line for every setting that was run both ways, stable rates first."""
-    groups: dict[tuple[str, ...], dict[str, list[Course]]] = defaultdict(lambda: defaultdict(list))
+    groups: dict[tuple[bool, bool, str, int], dict[str, list[Course]]]
+    groups = defaultdict(lambda: defaultdict(list))
     for one in courses:
-        key = (one.error, one.rate, one.optimizer, f"{one.batch_size:09d}")
+        key = (one.error == "quartic", one.rate != "stable", one.optimizer, one.batch_size)
         groups[key][one.clipping].append(one)
     found = []
-    for key in sorted(groups, key=lambda key: (key[0] == "quartic", key[1] != "stable", key[2:])):
-        both = groups[key]
+    for _, both in sorted(groups.items(), key=lambda group: group[0]):
         if WITHOUT in both and WITH in both:
             one = both[WITHOUT][0]
             found.append(
@@ -86,14 +86,15 @@ def markdown(found: Sequence[Line]) -> str:
     """The table for a README."""
     text = [
         "| error | optimizer | learning rate | batch | final error, none | final error, ALRC "
-        "| spikes, none | spikes, ALRC | clipped |",
-        "|---|---|---|--:|--:|--:|--:|--:|--:|",
+        "| highest, none | highest, ALRC | spikes, none | spikes, ALRC | clipped |",
+        "|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for line in found:
         text.append(
             f"| {line.error} | {OPTIMIZERS.get(line.optimizer, line.optimizer)} "
             f"| {line.rate}, {line.lr:g} | {line.batch_size} "
             f"| {_final(line.without)} | {_final(line.with_alrc)} "
+            f"| {_number(line.without.worst.middle)} | {_number(line.with_alrc.worst.middle)} "
             f"| {line.without.spikes:.1f} | {line.with_alrc.spikes:.1f} "
             f"| {line.with_alrc.clipped_share:.1%} |"
         )

@@ -116,6 +116,9 @@ def _of_run(directory: Path) -> Course:
     came = runs.read_json(directory / "provenance.json")
     optimizer, _, rate = directory.parts[-3].rpartition("_")
     errors = np.array([float(row["error"]) for row in records.read(directory / "records.csv")])
+    commit, device, date, fingerprint = (
+        str(came.get(key, "unknown")) for key in ("commit", "device", "date", "fingerprint")
+    )
     whole = errors[: len(errors) // BLOCK * BLOCK].reshape(-1, BLOCK)
     with np.errstate(over="ignore", invalid="ignore"):
         means = whole.mean(axis=1)
@@ -124,7 +127,7 @@ def _of_run(directory: Path) -> Course:
         config["optimizer"]["lr"], directory.parts[-2], config["seed"],
         directory.name.partition("-")[2], config["iterations"], len(errors),
         state["clipped_share"], state["test_squared_error"],
-        *(str(came.get(key, "unknown")) for key in ("commit", "device", "date", "fingerprint")),
+        commit, device, date, fingerprint,
         tuple(float(f"{mean:.4g}") for mean in means),
     )  # fmt: skip
 
@@ -148,7 +151,7 @@ def read(path: Path) -> list[Course]:
     found = []
     for number, row in enumerate(records.read(path), start=2):
         try:
-            values = {
+            values: dict[str, Any] = {
                 name: tuple(map(float, row[name].split())) if name == "means" else kind(row[name])
                 for name, kind in kinds.items()
             }

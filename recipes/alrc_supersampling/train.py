@@ -6,7 +6,7 @@ loop of its own, around the library's clippers and its recorder.
 
 import time
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 
 import images
 import torch
@@ -96,15 +96,17 @@ def train(settings: Settings, data: images.Images) -> tuple[list[float], dict[st
     def normalised(pixels: Tensor) -> Tensor:
         return (pixels.float() - mean) / deviation
 
+    def errors_of(image: Tensor) -> Tensor:
+        return error(network(shrink(image)), image)  # (B,)
+
+    def mean_error(image: Tensor) -> Tensor:
+        return errors_of(image).mean()
+
     for _ in range(config["iterations"]):
         chosen = torch.randint(len(data.train), (config["batch_size"],), generator=draw)
         image = normalised(data.train[chosen])  # (B, 3, 32, 32)
-
-        def errors_now(image: Tensor = image) -> Tensor:
-            return error(network(shrink(image)), image)  # (B,)
-
-        with recorder.step(closure=lambda now=errors_now: now().mean()) as probe:
-            errors = errors_now()
+        with recorder.step(closure=partial(mean_error, image)) as probe:
+            errors = errors_of(image)
             clipper.limit_loss(errors).mean().backward()
             probe.observe(errors)
             training.append(float(errors.detach().mean()))

@@ -55,27 +55,43 @@ def train(recipe, monkeypatch, capfd):
     return run
 
 
+PER_FILE = 300
+
+
 def write_cifar10(folder, record=3073, label=9):
+    """Its six files, shorter than they are."""
     folder.mkdir(parents=True, exist_ok=True)
-    content = np.zeros((10_000, record), dtype=np.uint8)
+    content = np.zeros((PER_FILE, record), dtype=np.uint8)
     content[:, 0] = label
-    content[:, 1] = np.arange(10_000) % 256  # red, first row, first pixel
+    content[:, 1] = np.arange(PER_FILE) % 256  # red, first row, first pixel
     content[:, 2] = 1  # red, first row, second pixel
-    content[:, 1 + 1024] = 2  # green, first row, first pixel
     content[:, 1 + 32] = 3  # red, second row, first pixel
+    content[:, 1 + 1024] = 2  # green, first row, first pixel
     for name in [*(f"data_batch_{n}.bin" for n in range(1, 6)), "test_batch.bin"]:
         content.tofile(folder / name)
 
 
-def test_cifar10_is_read_as_its_authors_laid_it_out(recipe, tmp_path):
+@pytest.fixture
+def cifar10(recipe, monkeypatch, tmp_path):
+    """A folder with short files; how long real ones are is asked below."""
+    monkeypatch.setattr(recipe.images, "PER_FILE", PER_FILE)
     write_cifar10(tmp_path / "cifar-10-batches-bin")
-    read = recipe.images.read("cifar10", str(tmp_path))  # the archive's own folder is found below
-    assert read.train.shape == (50_000, 3, 32, 32)
-    assert read.test.shape == (10_000, 3, 32, 32)
+    return tmp_path / "cifar-10-batches-bin"
+
+
+def test_cifar10s_files_are_as_long_as_its_authors_say(recipe):
+    assert recipe.images.PER_FILE * recipe.images.RECORD == 30_730_000
+
+
+def test_cifar10_is_read_as_its_authors_laid_it_out(recipe, cifar10):
+    read = recipe.images.read("cifar10", str(cifar10.parent))  # its own folder is found below
+    assert read.train.shape == (5 * PER_FILE, 3, 32, 32)
+    assert read.test.shape == (PER_FILE, 3, 32, 32)
     assert read.train.dtype == torch.uint8
-    assert read.train[:300, 0, 0, 0].tolist() == [n % 256 for n in range(300)]
+    assert read.train[:PER_FILE, 0, 0, 0].tolist() == [n % 256 for n in range(PER_FILE)]
     assert read.train[7, :, 0, 0].tolist() == [7, 2, 0]
     assert read.train[7, 0, :2, :2].tolist() == [[7, 1], [3, 0]]
+    assert recipe.images.read("cifar10", str(cifar10)).fingerprint == read.fingerprint
 
 
 @pytest.mark.parametrize(
@@ -83,15 +99,26 @@ def test_cifar10_is_read_as_its_authors_laid_it_out(recipe, tmp_path):
     [
         (lambda folder: (folder / "data_batch_3.bin").unlink(), "data_batch_3.bin is not there"),
         (lambda folder: (folder / "test_batch.bin").write_bytes(b""), "has 0 bytes"),
-        (lambda folder: write_cifar10(folder, record=3074), "30,740,000 bytes"),
+        (lambda folder: write_cifar10(folder, record=3074), "922,200 bytes, .* 921,900"),
         (lambda folder: write_cifar10(folder, label=10), "labels above 9"),
     ],
 )
-def test_what_is_not_cifar10_is_refused(recipe, tmp_path, spoil, said):
-    write_cifar10(tmp_path)
-    spoil(tmp_path)
+def test_what_is_not_cifar10_is_refused(recipe, cifar10, spoil, said):
+    spoil(cifar10)
     with pytest.raises(InputError, match=said):
-        recipe.images.read("cifar10", str(tmp_path))
+        recipe.images.read("cifar10", str(cifar10))
+
+
+def test_a_folder_that_is_not_there_is_said(recipe, tmp_path):
+    with pytest.raises(InputError, match="no such folder"):
+        recipe.images.read("cifar10", str(tmp_path / "elsewhere"))
+
+
+def test_a_run_on_cifar10(train, cifar10, tmp_path):
+    code, _, err = train("images=cifar10", f"root={cifar10}", f"runs={tmp_path}", *QUICK)
+    assert (code, err) == (0, "")
+    (one,) = supersampling.find(tmp_path)
+    assert one.images == "cifar10"
 
 
 def test_photographs_are_disjoint_in_training_and_test(recipe):
@@ -189,7 +216,7 @@ def test_a_run_that_diverges_is_a_result(train, tmp_path):
 
 
 def test_a_run_that_was_stopped_begins_again_and_ends_as_if_it_had_not_been(tmp_path, train):
-    asked = [f"runs={tmp_path}", "iterations=3000", "channels=2", "record_every=1"]
+    asked = [f"runs={tmp_path}", "iterations=1500", "channels=2", "record_every=1"]
     script = [sys.executable, str(FOLDER / "train.py"), *asked]
     with subprocess.Popen(script, stderr=subprocess.PIPE, text=True) as process:
         for _ in range(600):
@@ -204,8 +231,8 @@ def test_a_run_that_was_stopped_begins_again_and_ends_as_if_it_had_not_been(tmp_
         supersampling.find(tmp_path)
     assert train(*asked)[0] == 0
     (path,) = tmp_path.rglob("records.csv")
-    assert len(records.read(path)) == 3000
-    assert len(records.read(path.with_name("dynamics.csv"))) == 3000
+    assert len(records.read(path)) == 1500
+    assert len(records.read(path.with_name("dynamics.csv"))) == 1500
 
 
 @pytest.mark.parametrize(
@@ -252,7 +279,7 @@ def test_the_experiment_is_every_setting_with_and_without_alrc(recipe):
     assert len(part) == 24
     found = [recipe.understand(job) for job in part[::5]]
     assert len({one.directory for one in found}) == len(found)
-    assert {one.config["optimizer"]["lr"] for one in found} == {1e-3, 1e-2}
+    assert {one.config["optimizer"]["lr"] for one in found} == {1e-3, 5e-3}
 
 
 def test_other_settings_have_other_directories(recipe):
