@@ -1,7 +1,9 @@
 """The two runs that the paper's figures compare: without clipping and with AutoClip, p = 10."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
+from autoclip_sep.errors import InputError
 from autoclip_sep.figures.runs_found import RunFound
 
 Pair = tuple[RunFound, RunFound]
@@ -23,3 +25,19 @@ def pairs(found: Sequence[RunFound]) -> dict[Group, Pair]:
         if run.percentile == 10 and without:
             chosen.setdefault(run.group, (without[0], run))
     return dict(sorted(chosen.items()))
+
+
+def draw_each(
+    found: Sequence[RunFound], draw: Callable[[RunFound, RunFound, Path], str], stem: Path
+) -> list[str]:
+    """Call draw(without, with_autoclip, stem of its own) for every pair of runs.
+
+    Returns a line for each: what `draw` says, or why it couldn't.
+    """
+    lines = []
+    for group, pair in pairs(found).items():
+        try:
+            lines.append(draw(*pair, stem.with_name("_".join([stem.name, *group]))))
+        except InputError as error:
+            lines.append(f"not drawn: {error}")
+    return lines or [f"not drawn: {stem.name}, {NONE_FOUND}"]

@@ -5,69 +5,191 @@ gradient norm, one panel for each run on the same axes, with their correlation.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib import colormaps
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import Normal, Stroke
+from matplotlib.text import Text
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from autoclip_sep.errors import InputError
 from autoclip_sep.figures import drawing
+from autoclip_sep.figures.hexagons import Hexagons
+from autoclip_sep.figures.origin import origin
+from autoclip_sep.figures.pairs import draw_each
+from autoclip_sep.figures.panel import Panel, panel
 from autoclip_sep.figures.runs_found import RunFound, Series
+from autoclip_sep.figures.smoothing import running_median
 
 COLOURS = (drawing.WITHOUT, drawing.WITH)
-DENSITY = "cividis"
-HEXAGONS = 32
-FEWEST_ROWS = 3
+DENSITY = ListedColormap(colormaps["YlGnBu"](np.linspace(0.28, 1, 256)))  # no near-white end
+HEXAGONS = 34  # side by side
+ASPECT = 0.78  # of the densities' axes, height / width
+CASING = [Stroke(linewidth=3.2, foreground="white"), Normal()]
+GREY = "#666666"
+Rectangle = tuple[float, float, float, float]  # left, right, bottom, top
 
 
-@dataclass(frozen=True)
-class Panel:
-    """What one run contributes: the numbers drawn, for captions and tests.
+class Stage:
+    """Figure 1 with everything in place that doesn't move: axes, their limits, names, legends.
 
-    norm, smoothness: log10, of the rows that have both. r: their Pearson correlation.
-    threshold: log10 of the clipping threshold at the end of training, inf where there is none.
+    panels: two whole runs, without clipping and with. `show` then draws them as far as is wanted.
     """
 
-    label: str
-    step: Series
-    step_norm: Series
-    log_loss: Series
-    norm: Series
-    smoothness: Series
-    r: float
-    threshold: float
-
-
-def panel(run: RunFound) -> Panel:
-    """The numbers of a run.
-
-    Raises InputError where too few rows have a smoothness.
-    """
-    rows = run.dynamics
-    usable = (rows["smoothness"] > 0) & (rows["grad_norm"] > 0)
-    usable &= np.isfinite(rows["smoothness"]) & np.isfinite(rows["grad_norm"])
-    if usable.sum() < FEWEST_ROWS:
-        raise InputError(
-            f"{run.directory}: {usable.sum()} rows with a smoothness, at least {FEWEST_ROWS} are "
-            "needed: train longer, with trainer.probe_points >= 1"
+    def __init__(self, panels: Sequence[Panel], loss: str, footer: str) -> None:
+        self.figure = Figure(figsize=(8.6, 7.4), layout="constrained")
+        axes = self.figure.subplot_mosaic(
+            [["names", "names"], ["sizes", "losses"], ["left", "right"]], height_ratios=(0.04, 1, 1)
         )
-    norm, smooth = np.log10(rows["grad_norm"][usable]), np.log10(rows["smoothness"][usable])
-    threshold = float(rows["threshold"][usable][-1])
-    with np.errstate(invalid="ignore", divide="ignore"):
-        log_loss = np.log(rows["loss"])  # NaN where a loss that changes sign is negative
-    return Panel(
-        run.clipping,
-        rows["step"],
-        rows["step_norm"],
-        log_loss,
-        norm,
-        smooth,
-        float(np.corrcoef(norm, smooth)[0, 1]),
-        math.log10(threshold) if math.isfinite(threshold) else math.inf,
-    )
+        self.rows = len(panels[1].step)
+        self._linear = any((one.loss[np.isfinite(one.loss)] <= 0).any() for one in panels)
+        window = max(11, len(panels[0].step) // 20) | 1
+        self.sizes = _curves(axes["sizes"], panels, [one.step_norm for one in panels], window)
+        self.losses = _curves(axes["losses"], panels, self._heights(panels), window)
+        axes["sizes"].set(title="Step size", ylabel=drawing.STEP_SIZE, ylim=(0, None))
+        _name_losses(axes["losses"], loss, self._linear)
+        pair = axes["left"], axes["right"]
+        extent = _extent(panels)
+        self.hexagons = [Hexagons(one, extent, HEXAGONS, ASPECT, DENSITY) for one in pair]
+        self.notes = [_prepare(*each, extent) for each in zip(pair, panels, COLOURS, strict=True)]
+        self._share_colours(panels, pair[1].inset_axes((1.03, 0, 0.035, 1)))
+        self.line = pair[1].axvline(math.nan, color="black", linestyle=":", linewidth=1.6)
+        self.value = pair[1].annotate(
+            "", (0, 0.03), (7, 0), ("data", "axes fraction"), "offset points", fontsize=8.5,
+            va="bottom", annotation_clip=True, path_effects=drawing.HALO,
+        )  # fmt: skip
+        self.clock = axes["losses"].text(0.97, 0.95, "", transform=axes["losses"].transAxes,
+                                         ha="right", va="top", fontsize=11)  # fmt: skip
+        _name_curves(axes["names"], panels, window)
+        title = f"Training dynamics without and with AutoClip: {drawing.loss_name(loss)}"
+        self.figure.suptitle(title, fontsize=12.5, weight="bold")
+        drawing.footer(self.figure, footer)
+
+    @property
+    def moving(self) -> list[Artist]:
+        """All that `show` changes, from the back to the front."""
+        curves = [*self.sizes, *self.losses]
+        return [
+            *(cells.cells for cells in self.hexagons), *(curve.thin for curve in curves),
+            *(curve.thick for curve in curves), self.line, self.value, *self.notes, self.clock,
+        ]  # fmt: skip
+
+    def _heights(self, panels: Sequence[Panel]) -> list[Series]:
+        """The losses as drawn: their natural log, themselves where any is 0 or below."""
+        return [one.loss if self._linear else np.log(one.loss) for one in panels]
+
+    def _share_colours(self, panels: Sequence[Panel], bar: Axes) -> None:
+        """One colour scale for both densities, from 1 to the most there will be in a hexagon."""
+        most = max(int(cells.count(one.norm, one.smoothness).max())
+                   for cells, one in zip(self.hexagons, panels, strict=True))  # fmt: skip
+        for cells in self.hexagons:
+            cells.scale(most)
+        self.figure.colorbar(self.hexagons[0].cells, cax=bar, label="recorded iterations",
+                             ticks=MaxNLocator(integer=True))  # fmt: skip
+
+    def show(self, panels: Sequence[Panel]) -> None:
+        """Draw the runs as far as they have come."""
+        for n, (one, heights) in enumerate(zip(panels, self._heights(panels), strict=True)):
+            self.sizes[n].show(one.step, one.step_norm)
+            self.losses[n].show(one.step, heights)
+            self.hexagons[n].show(self.hexagons[n].count(one.norm, one.smoothness))
+            r = f"r = {one.r:.2f}".replace("-", "\N{MINUS SIGN}")
+            self.notes[n].set_text(r if math.isfinite(one.r) else "")
+        threshold = panels[1].threshold
+        known = math.isfinite(threshold)
+        self.line.set_xdata([threshold if known else math.nan] * 2)
+        self.value.xy = (threshold if known else 0, self.value.xy[1])
+        when = " at the end" if len(panels[1].step) == self.rows else ""
+        self.value.set_text(f"threshold{when}\n{_short(10**threshold)}" if known else "")
+
+
+class _Curve:
+    """A run's values, thin, and their running median over them."""
+
+    def __init__(self, thin: Line2D, thick: Line2D, median: Series) -> None:
+        self.thin, self.thick, self.median = thin, thick, median
+
+    def show(self, step: Series, values: Series) -> None:
+        """Draw the first values."""
+        self.thin.set_data(step, values)
+        self.thick.set_data(step, self.median[: len(step)])
+
+
+def _curves(
+    axes: Axes, panels: Sequence[Panel], values: Sequence[Series], window: int
+) -> list[_Curve]:
+    """One curve for each run; the axes keep the limits that hold all values."""
+    curves = []
+    for order, (one, heights, colour) in enumerate(zip(panels, values, COLOURS, strict=True)):
+        width = float(np.clip(18 / math.sqrt(len(one.step)), 0.35, 0.9))
+        thin, = axes.plot(one.step, heights, color=colour, linewidth=width, alpha=0.6,
+                          zorder=2 + order)  # fmt: skip
+        median = running_median(heights, window)
+        thick, = axes.plot(one.step, median, color=colour, linewidth=1.8, zorder=4 + order,
+                           path_effects=CASING)  # fmt: skip
+        curves.append(_Curve(thin, thick, median))
+    axes.set(xlim=(0, max(one.step[-1] for one in panels)), xlabel="Iteration")
+    axes.autoscale(False)
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    drawing.bare(axes)
+    return curves
+
+
+def _name_curves(axes: Axes, panels: Sequence[Panel], window: int) -> None:
+    """A legend above all curves, where it hides no spike."""
+    kinds = [(one.label, colour, 2.4) for one, colour in zip(panels, COLOURS, strict=True)]
+    kinds += [("recorded iterations", GREY, 0.7), (f"running median of {window}", GREY, 1.8)]
+    lines = [Line2D([], [], label=label, color=colour, linewidth=width)
+             for label, colour, width in kinds]  # fmt: skip
+    drawing.legend_alone(axes, lines)
+
+
+def _name_losses(axes: Axes, loss: str, linear: bool) -> None:
+    symbol = drawing.LOSSES.get(loss, (loss, loss.replace("_", " ")))[1]
+    if linear:
+        unit = " [dB]" if loss == "snr" else ""
+        axes.set(title="Training loss (linear axis: not all above 0)", ylabel=symbol + unit)
+    else:
+        axes.set(title="Training loss", ylabel=f"ln {symbol}")
+
+
+def _prepare(axes: Axes, one: Panel, colour: str, extent: Rectangle) -> Text:
+    """Name the axes of a density. Returns where its correlation is written."""
+    axes.set(xlim=extent[:2], ylim=extent[2:],
+             xlabel=r"log$_{10}$ gradient norm", ylabel=r"log$_{10}$ smoothness")  # fmt: skip
+    axes.xaxis.set_major_locator(MaxNLocator(6, steps=(1, 2, 5, 10)))
+    axes.set_title(one.label, color=colour)
+    drawing.bare(axes)
+    return axes.text(0.04, 0.95, "", transform=axes.transAxes, va="top", fontsize=11,
+                     path_effects=drawing.HALO)  # fmt: skip
+
+
+def _short(value: float) -> str:
+    """Two digits, with a power of ten where there are many zeros."""
+    digits, _, power = f"{value:.1e}".partition("e")
+    if -3 <= int(power) < 4:
+        return f"{value:.2g}"
+    return rf"${digits} \times 10^{{{int(power)}}}$"
+
+
+def _extent(panels: Sequence[Panel]) -> Rectangle:
+    """Left, right, bottom and top of both densities: all points and the last threshold."""
+    ends = [one.threshold for one in panels if math.isfinite(one.threshold)]
+    left, right = _range(np.concatenate([*(one.norm for one in panels), ends]))
+    return (left, right, *_range(np.concatenate([one.smoothness for one in panels])))
+
+
+def _range(values: Series) -> tuple[float, float]:
+    """Least and most, with a margin on both sides."""
+    low, high = float(values.min()), float(values.max())
+    margin = 0.05 * (high - low) or 0.5
+    return low - margin, high + margin
 
 
 def draw(without: RunFound, with_autoclip: RunFound, stem: Path) -> tuple[Panel, Panel]:
@@ -76,50 +198,17 @@ def draw(without: RunFound, with_autoclip: RunFound, stem: Path) -> tuple[Panel,
     without: the run with p = 100 or no clipping. with_autoclip: the run to compare with it.
     """
     panels = panel(without), panel(with_autoclip)
-    figure = Figure(figsize=(9.2, 7.4), layout="constrained")
-    axes = figure.subplots(2, 2)
-    _against_iterations(axes[0, 0], axes[0, 1], panels)
-    _densities(figure, axes[1, 0], axes[1, 1], panels)
-    figure.suptitle("Training dynamics, without and with AutoClip", fontsize=13, weight="bold")
-    drawing.footer(figure, with_autoclip.footer())
-    drawing.save(figure, stem)
+    stage = Stage(panels, with_autoclip.group[1], origin([without, with_autoclip]).line())
+    stage.show(panels)
+    drawing.save(stage.figure, stem)
     return panels
 
 
-def _against_iterations(sizes: Axes, losses: Axes, panels: tuple[Panel, Panel]) -> None:
-    for one, colour in zip(panels, COLOURS, strict=True):
-        sizes.plot(one.step, one.step_norm, color=colour, linewidth=0.9, label=one.label)
-        losses.plot(one.step, one.log_loss, color=colour, linewidth=0.9, alpha=0.9,
-                    label=one.label)  # fmt: skip
-    sizes.set(xlabel="Iteration", title="Step size", ylim=(0, None),
-              ylabel=r"$\|\theta_t - \theta_{t-1}\|_2$")  # fmt: skip
-    losses.set(xlabel="Iteration", ylabel="ln(training loss)", title="Training loss")
-    for axes in (sizes, losses):
-        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-        drawing.bare(axes)
-    sizes.legend(frameon=False, fontsize=9)
+def draw_all(found: Sequence[RunFound], output: Path) -> list[str]:
+    """Figure 1 of every pair of runs. Returns a line for each: what was drawn, or why not."""
 
+    def line(without: RunFound, with_autoclip: RunFound, stem: Path) -> str:
+        left, right = draw(without, with_autoclip, stem)
+        return f"{stem}.png  r = {left.r:.2f} without clipping, {right.r:.2f} with AutoClip"
 
-def _densities(figure: Figure, left: Axes, right: Axes, panels: tuple[Panel, Panel]) -> None:
-    norms = np.concatenate([one.norm for one in panels])
-    smooths = np.concatenate([one.smoothness for one in panels])
-    extent = (*_range(norms), *_range(smooths))
-    for axes, one in zip((left, right), panels, strict=True):
-        density = axes.hexbin(one.norm, one.smoothness, gridsize=HEXAGONS, extent=extent,
-                              mincnt=1, cmap=DENSITY, linewidths=0.1)  # fmt: skip
-        axes.set(xlim=extent[:2], ylim=extent[2:], title=one.label,
-                 xlabel=r"log$_{10}$(gradient norm)", ylabel=r"log$_{10}$(smoothness)")  # fmt: skip
-        axes.text(0.04, 0.94, f"r = {one.r:.2f}", transform=axes.transAxes, va="top", fontsize=11,
-                  bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8})  # fmt: skip
-        if math.isfinite(one.threshold) and one.label != "No clipping":
-            axes.axvline(one.threshold, color=COLOURS[1], linestyle=":", linewidth=1.8,
-                         label="threshold at the end")  # fmt: skip
-            axes.legend(loc="lower right", fontsize=8, frameon=True, edgecolor="none")
-        figure.colorbar(density, ax=axes, label="iterations", pad=0.01, aspect=30)
-
-
-def _range(values: Series) -> tuple[float, float]:
-    """Least and most, with a margin on both sides."""
-    low, high = float(values.min()), float(values.max())
-    margin = 0.05 * (high - low) or 0.5
-    return low - margin, high + margin
+    return draw_each(found, line, output / "training_dynamics")
