@@ -49,11 +49,7 @@ def comparable(found: Sequence[RunFound]) -> tuple[list[RunFound], list[str]]:
     """
     epochs, left_out = dict[RunFound, int](), list[str]()
     for run in found:
-        wanted = int(run.config["trainer"]["epochs"])
-        try:
-            done = int(run.history["epoch"][-1])
-        except InputError:
-            done = 0
+        wanted, done = int(run.config["trainer"]["epochs"]), epochs_done(run)
         if done >= wanted:
             epochs[run] = done
         else:
@@ -66,6 +62,14 @@ def comparable(found: Sequence[RunFound]) -> tuple[list[RunFound], list[str]]:
         if done != usual[run.group]:
             left_out.append(f"left out: {run.directory}: {done} epochs, others {usual[run.group]}")
     return [run for run, done in epochs.items() if done == usual[run.group]], left_out
+
+
+def epochs_done(run: RunFound) -> int:
+    """How many epochs a run has records of."""
+    try:
+        return int(run.history["epoch"][-1])
+    except InputError:
+        return 0
 
 
 def by_task(found: Iterable[RunFound]) -> dict[Task, list[RunFound]]:

@@ -14,7 +14,7 @@ from matplotlib.ticker import EngFormatter
 from autoclip_sep.errors import InputError
 from autoclip_sep.figures import drawing
 from autoclip_sep.figures.clipped_shares import share
-from autoclip_sep.figures.comparable import OverSeeds, Seeds, by_percentile, comparable, over_seeds
+from autoclip_sep.figures.comparable import OverSeeds, Seeds, by_percentile, epochs_done, over_seeds
 from autoclip_sep.figures.origin import origin
 from autoclip_sep.figures.runs_found import RunFound, Series
 
@@ -124,8 +124,11 @@ def _legend() -> dict[str, Line2D]:
 
 
 def draw_all(found: Sequence[RunFound], output: Path) -> list[str]:
-    """thresholds_<corpus>_<loss>_<model> for each that has a finished run with p below 100."""
-    kept, _ = comparable(found)
+    """thresholds_<corpus>_<loss>_<model> for each that has a run with p below 100.
+
+    Runs need not be finished, but have an epoch.
+    """
+    kept = [run for run in found if epochs_done(run)]
     lines = []
     for group in sorted({run.group for run in kept if run.percentile < 100}):
         members = [run for run in kept if run.group == group and math.isfinite(run.percentile)]
@@ -137,4 +140,4 @@ def draw_all(found: Sequence[RunFound], output: Path) -> list[str]:
             continue
         shares = [f"{one.share.mean:.1%} at p = {one.percentile:g}" for one in panels]
         lines.append(f"{stem}.png  clipped {', '.join(shares)}")
-    return lines or ["not drawn: thresholds over training: no finished run of AutoClip, p < 100"]
+    return lines or ["not drawn: thresholds over training: no run of AutoClip with p < 100"]

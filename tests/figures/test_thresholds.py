@@ -77,6 +77,15 @@ def test_a_picture_for_each_loss_with_a_percentile_below_100(add_run, tmp_path):
     ]
 
 
+def test_a_run_that_goes_on_is_drawn_as_far_as_it_is(add_run, tmp_path):
+    add_run("autoclip_p10", epochs=9, done=0, thresholds=[2.0] * 4)
+    (line,) = thresholds.draw_all(find(tmp_path), tmp_path / "out")
+    assert line.startswith("not drawn: thresholds over training")
+    add_run("autoclip_p10", seed=1, epochs=9, done=2, thresholds=[2.0] * 4)
+    (line,) = thresholds.draw_all(find(tmp_path), tmp_path / "out")
+    assert line.endswith("clipped 50.0% at p = 10")
+
+
 def test_a_share_is_weighted_by_steps_and_passes_over_epochs_without_one(add_run):
     run = add_run(epochs=3, shares=[0.1, math.nan, 0.4])
     run.history["step"][:] = (10, 20, 50)
