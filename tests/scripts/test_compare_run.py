@@ -148,6 +148,12 @@ def test_what_changes_numbers_is_named_and_what_doesnt_is_not(tmp_path, compare,
     assert "step 20: the step size is 3.1 times the reference's" in lines[-1]  # 3 * 1.06 / 1.02
 
 
+def test_references_that_were_made_elsewhere_are_told(tmp_path, compare, references):
+    add_run(tmp_path / "references", 4, device="another")
+    _, lines, _ = compare(run=add_run(tmp_path / "runs", 3), reference=references)
+    assert lines[4].startswith("made with  device a CPU, reference a CPU, another; the same commit")
+
+
 def test_a_run_in_progress_follows_so_far(tmp_path, compare, references):
     run = add_run(tmp_path / "runs", 3, rows=20)
     runs.write_state(run, status="running", epochs=5)
