@@ -1,72 +1,115 @@
-"""Redraw every figure and table from records, without training: ``python scripts/draw_figures.py``.
+"""Draw every figure and table from records, without training: ``python scripts/draw_figures.py``.
 
     python scripts/draw_figures.py [runs=FOLDER] [output=figures/reference]
 
-runs: a folder of runs, or of what was kept of them, as in recipes/training_dynamics/results, which
-is the default. Figure 1 is drawn for every corpus, loss and
-model that has a run without clipping (p = 100) and one with p = 10, of the lowest seed.
+runs: a folder of runs, or of what was kept of them; without it those behind the README,
+recipes/training_dynamics/results and recipes/alrc_supersampling/results. Everything is drawn that
+the runs allow; what isn't says why. Nothing is drawn again while the records stay what they were.
 """
 
-import sys
+import hashlib
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
-from autoclip_sep.cli import command
+from autoclip_sep import figures, runs
+from autoclip_sep.cli import arguments, command
 from autoclip_sep.errors import InputError
-from autoclip_sep.figures import results, training_dynamics
+from autoclip_sep.figures import (
+    animation,
+    boxcar,
+    clipped_shares,
+    correlations,
+    percentiles,
+    results,
+    step_sizes,
+    strategies,
+    supersampling,
+    table1,
+    thresholds,
+    training_dynamics,
+)
 from autoclip_sep.figures.runs_found import RunFound, find
 
 ROOT = Path(__file__).resolve().parents[1]
+KEPT = [ROOT / "recipes" / name / "results" for name in ("training_dynamics", "alrc_supersampling")]
+DRAWN = ".drawn.json"  # what was drawn of which records
+READ = (".csv", ".json", ".yaml")
 
-KEPT = ROOT / "recipes" / "training_dynamics" / "results"
+Found = TypeVar("Found")
+Drawer = Callable[[Sequence[RunFound], Path], list[str]]
+DRAWERS: tuple[Drawer, ...] = (
+    training_dynamics.draw_all,
+    animation.draw_all,
+    step_sizes.draw_all,
+    table1.draw_all,
+    percentiles.draw_all,
+    thresholds.draw_all,
+    clipped_shares.draw_all,
+    strategies.draw_all,
+    correlations.draw_all,
+    results.draw_all,
+)
 
 
 def main() -> None:
     """The command."""
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        print(__doc__)
-        return
-    with command.exit_codes("draw_figures"):
-        settings = {"runs": str(KEPT), "output": "figures/reference"}
-        for argument in sys.argv[1:]:
-            key, _, value = argument.partition("=")
-            if key not in settings or not value:
-                raise InputError(f"{argument}: runs=... and output=... are known")
-            settings[key] = value
-        draw(Path(settings["runs"]), Path(settings["output"]))
+    command.script("draw_figures", run, __doc__)
 
 
-def draw(runs: Path, output: Path) -> None:
-    """Every figure and table that the runs below a folder allow."""
-    found = find(runs)
-    output.mkdir(parents=True, exist_ok=True)
-    pairs = _pairs(found)
-    for (corpus, loss, model), (without, with_autoclip) in pairs.items():
-        stem = output / f"training_dynamics_{corpus}_{loss}_{model}"
+def run(words: Sequence[str]) -> None:
+    """Draw what the arguments name."""
+    given = arguments.read(words, {"runs": "", "output": "figures/reference"})
+    folders = [Path(given["runs"])] if given["runs"] else KEPT
+    for line in draw(folders, Path(given["output"])):
+        print(line)
+
+
+def draw(folders: Sequence[Path], output: Path) -> list[str]:
+    """Everything that the runs below the folders allow; a line for each picture and table.
+
+    Raises InputError where no folder holds runs.
+    """
+    complaints: list[str] = []
+    found = [run for _, runs_found in _below(folders, find, complaints) for run in runs_found]
+    courses = [folder for folder, _ in _below(folders, supersampling.find, complaints)]
+    if not found and not courses:
+        raise InputError(complaints[0])
+    state = _state(folders)
+    before = runs.read_json(output / DRAWN)
+    if before.get("of") == state and all((output / name).exists() for name in before["files"]):
+        return [*before["said"], "nothing new to draw"]
+    said = [line for drawer in DRAWERS for line in drawer(found, output)] if found else []
+    said += [line for folder in courses for line in boxcar.draw_all(folder, output)]
+    files = sorted(path.name for path in output.iterdir() if not path.name.startswith("."))
+    runs.write_text(output / DRAWN, json.dumps({"of": state, "said": said, "files": files}))
+    return said
+
+
+def _below(
+    folders: Sequence[Path], look: Callable[[Path], list[Found]], complaints: list[str]
+) -> list[tuple[Path, list[Found]]]:
+    """The folders that hold what is looked for, and that; the others are complained about."""
+    there = []
+    for folder in folders:
         try:
-            left, right = training_dynamics.draw(without, with_autoclip, stem)
+            there.append((folder, look(folder)))
         except InputError as error:
-            print(f"not drawn: {error}")
-            continue
-        print(f"{stem}.png  r = {left.r:.2f} without clipping, {right.r:.2f} with AutoClip")
-    if not pairs:
-        print("no pair of runs with p=10 and p=100 (or clipping=none): Figure 1 is not drawn")
-    lines = results.table(found)
-    if lines:
-        table = results.as_markdown(lines)
-        (output / "results.md").write_text(table, encoding="utf-8")
-        print(f"\n{table}\n{output / 'results.md'}")
+            complaints.append(str(error))
+    return there
 
 
-def _pairs(found: list[RunFound]) -> dict[tuple[str, str, str], tuple[RunFound, RunFound]]:
-    """For each corpus, loss and model the runs of Figure 1, of the lowest seed that has both."""
-    pairs: dict[tuple[str, str, str], tuple[RunFound, RunFound]] = {}
-    for run in sorted(found, key=lambda run: run.config["seed"]):
-        same = [other for other in found if other.group == run.group
-                and other.config["seed"] == run.config["seed"]]  # fmt: skip
-        without = [other for other in same if other.percentile == 100]
-        if run.percentile == 10 and without and run.group not in pairs:
-            pairs[run.group] = (without[0], run)
-    return pairs
+def _state(folders: Sequence[Path]) -> str:
+    """A digest of the records and of the code that draws them."""
+    sources = sorted(Path(figures.__file__).parent.glob("*.py"))
+    records = [path for folder in folders for path in sorted(folder.rglob("*"))
+               if path.suffix in READ and path.name != "timing.csv"]  # fmt: skip
+    digest = hashlib.sha256()
+    for path in [*sources, *records]:
+        digest.update(f"{path}\0".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 if __name__ == "__main__":

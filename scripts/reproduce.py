@@ -16,7 +16,6 @@ tables go to figures/. Ctrl-C stops all runs with their work saved.
 
 import re
 import shlex
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -29,7 +28,8 @@ import yaml
 
 from autoclip_sep import runs
 from autoclip_sep.checkpoint import CheckpointFolder, digest
-from autoclip_sep.cli import command, compose
+from autoclip_sep.cli import arguments, command, compose
+from autoclip_sep.cli.checks import check_choice
 from autoclip_sep.cli.corpus import prepare
 from autoclip_sep.cli.plan import Plan, plan
 from autoclip_sep.cli.side_by_side import Job, run_all
@@ -52,19 +52,14 @@ class Grid:
 
 def main() -> None:
     """The command."""
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        print(__doc__)
-        return
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, the runs too
-    with command.exit_codes("reproduce"):
-        reproduce(sys.argv[1:] or ["scale=demo"])
+    command.script("reproduce", reproduce, __doc__)
 
 
-def reproduce(given: Sequence[str]) -> None:
-    """Run the scale or the experiment that the arguments name, then draw."""
-    together = [one for one in given if one.startswith("together=")]
-    grid = read_grid([one for one in given if one not in together])
-    at_most = _together(together)
+def reproduce(given: Sequence[str]) -> int:
+    """Run the scale or the experiment that the arguments name, then draw; gives the exit code."""
+    own = [one for one in given if one.startswith("together=")]
+    at_most = _together(own)
+    grid = read_grid([one for one in given if one not in own] or ["scale=demo"])
     planned = plan_all(grid)
     left = [(words, run) for words, run in planned if not _is_done(run)]
     _prepare([run for _, run in left])
@@ -77,15 +72,15 @@ def reproduce(given: Sequence[str]) -> None:
         threads = max(cores() // at_once, 1)
         print(f"{len(planned)} runs, {len(planned) - len(left)} of them finished before; "
               f"{at_once} at a time with {threads} threads each")  # fmt: skip
-        failed = run_all(jobs, at_once, threads)
+        with command.continued(folder):
+            failed = run_all(jobs, at_once, threads)
     draw = subprocess.run(
         [sys.executable, str(ROOT / "scripts" / "draw_figures.py"), f"runs={folder}",
          "output=figures"], check=False,
     )  # fmt: skip
     for job in failed:
         print(f"failed: {job.name}: {job.failure}", file=sys.stderr)
-    if failed or draw.returncode:
-        sys.exit(1)
+    return 1 if failed or draw.returncode else 0
 
 
 def read_grid(given: Sequence[str]) -> Grid:
@@ -98,8 +93,7 @@ def read_grid(given: Sequence[str]) -> Grid:
     if experiments:
         return Grid([rest], [])
     known = sorted(path.stem for path in SCALES.glob("*.yaml"))
-    if scales[0] not in known:
-        raise InputError(f"scale={scales[0]}: there is no such scale; there are {', '.join(known)}")
+    check_choice({"scale": scales[0]}, "scale", *known)
     file = yaml.safe_load((SCALES / f"{scales[0]}.yaml").read_text(encoding="utf-8"))
     own_corpus = any(one.startswith("data=") for one in rest)
     corpus = [] if own_corpus else shlex.split(file["corpus"])
@@ -172,10 +166,7 @@ def _together(given: Sequence[str]) -> int:
     """How many runs go at a time."""
     if not given:
         return ON_A_GPU if torch.cuda.is_available() else cores()
-    number = given[-1].partition("=")[2]
-    if not number.isdecimal() or not int(number):
-        raise InputError(f"{given[-1]}: a whole number of runs is wanted")
-    return int(number)
+    return arguments.count(arguments.read(given, {"together": None}), "together", "runs")
 
 
 if __name__ == "__main__":

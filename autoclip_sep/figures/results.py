@@ -4,10 +4,12 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean, stdev
 
 from autoclip_sep.errors import InputError
 from autoclip_sep.figures.runs_found import RunFound
+from autoclip_sep.files import write_whole
 
 
 @dataclass(frozen=True)
@@ -75,3 +77,13 @@ def as_markdown(lines: Sequence[Line]) -> str:
             f"| {line.si_sdr:.2f} | {line.improvement:.2f}{spread} | {line.step_variation:.2f} |"
         )
     return "\n".join(text) + "\n"
+
+
+def draw_all(found: Sequence[RunFound], output: Path) -> list[str]:
+    """Write results.md, the table of all evaluated runs; returns a line that says so."""
+    lines = table(found)
+    if not lines:
+        return ["not drawn: no run is evaluated: the table of results"]
+    output.mkdir(parents=True, exist_ok=True)
+    write_whole(output / "results.md", as_markdown(lines).encode())
+    return [f"{output / 'results.md'}  {len(lines)} lines"]
