@@ -76,7 +76,7 @@ def draw(found: Sequence[RunFound], stem: Path) -> list[Row]:
     ran = {percentile for one in rows for percentile in one.train}
     places = {percentile: n for n, percentile in enumerate(sorted(ran | set(paper.PERCENTILES)))}
     figure = Figure(figsize=(11.5, 2.15 * len(rows) + 1.2),
-                    layout=ConstrainedLayoutEngine(w_pad=0.08))  # fmt: skip
+                    layout=ConstrainedLayoutEngine(wspace=0.07))  # fmt: skip
     grid = figure.subplots(len(rows), 4, squeeze=False)
     for axes, one in zip(grid, rows, strict=True):
         _row(axes, one, places)

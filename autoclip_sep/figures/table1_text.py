@@ -17,6 +17,7 @@ CSV_COLUMNS = (
     "quantity", "loss", "percentile", "paper", "here", "spread", "seeds", "corpus", "fingerprint",
     "model", "network", "batch", "iterations", "commit", "device", "date",
 )  # fmt: skip
+IN_HEADER = ("corpus", "network")  # rows that a LaTeX table's header tells
 LATEX = str.maketrans({
     "±": r"$\pm$", "×": r"$\times$", "−": "$-$", "·": r"$\cdot$", "_": r"\_", "%": r"\%",
     "&": r"\&", "#": r"\#", "{": r"\{", "}": r"\}", "$": r"\$", "~": r"\textasciitilde{}",
@@ -51,26 +52,33 @@ def markdown(table: Table) -> str:
 
 
 def latex(table: Table) -> str:
-    r"""A tabular for \input into a table; needs \usepackage{booktabs} and nothing else."""
-    count = 2 * len(table.columns)
-    heads = [rf"\multicolumn{{2}}{{c}}{{{LOSSES[loss][1]}}}" for loss in table.columns]
-    rules = [rf"\cmidrule(lr){{{n}-{n + 1}}}" for n in range(2, count + 2, 2)]
+    r"""A tabular for \input into a table; needs \usepackage{booktabs} and nothing else.
+
+    The paper's columns, then ours: up to 18 cm wide.
+    """
+    count, origin = len(table.columns), table.origin
+    wholes = (
+        f"Paper: {paper.CORPUS_TITLE}, {paper.NETWORK}",
+        f"Here: {origin.corpus}, {origin.network}",
+    )
+    spans = [rf"\multicolumn{{{count}}}{{c}}{{{_escaped(whole)}}}" for whole in wholes]
     lines = [
         r"% Needs \usepackage{booktabs}.",
         r"\begingroup\footnotesize\setlength{\tabcolsep}{3pt}%",
-        rf"\begin{{tabular}}{{@{{}}l{'r' * count}@{{}}}}",
+        rf"\begin{{tabular}}{{@{{}}l{'r' * 2 * count}@{{}}}}",
         r"\toprule",
-        " & ".join(["", *heads]) + r" \\",
-        "".join(rules),
-        " & ".join(["$p$", *["paper", "here"] * len(table.columns)]) + r" \\",
+        " & ".join(["", *spans]) + r" \\",
+        rf"\cmidrule(lr){{2-{count + 1}}}\cmidrule(l){{{count + 2}-{2 * count + 1}}}",
+        " & ".join(["$p$", *[LOSSES[loss][1] for loss in table.columns] * 2]) + r" \\",
         r"\midrule",
     ]
     for row in rows(table):
-        lines += [r"\midrule"] * row.first + [_latex_row(row)]
+        if row.label not in IN_HEADER:
+            lines += [r"\midrule"] * row.first + [_latex_row(row)]
     lines += [
         r"\bottomrule",
         r"\end{tabular}\par\smallskip",
-        rf"{{\scriptsize {_escaped(_paragraph(table))}\\ {_escaped(table.origin.line())}\par}}",
+        rf"{{\scriptsize {_escaped(_paragraph(table))}\\ {_escaped(origin.line())}\par}}",
         r"\endgroup",
     ]
     return "\n".join(lines) + "\n"
@@ -82,7 +90,7 @@ def _latex_row(row: Row) -> str:
         rf"\textbf{{{_escaped(cell)}}}" if strong and cell else _escaped(cell)
         for cell, strong in zip(row.cells, bold, strict=True)
     ]
-    return " & ".join([_escaped(row.label), *cells]) + r" \\"
+    return " & ".join([_escaped(row.label), *cells[0::2], *cells[1::2]]) + r" \\"
 
 
 def _paragraph(table: Table) -> str:
