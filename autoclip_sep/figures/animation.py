@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
+from autoclip_sep.figures import drawing
 from autoclip_sep.figures.origin import origin
 from autoclip_sep.figures.pairs import draw_each
 from autoclip_sep.figures.panel import Panel, panel
@@ -53,8 +54,8 @@ def draw(without: RunFound, with_autoclip: RunFound, stem: Path) -> list[Frame]:
 
 def _pictures(stage: Stage, frames: Sequence[Frame]) -> list[Image.Image]:
     """What stands still is drawn once, what moves once in each picture."""
-    stage.figure.set_dpi(WIDTH / stage.figure.get_figwidth())
     canvas = FigureCanvasAgg(stage.figure)
+    drawing.settle(stage.figure, WIDTH / stage.figure.get_figwidth())
     for artist in stage.moving:
         artist.set_animated(True)  # left out by draw
     canvas.draw()

@@ -26,16 +26,31 @@ STEP_SIZE = r"$\|\theta_t - \theta_{t-1}\|_2$"
 HALO = [Stroke(linewidth=2, foreground="white"), Normal()]  # of letters over curves
 BETWEEN = "  ·  "  # two notes of a footer
 LETTERS_PER_INCH = 19  # of the small print
+DPI = 200
 NO_DATE = {".png": {}, ".pdf": {"CreationDate": None}}  # the same records give the same bytes
 
 
 def save(figure: Figure, stem: Path, suffixes: Sequence[str] = (".png", ".pdf")) -> None:
     """Write <stem>.png and <stem>.pdf, each whole or not at all."""
     stem.parent.mkdir(parents=True, exist_ok=True)
+    settle(figure, DPI)
     for suffix in suffixes:
         drawn = io.BytesIO()
-        figure.savefig(drawn, format=suffix[1:], dpi=200, metadata=NO_DATE[suffix])
+        figure.savefig(drawn, format=suffix[1:], dpi=DPI, metadata=NO_DATE[suffix])
         write_whole(stem.with_name(stem.name + suffix), drawn.getvalue())
+
+
+def settle(figure: Figure, dpi: float) -> None:
+    """Lay the axes out, once and for all.
+
+    The solver's answers differ in their last digits from call to call, which shows in single
+    pixels: they are rounded.
+    """
+    figure.set_dpi(dpi)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        axes.set_position([round(edge, 6) for edge in axes.get_position(original=True).bounds])
 
 
 def footer(figure: Figure, text: str) -> None:

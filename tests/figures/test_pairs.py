@@ -30,8 +30,8 @@ def test_corpus_loss_model_and_other_settings_are_never_mixed(add_run):
 
 def test_pairs_come_in_the_order_of_their_names(add_run):
     found = [
-        add_run(label, loss=loss)
-        for loss in ("whitened_kmeans", "mask_inference")
+        add_run(label, seed, loss=loss)
+        for seed, loss in enumerate(("whitened_kmeans", "mask_inference"))
         for label in ("none", "autoclip_p10")
     ]
     assert [loss for _, loss, _ in pairs(found)] == ["mask_inference", "whitened_kmeans"]
