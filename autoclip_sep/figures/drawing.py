@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import Normal, Stroke
+from matplotlib.transforms import Bbox
 
 from autoclip_sep.files import write_whole
 
@@ -50,7 +51,8 @@ def settle(figure: Figure, dpi: float) -> None:
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     for axes in figure.axes:
-        axes.set_position([round(edge, 6) for edge in axes.get_position(original=True).bounds])
+        place = axes.get_position(original=True)
+        axes.set_position(Bbox(place.get_points().round(6)))
 
 
 def footer(figure: Figure, text: str) -> None:
