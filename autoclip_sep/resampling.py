@@ -30,7 +30,7 @@ def resample_blocks(
     common = gcd(from_rate, to_rate)
     up, down = to_rate // common, from_rate // common
     # In input samples; a multiple of `down`, where both rates have a sample.
-    reach = down * ceil((HALF_FILTER * max(up, down) / up + 1) / down)
+    reach = down * ceil(HALF_FILTER * max(up, down) / (up * down))
     held: NDArray[Any] | None = None
     done = 0  # of what is held: the samples whose output was given away
     for block in blocks:

@@ -1,7 +1,7 @@
 """What was separated, block by block, into files that are whole or absent."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
@@ -23,15 +23,18 @@ def write_sources(
     """
     with ExitStack() as stack:
         # In the nearest folder there is: a refused input shouldn't leave a new one behind.
-        place = next(folder for folder in paths[0].absolute().parents if folder.is_dir())
-        waiting = [stack.enter_context(TemporaryFile(dir=place)) for _ in paths]
+        place = next(folder for folder in paths[0].absolute().parents if folder.exists())
+        with _naming(place):
+            waiting = [stack.enter_context(TemporaryFile(dir=place)) for _ in paths]
         fits = [True] * len(paths)
         channels = frames = 0
         for block in blocks:
             channels = block.shape[1]
             frames += block.shape[2]
             for number, (source, file) in enumerate(zip(block, waiting, strict=True)):
-                _add(file, source, place)
+                with _naming(place):
+                    file.write(np.ascontiguousarray(source.T, np.float32).data)
+                    file.flush()
                 fits[number] &= bool(np.abs(source).max(initial=0.0) <= 1.0)
         for path, file, small in zip(paths, waiting, fits, strict=True):
             subtype = "PCM_16" if small else "FLOAT"
@@ -42,11 +45,12 @@ def write_sources(
             file.close()  # its room on the disk is free again
 
 
-def _add(file: IO[bytes], source: NDArray[np.float32], place: Path) -> None:
+@contextmanager
+def _naming(place: Path) -> Iterator[None]:
+    """Name the folder in an error about a file there that has no name."""
     try:
-        file.write(np.ascontiguousarray(source.T, np.float32).data)
-        file.flush()
-    except OSError as error:  # its file has no name that it could say
+        yield
+    except OSError as error:
         raise OSError(error.errno, error.strerror, str(place)) from error
 
 

@@ -59,6 +59,17 @@ def test_old_files_stay_where_the_last_source_fails(tmp_path):
     assert tree(tmp_path) == ["s1.wav", "s2.wav", "s2.wav/x"]
 
 
+def test_a_file_in_the_folders_place_is_named_before_any_work(tmp_path):
+    def work():
+        raise AssertionError("a block was asked for")
+        yield
+
+    (tmp_path / "out").touch()
+    with pytest.raises(NotADirectoryError, match=f"'{tmp_path / 'out'}'"):
+        write_sources(work(), [tmp_path / "out/song/s1.wav"], 8000)
+    assert tree(tmp_path) == ["out"]
+
+
 @pytest.mark.parametrize("limit", [50_000, 8_000])
 def test_a_full_disk_is_an_error_with_a_name(tmp_path, limit):
     """A limit on the size of files stands in for the disk."""
