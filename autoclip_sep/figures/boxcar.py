@@ -26,6 +26,7 @@ LABELS = {WITHOUT: "no clipping", WITH: "ALRC"}
 WIDTHS = {WITHOUT: 2.4, WITH: 1.0}  # both are seen where they coincide
 ALPHAS = {WITHOUT: 0.55, WITH: 1.0}
 RATES = ("stable", "high")
+HIGH = "#FBF6EE"  # behind the panels of a high rate
 TALLEST = 300.0  # a panel's top / its lowest point: beyond, lines leave it
 SOURCES = {
     "photographs": "crops of photographs, a stand-in for CIFAR-10",
@@ -73,6 +74,8 @@ def draw(courses: Sequence[Course], stem: Path) -> list[list[Panel]]:
     lowest = min(_least(panel) for row in grid for panel in row)
     for (row, column), ax in np.ndenumerate(axes):
         _draw_panel(ax, grid[row][column], lowest)
+        if grid[row][column].rate == "high":
+            ax.set_facecolor(HIGH)
         if row == 0:
             ax.set_title(_title(grid[0][column]), fontsize=9.5)
         if row == rows - 1:

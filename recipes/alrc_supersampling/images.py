@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -41,6 +42,17 @@ class Images:
     train: Tensor
     test: Tensor
     fingerprint: str
+
+    @cached_property
+    def scale(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of the training images' pixels."""
+        pixels = self.train.float()
+        return pixels.mean(), pixels.std()
+
+    def normalised(self, pixels: Tensor) -> Tensor:
+        """Pixels on the scale of errors: the training images have mean 0 and variance 1."""
+        mean, deviation = self.scale
+        return (pixels.float() - mean) / deviation
 
 
 def read(name: str, root: str | None) -> Images:

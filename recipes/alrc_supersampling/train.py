@@ -83,7 +83,6 @@ def train(settings: Settings, data: images.Images) -> tuple[list[float], dict[st
     torch.manual_seed(config["seed"])
     network = Network(config["channels"])
     optimizer = settings.optimizer(network.parameters())
-    mean, deviation = data.train.float().mean(), data.train.float().std()
     draw = torch.Generator().manual_seed(config["seed"])  # its own: the same images for all
     (settings.directory / "dynamics.csv").unlink(missing_ok=True)
     records = Records(settings.directory / "dynamics.csv", COLUMNS)
@@ -93,9 +92,6 @@ def train(settings: Settings, data: images.Images) -> tuple[list[float], dict[st
     )  # fmt: skip
     training, clipped = list[float](), 0
 
-    def normalised(pixels: Tensor) -> Tensor:
-        return (pixels.float() - mean) / deviation
-
     def errors_of(image: Tensor) -> Tensor:
         return error(network(shrink(image)), image)  # (B,)
 
@@ -104,7 +100,7 @@ def train(settings: Settings, data: images.Images) -> tuple[list[float], dict[st
 
     for _ in range(config["iterations"]):
         chosen = torch.randint(len(data.train), (config["batch_size"],), generator=draw)
-        image = normalised(data.train[chosen])  # (B, 3, 32, 32)
+        image = data.normalised(data.train[chosen])  # (B, 3, 32, 32)
         with recorder.step(closure=partial(mean_error, image)) as probe:
             errors = errors_of(image)
             clipper.limit_loss(errors).mean().backward()
@@ -119,13 +115,17 @@ def train(settings: Settings, data: images.Images) -> tuple[list[float], dict[st
         clipped += bool(clip.clipped)
         optimizer.zero_grad(set_to_none=True)
     records.close()
-    with torch.no_grad():
-        test = normalised(data.test)
-        tested = torch.cat([squared(network(shrink(part)), part) for part in test.split(500)])
     return training, {
         "clipped_share": clipped / len(training),
-        "test_squared_error": float(tested.mean()),
+        "test_squared_error": test_error(network, data),
     }
+
+
+@torch.no_grad()
+def test_error(network: Network, data: images.Images) -> float:
+    """Mean squared error of the test images."""
+    parts = data.normalised(data.test).split(500)
+    return float(torch.cat([squared(network(shrink(part)), part) for part in parts]).mean())
 
 
 def write_errors(settings: Settings, errors: list[float]) -> None:
