@@ -16,8 +16,7 @@ aren't finished or not evaluated are named and left out.
 import json
 import math
 import shutil
-import sys
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,22 +40,16 @@ class Fewer:
 
 def main() -> None:
     """The command."""
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        print(__doc__)
-        return
-    with command.exit_codes("keep_records"):
-        known = {"runs": None, "output": None, "rows": "400", "every": "", "digits": "6"}
-        given = arguments.read(sys.argv[1:], known)
-        most, digits = number(given, "rows"), number(given, "digits")
-        every = number(given, "every") if given["every"] else None
-        keep(Path(given["runs"]), Path(given["output"]), Fewer(most, every, digits))
+    command.script("keep_records", run, __doc__)
 
 
-def number(given: Mapping[str, str], key: str) -> int:
-    """A setting that is a count; InputError where it is none."""
-    if not given[key].isdecimal() or int(given[key]) < 1:
-        raise InputError(f"{key}={given[key]}: a whole number from 1 on is wanted")
-    return int(given[key])
+def run(words: Sequence[str]) -> None:
+    """Keep what the arguments name."""
+    known = {"runs": None, "output": None, "rows": "400", "every": "", "digits": "6"}
+    given = arguments.read(words, known)
+    every = arguments.count(given, "every") if given["every"] else None
+    fewer = Fewer(arguments.count(given, "rows"), every, arguments.count(given, "digits"))
+    keep(Path(given["runs"]), Path(given["output"]), fewer)
 
 
 def keep(source: Path, output: Path, fewer: Fewer) -> None:
