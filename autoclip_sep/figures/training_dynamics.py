@@ -166,8 +166,8 @@ def _prepare(axes: Axes, one: Panel, colour: str, extent: Rectangle) -> Text:
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=(1, 2, 5, 10)))
     axes.set_title(one.label, color=colour)
     drawing.bare(axes)
-    return axes.text(0.04, 0.95, "", transform=axes.transAxes, va="top", fontsize=11,
-                     path_effects=drawing.HALO)  # fmt: skip
+    return axes.text(0.03, 0.965, "", transform=axes.transAxes, va="top", fontsize=11,
+                     bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5})  # fmt: skip
 
 
 def _short(value: float) -> str:
