@@ -93,7 +93,7 @@ def test_half_an_hour_takes_the_memory_of_two_minutes(run, tmp_path):
         peaks.append(peak_memory(SEPARATE, f"run={run}", f"input={path}", f"output={tmp_path}"))
         for name in ("s1", "s2"):
             assert audio.info(tmp_path / str(seconds) / f"{name}.wav").frames == 16000 * seconds
-    assert peaks[1] - peaks[0] < 40
+    assert peaks[1] - peaks[0] < 60
 
 
 def test_ctrl_c_in_the_middle_leaves_nothing(run, tmp_path):
