@@ -36,6 +36,7 @@ from autoclip_sep.figures import (
     reference_runs,
 )
 from autoclip_sep.figures.comparison import Columns, Course
+from autoclip_sep.figures.origin import origin
 from autoclip_sep.figures.runs_found import RunFound
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -195,7 +196,7 @@ def draw(run: Member, references: Sequence[Member], courses: Sequence[Course], o
     stem = output.with_suffix("") if output.suffix in (".png", ".pdf") else output
     of = "the reference" if len(references) == 1 else f"{len(references)} references"
     title = f"{'/'.join(run.found.group[:2])}, {run.found.clipping}, {run.name} beside {of}"
-    comparison_picture.draw(courses, title, run.found.footer(), stem)
+    comparison_picture.draw(courses, title, origin([run.found]).line(), stem)
     return f"{stem}.png and .pdf"
 
 

@@ -64,7 +64,7 @@ def network(run: RunFound) -> str:
 
 def iterations(found: Iterable[RunFound]) -> str:
     """How long the runs were: one number, or the least and the most."""
-    lengths = sorted({int(run.history["step"][-1]) for run in found})
+    lengths = sorted({run.iterations for run in found})
     return _ends([f"{steps:,}" for steps in lengths])
 
 

@@ -77,23 +77,18 @@ class RunFound:
         changed = self.directory.name.partition("-")[2]
         return data, loss, f"{model}-{changed}" if changed else model
 
+    @property
+    def iterations(self) -> int:
+        """How many steps it has done: to the end of its last epoch, or in its first one so far."""
+        try:
+            return int(self.history["step"][-1])
+        except InputError:
+            return int(self.dynamics["step"][-1])
+
     def score(self, split: str = "test") -> dict[str, Any]:
         """The summary of an evaluation; empty where there is none."""
         summary = runs.read_json(self.directory / "evaluation" / f"{split}.json").get("summary", {})
         return dict(summary)
-
-    def footer(self) -> str:
-        """Where the numbers come from, in one line."""
-        data, loss, model = self.group
-        came = self.provenance
-        notes = [STAND_INS[data]] if data in STAND_INS else []
-        notes.append(str(came.get("fingerprint", "fingerprint unknown"))[:8])
-        return "  ·  ".join([
-            f"corpus {data} ({', '.join(notes)})", loss, model,
-            f"{int(self.dynamics['step'][-1]):,} iterations", f"seed {self.config['seed']}",
-            f"commit {came.get('commit', 'unknown')}", str(came.get("device", "unknown device")),
-            str(came.get("date", "unknown date")),
-        ])  # fmt: skip
 
 
 def _columns(path: Path) -> dict[str, Series]:

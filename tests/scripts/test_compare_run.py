@@ -21,7 +21,7 @@ SPEC.loader.exec_module(compare_run)
 
 ROWS = 48
 CONFIG = {
-    "data": {"name": "demo", "root": "corpora"},
+    "data": {"name": "demo", "root": "corpora"}, "model": {"layers": 2, "hidden": 128},
     "clipping": {"_target_": "autoclip_sep.clipping.AutoClip", "percentile": 10},
     "percentile": 10, "optimizer": {"lr": 0.001}, "trainer": {"epochs": 12, "batch_size": 16},
 }  # fmt: skip
