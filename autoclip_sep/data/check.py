@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from autoclip_sep.data import findings
 from autoclip_sep.data.findings import Finding, Measured
-from autoclip_sep.data.measures import FAINT, LSB, measures
-from autoclip_sep.data.store import Store
+from autoclip_sep.data.measures import FAINT, measures
+from autoclip_sep.data.store import LSB, Store
 
 
 @dataclass(frozen=True)

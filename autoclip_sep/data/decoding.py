@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from autoclip_sep import audio, stems
 from autoclip_sep.data import fingerprints
-from autoclip_sep.data.store import Item
+from autoclip_sep.data.store import LSB, Item
 from autoclip_sep.errors import InputError
 
-TOLERANCE = 2.0 * 2.0**-15  # 2 LSB of 16 bits: what rounding mixture and signals can add up to
+TOLERANCE = 2.0 * LSB  # 2 LSB of 16 bits: what rounding mixture and signals can add up to
 BLOCK = audio.BLOCK  # samples per channel
 SIXTEEN_BITS = {"PCM_16", "PCM_S8", "PCM_U8"}  # libsndfile's names of what int16 holds exactly
 
@@ -108,7 +108,7 @@ def _distance(samples: Path, dtype: str, layout: Layout) -> _Distance:
     """Compare the file of an item's mixture with its signals in samples.bin, block by block."""
     found, item, start = _Distance(), layout.item, 0
     assert item.mixture is not None
-    scale = 2.0**-15 if dtype == "int16" else 1.0
+    scale = LSB if dtype == "int16" else 1.0
     for mixture in _blocks(layout, item.mixture, item.mixture_stream, "float64"):
         total = np.zeros(mixture.shape)
         for number in range(len(item.signals)):

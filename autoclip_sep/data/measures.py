@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 
 from autoclip_sep.data.locks import exclusive
 from autoclip_sep.data.parallel import in_parallel, release
-from autoclip_sep.data.store import MIXTURE, Store
+from autoclip_sep.data.store import LSB, MIXTURE, Store
 from autoclip_sep.errors import InputError
 from autoclip_sep.files import write_whole
 
 NAME = "check.npy"  # where a column gets another meaning, the file must get another name
 FAINT = 1e-3  # of full scale, -60 dB: a sound that stays below is as good as silent
-LSB = 2.0**-15  # the last of 16 bits, where full scale is 1
 FULL = 1.0 - 2.0 * LSB  # full scale, to 2 LSB
 SMALL = 2**26  # bytes that one process has measured before others have started
 RUN = 3  # equal samples in a row at full scale or beyond are a clipped peak

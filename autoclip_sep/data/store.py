@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from autoclip_sep.errors import InputError
 
 VERSION = 1
+LSB = 2.0**-15  # the last of 16 bits, where full scale is 1
 MIXTURE = -1  # in the index's `signal` column: the corpus' own mixture
 INDEX = np.dtype(
     [
@@ -110,7 +111,7 @@ class Split:
     @property
     def scale(self) -> float:
         """What a stored sample is multiplied by to lie in [-1, 1]."""
-        return 2.0**-15 if self._dtype == np.int16 else 1.0
+        return LSB if self._dtype == np.int16 else 1.0
 
     def signals(self, i: int, start: int = 0, frames: int | None = None) -> NDArray[Any]:
         """All signals of mixture i, targets and others, as stored: a view (signals, C, T)."""

@@ -12,8 +12,7 @@ from pathlib import Path
 
 from autoclip_sep import audio
 from autoclip_sep.data import conversion, folders, mixed_speech
-from autoclip_sep.data.measures import LSB
-from autoclip_sep.data.store import Item, Store
+from autoclip_sep.data.store import LSB, Item, Store
 from autoclip_sep.errors import InputError
 
 
