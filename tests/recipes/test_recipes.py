@@ -131,6 +131,19 @@ def test_the_papers_settings_are_one_choice_away(loss, network):
     )
 
 
+@pytest.mark.parametrize(
+    ("experiment", "network", "runs"),
+    [("table1", "blstm", 5 * 7), ("training_dynamics", "blstm_small", 2 * 2)],
+)
+def test_the_papers_experiments_are_whole_and_have_its_settings(experiment, network, runs):
+    sweep = compose.sweep("train", [f"experiment={experiment}"])
+    places = {plan(job).directory.parts[2:5] for job in sweep}
+    assert len(places) == len(sweep) == runs
+    assert {place[1] for place in places} == {network}
+    for job in sweep:
+        check_paper(job)
+
+
 def test_paper_says_ten_percent_by_default():
     assert plan([]).config["percentile"] == 10
 
