@@ -68,24 +68,26 @@ def draw(courses: Sequence[Course], stem: Path) -> list[list[Panel]]:
     grid = panels([one for one in courses if one.rate in RATES and one.clipping in COLOURS])
     if not grid:
         raise InputError("no runs at the rates stable and high, without clipping or with ALRC")
+    lowest = min(_least(panel) for row in grid for panel in row)
+    if math.isinf(lowest):
+        raise InputError(f"no run is as long as the boxcar, {BOXCAR} iterations")
     rows, columns = len(grid), len(grid[0])
     figure = Figure(figsize=(1.5 + 1.95 * columns, 1.6 + 1.75 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-    lowest = min(_least(panel) for row in grid for panel in row)
     for (row, column), ax in np.ndenumerate(axes):
         _draw_panel(ax, grid[row][column], lowest)
         if grid[row][column].rate == "high":
             ax.set_facecolor(HIGH)
         if row == 0:
-            ax.set_title(_title(grid[0][column]), fontsize=9.5)
+            ax.set_title(_title([line[column] for line in grid]), fontsize=9.5)
         if row == rows - 1:
             ax.set_xlabel("iteration", fontsize=8.5)
         if column == 0:
             ax.set_ylabel(f"batch {grid[row][0].batch_size}", fontsize=10)
-    first = grid[0][0].courses[0]
-    figure.supylabel(f"{first.error} error, mean of {BOXCAR} iterations", fontsize=10)
+    error = courses[0].error
+    figure.supylabel(f"{error} error, mean of {BOXCAR} iterations", fontsize=10)
     figure.suptitle(
-        f"Learning curves of 2× supersampling, {first.error} errors", fontsize=13, weight="bold"
+        f"Learning curves of 2× supersampling, {error} errors", fontsize=13, weight="bold"
     )
     _legend(axes[0, 0])
     drawing.footer(figure, _footer(courses))
@@ -155,10 +157,10 @@ def _least(panel: Panel) -> float:
     return float(min(points, default=math.inf))
 
 
-def _title(panel: Panel) -> str:
-    rate = panel.courses[0].lr if panel.courses else math.nan
-    name = OPTIMIZERS.get(panel.optimizer, panel.optimizer)
-    return f"{name}\n{panel.rate} rate, {rate:g}"
+def _title(column: Sequence[Panel]) -> str:
+    rates = sorted({one.lr for panel in column for one in panel.courses})
+    name = OPTIMIZERS.get(column[0].optimizer, column[0].optimizer)
+    return f"{name}\n{column[0].rate} rate, {', '.join(f'{rate:g}' for rate in rates)}"
 
 
 def _legend(ax: Axes) -> None:

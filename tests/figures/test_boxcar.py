@@ -188,3 +188,18 @@ def test_everything_is_drawn_and_said(tmp_path):
     before = picture.read_bytes()
     boxcar.draw_all(tmp_path, out)
     assert picture.read_bytes() == before
+
+
+def test_runs_that_are_too_short_are_said_not_drawn(tmp_path):
+    supersampling.write([course([1.0] * 4)], tmp_path / "courses.csv")
+    (said,) = boxcar.draw_all(tmp_path, tmp_path)
+    assert said.endswith("quartic not drawn: no run is as long as the boxcar, 500 iterations")
+
+
+def test_settings_that_were_not_run_are_empty_panels(tmp_path):
+    found = [course(batch_size=4), course(optimizer="rmsprop", lr=0.005)]
+    grid = boxcar.draw(found, tmp_path / "picture")
+    assert [[len(panel.courses) for panel in row] for row in grid] == [[0, 1], [1, 0]]
+    assert [boxcar._title(column) for column in zip(*grid, strict=True)] == [
+        "Adam\nhigh rate, 0.01", "RMSProp\nhigh rate, 0.005",
+    ]  # fmt: skip
