@@ -14,6 +14,7 @@ import torch
 from autoclip_sep.cli import compose
 from autoclip_sep.cli.build import build, call
 from autoclip_sep.cli.plan import plan
+from autoclip_sep.figures.runs_found import find
 
 ROOT = Path(__file__).resolve().parents[2]
 READMES = sorted(ROOT.glob("recipes/*/README.md"))
@@ -70,6 +71,29 @@ def test_a_recipes_commands_compose(job):
     asked = dict(word.split("=", 1) for word in job)
     for key, part in zip(("data", "loss", "model"), planned.directory.parts[1:], strict=False):
         assert part == asked.get(key, part)
+
+
+def loops(readme):
+    """What a README's `for run in PATTERN; do ...` go over."""
+    return [words[3].rstrip(";") for words in commands(readme) if words[:3] == ["for", "run", "in"]]
+
+
+@pytest.mark.parametrize(
+    "readme", [readme for readme in READMES if loops(readme)], ids=lambda readme: readme.parent.name
+)
+def test_a_recipe_scores_and_draws_the_runs_that_it_makes(readme, tmp_path, monkeypatch):
+    """A run's folder has digits behind its seed where settings aren't the defaults."""
+    monkeypatch.chdir(tmp_path)
+    made = {plan(job).directory for words in commands(readme) for job in jobs(words)}
+    for directory in made:
+        directory.mkdir(parents=True)
+        (directory / "dynamics.csv").touch()
+    for pattern in loops(readme):
+        assert set(Path().glob(pattern)) == made
+    for words in commands(readme):
+        if "scripts/draw_figures.py" in words:
+            given = dict(word.split("=") for word in words[2:])
+            assert {run.directory for run in find(Path(given["runs"]))} == made
 
 
 def check_paper(job):
