@@ -8,7 +8,7 @@ from autoclip_sep.errors import InputError
 from autoclip_sep.files import write_whole
 
 SHOWN = 3
-REPORT = "report.txt"
+REPORT = "mixtures.refused.txt"  # a name that nobody else gives: an old one is removed
 
 
 def refuse(wrong: Sequence[str], what: str, folder: Path, name: str = REPORT) -> None:

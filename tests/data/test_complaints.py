@@ -7,7 +7,7 @@ from autoclip_sep.errors import InputError
 
 
 def test_nothing_wrong_is_no_error_and_removes_an_old_report(tmp_path: Path) -> None:
-    (tmp_path / "report.txt").write_text("old")
+    (tmp_path / complaints.REPORT).write_text("old")
     complaints.refuse([], "of 5 files are bad", tmp_path)
     assert not list(tmp_path.iterdir())
     complaints.refuse([], "of 5 files are bad", tmp_path / "nowhere")
@@ -24,6 +24,15 @@ def test_many_stand_in_a_file(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         complaints.refuse(list("abcd"), "of 5 files are bad", tmp_path / "new")
     assert str(caught.value) == (
-        f"4 of 5 files are bad: a; b; c; all 4 in {tmp_path / 'new' / 'report.txt'}"
+        f"4 of 5 files are bad: a; b; c; all 4 in {tmp_path / 'new' / complaints.REPORT}"
     )
-    assert (tmp_path / "new" / "report.txt").read_text() == "a\nb\nc\nd\n"
+    assert (tmp_path / "new" / complaints.REPORT).read_text() == "a\nb\nc\nd\n"
+
+
+def test_a_report_that_is_none_of_ours_stays(tmp_path: Path) -> None:
+    """The folder is one that the user named, and may hold anything."""
+    (tmp_path / "report.txt").write_text("mine")
+    complaints.refuse([], "of 5 files are bad", tmp_path)
+    with pytest.raises(InputError):
+        complaints.refuse(list("abcd"), "of 5 files are bad", tmp_path)
+    assert (tmp_path / "report.txt").read_text() == "mine"

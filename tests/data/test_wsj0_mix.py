@@ -210,5 +210,5 @@ def test_all_that_is_wrong_with_the_utterances_is_reported(corpus: Path) -> None
     recipes = [PAIR, Recipe((C, C.replace("z1", "z2")), ("1", "-1"))]
     with pytest.raises(InputError, match=r"4 of 4 utterances can't be used: .*x1.wav: not audio"):
         wsj0_mix.create({"tr": recipes}, corpus, corpus / "out", jobs=1, progress=False)
-    assert len((corpus / "out/report.txt").read_text().splitlines()) == 4
-    assert [path.name for path in (corpus / "out").iterdir()] == ["report.txt"]
+    assert len((corpus / "out/mixtures.refused.txt").read_text().splitlines()) == 4
+    assert [path.name for path in (corpus / "out").iterdir()] == ["mixtures.refused.txt"]

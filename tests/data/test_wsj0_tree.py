@@ -128,9 +128,9 @@ def test_what_is_missing_is_counted_by_folder(tmp_path: Path) -> None:
 def test_a_long_list_of_what_is_missing_is_a_file(tmp_path: Path) -> None:
     many = [f"wsj0/si_tr_s/01t/01to{number:04d}.wav" for number in range(50)]
     (tmp_path / "corpus").mkdir()
-    with pytest.raises(InputError, match=r"^50 of 50 .*; all 50 in .*report\.txt$"):
+    with pytest.raises(InputError, match=r"^50 of 50 .*; all 50 in .*mixtures\.refused\.txt$"):
         wsj0_tree.locate(tmp_path / "corpus", many, tmp_path / "out", jobs=1, progress=False)
-    assert (tmp_path / "out/report.txt").read_text().splitlines() == many
+    assert (tmp_path / "out/mixtures.refused.txt").read_text().splitlines() == many
 
 
 def test_the_second_microphone_is_never_taken(tmp_path: Path) -> None:
