@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from multiprocessing import resource_tracker
@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from joblib import Parallel, delayed
 from joblib.externals.loky import get_reusable_executor
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm import tqdm
 
 from autoclip_sep.errors import InputError
@@ -38,8 +39,9 @@ def in_parallel(
     """function(task) for every task, in the order of the tasks.
 
     jobs: processes; None is one per core, 1 stays in this process. An exception in any of them
-    ends the work and is raised here. failures: a list that gets the message of every InputError
-    instead, while the work goes on without that task's result, until there are `MANY`.
+    ends the work and is raised here; InputError where one of them is killed. failures: a list that
+    gets the message of every task's InputError instead, while the work goes on without that task's
+    result, until there are `MANY`.
     """
     jobs = min(jobs or cores(), max(1, len(tasks)))
     work = delayed(function if failures is None else partial(_attempt, function))
@@ -48,12 +50,23 @@ def in_parallel(
         with _signals_for_this_process_alone() if jobs > 1 else nullcontext():
             results = pool(work(task) for task in tasks if len(failures or ()) < MANY)
         bar = tqdm(results, label, len(tasks), leave=False, disable=None if progress else True)
-        for result in bar:
+        for result in _of_the_living(bar):
             if failures is not None and isinstance(result, InputError):
                 failures.append(str(result))
             else:
                 done.append(result)
     return done
+
+
+def _of_the_living(results: Iterable[Result]) -> Iterator[Result]:
+    """The results, as they come; InputError where a process was killed."""
+    try:
+        yield from results
+    except TerminatedWorkerError as error:
+        raise InputError(
+            "one of the processes at work was killed, perhaps because memory ran out; free some and"
+            " give the same command again"
+        ) from error
 
 
 def _attempt(function: Callable[[Task], Result], task: Task) -> Result | InputError:

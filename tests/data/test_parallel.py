@@ -87,3 +87,17 @@ def test_ctrl_c_is_for_this_process_alone() -> None:
     assert in_parallel(hears_ctrl_c, range(4), label="x", jobs=2, progress=False) == [False] * 4
     assert hears_ctrl_c(0)
     assert in_parallel(hears_ctrl_c, range(4), label="x", jobs=1, progress=False) == [True] * 4
+
+
+def kill_the_third(n: int) -> int:
+    if n == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return n
+
+
+def test_a_killed_process_is_one_line_and_the_next_call_works() -> None:
+    with pytest.raises(InputError, match="killed, perhaps because memory ran out") as no:
+        in_parallel(kill_the_third, range(6), label="x", jobs=2, progress=False)
+    assert "\n" not in str(no.value)
+    done = in_parallel(fail_at_three, range(3), label="x", jobs=2, progress=False)
+    assert done == [0, 1, 2]
