@@ -205,8 +205,7 @@ def _check_present(librispeech: Path, utterances: Sequence[str]) -> None:
     if not missing:
         return
     parts = sorted({path.partition("/")[0] for path in missing})
-    first = utterances[0]
-    meant = folders.near(librispeech, lambda folder: (folder / first).exists())
+    meant = folders.near(librispeech, lambda folder: (folder / missing[0]).exists())
     near = folders.did_you_mean("librispeech", meant[:1])
     raise InputError(
         f"librispeech={librispeech}: {len(missing)} of {len(utterances)} utterances are missing:"

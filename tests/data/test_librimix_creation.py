@@ -216,6 +216,14 @@ def test_missing_utterances_are_counted_before_anything_is_written(
     assert not (tmp_path / "out").exists()
 
 
+def test_where_one_is_missing_no_folder_that_lacks_it_is_proposed(
+    librispeech: Path, tmp_path: Path
+) -> None:
+    shutil.rmtree(librispeech / "train-clean-100")
+    with pytest.raises(InputError, match=r"found: 1 entries, such as dev-clean$"):
+        make(librispeech, tmp_path / "out")
+
+
 @pytest.mark.parametrize("named", ["..", "dev-clean"])
 def test_a_folder_too_high_or_too_low_is_told_the_right_one(
     librispeech: Path, tmp_path: Path, named: str
