@@ -1,7 +1,8 @@
 """What a train command means: its objects, its directory, and whether that may go on."""
 
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -42,9 +43,15 @@ class Plan:
         return int(self.config["seed"])
 
     def finished(self) -> bool:
-        """Whether the run has all its epochs already."""
+        """Whether the run has all its epochs already.
+
+        Raises InputError where it has, from another data.root than asked for, unless force=true.
+        """
         state = runs.read_state(self.directory)
-        return state.get("status") == "finished" and state["epochs"] >= self.settings.epochs
+        if state.get("status") != "finished" or state["epochs"] < self.settings.epochs:
+            return False
+        self._check_root()
+        return True
 
     def check_directory(self) -> None:
         """Refuse a directory that belongs to another config; InputError names the keys."""
@@ -59,6 +66,18 @@ class Plan:
             raise InputError(
                 f"{self.directory} was made with other values of {', '.join(changed[:5])}: "
                 "move it away, or choose another folder with runs=..."
+            )
+
+    def _check_root(self) -> None:
+        """What isn't finished looks at its corpus before it goes on; what is compares paths."""
+        if self.config["force"] or not (self.directory / "config.yaml").exists():
+            return
+        asked, had = _root(self.config), _root(runs.read_config(self.directory))
+        if asked and had and os.path.realpath(asked) != os.path.realpath(had):
+            raise InputError(
+                f"{self.directory} is finished with data.root={had}, not data.root={asked}: choose "
+                "another folder with runs=..., give the old data.root, or add force=true if both "
+                "hold the same corpus"
             )
 
 
@@ -85,6 +104,12 @@ def plan(arguments: Sequence[str]) -> Plan:
     parts = (chosen["data"], chosen["loss"], chosen["model"], clipper.label)
     directory = Path(config["runs"]) / runs.directory_name(parts, seed, changed)
     return Plan(config, clipper, settings, directory)
+
+
+def _root(config: Mapping[str, Any]) -> str | None:
+    """The folder that a run's corpus is read from, where its config names one."""
+    corpus: Mapping[str, Any] = config.get("data", {}).get("corpus", {})
+    return corpus.get("root")
 
 
 def _required(names: tuple[str, ...], config: dict[str, Any]) -> tuple[str, ...]:

@@ -179,6 +179,44 @@ def test_a_corpus_that_changed_is_not_gone_on_with_unless_forced(tree):
     assert len(records.read(plan(more).directory / "history.csv")) == 2
 
 
+def test_a_finished_run_is_not_passed_off_as_one_of_another_root(tree, tmp_path):
+    train.train([*DATA, *TINY])
+    run = plan([*DATA, *TINY]).directory
+    before = (run / "config.yaml").read_bytes()
+    for root in (tmp_path / "max", "no/where"):
+        other = ["data=wsj0_2mix", f"data.root={root}", *TINY]
+        for ask in (train.train, lambda words: plan(words).finished()):
+            with pytest.raises(InputError) as caught:
+                ask(other)
+            assert str(caught.value) == (
+                f"{run} is finished with data.root=tree, not data.root={root}: choose another "
+                "folder with runs=..., give the old data.root, or add force=true if both hold the "
+                "same corpus"
+            )
+        assert plan([*other, "force=true"]).finished()
+    train.train([*other, "force=true"])
+    assert (run / "config.yaml").read_bytes() == before
+
+
+def test_the_same_root_by_another_path_is_the_same_and_is_not_read(tree, tmp_path, capsys):
+    train.train([*DATA, *TINY])
+    (tmp_path / "link").symlink_to("tree")
+    shutil.move(tmp_path / "store", tmp_path / "gone")
+    for same in ("tree", "./tree/", tmp_path / "tree", "link"):
+        capsys.readouterr()
+        train.train(["data=wsj0_2mix", f"data.root={same}", *TINY])
+        assert "is finished: nothing to do" in capsys.readouterr().out
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_run_that_is_to_grow_may_find_its_corpus_elsewhere(tree, tmp_path):
+    train.train([*DATA, *TINY])
+    shutil.move(tmp_path / "tree", tmp_path / "moved")
+    more = ["data=wsj0_2mix", "data.root=moved", *TINY, "trainer.epochs=2"]
+    train.train(more)
+    assert len(records.read(plan(more).directory / "history.csv")) == 2
+
+
 def test_the_arguments_that_say_which_corpus_it_is():
     given = ["loss=snr", "data=demo", "data.corpus.train=5", "experiment=smoke", "dataset=x"]
     assert corpus.of_data(given) == ["data=demo", "data.corpus.train=5", "experiment=smoke"]
