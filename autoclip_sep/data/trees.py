@@ -70,12 +70,7 @@ class Tree(ABC):
         Raises InputError where the root isn't this corpus, and as `conversion.prepare` does.
         """
         items = self.items(self._root())
-        header = audio.info(items[0].signals[0].path)
-        if header.channels != self.channels:
-            raise InputError(
-                f"{items[0].signals[0].path}: channels: {header.channels}, the settings say"
-                f" data.channels={self.channels}"
-            )
+        self._check_channels(items[0].signals[0].path)
         settings = asdict(self) | {"root": os.path.abspath(str(self.root)), "store": None}
         settings.pop("expected", None)  # what should be there makes no other corpus
         return conversion.prepare(
@@ -95,6 +90,16 @@ class Tree(ABC):
             raise InputError(
                 f"data.corpus.splits={self.splits}: names for train, valid and test are wanted, all"
                 " different (test: null where there is none)"
+            )
+
+    def _check_channels(self, path: str | Path) -> None:
+        try:
+            channels = audio.info(path).channels
+        except InputError:  # told with all the other files that are broken
+            return
+        if channels != self.channels:
+            raise InputError(
+                f"{path}: channels: {channels}, the settings say data.channels={self.channels}"
             )
 
     def _root(self) -> Path:

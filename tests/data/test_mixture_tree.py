@@ -301,6 +301,16 @@ def test_another_rate_or_number_of_channels_is_refused(tmp_path: Path) -> None:
     assert said.endswith("_-1.5.wav: channels: 1, the settings say data.channels=2")
 
 
+def test_broken_files_are_listed_the_first_of_the_corpus_among_them(tmp_path: Path) -> None:
+    make_tree(tmp_path / "corpus", WSJ0_2MIX)
+    broken = sorted((tmp_path / "corpus/tr/s1").iterdir())
+    for path in broken:
+        path.write_bytes(path.read_bytes()[:-100])
+    said = refused("wsj0_2mix", tmp_path / "corpus", tmp_path)
+    assert said.startswith("3 of 7 mixtures can't be used: ")
+    assert [said.count(f"{path}: truncated") for path in broken] == [1, 1, 1]
+
+
 def test_stems_of_unequal_length_are_listed(tmp_path: Path) -> None:
     make_tree(tmp_path / "corpus", WSJ0_2MIX)
     audio.write(tmp_path / "corpus/tt/s2/tta1_1.5_b1_-1.5.wav", np.zeros(649), 8000)
