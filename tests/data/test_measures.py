@@ -1,4 +1,6 @@
+import hashlib
 from collections.abc import Callable
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ from autoclip_sep.data.conversion import prepare
 from autoclip_sep.data.measures import measures
 from autoclip_sep.data.store import Item, Signal, Store
 from autoclip_sep.errors import InputError
+from tests.long_files import peak_memory, silence
 
 MakeItems = Callable[..., list[Item]]
 
@@ -193,3 +196,81 @@ def test_a_store_with_samples_that_are_no_numbers_is_refused(
     with pytest.raises(InputError, match=r"store: samples of 1 mixtures, such as 1, are no num"):
         measures(store, progress=False)
     assert not (store.folder / "check.npy").exists()
+
+
+def as_defined(sound: np.ndarray, scale: float) -> tuple[int, float, float, int]:
+    """Digest, peak, offset and clipped samples of a sound (T, C), all of it at once."""
+    peak = np.abs(sound.astype(np.float64)).max() * scale
+    clipped = 0
+    for channel in sound.T.tolist():
+        for value, run in groupby(channel):
+            length = len(list(run))
+            clipped += length if length >= 3 and abs(value) * scale >= 1 - 2 / 2**15 else 0
+    (sounding,) = np.nonzero(sound.any(axis=1))
+    content = sound[sounding[0] : sounding[-1] + 1].tobytes() if peak >= 1e-3 else b""
+    digest = hashlib.blake2b(content, digest_size=8).digest() if content else b"\0"
+    offset = float(np.abs(sound.mean(axis=0, dtype=np.float64)).max()) * scale
+    return int.from_bytes(digest), np.float32(peak), offset, clipped
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "FLOAT"])
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("block", [1, 2, 3, 7, 50, 64, 400, 1000])
+def test_blocks_give_what_the_whole_gives(
+    make: Callable[..., Store],
+    monkeypatch: pytest.MonkeyPatch,
+    block: int,
+    channels: int,
+    subtype: str,
+) -> None:
+    """Clipped runs of every length across every border, and zeros inside, before and behind."""
+    rng = np.random.default_rng(0)
+    one, two = rng.integers(-8000, 8000, (2, channels, 400)).astype(np.int16)
+    for length in range(1, 9):
+        for at in (45, 97):
+            one[-1, at + 20 * length :][:length] = 32767
+        two[0, 17 * length :][:length] = (-32768, 32766)[length % 2]
+    one[:, :5] = two[:, 120:190] = two[:, 333:] = 0
+    own = (one.astype(int) + two).clip(-32768, 32767).astype(np.int16)
+    own[0, 5] -= 700
+    sound = (one, two, own)
+    if subtype == "FLOAT":
+        sound = tuple((part / 2**15).astype(np.float32) for part in sound)
+    monkeypatch.setattr(module, "BLOCK", block)
+    (rows,) = measures(make(list(sound[:2]), own=sound[2], subtype=subtype), progress=False)
+    scale = 1.0 if subtype == "FLOAT" else 2.0**-15
+    for row, part in zip(rows, sound, strict=True):
+        digest, peak, offset, clipped = as_defined(np.ascontiguousarray(part.T), scale)
+        assert (row["peak"], row["clipped"]) == (peak, clipped)
+        assert row["dc"] == pytest.approx(offset, rel=1e-6)
+        assert row["digest"] == (0 if part is sound[2] else digest)
+    assert rows["clipped"].min() > 10
+    assert rows["distance"].tolist() == [0, 0, 700 / 2**15]
+
+
+MEASURE = """
+import sys
+from pathlib import Path
+from autoclip_sep.data.measures import measures
+from autoclip_sep.data.store import Store
+measures(Store(Path(sys.argv[1])), progress=False)
+"""
+
+
+def test_an_hour_takes_the_memory_of_two_minutes(tmp_path: Path) -> None:
+    """It sounds at its ends, so that all between counts; at once, it would be 230 MB."""
+    peaks = []
+    for seconds in (120, 3600):
+        folder = tmp_path / str(seconds)
+        paths = [silence(folder / f"{name}.wav", seconds, 8000) for name in ("s1", "s2")]
+        for path in paths:
+            with open(path, "r+b") as file:
+                for place in (44, 42 + 16000 * seconds):
+                    file.seek(place)
+                    file.write(b"\0\x20")
+        item = Item("long", "train", tuple(map(Signal, paths)))
+        store = prepare(folder / "store", 8000, [item], progress=False, jobs=1)
+        peaks.append(peak_memory(MEASURE, store.folder))
+        rows = measures(store, progress=False)
+        assert rows["digest"][0, :2].all()
+    assert peaks[1] - peaks[0] < 20
