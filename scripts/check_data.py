@@ -11,6 +11,9 @@ first where it isn't yet, which refuses broken files, other rates, unequal lengt
 aren't the sum of their signals, and mixtures in two splits.
 
 silent: below -60 dB of full scale. clipped: three equal samples or more in a row at full scale.
+shared: the same samples, but for silence around them, under any name; or the same utterance by the
+mixtures' names, where these are of the kind that WSJ0-mix, WHAM! and LibriMix give. A recording at
+another level that no name tells is not found.
 Exit code 0: fine; 1: training or its scores would suffer (training and test share sources, a
 silent mixture, a silent source where sources are alike, a sound that is two sources of a mixture);
 2: the corpus can't be used, or the command is wrong.

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from autoclip_sep.data.measures import FAINT, Rows
 from autoclip_sep.data.store import Store
+from autoclip_sep.data.utterances import named_in
 
 OFFSET = 0.05  # of full scale: a mean this far from zero is a fault of the recording
 PAIRS = (("train", "test"), ("train", "valid"), ("valid", "test"))
@@ -83,6 +84,15 @@ class Measured:
             "mixture": np.append(np.zeros_like(targets), True),
         }
 
+    def utterances_of(self, split: str) -> dict[tuple[int, int], str]:
+        """What the mixtures' names say was said, by item of all splits and column."""
+        columns = np.flatnonzero(self.kinds["source"]).tolist()
+        return {
+            (item, column): utterance
+            for item in self.spans[split]
+            for column, utterance in zip(columns, named_in(self.names[item][1]), strict=False)
+        }
+
     def rows_of(self, split: str) -> Rows:
         """A split's rows."""
         span = self.spans[split]
@@ -114,13 +124,14 @@ def find(measured: Measured, permute: bool, expected: Mapping[str, int | None]) 
 
 
 def _shared_sounds(measured: Measured) -> Iterator[Finding]:
-    """The same samples in two splits, whatever their files are called."""
+    """The same samples in two splits, whatever their files are called, and the same utterances."""
     sources = measured.kinds["source"]
     for one, other in PAIRS:
         if one not in measured.spans or other not in measured.spans:
             continue
         first, second = (measured.rows_of(name)["digest"] for name in (one, other))
         shared: dict[bool, list[str]] = {True: [], False: []}  # by whether it is a source in both
+        told: set[tuple[int, int]] = set()
         known: dict[tuple[int, bool], tuple[int, int]] = {}
         for item, column in _where(first, second):
             place = measured.spans[one][item], column
@@ -129,12 +140,29 @@ def _shared_sounds(measured: Measured) -> Iterator[Finding]:
             digest, is_source = int(second[item, column]), bool(sources[column])
             place = known.get((digest, is_source)) or known[digest, not is_source]
             both = is_source and bool(sources[place[1]])
-            name = measured.name(measured.spans[other][item], column)
-            shared[both].append(f"{name} = {measured.name(*place)}")
+            here = measured.spans[other][item], column
+            shared[both].append(f"{measured.name(*here)} = {measured.name(*place)}")
+            told |= {here} if both else set()
+        for here, utterance, place in _same_utterances(measured, one, other):
+            if here not in told:
+                what = f"{measured.name(*here)} = {measured.name(*place)}"
+                shared[True].append(f"{what}, utterance {utterance} by their names")
         leaks = (one, other) == ("train", "test")
         where = f"shared by {one} and {other}"
         yield Finding(f"source{{s}} {where}", tuple(shared[True]), serious=leaks, leaks=leaks)
         yield Finding(f"noise{{s}} {where}", tuple(shared[False]))
+
+
+def _same_utterances(
+    measured: Measured, one: str, other: str
+) -> Iterator[tuple[tuple[int, int], str, tuple[int, int]]]:
+    """Sources of `other` whose utterance is in `one`, too; at another level it is other samples."""
+    known: dict[str, tuple[int, int]] = {}
+    for place, utterance in measured.utterances_of(one).items():
+        known.setdefault(utterance, place)
+    for here, utterance in measured.utterances_of(other).items():
+        if utterance in known:
+            yield here, utterance, known[utterance]
 
 
 def _where(digests: NDArray[np.uint64], others: NDArray[np.uint64]) -> list[list[int]]:

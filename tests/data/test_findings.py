@@ -1,6 +1,6 @@
 """Each fault is put into one corpus of random sounds, and must be all that is found."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from autoclip_sep.data.conversion import prepare
 from autoclip_sep.data.findings import Finding
 from autoclip_sep.data.store import Item, Signal
 
+WSJ0 = ("01to030v_1.5_20ga010m_-1.5", "01to0311_2_20ga010n_-2", "447o030v_0.5_050c0109_-0.5")
+LIBRI = ("19-198-0001_26-495-0003", "19-198-0002_26-495-0004", "84-121-0000_174-50-0002")
 MIXTURES = {"train": 4, "valid": 2, "test": 2}
 Samples = dict[tuple[str, int, str], np.ndarray]
 
@@ -31,6 +33,7 @@ def find(tmp_path: Path) -> Callable[..., list[Finding]]:
         permute: bool = True,
         expected: dict[str, int | None] | None = None,
         known: bool = True,
+        called: Mapping[str, str] | None = None,
     ) -> list[Finding]:
         rng = np.random.default_rng(0)
         samples: Samples = {
@@ -49,7 +52,8 @@ def find(tmp_path: Path) -> Callable[..., list[Finding]]:
                     Signal(tmp_path / place(split, n, kind), kind != "noise")
                     for kind in ("s1", "s2", "noise")
                 )
-                items.append(Item(f"{split}{n}", split, signals))
+                name = f"{split}{n}"
+                items.append(Item((called or {}).get(name, name), split, signals))
         store = prepare(tmp_path / "store", 8000, items, progress=False, jobs=1)
         store.files = store.files if known else ()
         report = check(store, permute=permute, expected=expected, progress=False)
@@ -89,6 +93,39 @@ def test_a_source_in_train_and_test_is_found_under_any_name(
     assert str(found) == "1 source shared by train and test"
     assert names(found, tmp_path) == ["test/s2/1.wav = train/s1/0.wav"]
     assert (found.serious, found.leaks) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("test", "train"), [("447o030v_3_20ga010m_-3", WSJ0), ("84-121-0000_26-495-0003", LIBRI)]
+)
+def test_an_utterance_at_another_level_is_found_by_the_mixtures_names(
+    find: Callable[..., list[Finding]], tmp_path: Path, test: str, train: tuple[str, ...]
+) -> None:
+    called = {f"train{n}": name for n, name in enumerate(train)} | {"test1": test}
+    (found,) = find(put(("test", 1, "s2", ("train", 0, "s2"))), called=called)
+    assert str(found) == "2 sources shared by train and test"
+    utterance = test.split("_")[0]
+    assert names(found, tmp_path) == [
+        "test/s2/1.wav = train/s2/0.wav",  # the same samples: told once
+        f"test/s1/1.wav = train/s1/2.wav, utterance {utterance} by their names",
+    ]
+    assert (found.serious, found.leaks) == (True, True)
+
+
+def test_utterances_of_their_own_are_no_finding(find: Callable[..., list[Finding]]) -> None:
+    called = dict(zip(("train0", "valid0", "test0"), WSJ0, strict=True))
+    assert find(called=called) == []
+    assert find(called=dict(zip(("train0", "valid0", "test0"), LIBRI, strict=True))) == []
+    assert find(called={"train1": "1_2", "test1": "1_2_3", "valid1": "speaker1_1_speaker2_2"}) == []
+
+
+def test_of_a_name_with_more_utterances_than_sources_the_first_count(
+    find: Callable[..., list[Finding]],
+) -> None:
+    """WHAM!'s single speaker is the first one of the name."""
+    valid, test = "440c0201_1_447o030v_0_050c0109_-1", "440c0202_1_440c0203_0_447o030v_-1"
+    (found,) = find(called={"train0": WSJ0[2], "valid0": valid, "test0": test})
+    assert str(found) == "1 source shared by train and valid"
 
 
 def test_a_source_shared_with_valid_is_told_and_no_leak(
