@@ -38,6 +38,8 @@ def prepare(
     target = Path(folder)
     splits = list(dict.fromkeys(item.split for item in items))
     items = sorted(items, key=lambda item: splits.index(item.split))
+    if fingerprints.is_untouched(target, items):  # without a lock: the disk may be read-only
+        return Store(target, items)
     with exclusive(target):
         if target.exists():
             store = Store(target, items)
@@ -45,7 +47,7 @@ def prepare(
                 return store
         partial_folder = target.with_name(f".{target.name}.partial")
         shutil.rmtree(partial_folder, ignore_errors=True)
-        partial_folder.mkdir(parents=True)
+        _make_folder(partial_folder, target)
         try:
             _convert(partial_folder, sample_rate, items, tolerance, jobs, progress)
         except BaseException:
@@ -56,6 +58,17 @@ def prepare(
         os.replace(partial_folder, target)
         release()
     return Store(target, items)
+
+
+def _make_folder(folder: Path, target: Path) -> None:
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        state = "not made of the files as they are now" if target.exists() else "not there"
+        raise InputError(
+            f"{target}: {state}, and nothing can be written there ({error.strerror}): choose"
+            " another folder with data.store=..."
+        ) from error
 
 
 def _convert(

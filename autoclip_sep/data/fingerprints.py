@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from autoclip_sep import plain_files
@@ -37,19 +38,25 @@ def fingerprint(digests: Mapping[str, str], items: Sequence[Item]) -> str:
     return total.hexdigest()
 
 
-def is_current(folder: Path, known: str, items: Sequence[Item]) -> bool:
-    """Whether the items' files still have the fingerprint `known` of the store in `folder`."""
+def is_untouched(folder: Path, items: Sequence[Item]) -> bool:
+    """Whether the items' files have the sizes and times that the store in `folder` recorded."""
     try:
         recorded = json.loads((folder / "files.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        recorded = {}
-    now = stamps(items)
-    if recorded == {path: list(stamp) for path, stamp in now.items()}:
+        return False
+    return bool(recorded == {path: list(stamp) for path, stamp in stamps(items).items()})
+
+
+def is_current(folder: Path, known: str, items: Sequence[Item]) -> bool:
+    """Whether the items' files still have the fingerprint `known` of the store in `folder`."""
+    if is_untouched(folder, items):
         return True
     # Copied or touched, perhaps: only the contents can tell.
+    now = stamps(items)
     if fingerprint({path: digest(path) for path in now}, items) != known:
         return False
-    write_stamps(folder, now)
+    with suppress(OSError):  # on a read-only disk the next look takes as long
+        write_stamps(folder, now)
     return True
 
 

@@ -8,6 +8,7 @@ worker's memory stays the same.
 import hashlib
 import io
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -58,7 +59,8 @@ def measures(store: Store, *, progress: bool = True) -> Rows:
             found = _measure(store, progress)
             file = io.BytesIO()
             np.save(file, found)
-            write_whole(store.folder / NAME, file.getvalue())
+            with suppress(OSError):  # on a read-only disk the next look takes as long
+                write_whole(store.folder / NAME, file.getvalue())
     return found
 
 

@@ -1,6 +1,10 @@
 """What a job does with its corpus before it begins: one line, or a refusal."""
 
+import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +15,7 @@ from autoclip_sep.cli.plan import plan
 from autoclip_sep.data import measures, parallel
 from autoclip_sep.errors import InputError
 
+ROOT = Path(__file__).resolve().parents[2]
 TINY = [
     "model.hidden=4", "model.layers=1", "trainer.epochs=1", "trainer.batch_size=2",
     "trainer.excerpt=2048", "trainer.progress=false",
@@ -215,6 +220,52 @@ def test_a_run_that_is_to_grow_may_find_its_corpus_elsewhere(tree, tmp_path):
     more = ["data=wsj0_2mix", "data.root=moved", *TINY, "trainer.epochs=2"]
     train.train(more)
     assert len(records.read(plan(more).directory / "history.csv")) == 2
+
+
+@pytest.fixture
+def on_read_only(tmp_path):
+    """Look at the corpus with a copy of the store on a read-only disk; gives exit code and text.
+
+    The disk is a real one, for that command alone: mode bits don't stop the super-user.
+    """
+    if subprocess.run(["unshare", "-Urm", "true"], check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    mount = "mount -t tmpfs tmpfs disk && cp -a store disk && mount -o remount,ro disk && exec $@"
+    (tmp_path / "disk").mkdir()
+
+    def look():
+        done = subprocess.run(
+            ["unshare", "-Urm", "sh", "-c", mount, "sh", sys.executable,
+             str(ROOT / "scripts" / "check_data.py"), "data=tree", "data.root=tree",
+             "data.store=disk/store"],
+            capture_output=True, text=True, check=False, timeout=120,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+        return done.returncode, done.stdout, done.stderr
+
+    return look
+
+
+def test_a_store_on_a_read_only_disk_is_used(tree, tmp_path, on_read_only):
+    """As it is, without what the check kept, and with files that were touched or copied."""
+    store = corpus.ready(config("data=tree", "data.root=tree"), [], force=False)
+    (tmp_path / "store" / f"{store.folder.name}.lock").unlink()
+    said = on_read_only()
+    assert (said[0], said[2]) == (0, "")
+    (store.folder / "check.npy").unlink()
+    os.utime("tree/tr/s1/tr0.wav", (1, 1))
+    assert on_read_only() == said
+
+
+def test_a_store_on_a_read_only_disk_cant_be_made_anew(tree, on_read_only):
+    folder = corpus.prepare(config("data=tree", "data.root=tree")).folder.name
+    write("tr", 0, "s1", 0 * tree["tr", 0, "s1"])
+    write("tr", 0, "mix", tree["tr", 0, "s2"])
+    assert on_read_only() == (
+        2, "",
+        f"check_data: disk/store/{folder}: not made of the files as they are now, and nothing can"
+        " be written there (Read-only file system): choose another folder with data.store=...\n",
+    )  # fmt: skip
 
 
 def test_the_arguments_that_say_which_corpus_it_is():
