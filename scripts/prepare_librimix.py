@@ -6,7 +6,8 @@
 librispeech: the folder of train-clean-100, dev-clean, test-clean and so on. metadata: a clone of
 github.com/JorisCos/LibriMix, or its folder metadata/Libri2Mix. subsets: all that the metadata has,
 unless some are named. The mixtures are the published ones, bit for bit; neither SoX nor WHAM!'s
-noise is needed. An interrupted call is continued by the same call. Then:
+noise is needed. Every utterance is decoded before the first file is written, and broken ones are
+all listed. An interrupted call is continued by the same call. Then:
 
     python train.py data=libri2mix data.root=corpora/Libri2Mix/wav8k/min
 """

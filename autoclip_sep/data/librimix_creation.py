@@ -3,8 +3,9 @@
 Source: Cosentino et al., "LibriMix: An Open-Source Dataset for Generalizable Speech Separation"
 (2020) and the scripts published with it, whose samples these are, bit for bit: gain, then
 resampling, then the cut or the padding, all in float32. Differences: neither SoX nor WHAM!'s noise
-is needed, every source is looked at before the first file is written, an interrupted run continues,
-and `metrics_*.csv`, which nothing reads, is not written.
+is needed, every source is decoded before the first file is written and all that can't be used are
+told at once, an interrupted run continues, and `metrics_*.csv`, which nothing reads, is not
+written.
 """
 
 import csv
@@ -21,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoclip_sep import audio, runs
-from autoclip_sep.data import folders
+from autoclip_sep.data import complaints, folders
 from autoclip_sep.data.librimix import read_table
 from autoclip_sep.data.locks import exclusive
 from autoclip_sep.data.parallel import in_parallel
@@ -122,24 +123,34 @@ class Creation:
         return [self.folder / subset / kind / f"{recipe.name}.wav" for kind in kinds]
 
     def check(self, utterance: str) -> None:
-        """Refuse what isn't mono speech at 16 kHz (task)."""
+        """Refuse what isn't mono speech at 16 kHz, or can't be decoded to its end (task)."""
         path = self.librispeech / utterance
-        header = audio.info(path)
-        if (header.sample_rate, header.channels) != (RATE, 1):
+        samples, rate = audio.read(path)
+        if (rate, len(samples)) != (RATE, 1):
             raise InputError(
-                f"{path}: {header.sample_rate} Hz and {header.channels} channels, LibriSpeech has"
-                f" {RATE} Hz and one"
+                f"{path}: {rate} Hz and {len(samples)} channels, LibriSpeech has {RATE} Hz and one"
             )
+
+    def length(self, task: tuple[str, Recipe]) -> int:
+        """Of a mixture whose files are all there, and whole; else 0 (task)."""
+        files = self.files(*task)
+        if not are_there(files):
+            return 0
+        try:
+            return audio.info(files[0]).frames
+        except InputError:  # all cut to one length, say
+            return 0
 
     def write(self, task: tuple[str, Recipe]) -> int:
         """Make one mixture and its sources unless they are there; its length (task).
 
         The mixture comes last and marks the end.
         """
+        known = self.length(task)
+        if known:
+            return known
         subset, recipe = task
         mixture, *sources = self.files(subset, recipe)
-        if are_there((mixture, *sources)):
-            return audio.info(mixture).frames
         read = [audio.read(self.librispeech / path)[0][0] for path in recipe.utterances]
         total, signals = mix(read, recipe.gains, self.rate, self.mode)
         for path, signal in zip([*sources, mixture], [*signals, total], strict=True):
@@ -174,8 +185,8 @@ def create(
 
     metadata: the mixtures of each subset. Returns the folder of the subsets. Files already there
     are kept, so a killed run continues; the bytes don't depend on it.
-    Raises InputError before anything is written if utterances are missing or no LibriSpeech, or if
-    the tree was begun with other metadata.
+    Raises InputError before any sound is written if utterances are missing, can't be decoded or
+    are no LibriSpeech (all of them listed), or if the tree was begun with other metadata.
     """
     speakers = len(next(iter(metadata.values()))[0].gains)
     folder = out / f"Libri{speakers}Mix" / f"wav{sample_rate // 1000}k" / mode
@@ -183,7 +194,13 @@ def create(
     run = partial(in_parallel, jobs=jobs, progress=progress)
     utterances = sorted({u for recipes in metadata.values() for r in recipes for u in r.utterances})
     _check_present(librispeech, utterances)
-    run(work.check, utterances, label="sources")
+    tasks = [(subset, recipe) for subset, recipes in metadata.items() for recipe in recipes]
+    lengths = run(work.length, tasks, label="found")
+    missing = [recipe for (_, recipe), length in zip(tasks, lengths, strict=True) if not length]
+    needed = sorted({utterance for recipe in missing for utterance in recipe.utterances})
+    wrong: list[str] = []
+    run(work.check, needed, label="sources", failures=wrong)
+    complaints.refuse(wrong, f"of {len(needed)} utterances can't be used", out)
     with exclusive(folder):
         _sweep(folder)
         _note_metadata(folder, metadata)

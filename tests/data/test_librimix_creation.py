@@ -169,6 +169,16 @@ def test_what_a_power_cut_left_empty_is_made_again(
     assert contents(folder) == before
 
 
+def test_what_was_all_cut_to_one_length_is_made_again(librispeech: Path, tmp_path: Path) -> None:
+    folder = make(librispeech, tmp_path / "out")
+    before = contents(folder)
+    for kind in ("mix_clean", "s1", "s2"):
+        path = folder / f"dev/{kind}/{DEV.name}.wav"
+        path.write_bytes(path.read_bytes()[:1000])
+    make(librispeech, tmp_path / "out")
+    assert contents(folder) == before
+
+
 def test_what_a_kill_left_half_written_is_swept_up(librispeech: Path, tmp_path: Path) -> None:
     folder = make(librispeech, tmp_path / "out")
     before = contents(folder)
@@ -252,6 +262,40 @@ def test_what_is_no_librispeech_is_refused_before_anything_is_written(
     with pytest.raises(InputError, match=f"174-50-0002.flac: {words}"):
         make(librispeech, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_broken_sources_are_all_listed_before_anything_is_written(
+    librispeech: Path, tmp_path: Path, jobs: int
+) -> None:
+    """A FLAC file that was cut in half has a good header."""
+    for name in SECONDS:
+        cut(librispeech / name)
+    with pytest.raises(InputError, match=r"^4 of 4 utterances can't be used: .*; all 4 in") as told:
+        make(librispeech, tmp_path / "out", jobs=jobs)
+    (report,) = (path for path in (tmp_path / "out").rglob("*") if path.is_file())
+    assert str(told.value).endswith(str(report))
+    lines = report.read_text().splitlines()
+    for name, line in zip(sorted(SECONDS), lines, strict=True):
+        assert line.startswith(f"{librispeech / name}: ")
+
+
+def test_what_is_there_needs_no_second_look_at_its_sources(
+    librispeech: Path, tmp_path: Path
+) -> None:
+    folder = make(librispeech, tmp_path / "out")
+    for name in SECONDS:
+        cut(librispeech / name)
+    assert make(librispeech, tmp_path / "out") == folder
+    (folder / f"dev/s2/{DEV.name}.wav").unlink()
+    with pytest.raises(
+        InputError, match=r"^2 of 2 utterances can't be used: .*84-121-0000\.flac: "
+    ):
+        make(librispeech, tmp_path / "out")
 
 
 def write_metadata(path: Path, recipes: list[Recipe]) -> None:
