@@ -12,7 +12,7 @@ from typing import Any
 import torch
 import yaml
 
-from autoclip_sep.cli import compose
+from autoclip_sep.cli import compose, system_errors
 from autoclip_sep.clipping import NegativeLoss, NonFiniteGradients
 from autoclip_sep.errors import InputError
 from autoclip_sep.training.preemption import Interrupted
@@ -103,8 +103,9 @@ def exit_codes(name: str) -> Iterator[None]:
 
 
 def one_line(error: Exception) -> str:
-    """The error's message without line breaks."""
-    return " ".join(str(error).split())
+    """The error's message without line breaks; what to do, where the system gives a number only."""
+    message = system_errors.line(error) if isinstance(error, OSError) else str(error)
+    return " ".join(message.split())
 
 
 def set_threads(threads: int) -> None:

@@ -1,5 +1,6 @@
 """Audio files into a store: in parallel, whole or not at all, and again only if they changed."""
 
+import io
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ from autoclip_sep.data.locks import exclusive
 from autoclip_sep.data.parallel import MANY, in_parallel, release
 from autoclip_sep.data.store import INDEX, MIXTURE, VERSION, Item, Store
 from autoclip_sep.errors import InputError
+from autoclip_sep.files import write_whole
 
 
 def prepare(
@@ -50,8 +52,10 @@ def prepare(
         _make_folder(partial_folder, target)
         try:
             _convert(partial_folder, sample_rate, items, tolerance, jobs, progress)
-        except BaseException:
+        except BaseException as error:
             shutil.rmtree(partial_folder, ignore_errors=True)
+            if isinstance(error, OSError) and error.filename is None:
+                raise OSError(error.errno, error.strerror, str(target)) from error
             raise
         if target.exists():
             shutil.rmtree(target)
@@ -120,7 +124,9 @@ def _convert(
         "fingerprint": fingerprints.fingerprint(digests, items),
         "splits": splits,
     }
-    np.save(folder / "index.npy", _index(layouts, mixtures))
+    index = io.BytesIO()  # written by numpy itself, a full disk would have neither name nor number
+    np.save(index, _index(layouts, mixtures))
+    write_whole(folder / "index.npy", index.getvalue())
     fingerprints.write_stamps(folder, stamps)
     (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
 
@@ -142,7 +148,10 @@ def _reserve(path: Path, size: int) -> None:
             else:
                 file.truncate(size)
         except OSError as error:
-            raise InputError(f"{path}: no room for {size} bytes ({error.strerror})") from error
+            raise InputError(
+                f"{path}: no room for {size} bytes ({error.strerror}); make room, or choose another"
+                " folder with data.store=..."
+            ) from error
 
 
 def _index(layouts: Sequence[Layout], mixtures: dict[int, int]) -> NDArray[np.void]:

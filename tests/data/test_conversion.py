@@ -167,6 +167,22 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["corpus", "store.lock"]
 
 
+def test_a_disk_that_fills_up_at_the_end_is_named_by_the_store(
+    make_items: MakeItems, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system doesn't say which file it was that had no room."""
+    items = make_items()
+
+    def full(*_: object) -> None:
+        Path("/dev/full").write_text("it", encoding="ascii")
+
+    monkeypatch.setattr(conversion, "write_whole", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        prepare(tmp_path / "store", 8000, items, progress=False, jobs=1)
+    assert caught.value.filename == str(tmp_path / "store")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["corpus", "store.lock"]
+
+
 def test_unequal_lengths_are_listed(make_items: MakeItems, tmp_path: Path) -> None:
     items = make_items()
     audio.write(items[4].signals[1].path, np.zeros(77), 8000)

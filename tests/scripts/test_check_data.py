@@ -268,3 +268,37 @@ def test_help_says_how(check, tmp_path):
     said = check(tmp_path, "--help").out
     assert "python scripts/check_data.py data=wsj0_2mix" in said
     assert "Exit code 0" in said
+
+
+@pytest.mark.parametrize(
+    ("full", "message"),
+    [
+        ("root", ".wav: the disk is full (No space left on device); make room and give the same"
+         " command again"),
+        ("store", "samples.bin: no room for 8772384 bytes (No space left on device); make room, or"
+         " choose another folder with data.store=..."),
+    ],
+)  # fmt: skip
+def test_a_full_disk_says_where_and_what_to_do(tmp_path, small_disk, full, message):
+    """Of music that is composed: while it is written, or when its store is made."""
+    small, mounted = small_disk
+    tracks = [f"data.corpus.{split}=1" for split in ("train", "valid", "test")]
+    done = subprocess.run(
+        [*mounted, sys.executable, SCRIPT, "data=musdb_demo", *tracks, "data.corpus.seconds=2",
+         f"data.{full}={small}"],
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"check_data: {small}/")
+    assert done.stderr.endswith(f"{message}\n")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_store_that_is_a_file_is_one_line(tmp_path, check):
+    (tmp_path / "file").touch()
+    said = check(tmp_path, "data=musdb_demo", "data.root=file/corpora", code=2).err
+    assert said == (
+        "check_data: file: a file where a folder is wanted (Not a directory); choose another"
+        " folder\n"
+    )
