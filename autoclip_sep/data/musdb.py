@@ -17,6 +17,7 @@ from pathlib import Path
 
 import yaml
 
+from autoclip_sep import audio
 from autoclip_sep.data import conversion, folders, mixed_speech
 from autoclip_sep.data.store import Item, Signal, Store
 from autoclip_sep.errors import InputError
@@ -39,7 +40,8 @@ class Musdb:
 
     root: the folder that holds train and test. hq: whether WAV files are read, or .stem.mp4; None
     takes whichever is there. sources: what is to be estimated, in this order; the rest of the four
-    is in the mixtures and is not. count: how many sources these are. store: folder for the store.
+    is in the mixtures and is not. count: how many sources these are. channels: what the files must
+    have. store: folder for the store.
     """
 
     root: str | None = None
@@ -47,10 +49,12 @@ class Musdb:
     hq: bool | None = None
     sources: Sequence[str] = SOURCES
     count: int = len(SOURCES)
+    channels: int = 2
     store: str = "store"
 
     def __post_init__(self) -> None:
         check_sources(self.sources, self.count)
+        mixed_speech.check_least(self, channels=1)
         if self.hq is not None and not isinstance(self.hq, bool):
             raise InputError(f"data.hq={self.hq}: true (WAV), false (.stem.mp4) or null is wanted")
 
@@ -67,16 +71,29 @@ class Musdb:
         """The corpus in its store, made on the first call or where files changed.
 
         Raises InputError where the root isn't MUSDB18, naming what was tried, wanted and found,
-        and where the package `musdb` with the list of validation tracks is missing.
+        where the package `musdb` with the list of validation tracks is missing, and for other
+        channels.
         """
         root, hq = self._find()
+        tracks = items(root, hq, validation_tracks(), self.sources)
+        path = tracks[0].signals[0].path
+        if hq:
+            self._check_channels(path, _channels(path))
         settings = {"root": os.path.abspath(root), "hq": hq, "sources": list(self.sources)}
-        return conversion.prepare(
+        store = conversion.prepare(
             mixed_speech.folder_for(self.store, self.name, settings),
             RATE,
-            items(root, hq, validation_tracks(), self.sources),
+            tracks,
             progress=progress,
         )
+        self._check_channels(path, store.split("train").channels)
+        return store
+
+    def _check_channels(self, path: str | Path, channels: int | None) -> None:
+        if channels not in (None, self.channels):
+            raise InputError(
+                f"{path}: channels: {channels}, the settings say data.channels={self.channels}"
+            )
 
     def _find(self) -> tuple[Path, bool]:
         """The root, and whether it is read as MUSDB18-HQ."""
@@ -128,6 +145,14 @@ def validation_tracks() -> list[str]:
     path = Path(package.submodule_search_locations[0]) / "configs" / "mus.yaml"
     names = yaml.safe_load(path.read_text(encoding="utf-8"))["validation_tracks"]
     return [str(name) for name in names]
+
+
+def _channels(path: str | Path) -> int | None:
+    """Of an audio file; None where it can't be read, which is told with all others that can't."""
+    try:
+        return audio.info(path).channels
+    except InputError:
+        return None
 
 
 def check_sources(sources: Sequence[str], count: int) -> None:

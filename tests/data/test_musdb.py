@@ -196,6 +196,24 @@ def test_a_split_without_tracks_is_refused(hq: Path) -> None:
         corpus(hq).prepare(progress=False)
 
 
+@pytest.mark.parametrize("kind", ["hq", "coded"])
+def test_other_channels_than_the_settings_say_are_refused(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    root = request.getfixturevalue(kind)
+    with pytest.raises(InputError, match=r": channels: 2, the settings say data\.channels=1$"):
+        corpus(root, channels=1).prepare(progress=False)
+    assert (root.parent / "store").exists() == (kind == "coded")  # seen in the header of a WAV file
+
+
+def test_mono_tracks_are_read_where_the_settings_say_so(hq: Path) -> None:
+    for path in hq.rglob("*.wav"):
+        audio.write(path, audio.read(path)[0][0], 44100)
+    with pytest.raises(InputError, match=r": channels: 1, the settings say data\.channels=2$"):
+        corpus(hq).prepare(progress=False)
+    assert corpus(hq, channels=1).prepare(progress=False).split("test").channels == 1
+
+
 def test_a_stem_file_with_fewer_streams_is_named(coded: Path, write_stems: WriteStems) -> None:
     write_stems(coded / "train" / f"{VALID}.stem.mp4", [np.zeros((2, LENGTH))] * 2)
     with pytest.raises(InputError, match=rf"{VALID}\.stem\.mp4: 2 audio streams, number 2 is"):
