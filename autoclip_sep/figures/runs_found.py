@@ -1,6 +1,7 @@
 """Runs as figures see them: their records and where they came from."""
 
 import math
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,8 @@ from autoclip_sep import records, runs
 from autoclip_sep.errors import InputError
 
 Series = NDArray[np.float64]
+
+RUNS = "*/*/*/*/seed*/dynamics.csv"  # below the folder of all runs
 
 # Corpora that stand in for others; every picture made from one says so.
 STAND_INS = {"demo": "synthetic speech, a stand-in for WSJ0-2mix"}
@@ -99,12 +102,23 @@ def _columns(path: Path) -> dict[str, Series]:
 def find(root: Path) -> list[RunFound]:
     """Every run with records below a folder, in the order of their paths.
 
-    Raises InputError where there is none.
+    Raises InputError where there is none, naming a folder above or below that has some.
     """
-    found = sorted(path.parent for path in root.glob("*/*/*/*/seed*/dynamics.csv"))
+    found = sorted(path.parent for path in root.glob(RUNS))
     if not found:
+        meant = _meant(root)
+        advice = f"did you mean runs={meant}?" if meant else "`make demo` makes two"
         raise InputError(
-            f"no runs below {root}: <data>/<loss>/<model>/<clipping>/seed<n> is "
-            "looked for; `make demo` makes two"
+            f"no runs below {root}: <data>/<loss>/<model>/<clipping>/seed<n> is looked for;"
+            f" {advice}"
         )
     return [RunFound(path) for path in found]
+
+
+def _meant(root: Path) -> Path | None:
+    """The folder to name, where the one named lies inside of it or holds it."""
+    levels = RUNS.split("/")
+    for above in range(1, len(levels)):
+        if any(root.glob("/".join(levels[above:]))):
+            return Path(os.path.normpath(root / "/".join([".."] * above)))
+    return min((run.parents[len(levels) - 1] for run in root.glob(f"*/{RUNS}")), default=None)
