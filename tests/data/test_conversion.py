@@ -174,7 +174,7 @@ def test_a_disk_that_fills_up_at_the_end_is_named_by_the_store(
     items = make_items()
 
     def full(*_: object) -> None:
-        Path("/dev/full").write_text("it", encoding="ascii")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(conversion, "write_whole", full)
     with pytest.raises(OSError, match="No space left") as caught:
