@@ -109,8 +109,8 @@ class Musdb:
         meant = folders.near(root, lambda folder: bool(_kinds(folder) & wanted))
         asked = "" if self.hq is None else f" (data.hq={str(self.hq).lower()})"
         raise InputError(
-            f"data.root={self.root}{asked}: no MUSDB18 there; wanted: {LAYOUT}; "
-            f"found: {folders.contents(root)}{folders.did_you_mean('data.root', meant)}"
+            f"data.root={self.root}{asked}: no MUSDB18 there{_empty(root, wanted)}; wanted: {LAYOUT};"
+            f" found: {folders.contents(root)}{folders.did_you_mean('data.root', meant)}"
         )
 
 
@@ -185,6 +185,14 @@ def _tracks(folder: Path, hq: bool) -> list[str]:
         return sorted(entry.name for entry in entries if any((entry / w).exists() for w in WAVS))
     stems = (entry.name for entry in entries if entry.name.endswith(STEMS))
     return sorted(name.removesuffix(STEMS) for name in stems)
+
+
+def _empty(root: Path, wanted: Collection[bool]) -> str:
+    """Which of train and test holds no tracks, where both are there."""
+    if not all((root / subset).is_dir() for subset in SUBSETS):
+        return ""
+    lacking = [[s for s in SUBSETS if not _tracks(root / s, hq)] for hq in sorted(wanted)]
+    return f", no tracks in {' and '.join(min(lacking, key=len))}"
 
 
 def _kinds(root: Path) -> set[bool]:

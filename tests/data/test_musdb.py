@@ -1,6 +1,7 @@
 """Folders in MUSDB18's layouts, with the names of real tracks and noise for music."""
 
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -154,6 +155,22 @@ def test_a_wrong_root_is_one_line_with_what_is_there(tmp_path: Path, kind: str) 
         corpus(root).prepare(progress=False)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "store").exists()
+
+
+def test_a_folder_without_tracks_is_named(hq: Path, coded: Path) -> None:
+    for path in (hq / "test").iterdir():
+        shutil.rmtree(path)
+    with pytest.raises(InputError, match=r"no MUSDB18 there, no tracks in test; wanted: .*found: "):
+        corpus(hq).prepare(progress=False)
+    with pytest.raises(
+        InputError, match=r"=false\): no MUSDB18 there, no tracks in train and test;"
+    ):
+        corpus(hq, hq=False).prepare(progress=False)
+    shutil.copytree(coded / "test", hq / "test", dirs_exist_ok=True)  # of the other format only
+    with pytest.raises(InputError, match=r"no tracks in (train|test);"):
+        corpus(hq).prepare(progress=False)
+    with pytest.raises(InputError, match=r"no tracks in test;"):
+        corpus(hq, hq=True).prepare(progress=False)
 
 
 def test_the_root_that_was_meant_is_named(hq: Path) -> None:
