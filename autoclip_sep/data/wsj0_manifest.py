@@ -49,10 +49,7 @@ def read(folder: Path, settings: Mapping[str, Any]) -> Manifest:
         return Manifest(folder, settings, {})
     known = runs.read_json(path)
     splits = known.get("splits")
-    if not isinstance(splits, dict) or not all(
-        isinstance(split, dict) and isinstance(split.get("files"), dict)
-        for split in splits.values()
-    ):
+    if not isinstance(splits, dict) or not all(map(_is_entry, splits.values())):
         raise InputError(f"{path}: not a manifest of this program; move it away and run again")
     if known.get("settings") != dict(settings):
         raise InputError(f"{path}: the tree was made with {known.get('settings')}; move it away")
@@ -101,6 +98,17 @@ def sizes_differ(folder: Path, files: Mapping[str, Sequence[Any]]) -> list[str]:
         if not same:
             wrong.append(name)
     return wrong
+
+
+def _is_entry(split: object) -> bool:
+    """Whether it is what `described` gives, as far as it is read."""
+    if not isinstance(split, dict) or not isinstance(split.get("list_sha256"), str):
+        return False
+    files = split.get("files")
+    return isinstance(files, dict) and all(
+        isinstance(entry, list) and [type(value) for value in entry] == [int, str]
+        for entry in files.values()
+    )
 
 
 def _as_text(settings: Mapping[str, Any], splits: Mapping[str, Mapping[str, Any]]) -> str:

@@ -1,6 +1,8 @@
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,6 +61,30 @@ def test_the_order_of_making_makes_no_difference(tmp_path: Path) -> None:
 def test_what_is_no_manifest_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "manifest.json").write_text(text)
     with pytest.raises(InputError, match="not a manifest"):
+        wsj0_manifest.read(tmp_path, SETTINGS)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda split: split.pop("list_sha256"),
+        lambda split: split.pop("files"),
+        lambda split: split.update(list_sha256=5),
+        lambda split: split["files"].update({"mix/a.wav": [48]}),
+        lambda split: split["files"].update({"mix/a.wav": 48}),
+        lambda split: split["files"].update({"mix/a.wav": ["48", "11"]}),
+    ],
+)
+def test_one_edited_by_hand_is_refused_in_one_line(
+    tmp_path: Path, change: Callable[[dict[str, Any]], object]
+) -> None:
+    written(tmp_path)
+    known = json.loads((tmp_path / "manifest.json").read_text())
+    change(known["splits"]["tr"])
+    (tmp_path / "manifest.json").write_text(json.dumps(known))
+    with pytest.raises(
+        InputError, match=r"manifest\.json: not a manifest of this program; move it"
+    ):
         wsj0_manifest.read(tmp_path, SETTINGS)
 
 
