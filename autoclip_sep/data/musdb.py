@@ -109,8 +109,9 @@ class Musdb:
         meant = folders.near(root, lambda folder: bool(_kinds(folder) & wanted))
         asked = "" if self.hq is None else f" (data.hq={str(self.hq).lower()})"
         raise InputError(
-            f"data.root={self.root}{asked}: no MUSDB18 there{_empty(root, wanted)}; wanted: {LAYOUT};"
-            f" found: {folders.contents(root)}{folders.did_you_mean('data.root', meant)}"
+            f"data.root={self.root}{asked}: no MUSDB18 there{_empty(root, wanted)};"
+            f" wanted: {LAYOUT}; found: {folders.contents(root)}"
+            f"{folders.did_you_mean('data.root', meant)}"
         )
 
 
