@@ -4,7 +4,9 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from autoclip_sep import audio
 from autoclip_sep.data.locks import exclusive
+from autoclip_sep.errors import InputError
 from autoclip_sep.files import write_whole
 
 _NOTE = "complete.json"  # written last: a folder without it is continued, never used
@@ -13,6 +15,15 @@ _NOTE = "complete.json"  # written last: a folder without it is continued, never
 def is_complete(folder: Path) -> bool:
     """Whether `complete` has finished here."""
     return (folder / _NOTE).exists()
+
+
+def is_whole(path: Path) -> bool:
+    """Whether an audio file is there, and not empty or cut as a power cut leaves it."""
+    try:
+        audio.info(path)
+    except InputError:
+        return False
+    return True
 
 
 def complete(folder: Path, settings: Mapping[str, object], make: Callable[[], object]) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from autoclip_sep import audio
 from autoclip_sep.data import conversion, espeak, mixed_speech
-from autoclip_sep.data.completion import is_complete
+from autoclip_sep.data.completion import is_complete, is_whole
 from autoclip_sep.data.parallel import in_parallel
 from autoclip_sep.data.sentences import sentence
 from autoclip_sep.data.store import Store
@@ -154,8 +154,8 @@ class Plan:
 
 
 def synthesise(root: Path, plan: Plan) -> None:
-    """Write a speaker's utterances at 16 kHz, unless all are there."""
-    if all((root / file).exists() for file in plan.files):
+    """Write a speaker's utterances at 16 kHz, unless all are there and whole (task)."""
+    if all(is_whole(root / file) for file in plan.files):
         return
     signals, rate = espeak.speak(
         plan.speaker.voice, plan.speaker.language, list(plan.utterances), plan.seed

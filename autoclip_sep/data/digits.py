@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from autoclip_sep import audio
 from autoclip_sep.data import conversion, folders, mixed_speech
-from autoclip_sep.data.completion import is_complete
+from autoclip_sep.data.completion import is_complete, is_whole
 from autoclip_sep.data.parallel import in_parallel
 from autoclip_sep.data.store import Store
 from autoclip_sep.data.wsj0_mix import Recipe
@@ -127,10 +127,10 @@ Plan = list[tuple[str, tuple[tuple[str, ...], tuple[int, ...]]]]
 
 
 def write_utterances(folder: Path, plan: Plan) -> None:
-    """Join recordings into utterances and write those that are missing (task)."""
+    """Join recordings into utterances and write those that aren't there, or not whole (task)."""
     known: dict[str, NDArray[np.float64]] = {}
     for name, (recordings, pauses) in plan:
-        if (folder / name).exists():
+        if is_whole(folder / name):
             continue
         parts = []
         for path, pause in zip(recordings, (*pauses, 0), strict=True):

@@ -13,7 +13,7 @@ import numpy as np
 
 from autoclip_sep import audio
 from autoclip_sep.data import conversion, instruments, mixed_speech, musdb, songs
-from autoclip_sep.data.completion import complete, is_complete
+from autoclip_sep.data.completion import complete, is_complete, is_whole
 from autoclip_sep.data.parallel import in_parallel
 from autoclip_sep.data.store import Store
 
@@ -105,9 +105,9 @@ class Plan:
 
 
 def write_track(root: Path, seconds: int, seed: int, plan: Plan) -> None:
-    """Write the stems of a track and, last, their sum (task); nothing if that is there already."""
+    """Write the stems of a track and, last, their sum (task); nothing if all are there, whole."""
     folder = root / plan.folder
-    if (folder / "mixture.wav").exists():
+    if all(is_whole(folder / name) for name in musdb.WAVS):
         return
     stems = perform(seconds, mixed_speech.generator(seed, 5, plan.group, plan.number))
     peak = max(np.abs(signal).max() for signal in (*stems.values(), sum(stems.values())))

@@ -1,5 +1,6 @@
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -132,6 +133,20 @@ def test_kills_make_no_difference(made: Path, tmp_path: Path) -> None:
     rests = [name for name in files(tmp_path) if name.endswith(".tmp")]
     found = {name: data for name, data in files(tmp_path).items() if name not in rests}
     assert found == files(made)
+
+
+@pytest.mark.parametrize("size", [0, 44, 1000])
+def test_what_a_power_cut_left_empty_is_spoken_again(made: Path, tmp_path: Path, size: int) -> None:
+    (corpus,) = (made / "corpora").glob("demo-????????")
+    plan = build(tmp_path)._plans()[0]
+    for file in plan.files:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(corpus / file, tmp_path / file)
+    cut = tmp_path / plan.files[1]
+    cut.write_bytes(cut.read_bytes()[:size])
+    demo.synthesise(tmp_path, plan)
+    for file in plan.files:
+        assert (tmp_path / file).read_bytes() == (corpus / file).read_bytes()
 
 
 def test_settings_name_the_corpus() -> None:

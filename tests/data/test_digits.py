@@ -96,6 +96,18 @@ def test_it_is_made_once_and_the_same_every_time(
     assert build(root, tmp_path).prepare(progress=False).fingerprint == first.fingerprint
 
 
+@pytest.mark.parametrize("size", [0, 44, 1000])
+def test_what_a_power_cut_left_empty_is_made_again(root: Path, tmp_path: Path, size: int) -> None:
+    store = build(root, tmp_path).prepare(progress=False)
+    (corpus,) = (tmp_path / "corpora").glob("digits-????????")
+    path = min(corpus.glob("digits/train/ann/*.wav"))
+    before = path.read_bytes()
+    path.write_bytes(before[:size])
+    (corpus / "complete.json").unlink()
+    assert build(root, tmp_path).prepare(progress=False).fingerprint == store.fingerprint
+    assert path.read_bytes() == before
+
+
 def test_other_recordings_are_another_corpus(root: Path, tmp_path: Path) -> None:
     first = build(root, tmp_path).prepare(progress=False)
     audio.write(root / "3_ann_11.wav", np.random.default_rng(9).uniform(-0.3, 0.3, 2000), 8000)

@@ -65,6 +65,18 @@ def test_the_same_settings_give_the_same_bytes(made: Path, tmp_path: Path) -> No
         assert content == next(c for n, c in files(made).items() if n.endswith(same))
 
 
+@pytest.mark.parametrize("name", ["mixture", "bass"])
+@pytest.mark.parametrize("size", [0, 44, 1000])
+def test_what_a_power_cut_left_empty_is_made_again(tmp_path: Path, name: str, size: int) -> None:
+    (plan, *_) = build(tmp_path)._plans()
+    write_track(tmp_path / "corpora", 2, 0, plan)
+    before = files(tmp_path)
+    path = tmp_path / "corpora" / plan.folder / f"{name}.wav"
+    path.write_bytes(path.read_bytes()[:size])
+    write_track(tmp_path / "corpora", 2, 0, plan)
+    assert files(tmp_path) == before
+
+
 def test_a_killed_one_is_continued(made: Path, tmp_path: Path) -> None:
     shutil.copytree(made / "corpora", tmp_path / "corpora")
     (root,) = (path for path in (tmp_path / "corpora").iterdir() if path.is_dir())
