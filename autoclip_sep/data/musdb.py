@@ -192,8 +192,10 @@ def _empty(root: Path, wanted: Collection[bool]) -> str:
     """Which of train and test holds no tracks, where both are there."""
     if not all((root / subset).is_dir() for subset in SUBSETS):
         return ""
-    lacking = [[s for s in SUBSETS if not _tracks(root / s, hq)] for hq in sorted(wanted)]
-    return f", no tracks in {' and '.join(min(lacking, key=len))}"
+    lacking = [
+        [subset for subset in SUBSETS if not _tracks(root / subset, hq)] for hq in sorted(wanted)
+    ]
+    return f", no tracks in {' and '.join(min(lacking, key=lambda subsets: len(subsets)))}"
 
 
 def _kinds(root: Path) -> set[bool]:
