@@ -195,7 +195,8 @@ def _empty(root: Path, wanted: Collection[bool]) -> str:
     lacking = [
         [subset for subset in SUBSETS if not _tracks(root / subset, hq)] for hq in sorted(wanted)
     ]
-    return f", no tracks in {' and '.join(min(lacking, key=lambda subsets: len(subsets)))}"
+    nearest = min(lacking, key=len)
+    return f", no tracks in {' and '.join(nearest)}"
 
 
 def _kinds(root: Path) -> set[bool]:
