@@ -110,6 +110,16 @@ def test_a_changed_file_makes_a_new_store(
     assert np.all(second.split("train").load(0)[1][0] == 0.25)
 
 
+def test_a_store_that_is_there_is_used_without_a_lock(
+    make_items: MakeItems, tmp_path: Path
+) -> None:
+    items = make_items()
+    prepare(tmp_path / "store", 8000, items, progress=False, jobs=1)
+    (tmp_path / "store.lock").unlink()
+    prepare(tmp_path / "store", 8000, items, progress=False, jobs=1)
+    assert not (tmp_path / "store.lock").exists()
+
+
 def test_other_items_make_a_new_store(make_items: MakeItems, tmp_path: Path) -> None:
     items = make_items()
     first = prepare(tmp_path / "store", 8000, items, progress=False, jobs=1)
