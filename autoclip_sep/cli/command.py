@@ -1,6 +1,7 @@
 """What the commands share: flags, one-line errors, exit codes."""
 
 import errno
+import io
 import os
 import signal
 import sys
@@ -84,7 +85,12 @@ def continued(out: Path) -> Iterator[None]:
 
 @contextmanager
 def exit_codes(name: str) -> Iterator[None]:
-    """Turn what stops a command into one line on standard error and an exit code."""
+    """Turn what stops a command into one line on standard error and an exit code.
+
+    What it says meanwhile is seen line by line, in a file or a pipe too.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
     try:
         yield
         sys.stdout.flush()

@@ -3,6 +3,7 @@
 import errno
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -82,3 +83,19 @@ def test_a_full_disk_names_the_file_or_the_folder(number, named):
 def test_other_faults_of_the_system_pass():
     with pytest.raises(PermissionError), command.continued(Path("out")):
         raise PermissionError(errno.EACCES, "denied", "file.wav")
+
+
+def test_a_line_is_seen_in_a_pipe_while_the_job_goes_on():
+    code = (
+        "import sys\n"
+        "from autoclip_sep.cli import command\n"
+        "with command.exit_codes('it'):\n"
+        "    print('done: one')\n"
+        "    sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "done: one\n"  # waits for ever where it is held back
+        process.stdin.close()
+    assert process.returncode == 0
