@@ -64,8 +64,9 @@ def reproduce(given: Sequence[str]) -> int:
     left = [(words, run) for words, run in planned if not _is_done(run)]
     _prepare([run for _, run in left])
     folder = Path(planned[0][1].config["runs"])
-    jobs = [_job(words, run) for words, run in left]
-    jobs += [_other_job(words, folder / "logs") for words in grid.others]
+    # The others first: each is a sweep in one process, which would go on alone at the end.
+    jobs = [_other_job(words, folder / "logs") for words in grid.others]
+    jobs += [_job(words, run) for words, run in left]
     failed: list[Job] = []
     if jobs:
         at_once = min(at_most, len(jobs))
