@@ -1,6 +1,9 @@
 """What every test stands on: one thread, the same seed, and where real recordings may lie."""
 
 import os
+import shutil
+import signal
+import subprocess
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +20,17 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Tests run side by side, and threads that wait for each other are slower than none.
 torch.set_num_threads(1)
+
+
+# A shell's background job ignores Ctrl-C, and so would everything that tests begin and stop by it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def can_mount() -> bool:
+    """Whether a file system can be mounted for a command of its own, without being root."""
+    if shutil.which("unshare") is None or shutil.which("mount") is None:
+        return False
+    return subprocess.run(["unshare", "-Urm", "true"], check=False).returncode == 0
 
 
 @pytest.fixture(autouse=True)
@@ -47,8 +61,8 @@ def tiny_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
             low = np.cumsum(noise[0]) - np.convolve(np.cumsum(noise[0]), np.ones(50) / 50, "same")
             pair = np.stack([low / np.abs(low).max(), np.diff(noise[1], prepend=0) / 8]) * 0.4
             paths = [folder / split / f"s{s + 1}" / f"{n}.wav" for s in range(2)]
-            for path, signal in zip(paths, pair, strict=True):
-                audio.write(path, signal.clip(-0.5, 0.5), 8000)
+            for path, sound in zip(paths, pair, strict=True):
+                audio.write(path, sound.clip(-0.5, 0.5), 8000)
             items.append(Item(f"{split}{n}", split, tuple(Signal(path) for path in paths)))
     return prepare(folder / "store", 8000, items, progress=False, jobs=1)
 

@@ -1,14 +1,14 @@
 """What the tests of the commands share."""
 
-import subprocess
-
 import pytest
+
+from tests.conftest import can_mount
 
 
 @pytest.fixture
 def small_disk(tmp_path):
     """A folder, and what before a command gives it half a megabyte there, for it alone."""
-    if subprocess.run(["unshare", "-Urm", "true"], check=False).returncode:
+    if not can_mount():
         pytest.skip("no file system can be mounted here")
     folder = tmp_path / "small"
     folder.mkdir()
