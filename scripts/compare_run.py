@@ -19,7 +19,6 @@ that lowers the learning rate elsewhere than in all references is told as leavin
 Exit code 0: the run follows, as far as it has come; 1: it leaves; 2: wrong input.
 """
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -35,9 +34,9 @@ from autoclip_sep.figures import (
     comparison_text,
     reference_runs,
 )
-from autoclip_sep.figures.comparison import Columns, Course
+from autoclip_sep.figures.comparison import Course
 from autoclip_sep.figures.origin import origin
-from autoclip_sep.figures.runs_found import RunFound
+from autoclip_sep.figures.runs_found import Columns, RunFound
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTED = ("commit", "version", "torch", "python", "device", "threads")  # in provenance.json
@@ -72,13 +71,13 @@ class Member:
 
 def main() -> None:
     """The command."""
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        print(__doc__)
-        return
-    with command.exit_codes("compare_run"):
-        given = arguments.read(sys.argv[1:], {"run": None, "reference": "", "output": ""})
-        leaves = compare_run(Path(given["run"]), given["reference"], given["output"])
-    sys.exit(int(leaves))
+    command.script("compare_run", compare, __doc__)
+
+
+def compare(words: Sequence[str]) -> int:
+    """Compare what the arguments name; gives the exit code."""
+    given = arguments.read(words, {"run": None, "reference": "", "output": ""})
+    return int(compare_run(Path(given["run"]), given["reference"], given["output"]))
 
 
 def compare_run(directory: Path, reference: str, output: str) -> bool:

@@ -11,15 +11,12 @@ the band where it stays on one side of it for two windows in a row.
 """
 
 import math
-import warnings
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import NDArray
 
-Series = NDArray[np.float64]
+from autoclip_sep.figures.runs_found import Series
+from autoclip_sep.figures.smoothing import running
 
 WINDOWS = 24  # running medians are taken over 1/24 of a whole run
 HOLD = 2  # windows on one side of the band before a curve has left it
@@ -37,14 +34,6 @@ def window_for(records: int) -> int:
     return max(3, round(records / WINDOWS) // 2 * 2 + 1)
 
 
-def running_median(values: Series, window: int) -> Series:
-    """The median of `window` values around each, of fewer at both ends.
-
-    values: (..., n). NaN are left out; where nothing else is near, the median is NaN.
-    """
-    return _around(np.nanmedian, values, window)
-
-
 def spread(medians: Series, window: int, usual: float) -> Series:
     """The standard deviation between references, (n,).
 
@@ -53,7 +42,7 @@ def spread(medians: Series, window: int, usual: float) -> Series:
     if len(medians) == 1:
         return np.full(medians.shape[-1], usual)
     variance = medians.var(axis=0, ddof=1)
-    nearby = _around(np.nanmean, variance, 2 * HOLD * window + 1)
+    nearby = running(np.nanmean, variance, 2 * HOLD * window + 1)
     least = max(float(np.nanmedian(variance)), (FLOOR * usual) ** 2)
     return np.sqrt(np.fmax(nearby, least))
 
@@ -78,11 +67,3 @@ def leaves(sides: Series, hold: int) -> int | None:
     stretches = sliding_window_view(sides, hold)
     found = np.flatnonzero((stretches == stretches[:, :1]).all(axis=1) & (stretches[:, 0] != 0))
     return int(found[0]) if len(found) else None
-
-
-def _around(what: Callable[..., Any], values: Series, window: int) -> Series:
-    beside = [(0, 0)] * (values.ndim - 1) + [(window // 2, window // 2)]
-    padded = np.pad(values, beside, constant_values=math.nan)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of windows that hold NaN only
-        return np.asarray(what(sliding_window_view(padded, window, axis=-1), axis=-1))

@@ -16,7 +16,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from autoclip_sep.figures import drawing
-from autoclip_sep.figures.comparable import OverSeeds, comparable, over_seeds
+from autoclip_sep.figures.comparable import OverSeeds, by_group, comparable, over_seeds
 from autoclip_sep.figures.families import (
     FAMILIES,
     NO_CLIPPING,
@@ -107,10 +107,7 @@ def _totals(axes: Axes, drawn: Sequence[Course], colours: Sequence[Series]) -> N
     axes.set_yticklabels([one.clipping.name for one in drawn], fontsize=8.5)
     axes.invert_yaxis()
     axes.xaxis.set_major_formatter(PercentFormatter(1))
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.tick_params(axis="y", length=0)
-    axes.grid(axis="x", alpha=0.25, linewidth=0.5)
-    axes.set_axisbelow(True)
+    drawing.bare_bars(axes)
 
 
 def _colours(clippings: Sequence[Clipping]) -> list[Series]:
@@ -131,8 +128,7 @@ def draw_all(found: Sequence[RunFound], output: Path) -> list[str]:
     """clipped_<corpus>_<loss>_<model> for each that has two clippings besides none."""
     kept, _ = comparable(found)
     lines = []
-    for group in sorted({run.group for run in kept}):
-        members = [run for run in kept if run.group == group]
+    for group, members in by_group(kept).items():
         if len([one for one in by_clipping(members) if one.family != NO_CLIPPING]) > 1:
             stem = output / "_".join(["clipped", *group])
             totals = [f"{one.clipping.name} {one.total.mean:.1%}" for one in draw(members, stem)]

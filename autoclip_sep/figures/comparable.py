@@ -41,6 +41,14 @@ def over_seeds(members: Seeds, value: Callable[[RunFound], float]) -> OverSeeds:
     return OverSeeds({seed: one for seed, one in values.items() if math.isfinite(one)})
 
 
+def with_spread(value: OverSeeds, sign: str = "") -> str:
+    """Mean ± standard deviation; without the latter for one seed, empty without any."""
+    if not value.values:
+        return ""
+    spread = f" ± {value.spread:.2f}" if math.isfinite(value.spread) else ""
+    return f"{value.mean:{sign}.2f}".replace("-", "−") + spread
+
+
 def comparable(found: Sequence[RunFound]) -> tuple[list[RunFound], list[str]]:
     """The finished runs, and a line for each run that is left out.
 
@@ -89,6 +97,12 @@ def by_loss(found: Iterable[RunFound]) -> dict[str, list[RunFound]]:
     return dict(losses)
 
 
+def by_group(found: Sequence[RunFound]) -> dict[tuple[str, str, str], list[RunFound]]:
+    """The runs of each corpus, loss and model, whatever their clipping."""
+    groups = sorted({run.group for run in found})
+    return {group: [run for run in found if run.group == group] for group in groups}
+
+
 def by_percentile(found: Iterable[RunFound]) -> dict[float, Seeds]:
     """The runs of the paper's AutoClip by p, rising, and seed; no clipping is p = 100.
 
@@ -99,3 +113,10 @@ def by_percentile(found: Iterable[RunFound]) -> dict[float, Seeds]:
         if math.isfinite(run.percentile):
             cells[run.percentile].setdefault(int(run.config["seed"]), run)
     return dict(sorted(cells.items()))
+
+
+def over_percentiles(
+    found: Iterable[RunFound], value: Callable[[RunFound], float]
+) -> dict[float, OverSeeds]:
+    """A number of each run, by p and seed."""
+    return {p: over_seeds(seeds, value) for p, seeds in by_percentile(found).items()}

@@ -13,12 +13,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from autoclip_sep import records
 from autoclip_sep.errors import InputError
 from autoclip_sep.figures import band
-from autoclip_sep.figures.runs_found import Series
+from autoclip_sep.figures.runs_found import Columns, Series, columns
+from autoclip_sep.figures.smoothing import running_median
 
-Columns = dict[str, Series]
 Places = NDArray[np.intp]
 DECIBELS = 0.3  # what is usual between seeds for a loss in dB
 
@@ -84,18 +83,6 @@ class Course:
         if self.left is None:
             return math.nan
         return float(np.nanmedian((self.run - self.centre)[self.left : self.back]))
-
-
-def columns(path: Path) -> Columns:
-    """A record file by column.
-
-    Raises InputError where it isn't there, is empty, or holds what is no number.
-    """
-    rows = records.read(path)
-    try:
-        return {key: np.array([float(row[key]) for row in rows]) for key in rows[0]}
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{path}: {error}: not the records of a run") from error
 
 
 def read(directory: Path) -> dict[str, Columns]:
@@ -187,7 +174,7 @@ def _course(kind: Kind, run: Columns, references: Sequence[Columns]) -> Course |
     if kind.ends:
         recorded[finite & ~np.isfinite(found)] = math.inf
     window = band.window_for(round(planned))
-    medians, course = band.running_median(levels, window), band.running_median(recorded, window)
+    medians, course = running_median(levels, window), running_median(recorded, window)
     centre, width = medians.mean(axis=0), band.half_width(medians, window, kind.usual)
     sides, hold = band.outside(course, centre, width), band.HOLD * window
     left = band.leaves(sides, hold)

@@ -17,7 +17,7 @@ from statistics import fmean
 import numpy as np
 
 from autoclip_sep.errors import InputError
-from autoclip_sep.figures.comparable import OverSeeds, Seeds, comparable, over_seeds
+from autoclip_sep.figures.comparable import OverSeeds, Seeds, comparable, over_seeds, with_spread
 from autoclip_sep.figures.panel import FEWEST_ROWS, Panel, panel
 from autoclip_sep.figures.runs_found import RunFound, Series
 from autoclip_sep.files import write_whole
@@ -111,7 +111,7 @@ def as_markdown(found: Sequence[Line]) -> str:
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for line in found:
-        values = " | ".join(_shown(value) for value in _values(line))
+        values = " | ".join(with_spread(value) for value in _values(line))
         text.append(
             f"| {line.corpus} | {line.model} | {line.loss} | {line.clipping} | {line.probe_points} "
             f"| {len(line.whole.values)} | {values} |"
@@ -135,13 +135,6 @@ def as_csv(found: Sequence[Line]) -> str:
 
 def _values(line: Line) -> tuple[OverSeeds, ...]:
     return line.whole, line.first_half, line.second_half, line.inside
-
-
-def _shown(value: OverSeeds) -> str:
-    if not value.values:
-        return ""
-    spread = f" ± {value.spread:.2f}" if math.isfinite(value.spread) else ""
-    return f"{value.mean:.2f}{spread}"
 
 
 def draw_all(found: Sequence[RunFound], output: Path) -> list[str]:

@@ -81,6 +81,14 @@ def bare(axes: Axes) -> None:
     axes.set_axisbelow(True)
 
 
+def bare_bars(axes: Axes) -> None:
+    """The same for what is laid out in lines from the left: the names need no axis."""
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x", alpha=0.25, linewidth=0.5)
+    axes.set_axisbelow(True)
+
+
 def legend_alone(axes: Axes, handles: Sequence[Line2D]) -> None:
     """A legend in one line, in flat axes of its own, where it hides nothing."""
     legend = axes.legend(handles=handles, loc="center", ncols=len(handles), frameon=False,

@@ -5,7 +5,7 @@ Training and validation loss, SI-SDR, and what clipping gains over none, ours be
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,12 +20,11 @@ from autoclip_sep.figures.comparable import (
     by_percentile,
     by_task,
     comparable,
-    over_seeds,
+    over_percentiles,
 )
 from autoclip_sep.figures.origin import origin
 from autoclip_sep.figures.runs_found import RunFound
 
-SPLIT = "test"
 UNCLIPPED = 100
 PAPERS = "#6B7178"
 
@@ -50,18 +49,13 @@ class Row:
 
 def row(loss: str, found: Sequence[RunFound]) -> Row:
     """The numbers of the runs of one loss that are of the paper's AutoClip or without clipping."""
-    cells = by_percentile(found)
-
-    def curve(value: Callable[[RunFound], float]) -> Curve:
-        return {percentile: over_seeds(seeds, value) for percentile, seeds in cells.items()}
-
-    si_sdr = curve(lambda run: run.score(SPLIT).get("si_sdr_mean", math.nan))
+    si_sdr = over_percentiles(found, lambda run: run.score().get("si_sdr_mean", math.nan))
     unclipped = si_sdr.get(UNCLIPPED, OverSeeds({}))
     theirs = paper.TABLE_1.get(loss, {})
     return Row(
         loss,
-        curve(lambda run: run.history["train_loss"][-1]),
-        curve(lambda run: run.history["valid_loss"].min()),
+        over_percentiles(found, lambda run: run.history["train_loss"][-1]),
+        over_percentiles(found, lambda run: run.history["valid_loss"].min()),
         si_sdr,
         {percentile: values.minus(unclipped) for percentile, values in si_sdr.items()},
         {percentile: value - theirs[UNCLIPPED] for percentile, value in theirs.items()},

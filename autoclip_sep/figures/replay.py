@@ -126,7 +126,4 @@ def _shares(axes: Axes, curves: Sequence[Curve], colours: Series) -> None:
              yticklabels=[f"p = {curve.percentile:g}" for curve in curves],
              title="Share clipped")  # fmt: skip
     axes.xaxis.set_major_formatter(PercentFormatter(1))
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.tick_params(axis="y", length=0)
-    axes.grid(axis="x", alpha=0.25, linewidth=0.5)
-    axes.set_axisbelow(True)
+    drawing.bare_bars(axes)

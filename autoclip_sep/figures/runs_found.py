@@ -14,6 +14,7 @@ from autoclip_sep import records, runs
 from autoclip_sep.errors import InputError
 
 Series = NDArray[np.float64]
+Columns = dict[str, Series]
 
 RUNS = "*/*/*/*/seed*/dynamics.csv"  # below the folder of all runs
 
@@ -41,14 +42,14 @@ class RunFound:
         return runs.read_json(self.directory / "provenance.json")
 
     @cached_property
-    def dynamics(self) -> dict[str, Series]:
+    def dynamics(self) -> Columns:
         """dynamics.csv by column."""
-        return _columns(self.directory / "dynamics.csv")
+        return columns(self.directory / "dynamics.csv")
 
     @cached_property
-    def history(self) -> dict[str, Series]:
+    def history(self) -> Columns:
         """history.csv by column."""
-        return _columns(self.directory / "history.csv")
+        return columns(self.directory / "history.csv")
 
     @property
     def percentile(self) -> float:
@@ -94,9 +95,16 @@ class RunFound:
         return dict(summary)
 
 
-def _columns(path: Path) -> dict[str, Series]:
+def columns(path: Path) -> Columns:
+    """A record file by column.
+
+    Raises InputError where it isn't there, is empty, or holds what is no number.
+    """
     rows = records.read(path)
-    return {key: np.array([float(row[key]) for row in rows]) for key in rows[0]}
+    try:
+        return {key: np.array([float(row[key]) for row in rows]) for key in rows[0]}
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path}: {error}: not the records of a run") from error
 
 
 def find(root: Path) -> list[RunFound]:

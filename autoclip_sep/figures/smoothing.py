@@ -1,8 +1,12 @@
 """Running medians: the course of a noisy series, which single spikes don't move."""
 
+import math
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from autoclip_sep.figures.runs_found import Series
 
@@ -10,11 +14,16 @@ from autoclip_sep.figures.runs_found import Series
 def running_median(values: Series, window: int) -> Series:
     """The median of `window` (odd) values around each; towards both ends, of as many as there are.
 
-    values: (rows,); NaNs are left out. Returns (rows,), NaN where a window holds nothing else.
+    values: (..., rows); NaNs are left out. Returns the same shape, NaN where a window holds nothing
+    else.
     """
-    half = window // 2
-    padded = np.pad(np.asarray(values, dtype=float), half, constant_values=np.nan)
+    return running(np.nanmedian, values, window)
+
+
+def running(what: Callable[..., Any], values: Series, window: int) -> Series:
+    """The same for any statistic that leaves out NaNs and takes an axis."""
+    beside = [(0, 0)] * (np.ndim(values) - 1) + [(window // 2, window // 2)]
+    padded = np.pad(np.asarray(values, dtype=float), beside, constant_values=math.nan)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="All-NaN slice")
-        medians = np.nanmedian(np.lib.stride_tricks.sliding_window_view(padded, window), axis=1)
-    return np.asarray(medians)
+        warnings.simplefilter("ignore", RuntimeWarning)  # of windows that hold NaN only
+        return np.asarray(what(sliding_window_view(padded, window, axis=-1), axis=-1))

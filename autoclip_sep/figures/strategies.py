@@ -8,11 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from autoclip_sep.figures import strategies_picture
-from autoclip_sep.figures.comparable import comparable
+from autoclip_sep.figures.comparable import by_group, comparable, with_spread
 from autoclip_sep.figures.families import NO_CLIPPING
 from autoclip_sep.figures.runs_found import RunFound
-from autoclip_sep.figures.strategies_numbers import SPLIT, Family, Setting, Strategies, strategies
-from autoclip_sep.figures.table1_rows import with_spread
+from autoclip_sep.figures.strategies_numbers import Family, Setting, Strategies, strategies
 from autoclip_sep.files import write_whole
 
 CSV_COLUMNS = (
@@ -107,10 +106,8 @@ def _known(value: object) -> object:
 def draw_all(found: Sequence[RunFound], output: Path) -> list[str]:
     """strategies_<corpus>_<loss>_<model> for each that has two families besides no clipping."""
     kept, _ = comparable(found)
-    evaluated = [run for run in kept if run.score(SPLIT)]
     lines = []
-    for group in sorted({run.group for run in evaluated}):
-        members = [run for run in evaluated if run.group == group]
+    for group, members in by_group([run for run in kept if run.score()]).items():
         tried = [one for one in strategies(members).families if one.name != NO_CLIPPING]
         if len(tried) > 1:
             stem = output / "_".join(["strategies", *group])

@@ -16,8 +16,6 @@ from autoclip_sep.figures.families import NO_CLIPPING, Clipping, by_clipping
 from autoclip_sep.figures.origin import Origin, origin
 from autoclip_sep.figures.runs_found import RunFound
 
-SPLIT = "test"
-
 
 @dataclass(frozen=True)
 class Setting:
@@ -100,7 +98,7 @@ def strategies(found: Sequence[RunFound]) -> Strategies:
     """The numbers of evaluated runs of one task, at least one."""
     members = by_clipping(found)
     gains = {
-        one: over_seeds(runs, lambda run: run.score(SPLIT)["si_sdr_improvement_mean"])
+        one: over_seeds(runs, lambda run: run.score()["si_sdr_improvement_mean"])
         for one, runs in members.items()
     }
     none = gains.get(Clipping(NO_CLIPPING), OverSeeds({}))

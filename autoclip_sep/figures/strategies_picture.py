@@ -31,14 +31,10 @@ def draw(numbers: Strategies, stem: Path) -> None:
               yticks=list(ticks), title="What it gains")  # fmt: skip
     gains.set_yticklabels(list(ticks.values()), fontsize=9)
     _embolden(gains, numbers.families)
-    gains.tick_params(axis="y", length=0)
     shares.set(xlim=(0, 1.3), xticks=(0, 0.5, 1), xlabel="of all steps", title="Share clipped")
     shares.xaxis.set_major_formatter(PercentFormatter(1))
-    shares.tick_params(axis="y", length=0)
     for axes in (gains, shares):
-        axes.spines[["top", "right", "left"]].set_visible(False)
-        axes.grid(axis="x", alpha=0.25, linewidth=0.5)
-        axes.set_axisbelow(True)
+        drawing.bare_bars(axes)
     figure.suptitle(f"Strategies on one task: {drawing.loss_name(numbers.loss)}", fontsize=13,
                     weight="bold")  # fmt: skip
     several = any(len(one.gain.values) > 1 for one in numbers.settings)

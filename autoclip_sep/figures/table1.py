@@ -14,13 +14,11 @@ from autoclip_sep.figures.comparable import (
     by_percentile,
     by_task,
     comparable,
-    over_seeds,
+    over_percentiles,
 )
 from autoclip_sep.figures.origin import iterations, origin
 from autoclip_sep.figures.runs_found import RunFound
 from autoclip_sep.figures.table1_columns import Column, Table
-
-SPLIT = "test"
 
 
 def table(found: Sequence[RunFound]) -> Table:
@@ -34,10 +32,7 @@ def table(found: Sequence[RunFound]) -> Table:
 
 
 def _column(loss: str, members: Sequence[RunFound]) -> Column:
-    cells = {
-        percentile: over_seeds(seeds, lambda run: run.score(SPLIT)["si_sdr_mean"])
-        for percentile, seeds in by_percentile(members).items()
-    }
+    cells = over_percentiles(members, lambda run: run.score()["si_sdr_mean"])
     return Column(loss, cells, iterations(members) if members else "")
 
 
@@ -74,7 +69,7 @@ def name(task: Task, largest: Task) -> str:
 
 
 def _in_table(run: RunFound) -> bool:
-    return run.group[1] in paper.TABLE_1 and run.percentile >= 0 and bool(run.score(SPLIT))
+    return run.group[1] in paper.TABLE_1 and run.percentile >= 0 and bool(run.score())
 
 
 def _cells(found: Sequence[RunFound]) -> int:

@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from autoclip_sep.figures import drawing, paper
+from autoclip_sep.figures.comparable import with_spread
 from autoclip_sep.figures.runs_found import STAND_INS, Series
 from autoclip_sep.figures.table1_columns import UNCLIPPED, Table, paper_best, paper_gap
-from autoclip_sep.figures.table1_rows import best_text, notes, percentile_label, with_spread
+from autoclip_sep.figures.table1_rows import best_text, notes, percentile_label
 
 COLOURS = LinearSegmentedColormap.from_list("gain", ["#D9707F", "#FFFFFF", "#3F93A2"])
 UNKNOWN = "#EDEFF1"  # behind a cell of a column without p = 100

@@ -1,12 +1,11 @@
 """Table 1 as rows of text, for Markdown and LaTeX, and what must be known to read it."""
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from autoclip_sep.figures import paper
-from autoclip_sep.figures.comparable import OverSeeds
+from autoclip_sep.figures.comparable import with_spread
 from autoclip_sep.figures.runs_found import STAND_INS
 from autoclip_sep.figures.table1_columns import Column, Table, paper_best, paper_gap
 
@@ -109,14 +108,6 @@ def best_text(column: Column) -> str:
         return ""
     tried = "" if set(paper.PERCENTILES) <= set(column.cells) else f" (of {len(column.cells)})"
     return f"{column.best:g}{tried}"
-
-
-def with_spread(value: OverSeeds, sign: str = "") -> str:
-    """Mean ± standard deviation; without the latter for one seed, empty without any."""
-    if not value.values:
-        return ""
-    spread = f" ± {value.spread:.2f}" if math.isfinite(value.spread) else ""
-    return f"{value.mean:{sign}.2f}".replace("-", "−") + spread
 
 
 def _counts(column: Column) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from autoclip_sep.figures import band
+from autoclip_sep.figures.smoothing import running_median
 
 
 @pytest.mark.parametrize(("records", "window"), [(4, 3), (36, 3), (72, 3), (96, 5), (336, 15)])
@@ -14,13 +15,13 @@ def test_the_window_is_odd_and_a_24th_of_a_run(records, window):
 
 
 def test_a_running_median_takes_fewer_values_at_the_ends():
-    found = band.running_median(np.array([[9.0, 1.0, 5.0, 100.0, 3.0]]), 3)
+    found = running_median(np.array([[9.0, 1.0, 5.0, 100.0, 3.0]]), 3)
     assert found.tolist() == [[5.0, 5.0, 5.0, 5.0, 51.5]]
 
 
 def test_what_is_unknown_is_left_out_of_a_running_median():
     values = np.array([1.0, math.nan, 3.0, math.nan, math.nan, math.nan, math.inf, math.inf])
-    found = band.running_median(values, 3)
+    found = running_median(values, 3)
     assert found[:4].tolist() == [1.0, 2.0, 3.0, 3.0]
     assert math.isnan(found[4])
     assert found[5:].tolist() == [math.inf] * 3

@@ -7,7 +7,6 @@ import pytest
 from autoclip_sep.figures import paper, table1, table1_picture
 from autoclip_sep.figures.runs_found import find
 from autoclip_sep.figures.table1_columns import paper_best, paper_gap
-from autoclip_sep.figures.table1_rows import with_spread
 from autoclip_sep.figures.table1_text import as_csv, latex, markdown
 
 
@@ -212,7 +211,7 @@ def test_what_cannot_be_drawn_is_told(add_run, tmp_path):
 
 
 def test_numbers_as_text():
-    from autoclip_sep.figures.comparable import OverSeeds
+    from autoclip_sep.figures.comparable import OverSeeds, with_spread
 
     assert with_spread(OverSeeds({})) == ""
     assert with_spread(OverSeeds({3: -0.456})) == "−0.46"
