@@ -95,11 +95,11 @@ def test_stopped_from_outside_it_takes_its_runs_along(place):
         assert '"interrupted"' in state.read_text()
 
 
-def started(place, *arguments):
+def started(place, *arguments, output=subprocess.DEVNULL):
     """The command in a process group of its own."""
     return subprocess.Popen(
         [sys.executable, str(ROOT / "scripts" / "reproduce.py"), *TINY, *arguments],
-        cwd=place, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        cwd=place, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
 
@@ -130,15 +130,28 @@ def test_killed_and_called_again_it_ends_with_the_same_records(place):
     assert records == kept_records(place / "runs")
 
 
-def test_runs_that_outlive_a_killed_call_are_waited_for(place):
-    """SIGKILL for the parent alone: its runs go on, and hold their directories."""
-    process = started(place, "runs=orphans", "trainer.epochs=12")
-    wait_for(place, "orphans/*/*/*/*/*/history.csv", process)
-    process.kill()
-    process.wait()
-    said = script(place, "reproduce", *TINY, "runs=orphans", "trainer.epochs=12")
-    assert "another process is at" in said
-    assert "failed" not in said
+def test_runs_that_outlive_a_killed_call_are_waited_for(place, tmp_path):
+    """SIGKILL for the parent alone: its runs go on, and hold their directories.
+
+    They stand still until the second call has seen them, so that it can't come too late.
+    """
+    settings = ["runs=orphans", "trainer.epochs=12"]
+    first = started(place, *settings)
+    wait_for(place, "orphans/*/*/*/*/*/history.csv", first)
+    os.killpg(first.pid, signal.SIGSTOP)
+    first.kill()
+    first.wait()
+    said = tmp_path / "said"
+    try:
+        with said.open("w") as output:
+            second = started(place, *settings, output=output)
+        while "another process is at" not in said.read_text() and second.poll() is None:
+            time.sleep(0.02)
+    finally:
+        os.killpg(first.pid, signal.SIGCONT)
+    assert second.wait(timeout=120) == 0, said.read_text()
+    assert "another process is at" in said.read_text()
+    assert "failed" not in said.read_text()
     for state in place.glob("orphans/*/*/*/*/*/state.json"):
         assert '"finished"' in state.read_text()
 
