@@ -10,11 +10,13 @@ the runs allow; what isn't says why. Nothing is drawn again while the records st
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from autoclip_sep import figures, runs
 from autoclip_sep.cli import arguments, command
+from autoclip_sep.data.parallel import in_parallel
 from autoclip_sep.errors import InputError
 from autoclip_sep.figures import (
     animation,
@@ -30,6 +32,7 @@ from autoclip_sep.figures import (
     thresholds,
     training_dynamics,
 )
+from autoclip_sep.figures.pairs import pairs
 from autoclip_sep.figures.runs_found import RunFound, find
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,10 +41,9 @@ DRAWN = ".drawn.json"  # what was drawn of which records
 READ = (".csv", ".json", ".yaml")
 
 Found = TypeVar("Found")
+Work = Callable[[], list[str]]
 Drawer = Callable[[Sequence[RunFound], Path], list[str]]
-DRAWERS: tuple[Drawer, ...] = (
-    training_dynamics.draw_all,
-    animation.draw_all,
+OF_ALL_RUNS: tuple[Drawer, ...] = (
     step_sizes.draw_all,
     table1.draw_all,
     percentiles.draw_all,
@@ -51,6 +53,7 @@ DRAWERS: tuple[Drawer, ...] = (
     correlations.draw_all,
     results.draw_all,
 )
+OF_A_PAIR: tuple[Drawer, ...] = (training_dynamics.draw_all, animation.draw_all)
 
 
 def main() -> None:
@@ -80,11 +83,28 @@ def draw(folders: Sequence[Path], output: Path) -> list[str]:
     before = runs.read_json(output / DRAWN)
     if before.get("of") == state and all((output / name).exists() for name in before["files"]):
         return [*before["said"], "nothing new to draw"]
-    said = [line for drawer in DRAWERS for line in drawer(found, output)] if found else []
-    said += [line for folder in courses for line in boxcar.draw_all(folder, output)]
+    work: list[Work] = [partial(boxcar.draw_all, folder, output) for folder in courses]
+    lines = in_parallel(_done, work + _work(found, output), label="drawing")
+    said = [line for some in lines for line in some]
     files = sorted(path.name for path in output.iterdir() if not path.name.startswith("."))
     runs.write_text(output / DRAWN, json.dumps({"of": state, "said": said, "files": files}))
     return said
+
+
+def _work(found: Sequence[RunFound], output: Path) -> list[Work]:
+    """All there is to draw of the runs, in pieces that go side by side."""
+    if not found:
+        return []
+    there: list[Sequence[RunFound]] = list(pairs(found).values())
+    alone = there or [found]  # a drawer of pairs then says that there is none
+    return [
+        *(partial(drawer, found, output) for drawer in OF_ALL_RUNS),
+        *(partial(drawer, pair, output) for drawer in OF_A_PAIR for pair in alone),
+    ]
+
+
+def _done(work: Work) -> list[str]:
+    return work()
 
 
 def _below(
