@@ -7,7 +7,7 @@ other setting that differs from its default, so two different runs never share a
 import fcntl
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,31 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     missing = object()
     keys = sorted(first.keys() | second.keys())
     return [key for key in keys if first.get(key, missing) != second.get(key, missing)]
+
+
+def changed(config: Mapping[str, Any], default: Flat, told: Callable[[str], Any]) -> Flat:
+    """The settings that differ from their defaults, by dotted key.
+
+    told: whether the directory's name tells a key by other means, or no name need tell it.
+    """
+    return {
+        key: value
+        for key, value in flatten(config).items()
+        if not told(key) and (key not in default or default[key] != value)
+    }
+
+
+def check_same(directory: Path, config: Mapping[str, Any], free: Callable[[str], Any]) -> None:
+    """Raises InputError where the run there has other settings, naming them.
+
+    free: whether a key may differ.
+    """
+    others = [key for key in differences(read_config(directory), config) if not free(key)]
+    if others:
+        raise InputError(
+            f"{directory} was made with other values of {', '.join(others[:5])}: "
+            "move it away, or choose another folder with runs=..."
+        )
 
 
 def directory_name(parts: tuple[str, ...], seed: int, changed: Flat) -> Path:

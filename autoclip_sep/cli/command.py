@@ -1,6 +1,5 @@
 """What the commands share: flags, one-line errors, exit codes."""
 
-import errno
 import io
 import os
 import signal
@@ -75,7 +74,7 @@ def continued(out: Path) -> Iterator[None]:
         said = "stopped; the same command goes on from here"
         raise Interrupted(signal.SIGINT, said) from stop
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if not system_errors.is_full(error):
             raise
         raise InputError(
             f"{error.filename or out}: the disk is full; make room, and the same command goes on"

@@ -57,16 +57,11 @@ class Plan:
         """Refuse a directory that belongs to another config; InputError names the keys."""
         if not (self.directory / "config.yaml").exists():
             return
-        changed = [
-            key
-            for key in runs.differences(runs.read_config(self.directory), self.config)
-            if FIXED.fullmatch(key) or not FREE.fullmatch(key)
-        ]
-        if changed:
-            raise InputError(
-                f"{self.directory} was made with other values of {', '.join(changed[:5])}: "
-                "move it away, or choose another folder with runs=..."
-            )
+        runs.check_same(
+            self.directory,
+            self.config,
+            free=lambda key: FREE.fullmatch(key) and not FIXED.fullmatch(key),
+        )
 
     def _check_root(self) -> None:
         """What isn't finished looks at its corpus before it goes on; what is compares paths."""
@@ -96,11 +91,7 @@ def plan(arguments: Sequence[str]) -> Plan:
     chosen = compose.choices(composed)
     names = [f"{group}={chosen[group]}" for group in NAMED]
     default = _defaults(tuple(names), _required(tuple(names), config))
-    changed = {
-        key: value
-        for key, value in runs.flatten(config).items()
-        if not FREE.fullmatch(key) and (key not in default or default[key] != value)
-    }
+    changed = runs.changed(config, default, told=FREE.fullmatch)
     parts = (chosen["data"], chosen["loss"], chosen["model"], clipper.label)
     directory = Path(config["runs"]) / runs.directory_name(parts, seed, changed)
     return Plan(config, clipper, settings, directory)

@@ -27,6 +27,11 @@ SAID = {
 }
 
 
+def is_full(error: OSError) -> bool:
+    """Whether there was no room, on the disk or in a quota."""
+    return SAID.get(error.errno or 0) == FULL
+
+
 def line(error: OSError) -> str:
     """As in "path: what (the system's words); what to do"; only its words where none are here."""
     path = _path(error)

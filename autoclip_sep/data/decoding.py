@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from autoclip_sep import audio, stems
 from autoclip_sep.data import fingerprints
-from autoclip_sep.data.store import LSB, Item
+from autoclip_sep.data.store import LSB, Item, scale_of
 from autoclip_sep.errors import InputError
 
 TOLERANCE = 2.0 * LSB  # 2 LSB of 16 bits: what rounding mixture and signals can add up to
@@ -108,7 +108,7 @@ def _distance(samples: Path, dtype: str, layout: Layout) -> _Distance:
     """Compare the file of an item's mixture with its signals in samples.bin, block by block."""
     found, item, start = _Distance(), layout.item, 0
     assert item.mixture is not None
-    scale = LSB if dtype == "int16" else 1.0
+    scale = scale_of(dtype)
     for mixture in _blocks(layout, item.mixture, item.mixture_stream, "float64"):
         total = np.zeros(mixture.shape)
         for number in range(len(item.signals)):

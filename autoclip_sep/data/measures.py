@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from autoclip_sep import audio
 from autoclip_sep.data.locks import exclusive
 from autoclip_sep.data.parallel import in_parallel, release
-from autoclip_sep.data.store import LSB, MIXTURE, Store
+from autoclip_sep.data.store import LSB, MIXTURE, Store, scale_of
 from autoclip_sep.errors import InputError
 from autoclip_sep.files import write_whole
 
@@ -108,7 +108,7 @@ def describe(
 ) -> list[tuple[int, float, float, int, float]]:
     """One mixture's rows (task). shape: how many signals, and channels."""
     offset, length, own = task
-    scale = LSB if dtype == "int16" else 1.0
+    scale = scale_of(dtype)
     size = length * shape[1]
     places = [offset + number * size for number in range(shape[0])]
     levels = [_Level(scale) for _ in range(shape[0] + 1)]

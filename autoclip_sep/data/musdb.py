@@ -17,8 +17,7 @@ from pathlib import Path
 
 import yaml
 
-from autoclip_sep import audio
-from autoclip_sep.data import conversion, folders, mixed_speech
+from autoclip_sep.data import channels, conversion, folders, mixed_speech
 from autoclip_sep.data.store import Item, Signal, Store
 from autoclip_sep.errors import InputError
 
@@ -78,7 +77,7 @@ class Musdb:
         tracks = items(root, hq, validation_tracks(), self.sources)
         path = tracks[0].signals[0].path
         if hq:
-            self._check_channels(path, _channels(path))
+            channels.check_file(path, self.channels)
         settings = {"root": os.path.abspath(root), "hq": hq, "sources": list(self.sources)}
         store = conversion.prepare(
             mixed_speech.folder_for(self.store, self.name, settings),
@@ -86,14 +85,8 @@ class Musdb:
             tracks,
             progress=progress,
         )
-        self._check_channels(path, store.split("train").channels)
+        channels.check(path, store.split("train").channels, self.channels)
         return store
-
-    def _check_channels(self, path: str | Path, channels: int | None) -> None:
-        if channels not in (None, self.channels):
-            raise InputError(
-                f"{path}: channels: {channels}, the settings say data.channels={self.channels}"
-            )
 
     def _find(self) -> tuple[Path, bool]:
         """The root, and whether it is read as MUSDB18-HQ."""
@@ -146,14 +139,6 @@ def validation_tracks() -> list[str]:
     path = Path(package.submodule_search_locations[0]) / "configs" / "mus.yaml"
     names = yaml.safe_load(path.read_text(encoding="utf-8"))["validation_tracks"]
     return [str(name) for name in names]
-
-
-def _channels(path: str | Path) -> int | None:
-    """Of an audio file; None where it can't be read, which is told with all others that can't."""
-    try:
-        return audio.info(path).channels
-    except InputError:
-        return None
 
 
 def check_sources(sources: Sequence[str], count: int) -> None:

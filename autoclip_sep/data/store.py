@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from autoclip_sep.errors import InputError
 
@@ -111,7 +111,7 @@ class Split:
     @property
     def scale(self) -> float:
         """What a stored sample is multiplied by to lie in [-1, 1]."""
-        return LSB if self._dtype == np.int16 else 1.0
+        return scale_of(self._dtype)
 
     def signals(self, i: int, start: int = 0, frames: int | None = None) -> NDArray[Any]:
         """All signals of mixture i, targets and others, as stored: a view (signals, C, T)."""
@@ -170,6 +170,11 @@ class Store:
         first = sum(len(self._splits[other]) for other in names[: names.index(name)])
         path = self.folder / "samples.bin"
         return Split(path, self.dtype, self._splits[name], self.index, first)
+
+
+def scale_of(dtype: DTypeLike) -> float:
+    """What a sample of a store of this type, int16 or float32, is multiplied by: see LSB."""
+    return LSB if np.dtype(dtype) == np.int16 else 1.0
 
 
 def _open(folder: Path) -> tuple[dict[str, Any], NDArray[np.void]]:

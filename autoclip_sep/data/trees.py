@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from autoclip_sep import audio
-from autoclip_sep.data import conversion, folders, mixed_speech
+from autoclip_sep.data import channels, conversion, folders, mixed_speech
 from autoclip_sep.data.store import LSB, Item, Store
 from autoclip_sep.errors import InputError
 
@@ -70,7 +70,7 @@ class Tree(ABC):
         Raises InputError where the root isn't this corpus, and as `conversion.prepare` does.
         """
         items = self.items(self._root())
-        self._check_channels(items[0].signals[0].path)
+        channels.check_file(items[0].signals[0].path, self.channels)
         settings = asdict(self) | {"root": os.path.abspath(str(self.root)), "store": None}
         settings.pop("expected", None)  # what should be there makes no other corpus
         return conversion.prepare(
@@ -90,16 +90,6 @@ class Tree(ABC):
             raise InputError(
                 f"data.corpus.splits={self.splits}: names for train, valid and test are wanted, all"
                 " different (test: null where there is none)"
-            )
-
-    def _check_channels(self, path: str | Path) -> None:
-        try:
-            channels = audio.info(path).channels
-        except InputError:  # told with all the other files that are broken
-            return
-        if channels != self.channels:
-            raise InputError(
-                f"{path}: channels: {channels}, the settings say data.channels={self.channels}"
             )
 
     def _root(self) -> Path:

@@ -45,13 +45,7 @@ class Settings:
         """
         if runs.read_state(self.directory).get("status") != "finished":
             return False
-        there = runs.read_config(self.directory)
-        changed = [key for key in runs.differences(there, self.config) if key not in FREE]
-        if changed:
-            raise InputError(
-                f"{self.directory} was made with other values of {', '.join(changed[:5])}: "
-                "move it away, or choose another folder with runs=..."
-            )
+        runs.check_same(self.directory, self.config, free=FREE.__contains__)
         return True
 
 
@@ -74,7 +68,9 @@ def understand(arguments: Sequence[str]) -> Settings:
         "supersampling", config["images"], config["error"], f"batch{config['batch_size']}",
         f"{chosen['optimizer']}_{name}", clipper.label,
     )  # fmt: skip
-    changed = _changed(config, chosen)
+    names = [f"{group}={chosen[group]}" for group in ("clipping", "optimizer")]
+    default = runs.flatten(compose.plain(compose.compose("supersampling", names)))
+    changed = runs.changed(config, default, told=NAMED.fullmatch)
     directory = Path(config["runs"]) / runs.directory_name(parts, config["seed"], changed)
     return Settings(config, clipper, optimizer, directory)
 
@@ -96,17 +92,6 @@ def _rate(
     table = rates[optimizer][config["error"]]
     check_choice(config, "rate", *table)
     return table[config["rate"]], config["rate"]
-
-
-def _changed(config: Mapping[str, Any], chosen: Mapping[str, str]) -> runs.Flat:
-    """The settings that differ from their defaults and that the directory's name doesn't tell."""
-    names = [f"{group}={chosen[group]}" for group in ("clipping", "optimizer")]
-    default = runs.flatten(compose.plain(compose.compose("supersampling", names)))
-    return {
-        key: value
-        for key, value in runs.flatten(config).items()
-        if not NAMED.fullmatch(key) and (key not in default or default[key] != value)
-    }
 
 
 def _check_whole(config: Mapping[str, Any], key: str, least: int) -> None:
