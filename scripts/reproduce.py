@@ -151,7 +151,8 @@ def _share_of_epochs(planned: Plan, job: Job) -> float:
 
 
 def _other_job(words: list[str], logs: Path) -> Job:
-    name = re.sub(r"[^\w.=-]+", "_", " ".join(words[1:]))
+    settings = [word for word in words[1:] if not word.startswith("-")]
+    name = re.sub(r"[^\w.=-]+", "_", " ".join(settings))
     return Job(" ".join(words), [[str(ROOT / words[0]), *words[1:]]], logs / name, _share_of_sweep)
 
 
