@@ -100,9 +100,10 @@ def _totals(axes: Axes, drawn: Sequence[Course], colours: Sequence[Series]) -> N
     places = range(len(drawn))
     means = [one.total.mean for one in drawn]
     axes.barh(places, means, color=colours, height=0.66)
+    axes.barh(places, 0.02, left=-0.04, color=colours, height=0.66)  # the curves' colours, of 0 too
     for place, mean in zip(places, means, strict=True):
         axes.text(mean + 0.02, place, f"{mean:.1%}", va="center", fontsize=8)
-    axes.set(xlim=(0, 1.2), xticks=(0, 0.5, 1), yticks=places, xlabel="of all steps",
+    axes.set(xlim=(-0.05, 1.2), xticks=(0, 0.5, 1), yticks=places, xlabel="of all steps",
              title="Share clipped, all of training")  # fmt: skip
     axes.set_yticklabels([one.clipping.name for one in drawn], fontsize=8.5)
     axes.invert_yaxis()

@@ -108,7 +108,7 @@ def _panel(axes: Axes, one: Panel) -> None:
     clipped = f", {one.share.mean:.1%} clipped" if one.share.values else ""
     axes.set_title(f"p = {one.percentile:g}{clipped}", fontsize=10)
     axes.set(yscale="log")
-    axes.tick_params(labelsize=8)
+    axes.tick_params(which="both", labelsize=8)
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     drawing.bare(axes)
 
