@@ -1,6 +1,5 @@
 """Long recordings that take no room, and the most memory that a process had."""
 
-import os
 import struct
 import subprocess
 import sys
@@ -8,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.commands import ENVIRONMENT
+
 PEAK = """
 with open("/proc/self/status") as status:
     print("peak", next(line.split()[1] for line in status if line.startswith("VmHWM")))
@@ -36,7 +36,6 @@ def peak_memory(code: str, *arguments: object) -> float:
     if not Path("/proc/self/status").is_file():
         pytest.skip("the most memory a process had is read from Linux' /proc/self/status")
     command = [sys.executable, "-c", code + PEAK, *map(str, arguments)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return int(done.stdout.split("peak")[-1]) / 1024

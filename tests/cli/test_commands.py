@@ -2,18 +2,15 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from autoclip_sep import audio, checkpoint, records, runs
 from autoclip_sep.checkpoint import CheckpointFolder
+from tests.commands import command, start
 
-ROOT = Path(__file__).resolve().parents[2]
 SMALL = [
     "experiment=smoke", "data.corpus.train=40", "trainer.probe_points=1", "trainer.epochs=6",
 ]  # fmt: skip
@@ -23,16 +20,6 @@ SMALL = [
 def place(tmp_path_factory):
     """A folder where the module's commands run, so that they share one corpus."""
     return tmp_path_factory.mktemp("place")
-
-
-def command(place, script, *arguments, check=0):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, str(ROOT / script), *arguments],
-        cwd=place, env=environment, capture_output=True, text=True, check=False, timeout=600,
-    )  # fmt: skip
-    assert done.returncode == check, done.stdout + done.stderr
-    return done
 
 
 def only_run(folder):
@@ -73,12 +60,8 @@ def test_60_steps_equal_30_and_a_fresh_process_and_30(place, straight, same_runs
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_a_run_stopped_at_any_step_goes_on_to_the_same_bits(place, straight, number, same_runs):
     folder = place / f"stopped{number}"
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(
-        # far more epochs than it will reach: it is training when the signal comes
-        [sys.executable, str(ROOT / "train.py"), *SMALL, "trainer.epochs=500", f"runs={folder}"],
-        cwd=place, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    # far more epochs than it will reach: it is training when the signal comes
+    process = start(place, "train.py", *SMALL, "trainer.epochs=500", f"runs={folder}")
     while process.poll() is None and not list(folder.glob("*/*/*/*/*/checkpoints/last-*.pt")):
         time.sleep(0.02)
     process.send_signal(number)
@@ -216,10 +199,7 @@ def test_help_names_the_groups(place):
 def test_a_reader_that_has_seen_enough_gets_no_traceback(tmp_path):
     read, write = os.pipe()
     os.close(read)
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "train.py"), "--cfg", "job"],
-        cwd=tmp_path, stdout=write, stderr=subprocess.PIPE, text=True, check=False, timeout=120,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    process = start(tmp_path, "train.py", "--cfg", "job", stdout=write)
     os.close(write)
-    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
+    _, errors = process.communicate(timeout=120)
+    assert (process.returncode, errors) == (128 + signal.SIGPIPE, "")

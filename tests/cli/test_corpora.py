@@ -3,11 +3,6 @@
 The corpora are small ones in the published layouts, of low and high noise as two voices.
 """
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -15,8 +10,8 @@ from autoclip_sep import audio, records
 from autoclip_sep.cli import evaluate, train
 from autoclip_sep.data import parallel
 from autoclip_sep.errors import InputError
+from tests.commands import command
 
-ROOT = Path(__file__).resolve().parents[2]
 MIXTURES = {"train": 6, "valid": 2, "test": 2}
 TINY = [
     "model.hidden=4", "model.layers=1", "trainer.epochs=1", "trainer.batch_size=2",
@@ -104,13 +99,8 @@ def libri2mix(place):
         table = place / f"Libri2Mix/libri2mix_{part}.csv"
         table.parent.mkdir(exist_ok=True)
         table.write_text("\n".join(rows) + "\n")
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "scripts/prepare_librimix.py"), "librispeech=LibriSpeech",
-         "metadata=.", "out=.", "jobs=1"],
-        cwd=place, capture_output=True, text=True, check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    given = ["librispeech=LibriSpeech", "metadata=.", "out=.", "jobs=1"]
+    command(place, "scripts/prepare_librimix.py", *given)
     return ["data=libri2mix", f"data.root={place}/Libri2Mix/wav8k/min"]
 
 

@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,9 +13,9 @@ from autoclip_sep.cli import compose, corpus, evaluate, train
 from autoclip_sep.cli.plan import plan
 from autoclip_sep.data import measures, parallel
 from autoclip_sep.errors import InputError
+from tests.commands import ENVIRONMENT, ROOT
 from tests.conftest import can_mount
 
-ROOT = Path(__file__).resolve().parents[2]
 TINY = [
     "model.hidden=4", "model.layers=1", "trainer.epochs=1", "trainer.batch_size=2",
     "trainer.excerpt=2048", "trainer.progress=false",
@@ -239,8 +238,7 @@ def on_read_only(tmp_path):
             ["unshare", "-Urm", "sh", "-c", mount, "sh", sys.executable,
              str(ROOT / "scripts" / "check_data.py"), "data=tree", "data.root=tree",
              "data.store=disk/store"],
-            capture_output=True, text=True, check=False, timeout=120,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+            capture_output=True, text=True, check=False, timeout=120, env=ENVIRONMENT,
         )  # fmt: skip
         return done.returncode, done.stdout, done.stderr
 

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -17,7 +15,8 @@ from autoclip_sep.cli import compose, trained
 from autoclip_sep.cli.build import build
 from autoclip_sep.cli.separate import separate
 from autoclip_sep.errors import InputError
-from tests.long_files import ROOT, peak_memory, silence
+from tests.commands import start
+from tests.long_files import peak_memory, silence
 
 SMALL = [
     "model.hidden=4", "model.layers=1", "data.window_length=1024", "data.hop_length=512",
@@ -98,11 +97,7 @@ def test_half_an_hour_takes_the_memory_of_two_minutes(run, tmp_path):
 
 def test_ctrl_c_in_the_middle_leaves_nothing(run, tmp_path):
     path = silence(tmp_path / "long.wav", 36_000, 8000)
-    command = [sys.executable, str(ROOT / "separate.py"), f"run={run}", f"input={path}"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(
-        command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
-    )
+    process = start(tmp_path, "separate.py", f"run={run}", f"input={path}")
     while process.poll() is None and not waiting(process.pid, tmp_path):
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)

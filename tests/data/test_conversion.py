@@ -18,6 +18,7 @@ from autoclip_sep.data import conversion, fingerprints, parallel
 from autoclip_sep.data.conversion import prepare
 from autoclip_sep.data.store import Item, Signal
 from autoclip_sep.errors import InputError
+from tests.commands import ENVIRONMENT
 
 MakeItems = Callable[..., list[Item]]
 LENGTHS = {"train": (700, 900, 500, 900, 1000, 300, 800, 650, 400, 1200), "test": (500, 900, 500)}
@@ -50,12 +51,11 @@ def test_kills_make_no_difference(make_items: MakeItems, tmp_path: Path) -> None
     prepare(tmp_path / "undisturbed", 8000, items, progress=False, jobs=1)
     (tmp_path / "items").write_bytes(pickle.dumps(items))
     command = [sys.executable, "-c", CONVERT, str(tmp_path / "store"), str(tmp_path / "items")]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
     partial = tmp_path / ".store.partial"
     killed = 0
     for moment in (0.0, 0.05, 0.1, 0.2, 0.3):
         shutil.rmtree(partial, ignore_errors=True)  # only to see when the next one begins
-        process = subprocess.Popen(command, env=environment)
+        process = subprocess.Popen(command, env=ENVIRONMENT)
         while not partial.exists() and process.poll() is None:
             time.sleep(0.001)
         time.sleep(moment)

@@ -14,6 +14,7 @@ from autoclip_sep import audio
 from autoclip_sep.data import demo, parallel, wsj0_mix
 from autoclip_sep.data.demo import Demo
 from autoclip_sep.errors import InputError
+from tests.commands import ENVIRONMENT
 
 SMALL = {"train": 6, "valid": 2, "test": 3, "speakers": 4, "test_speakers": 2, "utterances": 3}
 
@@ -117,9 +118,8 @@ def test_kills_make_no_difference(made: Path, tmp_path: Path) -> None:
     )
     settings = {**SMALL, "root": str(tmp_path / "corpora"), "store": str(tmp_path / "store")}
     command = [sys.executable, "-c", code, repr(settings)]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     for _ in range(5):
-        process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 20
         before = count(tmp_path)
         while count(tmp_path) < before + 8 and time.monotonic() < deadline:
@@ -129,7 +129,7 @@ def test_kills_make_no_difference(made: Path, tmp_path: Path) -> None:
         time.sleep(random.Random(before).uniform(0, 0.1))
         process.send_signal(signal.SIGKILL)
         process.wait()
-    subprocess.run(command, env=environment, check=True)
+    subprocess.run(command, env=ENVIRONMENT, check=True)
     rests = [name for name in files(tmp_path) if name.endswith(".tmp")]
     found = {name: data for name, data in files(tmp_path).items() if name not in rests}
     assert found == files(made)

@@ -1,5 +1,4 @@
 import errno
-import os
 import subprocess
 import sys
 import time
@@ -9,6 +8,7 @@ import pytest
 
 from autoclip_sep.data import locks
 from autoclip_sep.data.locks import exclusive
+from tests.commands import ENVIRONMENT
 
 HOLD = """
 import sys, time
@@ -21,12 +21,11 @@ with exclusive(sys.argv[1]):
 
 def test_a_process_that_dies_gives_the_lock_back(tmp_path: Path) -> None:
     pytest.importorskip("fcntl")
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-c", HOLD, str(tmp_path / "new" / "corpus")]
-    holder = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    holder = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None
     assert holder.stdout.readline() == "held\n"
-    waiter = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    waiter = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
     time.sleep(0.5)
     assert waiter.poll() is None
     holder.kill()

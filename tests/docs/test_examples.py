@@ -5,7 +5,6 @@ A ```python block is complete. A ```output block behind it is what it prints, to
 
 import ast
 import importlib.util
-import os
 import re
 import subprocess
 import sys
@@ -18,7 +17,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.commands import ENVIRONMENT, ROOT
+
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 FENCE = re.compile(r"^```(\w*)\s*$")
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
@@ -98,11 +98,10 @@ def in_a_process_of_its_own(example: Block, folder: Path) -> str:
     launch = [sys.executable]
     if "init_process_group" in example.text:
         launch += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    quiet = {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [*launch, str(file)],
         cwd=folder,
-        env={**os.environ, **quiet},
+        env={**ENVIRONMENT, "GLOO_SOCKET_IFNAME": "lo"},
         capture_output=True,
         text=True,
         timeout=300,

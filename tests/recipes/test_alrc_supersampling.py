@@ -1,11 +1,9 @@
 """The supersampling experiment: images, network and errors, and runs from the command line."""
 
-import importlib
 import math
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,8 +15,9 @@ from autoclip_sep.cli import compose
 from autoclip_sep.clipping import ALRC
 from autoclip_sep.errors import InputError
 from autoclip_sep.figures import supersampling
+from tests.commands import ROOT, load
 
-FOLDER = Path(__file__).resolve().parents[2] / "recipes" / "alrc_supersampling"
+FOLDER = ROOT / "recipes" / "alrc_supersampling"
 NAMES = ("images", "network", "settings")
 QUICK = ("iterations=150", "channels=2")
 
@@ -28,10 +27,7 @@ def recipe():
     """The recipe's files as modules: train, and the three beside it."""
     sys.path.insert(0, str(FOLDER))
     try:
-        spec = importlib.util.spec_from_file_location("alrc_train", FOLDER / "train.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        yield module
+        yield load("recipes/alrc_supersampling/train.py")
     finally:
         sys.path.remove(str(FOLDER))
         for name in NAMES:
@@ -293,9 +289,7 @@ def test_other_settings_have_other_directories(recipe):
 
 def test_kept_runs_are_the_runs(train, tmp_path):
     train("-m", "clipping=none,alrc", f"runs={tmp_path / 'runs'}", "iterations=700", "channels=2")
-    spec = importlib.util.spec_from_file_location("alrc_keep", FOLDER / "keep.py")
-    keep = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(keep)
+    keep = load("recipes/alrc_supersampling/keep.py")
     keep.keep([f"runs={tmp_path / 'runs'}", f"output={tmp_path / 'kept'}"])
     kept = supersampling.find(tmp_path / "kept")
     assert kept == supersampling.find(tmp_path / "runs")

@@ -1,24 +1,16 @@
 """The benchmark runs, in small, and its tables are whole; the times themselves are not judged."""
 
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.commands import ROOT, command
+
 CELL = re.compile(r"\d+\.\d\d \(\d+\.\d\d–\d+\.\d\d\)")
 
 
 def bench(*arguments, check=0):
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "bench_clipping.py"), *arguments],
-        cwd=ROOT, capture_output=True, text=True, check=False, timeout=300,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert done.returncode == check, done.stdout + done.stderr
+    done = command(ROOT, "scripts/bench_clipping.py", *arguments, check=check)
     return done.stdout if check == 0 else done.stderr
 
 

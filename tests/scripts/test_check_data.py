@@ -3,7 +3,6 @@
 import os
 import runpy
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,8 +11,8 @@ import pytest
 
 from autoclip_sep import audio
 from autoclip_sep.data import parallel
+from tests.commands import ROOT, command
 
-ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = str(ROOT / "scripts" / "check_data.py")
 MIXTURES = {"tr": 14, "cv": 2, "tt": 2}
 
@@ -39,12 +38,7 @@ def check(monkeypatch, capfd):
 
 
 def test_it_runs_by_itself(good):
-    done = subprocess.run(
-        [sys.executable, SCRIPT, "data=tree", "data.root=a, b=${c}"], cwd=good, check=False,
-        capture_output=True, text=True, timeout=300,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    done = command(good, SCRIPT, "data=tree", "data.root=a, b=${c}")
     assert done.stdout.endswith("nothing wrong found\n")
 
 
@@ -283,13 +277,10 @@ def test_a_full_disk_says_where_and_what_to_do(tmp_path, small_disk, full, messa
     """Of music that is composed: while it is written, or when its store is made."""
     small, mounted = small_disk
     tracks = [f"data.corpus.{split}=1" for split in ("train", "valid", "test")]
-    done = subprocess.run(
-        [*mounted, sys.executable, SCRIPT, "data=musdb_demo", *tracks, "data.corpus.seconds=2",
-         f"data.{full}={small}"],
-        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+    done = command(
+        tmp_path, SCRIPT, "data=musdb_demo", *tracks, "data.corpus.seconds=2",
+        f"data.{full}={small}", before=mounted, check=2, timeout=120,
     )  # fmt: skip
-    assert done.returncode == 2
     assert done.stderr.startswith(f"check_data: {small}/")
     assert done.stderr.endswith(f"{message}\n")
     assert len(done.stderr.splitlines()) == 1

@@ -1,10 +1,8 @@
 """The command on small made-up runs: what it says of them, and its exit code."""
 
-import importlib.util
 import json
 import shutil
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -12,13 +10,9 @@ from autoclip_sep import runs
 from autoclip_sep.dynamics import COLUMNS
 from autoclip_sep.records import Records
 from autoclip_sep.training.trainer import HISTORY
+from tests.commands import load
 
-ROOT = Path(__file__).resolve().parents[2]
-SPEC = importlib.util.spec_from_file_location("compare_run", ROOT / "scripts" / "compare_run.py")
-compare_run = importlib.util.module_from_spec(SPEC)
-sys.modules["compare_run"] = compare_run  # where its dataclasses are looked up
-SPEC.loader.exec_module(compare_run)
-
+compare_run = load("scripts/compare_run.py")
 ROWS = 48
 CONFIG = {
     "data": {"name": "demo", "root": "corpora"}, "model": {"layers": 2, "hidden": 128},

@@ -1,25 +1,18 @@
 """Everything is drawn from the kept records, once."""
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.commands import ROOT, command
+
 KEPT = ROOT / "recipes" / "training_dynamics" / "results" / "demo" / "mask_inference" / "blstm_demo"
 NOTHING_NEW = "nothing new to draw"
 
 
 def draw(place, *arguments, check=0):
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "draw_figures.py"), *arguments],
-        cwd=place, capture_output=True, text=True, check=False, timeout=300,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert done.returncode == check, done.stdout + done.stderr
+    done = command(place, "scripts/draw_figures.py", *arguments, check=check)
     return done.stdout + done.stderr
 
 

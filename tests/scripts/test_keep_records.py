@@ -1,21 +1,15 @@
 """What is kept of runs: which rows, in how many digits, and what is left alone."""
 
-import importlib.util
 import json
 import sys
-from pathlib import Path
 
 import pytest
 
 from autoclip_sep import records, runs
 from autoclip_sep.figures.runs_found import find
+from tests.commands import load
 
-ROOT = Path(__file__).resolve().parents[2]
-SPEC = importlib.util.spec_from_file_location("keep_records", ROOT / "scripts" / "keep_records.py")
-keep_records = importlib.util.module_from_spec(SPEC)
-sys.modules["keep_records"] = keep_records  # where its dataclasses are looked up
-SPEC.loader.exec_module(keep_records)
-
+keep_records = load("scripts/keep_records.py")
 ROWS = 10
 
 

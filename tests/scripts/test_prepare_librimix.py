@@ -1,31 +1,21 @@
 """The command from LibriSpeech to Libri2Mix, as a user types it."""
 
-import os
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from autoclip_sep import audio
+from tests.commands import command, start
 
-ROOT = Path(__file__).resolve().parents[2]
-SCRIPT = [sys.executable, str(ROOT / "scripts" / "prepare_librimix.py")]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+SCRIPT = "scripts/prepare_librimix.py"
 GIVEN = ["librispeech=LibriSpeech", "metadata=LibriMix", "out=out", "jobs=1"]
 HEADER = "mixture_ID,source_1_path,source_1_gain,source_2_path,source_2_gain,noise_path,noise_gain"
 
 
-def prepare(place, *arguments, check=0):
-    done = subprocess.run(
-        [*SCRIPT, *arguments],
-        cwd=place, capture_output=True, text=True, check=False, timeout=600, env=ENVIRONMENT,
-    )  # fmt: skip
-    assert done.returncode == check, done.stdout + done.stderr
-    return done
+def prepare(place, *arguments, **how):
+    return command(place, SCRIPT, *arguments, **how)
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +64,7 @@ def test_everything_is_there(made):
 def test_a_stopped_call_is_continued_to_the_same_bytes(place, made, number):
     arguments = [*GIVEN[:2], f"out=stopped{number}", "jobs=1"]
     folder = place / f"stopped{number}/Libri2Mix/wav8k/min"
-    process = subprocess.Popen(
-        [*SCRIPT, *arguments], cwd=place, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
-    )
+    process = start(place, SCRIPT, *arguments)
     while process.poll() is None and not list(folder.glob("train-100/mix_clean/*.wav")):
         time.sleep(0.002)
     process.send_signal(number)
@@ -92,11 +80,7 @@ def test_a_stopped_call_is_continued_to_the_same_bytes(place, made, number):
 
 def test_two_at_a_time_are_one_after_the_other(place, made):
     folder = place / "both/Libri2Mix/wav8k/min"
-    both = [
-        subprocess.Popen([*SCRIPT, *GIVEN[:2], "out=both", "jobs=1"], cwd=place, env=ENVIRONMENT,
-                         stderr=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]  # fmt: skip
+    both = [start(place, SCRIPT, *GIVEN[:2], "out=both", "jobs=1") for _ in range(2)]
     said = [process.communicate(timeout=120)[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     assert contents(folder) == contents(made)
@@ -114,11 +98,10 @@ def test_a_part_at_another_rate(place):
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_full_disk_is_one_line(place, small_disk, jobs):
     folder, mounted = small_disk
-    done = subprocess.run(
-        [*mounted, *SCRIPT, *GIVEN[:2], f"out={folder / 'out'}", f"jobs={jobs}"],
-        cwd=place, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=60,
+    done = prepare(
+        place, *GIVEN[:2], f"out={folder / 'out'}", f"jobs={jobs}",
+        before=mounted, check=2, timeout=60,
     )  # fmt: skip
-    assert done.returncode == 2, done.stderr
     said = f"prepare_librimix: {folder}/out/"
     assert done.stderr.startswith(said)
     assert done.stderr.endswith(

@@ -13,28 +13,22 @@ import pytest
 
 from autoclip_sep import audio
 from autoclip_sep.data.mixing_lists import Recipe, write_list
+from tests import commands
 from tests.shorten import write_sphere
 
-ROOT = Path(__file__).resolve().parents[2]
-SCRIPT = [sys.executable, str(ROOT / "scripts" / "prepare_wsj0_mix.py")]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+SCRIPT = str(commands.ROOT / "scripts" / "prepare_wsj0_mix.py")
 GIVEN = ["wsj0=csr_1", "lists=lists", "partial=true"]
 SPLITS = {"tr": 150, "cv": 20, "tt": 10}
 TREE = "2speakers/wav8k/min"
 
 
 def start(place, *arguments):
-    return subprocess.Popen(
-        [*SCRIPT, *arguments], cwd=place, env=ENVIRONMENT, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-    )  # fmt: skip
+    return commands.start(place, SCRIPT, *arguments, start_new_session=True)
 
 
-def prepare(place, *arguments, check=0):
-    process = start(place, *arguments)
-    said = process.communicate(timeout=300)
-    assert process.returncode == check, said
-    return said
+def prepare(place, *arguments):
+    done = commands.command(place, SCRIPT, *arguments)
+    return done.stdout, done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -151,11 +145,10 @@ def test_two_at_a_time_are_one_after_the_other(place, made):
 
 def test_a_full_disk_is_one_line(place, small_disk):
     folder, mounted = small_disk
-    done = subprocess.run(
-        [*mounted, *SCRIPT, *GIVEN, f"out={folder / 'out'}", "jobs=1"],
-        cwd=place, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=60,
+    done = commands.command(
+        place, SCRIPT, *GIVEN, f"out={folder / 'out'}", "jobs=1",
+        before=mounted, check=2, timeout=60,
     )  # fmt: skip
-    assert done.returncode == 2, done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert done.stderr.endswith(
         "the disk is full; make room, and the same command goes on from here\n"
@@ -171,8 +164,9 @@ def test_files_that_cant_be_written_are_one_line(place, tmp_path):
         "runpy.run_path(sys.argv[0], run_name='__main__')"
     )
     done = subprocess.run(
-        [SCRIPT[0], "-c", code, SCRIPT[1], *GIVEN, f"out={tmp_path / 'full'}", "jobs=1"],
-        cwd=place, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=60,
+        [sys.executable, "-c", code, SCRIPT, *GIVEN, f"out={tmp_path / 'full'}", "jobs=1"],
+        cwd=place, env=commands.ENVIRONMENT, capture_output=True, text=True, check=False,
+        timeout=60,
     )  # fmt: skip
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
@@ -198,11 +192,11 @@ def test_files_that_cant_be_written_are_one_line(place, tmp_path):
     ],
 )
 def test_mistakes_are_one_line(place, arguments, message, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", [SCRIPT[1], *arguments])
+    monkeypatch.setattr(sys, "argv", [SCRIPT, *arguments])
     monkeypatch.setattr(signal, "signal", lambda *handler: None)
     monkeypatch.chdir(place)
     with pytest.raises(SystemExit) as stop:
-        runpy.run_path(SCRIPT[1], run_name="__main__")
+        runpy.run_path(SCRIPT, run_name="__main__")
     said, errors = capsys.readouterr()
     assert stop.value.code == 2
     assert message in errors

@@ -1,31 +1,17 @@
 """The command as a user types it, on the norms of a real run and on small files."""
 
 import csv
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from autoclip_sep import records
 from autoclip_sep.dynamics import replay
+from tests.commands import command
 
-ROOT = Path(__file__).resolve().parents[2]
 RUN = [
     "experiment=smoke", "clipping=shadow", "data.corpus.train=40", "trainer.epochs=2",
     "trainer.probe_points=0",
 ]  # fmt: skip
-
-
-def command(place, script, *arguments, check=0, given=None):
-    done = subprocess.run(
-        [sys.executable, str(ROOT / script), *arguments],
-        cwd=place, capture_output=True, text=True, check=False, timeout=300, input=given,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert done.returncode == check, done.stdout + done.stderr
-    return done
 
 
 def course(path):

@@ -1,16 +1,15 @@
 """The main job in small: train two runs side by side, evaluate, draw; then once more."""
 
-import importlib.util
 import os
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.commands import command, load, start
+
+reproduce = load("scripts/reproduce.py")
 TINY = [
     "experiment=demo", "model.hidden=8", "trainer.epochs=2", "trainer.batch_size=4",
     "trainer.excerpt=3200", "trainer.record_every=2", "data.corpus.train=16",
@@ -19,18 +18,8 @@ TINY = [
 ]  # fmt: skip
 
 
-SPEC = importlib.util.spec_from_file_location("reproduce", ROOT / "scripts" / "reproduce.py")
-reproduce = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(reproduce)
-
-
 def script(place, name, *arguments, check=0):
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / f"{name}.py"), *arguments],
-        cwd=place, capture_output=True, text=True, check=False, timeout=600,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert done.returncode == check, done.stdout + done.stderr
+    done = command(place, f"scripts/{name}.py", *arguments, check=check)
     return done.stdout + done.stderr
 
 
@@ -80,12 +69,7 @@ def test_a_failing_run_is_reported_and_the_others_are_drawn(place):
 
 
 def test_stopped_from_outside_it_takes_its_runs_along(place):
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / "scripts" / "reproduce.py"), *TINY, "trainer.epochs=500",
-         "runs=long"],
-        cwd=place, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    process = start(place, "scripts/reproduce.py", *TINY, "trainer.epochs=500", "runs=long")
     while len(list(place.glob("long/*/*/*/*/*/history.csv"))) < 2 and process.poll() is None:
         time.sleep(0.05)
     process.terminate()
@@ -97,10 +81,9 @@ def test_stopped_from_outside_it_takes_its_runs_along(place):
 
 def started(place, *arguments, output=subprocess.DEVNULL):
     """The command in a process group of its own."""
-    return subprocess.Popen(
-        [sys.executable, str(ROOT / "scripts" / "reproduce.py"), *TINY, *arguments],
-        cwd=place, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+    return start(
+        place, "scripts/reproduce.py", *TINY, *arguments,
+        stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
     )  # fmt: skip
 
 

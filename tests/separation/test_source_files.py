@@ -1,8 +1,6 @@
 import errno
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +8,7 @@ import pytest
 from autoclip_sep import audio
 from autoclip_sep.errors import InputError
 from autoclip_sep.separation.source_files import write_sources
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.commands import ENVIRONMENT
 
 
 def in_blocks(samples, size=300):
@@ -85,8 +82,7 @@ except OSError as error:
     print(error.filename, error.errno)
 """
     command = [sys.executable, "-c", code, str(tmp_path), str(limit)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=ENVIRONMENT)
     assert done.stdout.split() == [str(tmp_path), str(errno.EFBIG)]
     assert done.stderr == ""
     assert tree(tmp_path) == []

@@ -1,17 +1,14 @@
 """Two processes on this machine: the same data, the same thresholds, exact resume."""
 
 import json
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from autoclip_sep import checkpoint, records
 from autoclip_sep.checkpoint import CheckpointFolder
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.commands import ENVIRONMENT
 
 PROGRAM = """
 import json, sys, torch
@@ -67,8 +64,7 @@ def train(directory, store, world, *, epochs=2, dropout=0.3, batch_norm=True, ba
               f"--nproc-per-node={world}"] if world > 1 else [sys.executable]  # fmt: skip
     done = subprocess.run(
         [*launch, str(program), json.dumps(arguments)], capture_output=True, text=True,
-        check=False, timeout=300,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        check=False, timeout=300, env=ENVIRONMENT,
     )  # fmt: skip
     assert (done.returncode == 0) is not bool(crash), done.stderr
     return records.read(directory / "dynamics.csv")

@@ -1,15 +1,12 @@
 """W&B as a mirror: the real package, without a network."""
 
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from autoclip_sep.training.loggers import NoLogger, WandbLogger
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.commands import ENVIRONMENT
 
 PROGRAM = """
 import sys
@@ -30,8 +27,7 @@ def run(place, mode, **environment):
     (place / "run").mkdir()
     return subprocess.run(
         [sys.executable, "-c", PROGRAM, mode], cwd=place, capture_output=True, text=True,
-        check=False, timeout=120,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "WANDB_SILENT": "true", **environment},
+        check=False, timeout=120, env={**ENVIRONMENT, "WANDB_SILENT": "true", **environment},
     )  # fmt: skip
 
 
