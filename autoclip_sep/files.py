@@ -17,7 +17,7 @@ def write_whole(path: Path, content: bytes) -> None:
     Whatever happens, the file has its old content or its new one. Raises OSError, leaving nothing
     behind, where the disk is full or the folder can't be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
             file.write(content)
