@@ -49,8 +49,12 @@ def save(path: Path, state: State) -> None:
     content = buffer.getvalue()
     path.parent.mkdir(parents=True, exist_ok=True)
     line = f"{hashlib.sha256(content).hexdigest()}  {path.name}\n"
-    _write(_digest_path(path), line.encode())
-    _write(path, content)
+    try:
+        _write(_digest_path(path), line.encode())
+        _write(path, content)
+    except InputError:
+        _digest_path(path).unlink(missing_ok=True)
+        raise
 
 
 def load(path: Path, map_location: torch.device | str = "cpu") -> State:
@@ -61,7 +65,7 @@ def load(path: Path, map_location: torch.device | str = "cpu") -> State:
     try:
         content = path.read_bytes()
         expected = digest(path)
-    except (OSError, IndexError) as error:
+    except (OSError, IndexError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read the checkpoint {path} and its .sha256: {error}") from error
     if hashlib.sha256(content).hexdigest() != expected:
         raise InputError(f"the checkpoint {path} is damaged: its sha256 is not the recorded one")

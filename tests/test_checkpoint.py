@@ -1,6 +1,7 @@
 import hashlib
 import os
 import pickle
+import resource
 
 import pytest
 import torch
@@ -38,6 +39,17 @@ def test_a_short_file_is_noticed(tmp_path, keep):
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(InputError, match="damaged"):
         checkpoint.load(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xe5" + b"0" * 63, b"0" * 64])
+def test_a_damaged_digest_is_noticed(tmp_path, content):
+    folder = CheckpointFolder(tmp_path)
+    for step in (10, 20):
+        path = folder.save("last", step, 0, {"step": step})
+    checkpoint._digest_path(path).write_bytes(content)
+    state, (complaint,) = folder.newest("last")
+    assert state == {"step": 10}
+    assert path.name in complaint
 
 
 class Hostile:
@@ -106,5 +118,18 @@ def test_a_full_disk_leaves_the_old_one_and_no_rest(tmp_path, monkeypatch, faili
         patch.setattr(os, failing, full)
         with pytest.raises(InputError, match=r"last-000000020-00000.*bytes needed.*No space left"):
             folder.save("last", 20, 0, {"step": 20})
-    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+    assert len(list(tmp_path.iterdir())) == 2
     assert folder.newest("last") == ({"step": 10}, [])
+
+
+def test_a_disk_with_room_for_the_digest_only_keeps_neither(tmp_path):
+    folder = CheckpointFolder(tmp_path)
+    folder.save("last", 10, 0, {"step": 10})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(InputError, match=r"last-000000020-00000\.pt .*bytes needed"):
+            folder.save("last", 20, 0, STATE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert len(list(tmp_path.iterdir())) == 2
