@@ -23,6 +23,7 @@ from autoclip_sep.files import whole_file
 
 BLOCK = 2**18  # samples per channel: what a file is read in where it may be long
 LARGEST_SAMPLE = 1e6  # far above any scale in use (full scale is 1); beyond it a file is corrupt
+HIGHEST_RATE = 2**20  # Hz, above any recorder's; the filter that resamples grows with the rate
 LARGEST_WAV = 2**32 - 2**16  # bytes of samples; the lengths in its header have 32 bits
 _WIDTHS = {"PCM_16": 2, "FLOAT": 4}  # bytes of a sample; others are given the widest there is, 8
 
@@ -41,8 +42,8 @@ class AudioInfo:
 def info(path: str | os.PathLike[str]) -> AudioInfo:
     """What the header says, after every check that needs no samples.
 
-    Raises InputError if the file is missing, isn't a plain file, isn't audio, holds no samples, or
-    is shorter than its own header says.
+    Raises InputError if the file is missing, isn't a plain file, isn't audio, holds no samples, is
+    shorter than its own header says, or has a rate that no recording has.
     """
     return _headers(path)[0]
 
@@ -202,6 +203,8 @@ def _headers(path: str | os.PathLike[str]) -> tuple[AudioInfo, sphere.Header | N
         raise InputError(f"{path}: truncated, its header promises {missing} bytes more than it has")
     if said.frames <= 0:
         raise InputError(f"{path}: no samples, only a header")
+    if not 0 < said.sample_rate <= HIGHEST_RATE:
+        raise InputError(f"{path}: its header says {said.sample_rate} Hz, which no recording has")
     return said, nist if nist and nist.shortened else None
 
 

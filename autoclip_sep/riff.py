@@ -1,4 +1,7 @@
-"""How long a WAV file (RIFF, RIFX, RF64) says that it is: libsndfile reads half a one silently."""
+"""How long a WAV file (RIFF, RIFX, RF64), AIFF, AU or Wave64 file says that it is.
+
+libsndfile reads half a one silently.
+"""
 
 import os
 import struct
@@ -8,23 +11,39 @@ from typing import BinaryIO
 # (ffmpeg), and a little below 2^31 (sox). Such a length is no promise.
 _STREAMED = (0x7FFFF000, 0x7FFFFFFF)
 _UNKNOWN = 0xFFFFFFFF
+_WAVE64 = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
 
 
 def missing_bytes(path: str | os.PathLike[str]) -> int:
-    """Bytes that the header of a WAV file (RIFF, RIFX, RF64) promises and the file lacks.
+    """Bytes that the header of such a file promises and the file lacks.
 
-    0 for a complete file, a streamed one (unknown length), and anything that is no WAV file.
+    0 for a complete file, a streamed one (unknown length), and anything of another format.
     """
     size = os.path.getsize(path)
     with open(path, "rb") as file:
-        head = file.read(12)
-        if len(head) < 12 or head[:4] not in (b"RIFF", b"RIFX", b"RF64") or head[8:] != b"WAVE":
-            return 0
-        order = ">" if head[:4] == b"RIFX" else "<"
+        return max(0, _promised(file, size) - size)
+
+
+def _promised(file: BinaryIO, size: int) -> int:
+    """The bytes that the file has by its header; 0 if it doesn't say."""
+    head = file.read(24)
+    if len(head) < 24:
+        return 0
+    name, kind = head[:4], head[8:12]
+    if name in (b"RIFF", b"RIFX", b"RF64") and kind == b"WAVE":
+        order = ">" if name == b"RIFX" else "<"
         riff = _length(struct.unpack(order + "I", head[4:8])[0])
-        data = _data_end(file, order, size)
-    promised = max(riff + 8 if riff else 0, data)
-    return max(0, promised - size)
+        file.seek(12)
+        return max(riff + 8 if riff else 0, _data_end(file, order, size))
+    if name == b"FORM" and kind in (b"AIFF", b"AIFC"):
+        return _length(struct.unpack(">I", head[4:8])[0]) + 8
+    if name == b".snd":
+        offset, length = struct.unpack(">II", head[4:12])
+        return offset + _length(length)
+    if head[:16] == _WAVE64:
+        length = struct.unpack("<Q", head[16:])[0]
+        return length if length < 2**63 else 0
+    return 0
 
 
 def _data_end(file: BinaryIO, order: str, size: int) -> int:

@@ -133,6 +133,36 @@ def test_a_wav_that_ends_early_is_refused(good: Path, lost: int) -> None:
     refused(good, "truncated", f"{lost} bytes")
 
 
+@pytest.mark.parametrize("kind", ["aiff", "au", "w64"])
+@pytest.mark.parametrize("lost", [1, 400, 790])
+def test_its_relatives_that_end_early_are_refused(tmp_path: Path, kind: str, lost: int) -> None:
+    path = tmp_path / f"a.{kind}"
+    audio.write(path, RAMP, RATE)
+    assert audio.read(path)[0].shape == (1, 400)
+    path.write_bytes(path.read_bytes()[:-lost])
+    refused(path, "truncated", f"{lost} bytes")
+
+
+def test_streamed_relatives_are_accepted(tmp_path: Path) -> None:
+    unknown = {"au": (8, b"\xff" * 4), "w64": (16, b"\xff" * 8)}
+    for kind, (place, length) in unknown.items():
+        path = tmp_path / f"a.{kind}"
+        audio.write(path, RAMP, RATE)
+        before = audio.read(path)[0]
+        content = bytearray(path.read_bytes())
+        content[place : place + len(length)] = length
+        path.write_bytes(content)
+        assert np.array_equal(audio.read(path)[0], before)
+
+
+@pytest.mark.parametrize("rate", [2**31 - 1, 2**20 + 1])
+def test_a_rate_that_no_recording_has_is_refused(good: Path, rate: int) -> None:
+    content = bytearray(good.read_bytes())
+    content[24:28] = struct.pack("<I", rate)
+    good.write_bytes(content)
+    refused(good, f"{rate} Hz")
+
+
 def test_bytes_after_the_samples_are_no_harm(good: Path) -> None:
     before = audio.read(good)[0]
     good.write_bytes(good.read_bytes() + b"note" + struct.pack("<I", 4) + b"abcd")
