@@ -1,10 +1,15 @@
-"""Config to objects. A config from a stranger can name nothing but this package's own classes."""
+"""Config to objects. A config from a stranger can name nothing but what the files in configs/ name.
+
+Of this package, too, since it has functions that write files and start programs.
+"""
 
 import importlib
+import re
 from collections.abc import Mapping
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
+from autoclip_sep.cli.compose import CONFIGS
 from autoclip_sep.errors import InputError
 
 PACKAGE = "autoclip_sep."
@@ -15,7 +20,7 @@ def build(node: Any, where: str = "config") -> Any:
 
     where: the node's dotted key, for messages.
 
-    Raises InputError for a target outside this package and for arguments that a class refuses.
+    Raises InputError for a target that `find` refuses and for arguments that a class refuses.
     """
     if isinstance(node, list):
         return [build(value, f"{where}[{index}]") for index, value in enumerate(node)]
@@ -45,14 +50,15 @@ def call(target: Any, where: str, *positional: Any, **arguments: Any) -> Any:
 
 
 def find(target: Any, where: str) -> Any:
-    """The class or function of a dotted name, which must be defined in this package itself.
+    """The class or function of a dotted name that a file in configs/ names.
 
-    An imported one doesn't count: ``autoclip_sep.audio.os.system`` is refused like ``os.system``.
+    It must be defined in this package itself: an imported one doesn't count.
     """
     refused = InputError(
-        f"{where}._target_ is {target!r}: only classes and functions of {PACKAGE}* are built"
+        f"{where}._target_ is {target!r}: only classes and functions of {PACKAGE}* that a file in "
+        "configs/ names are built"
     )
-    if not isinstance(target, str) or not target.startswith(PACKAGE):
+    if not isinstance(target, str) or target not in _named_in_configs():
         raise refused
     module_name, _, name = target.rpartition(".")
     try:
@@ -63,3 +69,11 @@ def find(target: Any, where: str) -> Any:
     if not callable(found) or not str(defined_in).startswith(PACKAGE):
         raise refused
     return found
+
+
+@cache
+def _named_in_configs() -> set[str]:
+    """The targets in the files of configs/ that are of this package."""
+    texts = (path.read_text(encoding="utf-8") for path in CONFIGS.rglob("*.yaml"))
+    named = re.compile(rf"_target_:\s*({re.escape(PACKAGE)}[\w.]+)")
+    return {target for text in texts for target in named.findall(text)}

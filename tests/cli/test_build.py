@@ -17,6 +17,8 @@ autoclip_sep.clipping.autoclip.Clipper.__init__.__globals__ autoclip_sep.audio.o
 autoclip_sep.audio.soundfile.write autoclip_sep.runs.fcntl.flock autoclip_sep.runs.json.loads
 autoclip_sep.runs.os.remove autoclip_sep.checkpoint.torch.load autoclip_sep.runs.yaml.unsafe_load
 autoclip_sep.training.optimizers.Adam autoclip_sep.runs.Path autoclip_sep_evil.thing
+autoclip_sep.audio.write autoclip_sep.files.write_whole autoclip_sep.runs.write_text
+autoclip_sep.cli.side_by_side.run_all autoclip_sep.optional.require autoclip_sep.records.Records
 """.split()
 
 
