@@ -45,24 +45,24 @@ def load(directory: str, kind: str, device: torch.device) -> Trained:
         print(f"{complaint}; using the one before")
     if state is None:
         raise InputError(f"{path} has no '{kind}' checkpoint yet: train it for an epoch first")
+    used = folder.paths(kind)[-1 - len(complaints)]
     try:
-        used = folder.paths(kind)[-1 - len(complaints)]
         model = build(config["model"], "model")
         stft = build(config["stft"], "stft").to(device)
         model.load_state_dict(state["model"])
+        rate = config["data"]["sample_rate"]
+        separation = Separation(
+            model.to(device),
+            stft,
+            config["data"]["sources"],
+            device,
+            permute=sources.are_permuted(config),
+            chunk=CHUNK * rate,
+            overlap=OVERLAP * rate,
+        )
     except (KeyError, RuntimeError) as error:
         reason = str(error).strip().split("\n")[0]
         raise InputError(f"{folder.folder} doesn't fit the config beside it: {reason}") from error
-    rate = config["data"]["sample_rate"]
-    separation = Separation(
-        model.to(device),
-        stft,
-        config["data"]["sources"],
-        device,
-        permute=sources.are_permuted(config),
-        chunk=CHUNK * rate,
-        overlap=OVERLAP * rate,
-    )
     return Trained(
         path, config, separation, used.stem, checkpoint.digest(used), int(used.stem.split("-")[2])
     )

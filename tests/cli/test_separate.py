@@ -1,6 +1,7 @@
 """Separation of files that are longer than what is read, or separated, at once."""
 
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -140,3 +141,17 @@ def test_channels_are_mixed_down_on_request_only(run, tmp_path, channels, argume
     else:
         separate(command)
         assert audio.info(tmp_path / "a/s1.wav").channels == 1
+
+
+@pytest.mark.parametrize("lost", ["data.sample_rate", "data.sources", "model.hidden", "stft"])
+def test_a_config_without_a_setting_is_one_line(run, tmp_path, lost):
+    config = runs.read_config(run)
+    *parts, last = lost.split(".")
+    node = config
+    for part in parts:
+        node = node[part]
+    del node[last]
+    shutil.copytree(run, tmp_path / "run")
+    runs.write_config(tmp_path / "run", config)
+    with pytest.raises(InputError, match="doesn't fit the config beside it"):
+        trained.load(str(tmp_path / "run"), "best", torch.device("cpu"))
