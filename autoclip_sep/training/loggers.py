@@ -1,11 +1,14 @@
 """Mirrors of the run's own records. The files are the truth; a mirror may fail, the run goes on."""
 
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from autoclip_sep.optional import require
+
+LAST_UPLOAD = 300  # seconds; W&B would try for hours where the server left, with the run all done
 
 
 class Logger(Protocol):
@@ -54,6 +57,8 @@ class WandbLogger:
         """Open the W&B run that belongs to this directory, the same one after a resume."""
 
         def begin() -> None:
+            # In the environment, since wandb before 2026 refuses a setting that it doesn't know.
+            os.environ.setdefault("WANDB_FINISH_TIMEOUT", str(LAST_UPLOAD))
             wandb = require("wandb", "logger=wandb")
             name = directory.as_posix().replace("/", "-")[-120:]
             self._run = wandb.init(
@@ -73,7 +78,7 @@ class WandbLogger:
             self._try("log", lambda: self._run.log({"step": row["step"], **values}))
 
     def finish(self) -> None:
-        """Close the W&B run."""
+        """Close the W&B run; what isn't sent by then stays in its folder, for ``wandb sync``."""
         if self._run is not None:
             self._try("finish", self._run.finish)
 

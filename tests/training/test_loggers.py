@@ -16,6 +16,8 @@ from autoclip_sep.training.loggers import WandbLogger
 logger = WandbLogger(mode=sys.argv[1], timeout=2)
 logger.start(Path("run"), {"seed": 0, "loss": {"name": "snr"}})
 print("open" if logger._run is not None else "given up")
+if logger._run is not None:
+    print(logger._run.settings.finish_timeout)
 for step in (20, 40):
     logger.log("dynamics", {"step": step, "loss": 1.0 / step, "smoothness": float("nan")})
 logger.log("history", {"step": 40, "epoch": 1, "valid_loss": 0.5})
@@ -34,7 +36,9 @@ def run(place, mode, **environment):
 def test_offline_rows_are_written_beside_the_run(tmp_path):
     done = run(tmp_path, "offline")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "open"
+    opened, seconds = done.stdout.split()
+    assert opened == "open"
+    assert 0 < float(seconds) <= 300  # or a server that left would be waited for, for hours
     (file,) = (tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb")
     content = file.read_bytes()
     assert b"dynamics/loss" in content
