@@ -1,17 +1,18 @@
 """Two processes on this machine: the same data, the same thresholds, exact resume."""
 
 import json
+import signal
 import subprocess
 import sys
 
 import pytest
 
-from autoclip_sep import checkpoint, records
+from autoclip_sep import checkpoint, records, runs
 from autoclip_sep.checkpoint import CheckpointFolder
 from tests.commands import ENVIRONMENT
 
 PROGRAM = """
-import json, sys, torch
+import json, os, sys, torch
 from pathlib import Path
 from autoclip_sep.clipping import AutoClip
 from autoclip_sep.data.store import Store
@@ -42,8 +43,10 @@ class Losses(MaskInference):
         loss = super().__call__(estimate, batch)
         self.calls += 1
         bad = arguments["bad"] and self.calls == 1 and distributed.rank() == 1
-        if arguments["crash"] and self.calls == arguments["crash"]:
+        if self.calls == 5 and arguments["crash"]:
             raise RuntimeError("a crash, from the test")
+        if self.calls == 5 and arguments["signal"] and distributed.rank() == 1:
+            os.kill(os.getpid(), arguments["signal"])
         return loss * float("nan") if bad else loss
 
 with distributed.process_group(torch.device("cpu")):
@@ -53,10 +56,13 @@ with distributed.process_group(torch.device("cpu")):
 """
 
 
-def train(directory, store, world, *, epochs=2, dropout=0.3, batch_norm=True, bad=False, crash=0):
+def train(
+    directory, store, world, *, epochs=2, dropout=0.3, batch_norm=True, bad=False, crash=False,
+    signal=0,
+):  # fmt: skip
     arguments = {
         "store": str(store.folder), "directory": str(directory), "epochs": epochs,
-        "dropout": dropout, "batch_norm": batch_norm, "bad": bad, "crash": crash,
+        "dropout": dropout, "batch_norm": batch_norm, "bad": bad, "crash": crash, "signal": signal,
     }  # fmt: skip
     program = directory.with_suffix(".py")
     program.write_text(PROGRAM)
@@ -64,9 +70,9 @@ def train(directory, store, world, *, epochs=2, dropout=0.3, batch_norm=True, ba
               f"--nproc-per-node={world}"] if world > 1 else [sys.executable]  # fmt: skip
     done = subprocess.run(
         [*launch, str(program), json.dumps(arguments)], capture_output=True, text=True,
-        check=False, timeout=300, env=ENVIRONMENT,
+        check=False, timeout=120, env=ENVIRONMENT,
     )  # fmt: skip
-    assert (done.returncode == 0) is not bool(crash), done.stderr
+    assert (done.returncode == 0) is not bool(crash or signal), done.stderr
     return records.read(directory / "dynamics.csv")
 
 
@@ -97,11 +103,17 @@ def test_resume_of_two_processes_is_exact(tmp_path, tiny_store, assert_same):
     assert_same(final_state(tmp_path / "straight"), final_state(tmp_path / "halves"))
 
 
-def test_a_crash_of_two_processes_in_mid_epoch_is_resumed_exactly(
-    tmp_path, tiny_store, assert_same
-):
+@pytest.mark.parametrize(
+    "stop",
+    [{"crash": True}, {"signal": signal.SIGKILL}, {"signal": signal.SIGTERM}],
+    ids=["both crash", "one is killed", "one is asked to stop"],
+)
+def test_two_processes_stopped_in_mid_epoch_go_on_exactly(tmp_path, tiny_store, stop, assert_same):
     train(tmp_path / "straight", tiny_store, 2)
-    train(tmp_path / "crashed", tiny_store, 2, crash=5)
+    train(tmp_path / "crashed", tiny_store, 2, **stop)
+    state = runs.read_state(tmp_path / "crashed")
+    asked = stop.get("signal") == signal.SIGTERM
+    assert (state["status"], state["step"]) == (("interrupted", 3) if asked else ("running", 2))
     train(tmp_path / "crashed", tiny_store, 2)
     assert_same(final_state(tmp_path / "straight"), final_state(tmp_path / "crashed"))
     for name in ("dynamics.csv", "history.csv"):
