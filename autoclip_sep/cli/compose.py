@@ -56,6 +56,9 @@ def compose(name: str, arguments: Sequence[str]) -> DictConfig:
             raise InputError(
                 f"{override.input_line}: settings can't be added or deleted, only set: key=value"
             )
+        group, value = str(override.key_or_group), override.value()
+        if (CONFIGS / group).is_dir() and not (override.is_sweep_override() or isinstance(value, str)):
+            raise InputError(_unknown_choice(group, str(override.get_value_string())))
     try:
         config = _compose(name, arguments)
         for key, path in paths.items():
@@ -149,7 +152,7 @@ def _explain(name: str, overrides: list[Override], error: Exception) -> str:
         return text.split("\n")[0]
     if found := re.search(r"Could not override '([^']+)'", text):
         return _unknown_key(name, found[1], overrides)
-    if found := re.search(r"Could not find '([^']+)/([^'/]+)'", text):
+    if found := re.search(r"Could not find '([^']+)/([^'/]*)'", text):
         return _unknown_choice(found[1], found[2])
     return text.strip().split("\n")[0]
 
