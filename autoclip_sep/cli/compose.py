@@ -56,8 +56,9 @@ def compose(name: str, arguments: Sequence[str]) -> DictConfig:
             raise InputError(
                 f"{override.input_line}: settings can't be added or deleted, only set: key=value"
             )
-        group, value = str(override.key_or_group), override.value()
-        if (CONFIGS / group).is_dir() and not (override.is_sweep_override() or isinstance(value, str)):
+        group = str(override.key_or_group)
+        named = isinstance(override.value(), str) or override.is_sweep_override()
+        if not named and (CONFIGS / group).is_dir():
             raise InputError(_unknown_choice(group, str(override.get_value_string())))
     try:
         config = _compose(name, arguments)
