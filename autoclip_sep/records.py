@@ -18,15 +18,21 @@ Row = dict[str, str]
 
 
 def _whole_lines(path: Path) -> str:
-    """The file's text without a last line that was never finished."""
+    """The file's text without a last line that was never finished.
+
+    Raises InputError where it is no text.
+    """
     content = path.read_bytes()
-    return content[: content.rfind(b"\n") + 1].decode("utf-8")
+    try:
+        return content[: content.rfind(b"\n") + 1].decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is damaged at byte {error.start}: move it away") from error
 
 
 def read(path: str | os.PathLike[str]) -> list[Row]:
     """All whole rows of a record file, as text by column name.
 
-    Raises InputError where there is no such file, or nothing in it.
+    Raises InputError where there is no such file, or nothing in it, or no text.
     """
     path = Path(path)
     if not path.is_file():
@@ -48,7 +54,7 @@ def _line(values: Sequence[object]) -> str:
 class Records:
     """A CSV file with fixed columns, opened for appending.
 
-    Raises InputError where the file exists with other columns.
+    Raises InputError where the file exists with other columns, or is no text.
     """
 
     def __init__(self, path: str | os.PathLike[str], columns: Sequence[str]) -> None:

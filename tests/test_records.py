@@ -69,3 +69,12 @@ def test_missing_and_empty_records_are_named(tmp_path):
     Records(tmp_path / "a.csv", ("step",))
     with pytest.raises(InputError, match="no rows"):
         records.read(tmp_path / "a.csv")
+
+
+def test_a_damaged_byte_is_one_line(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_bytes(b"a\n1\n\xb2\n3\n")
+    with pytest.raises(InputError, match="damaged at byte 4"):
+        records.read(path)
+    with pytest.raises(InputError, match="damaged at byte 4"):
+        Records(path, ("a",))
