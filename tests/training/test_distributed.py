@@ -73,6 +73,7 @@ def train(
         check=False, timeout=120, env=ENVIRONMENT,
     )  # fmt: skip
     assert (done.returncode == 0) is not bool(crash or signal), done.stderr
+    directory.with_suffix(".log").write_text(done.stdout)
     return records.read(directory / "dynamics.csv")
 
 
@@ -119,6 +120,14 @@ def test_two_processes_stopped_in_mid_epoch_go_on_exactly(tmp_path, tiny_store, 
     for name in ("dynamics.csv", "history.csv"):
         one, other = (tmp_path / run / name for run in ("straight", "crashed"))
         assert one.read_bytes() == other.read_bytes()
+
+
+def test_another_number_of_processes_goes_on_and_says_what_differs(tmp_path, tiny_store):
+    train(tmp_path / "run", tiny_store, 2, epochs=1)
+    rows = train(tmp_path / "run", tiny_store, 1)
+    said = (tmp_path / "run.log").read_text()
+    assert "warning: world was 2, is 1: the last bits will differ" in said
+    assert len(rows) == 6
 
 
 def test_a_bad_batch_in_one_process_is_skipped_by_both(tmp_path, tiny_store):
