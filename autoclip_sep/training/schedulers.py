@@ -38,4 +38,8 @@ class Constant:
 
 def plateau(optimizer: Optimizer, factor: float = 0.5, patience: int = 5) -> Scheduler:
     """Multiply the rate by `factor` after `patience` epochs without a lower validation loss."""
+    if not 0 < factor < 1:
+        raise ValueError(f"factor must be between 0 and 1, not {factor}")
+    if isinstance(patience, bool) or not isinstance(patience, int) or patience < 0:
+        raise ValueError(f"patience must be a whole number, 0 or more, not {patience}")
     return ReduceLROnPlateau(optimizer, factor=factor, patience=patience)
