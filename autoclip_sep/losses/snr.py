@@ -36,7 +36,8 @@ def snr_loss(estimate: Tensor, reference: Tensor, permute: bool = True) -> Tenso
 def _floor(estimate: Tensor, reference: Tensor) -> Tensor:
     """(B, 1): far below any signal of the example, above zero even where all are silent."""
     energy = estimate.square().sum(dim=-1) + reference.square().sum(dim=-1)
-    return FLOOR * energy.mean(dim=-1, keepdim=True) + torch.finfo(energy.dtype).tiny
+    least = 1e6 * torch.finfo(energy.dtype).tiny  # its reciprocal is finite, a GradScaler's too
+    return FLOOR * energy.mean(dim=-1, keepdim=True) + least
 
 
 @torch.no_grad()

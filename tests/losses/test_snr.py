@@ -84,6 +84,16 @@ def test_silent_reference_pulls_its_estimate_towards_silence() -> None:
     torch.testing.assert_close(pull, torch.full_like(pull, 10 / 2.302585092994046))
 
 
+@pytest.mark.parametrize("sources", [1, 2])
+def test_silence_has_a_loss_and_a_gradient_of_zero(sources: int) -> None:
+    estimate = torch.zeros(1, sources, 50, requires_grad=True)
+    loss = snr_loss(estimate, torch.zeros(1, sources, 50))
+    (2**16 * loss).sum().backward()  # scaled as a GradScaler does
+    assert loss.tolist() == [0]
+    assert estimate.grad is not None
+    assert not estimate.grad.any()
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_perfect_estimate_has_a_finite_floor(dtype: torch.dtype) -> None:
     _, reference = example()
