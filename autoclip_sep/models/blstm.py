@@ -8,12 +8,19 @@ restored; cuDNN keeps a hidden one.
 
 from torch import Tensor, nn
 
+from autoclip_sep.errors import InputError
+
 
 class BLSTM(nn.Module):
-    """`layers` bidirectional LSTMs with `hidden` units per direction; dropout between layers."""
+    """`layers` bidirectional LSTMs with `hidden` units per direction; dropout between layers.
+
+    Raises InputError for less than one layer.
+    """
 
     def __init__(self, inputs: int, hidden: int, layers: int, dropout: float) -> None:
         super().__init__()
+        if layers < 1:
+            raise InputError(f"layers={layers}: at least one is wanted")
         sizes = [inputs] + [2 * hidden] * (layers - 1)
         self.layers = nn.ModuleList(
             nn.LSTM(size, hidden, batch_first=True, bidirectional=True) for size in sizes

@@ -1,8 +1,10 @@
 """The stack of BLSTM layers: nn.LSTM's function, reproducible to the bit."""
 
+import pytest
 import torch
 from torch import nn
 
+from autoclip_sep.errors import InputError
 from autoclip_sep.models.blstm import BLSTM
 
 
@@ -46,3 +48,9 @@ def test_dropout_stands_between_layers_only() -> None:
     double = BLSTM(7, hidden=5, layers=2, dropout=0.9)
     assert not torch.equal(double(x), double(x))
     assert (double(x) != 0).all()  # nothing is dropped behind the last layer
+
+
+@pytest.mark.parametrize("layers", [0, -1])
+def test_a_stack_of_no_layers_is_refused(layers: int) -> None:
+    with pytest.raises(InputError, match=f"layers={layers}"):
+        BLSTM(7, hidden=5, layers=layers, dropout=0.0)
