@@ -104,7 +104,8 @@ class Trainer:
     def fit(self) -> None:
         """Train until `settings.epochs` are done; return with everything saved.
 
-        Raises Interrupted after a signal, with everything saved.
+        Raises Interrupted after a signal, with everything saved; during the last validation it
+        comes too late for this run, but a sweep must not begin the next one.
         """
         self._open_records()
         self._restore()
@@ -120,7 +121,9 @@ class Trainer:
             while self.epoch <= self.settings.epochs:
                 self.train_epoch()
                 self._finish_epoch()
-        self._write_state("finished")
+            self._write_state("finished")
+            if self._asked_to_stop():
+                raise self._interrupted("stopped; this run is finished")
 
     def train_epoch(self) -> None:
         """Steps of one epoch, from wherever the run is in it."""
@@ -183,15 +186,21 @@ class Trainer:
                 norm=f"{row['grad_norm']:.3g}",
                 clipped=f"{self.tally.clipped_share():.0%}",
             )
-        if distributed.any_process(self.preemption.signal is not None):
+        if self._asked_to_stop():
             self._save()
             self._write_state("interrupted")
-            number = self.preemption.signal or int(preemption.SIGNALS[0])
-            raise preemption.Interrupted(
-                number, f"interrupted at step {step}, saved; the same command goes on from there"
+            raise self._interrupted(
+                f"interrupted at step {step}, saved; the same command goes on from there"
             )
         if step % self.settings.checkpoint_every == 0 and self.batch < self.loader.steps:
             self._save()
+
+    def _asked_to_stop(self) -> bool:
+        """Whether a signal has come to any process; all get the same answer."""
+        return distributed.any_process(self.preemption.signal is not None)
+
+    def _interrupted(self, message: str) -> preemption.Interrupted:
+        return preemption.Interrupted(self.preemption.signal or preemption.SIGNALS[0], message)
 
     def _finish_epoch(self) -> None:
         """Validation, learning rate, records, checkpoints."""

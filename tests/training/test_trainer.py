@@ -7,7 +7,7 @@ import signal
 import pytest
 import torch
 
-from autoclip_sep import records
+from autoclip_sep import records, runs
 from autoclip_sep.checkpoint import CheckpointFolder
 from autoclip_sep.clipping import ALRC, AutoClip, NoClipping, NonFiniteGradients
 from autoclip_sep.errors import InputError
@@ -132,6 +132,19 @@ def test_stopped_at_an_epochs_last_step_it_still_validates_once(tmp_path, tiny_s
     straight, stopped = everything(tmp_path / "straight"), everything(tmp_path / "stopped")
     assert_same(straight[0], stopped[0])
     assert straight[1]["history"] == stopped[1]["history"]
+
+
+def test_a_signal_during_the_last_validation_is_heard(tmp_path, tiny_store, monkeypatch):
+    def terminate(*_, **__):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return 0.0, 0.0
+
+    monkeypatch.setattr("autoclip_sep.training.trainer.validate", terminate)
+    with pytest.raises(Interrupted, match="finished") as stop:  # or a sweep would go on
+        trainer(tmp_path, tiny_store, epochs=1).fit()
+    assert stop.value.exit_code == 128 + signal.SIGTERM
+    assert runs.read_state(tmp_path)["status"] == "finished"
+    trainer(tmp_path, tiny_store, epochs=1).fit()
 
 
 def test_a_probed_run_ends_with_the_same_bits(tmp_path, tiny_store, assert_same):
