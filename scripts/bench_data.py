@@ -16,6 +16,7 @@ import soundfile
 import torch
 
 from autoclip_sep import audio
+from autoclip_sep.cli import arguments, command
 from autoclip_sep.data.augmentation import RandomMixtures, RandomTracks
 from autoclip_sep.data.conversion import prepare
 from autoclip_sep.data.excerpts import Excerpts, epoch_plan
@@ -29,7 +30,13 @@ WANTED = 6.0  # times as fast as soundfile
 
 
 def main() -> None:
+    """The command."""
+    command.script("bench_data", run, __doc__)
+
+
+def run(given: list[str]) -> None:
     """Print mixtures per second, and the ratio."""
+    arguments.read(given, {})
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         items = make(Path(folder))

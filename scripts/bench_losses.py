@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from autoclip_sep.cli import arguments, command
 from autoclip_sep.losses.deep_clustering import deep_clustering_loss
 from autoclip_sep.losses.whitened_kmeans import whitened_kmeans_loss
 from autoclip_sep.metrics.si_sdr import si_sdr_permuted
@@ -22,7 +23,13 @@ Work = Callable[[], object]
 
 
 def main() -> None:
+    """The command."""
+    command.script("bench_losses", run, __doc__)
+
+
+def run(given: list[str]) -> None:
     """Print a line for each pair."""
+    arguments.read(given, {})
     torch.manual_seed(0)
     torch.set_num_threads(2)
     nussl = import_nussl()

@@ -72,7 +72,7 @@ def processes(settings: Mapping[str, str]) -> int | None:
 
 
 def _known(defaults: Mapping[str, str | None]) -> str:
-    return f"there are {', '.join(defaults)}"
+    return f"there are {', '.join(defaults) or 'none'}"
 
 
 def near(word: str, options: Iterable[str], ending: str = "") -> str:

@@ -1,9 +1,12 @@
+import sys
+from contextlib import suppress
 from functools import partial
 
 import pytest
 
 from autoclip_sep.cli import arguments
 from autoclip_sep.errors import InputError
+from tests.commands import ROOT, load
 
 DEFAULTS = {"root": None, "out": None, "mode": "min", "subsets": ""}
 
@@ -12,6 +15,20 @@ def test_defaults_fill_what_is_not_given():
     read = arguments.read(["out=b", "root=a"], DEFAULTS)
     assert read == {"root": "a", "out": "b", "mode": "min", "subsets": ""}
     assert arguments.read(["mode=max", "out=b", "root=a"], DEFAULTS)["mode"] == "max"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "scripts").glob("*.py")), ids=lambda p: p.stem)
+def test_every_script_explains_itself(path, monkeypatch, capsys):
+    script = load(f"scripts/{path.name}")
+    monkeypatch.setattr(sys, "argv", [path.name, "--help"])
+    with suppress(SystemExit):  # argparse ends so
+        script.main()
+    assert script.__doc__.splitlines()[0] in capsys.readouterr().out
+
+
+def test_where_there_are_no_settings_that_is_said():
+    with pytest.raises(InputError, match="seconds=3: no such setting; there are none"):
+        arguments.read(["seconds=3"], {})
 
 
 @pytest.mark.parametrize("path", ["a,b", "x=1", "[1]", "${root}", "null", "1e5", "ä b", "'q'"])
