@@ -24,7 +24,8 @@ class Separator(nn.Module):
 
     heads: any of "masks", "embedding", "waveforms". Waveforms are the masked mixture behind an
     inverse STFT, so they bring masks with them. Channels are separated one by one, by the same
-    weights. The recurrent layers run under the caller's autocast, all else in full precision.
+    weights. Recurrent and linear layers run under the caller's autocast, all else in full
+    precision.
 
     Raises InputError for an unknown head, or none.
     """

@@ -37,7 +37,11 @@ class Constant:
 
 
 def plateau(optimizer: Optimizer, factor: float = 0.5, patience: int = 5) -> Scheduler:
-    """Multiply the rate by `factor` after `patience` epochs without a lower validation loss."""
+    """Multiply the rate by `factor` where the validation loss hasn't fallen for longer than
+    `patience` epochs.
+
+    A fall of less than a ten-thousandth is none; below zero, torch takes a rise that small for one.
+    """
     if not 0 < factor < 1:
         raise ValueError(f"factor must be between 0 and 1, not {factor}")
     if isinstance(patience, bool) or not isinstance(patience, int) or patience < 0:
