@@ -1,6 +1,5 @@
 """What a training run is told beside its objects, checked before any data is touched."""
 
-import math
 import os
 from dataclasses import dataclass
 
@@ -50,7 +49,7 @@ class Settings:
 
     def _whole(self, name: str, at_least: int) -> None:
         value = getattr(self, name)
-        if isinstance(value, bool) or not isinstance(value, int) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int):
             raise TypeError(f"{name} must be a whole number, not {value!r}")
         if value < at_least:
             raise ValueError(f"{name} must be at least {at_least}, not {value}")
