@@ -11,6 +11,7 @@ import pytest
 
 from autoclip_sep.cli import command
 from autoclip_sep.errors import InputError
+from tests.commands import ENVIRONMENT
 
 USAGE = "Does it.\n\n    python scripts/it.py a=b\n"
 
@@ -99,3 +100,23 @@ def test_a_line_is_seen_in_a_pipe_while_the_job_goes_on():
         assert process.stdout.readline() == "done: one\n"  # waits for ever where it is held back
         process.stdin.close()
     assert process.returncode == 0
+
+
+def test_signals_leave_a_network_whole_whose_gradients_are_being_computed():
+    code = (
+        "import signal, torch\n"
+        "from autoclip_sep.cli import command\n"
+        "torch.manual_seed(0)\n"
+        "lstm = torch.nn.LSTM(129, 128, bidirectional=True, batch_first=True)\n"
+        "heard = []\n"
+        "signal.signal(signal.SIGALRM, lambda number, frame: heard.append(number))\n"
+        "with command.exit_codes('it'):\n"
+        "    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)\n"
+        "    while len(heard) < 100:\n"
+        "        lstm(torch.ones(16, 100, 129))[0].mean().backward()\n"
+        "    signal.setitimer(signal.ITIMER_REAL, 0)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
