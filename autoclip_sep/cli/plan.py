@@ -11,6 +11,7 @@ from typing import Any
 from autoclip_sep import runs
 from autoclip_sep.cli import compose
 from autoclip_sep.cli.build import build
+from autoclip_sep.cli.checks import check_flag
 from autoclip_sep.clipping import Clipper
 from autoclip_sep.errors import InputError
 from autoclip_sep.training.settings import Settings
@@ -91,10 +92,19 @@ def plan(arguments: Sequence[str]) -> Plan:
     chosen = compose.choices(composed)
     names = [f"{group}={chosen[group]}" for group in NAMED]
     default = _defaults(tuple(names), _required(tuple(names), config))
+    _check_flags(config, default)
     changed = runs.changed(config, default, told=FREE.fullmatch)
     parts = (chosen["data"], chosen["loss"], chosen["model"], clipper.label)
     directory = Path(config["runs"]) / runs.directory_name(parts, seed, changed)
     return Plan(config, clipper, settings, directory)
+
+
+def _check_flags(config: Mapping[str, Any], default: runs.Flat) -> None:
+    """Refuse a text, such as no, for what is true or false by default: it would count as true."""
+    given = runs.flatten(config)
+    flags = [key for key, value in default.items() if isinstance(value, bool) and key in given]
+    for key in sorted(flags, key=len):  # data.permute before loss.objective.permute, made of it
+        check_flag(given, key)
 
 
 def _root(config: Mapping[str, Any]) -> str | None:

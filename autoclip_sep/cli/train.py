@@ -8,7 +8,6 @@ import torch
 from autoclip_sep import runs
 from autoclip_sep.cli import command, corpus, provenance, sources
 from autoclip_sep.cli.build import build, call
-from autoclip_sep.cli.checks import check_flag
 from autoclip_sep.cli.plan import Plan, plan
 from autoclip_sep.data.store import Store
 from autoclip_sep.errors import InputError
@@ -40,7 +39,6 @@ def main() -> None:
 def train(arguments: Sequence[str]) -> None:
     """Train, or go on training, the run that the arguments describe."""
     planned = plan(arguments)
-    check_flag(planned.config, "force")
     command.set_threads(planned.settings.threads)
     device = call(find_device, "trainer.device", planned.settings.device)
     built = build_parts(planned, device)  # what can't be built is said before any data is made

@@ -1,7 +1,7 @@
 """torch's optimizers by the field's names, their numbers checked before any data is touched."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import nn
@@ -18,6 +18,12 @@ def _check(**numbers: float) -> None:
             raise ValueError(f"{name} must be finite and not negative, not {number}")
 
 
+def _pair(betas: Sequence[float]) -> tuple[float, float]:
+    if not isinstance(betas, Sequence) or len(betas) != 2:
+        raise ValueError(f"betas must be two numbers, not {betas!r}")
+    return betas[0], betas[1]
+
+
 def adam(
     parameters: Parameters,
     lr: float = 1e-3,
@@ -27,7 +33,7 @@ def adam(
 ) -> Optimizer:
     """Adam (Kingma, Ba; ICLR 2015), which the paper trains with; in one fused kernel."""
     _check(lr=lr, eps=eps, weight_decay=weight_decay)
-    return Adam(parameters, lr, (betas[0], betas[1]), eps, weight_decay, fused=True)
+    return Adam(parameters, lr, _pair(betas), eps, weight_decay, fused=True)
 
 
 def adamw(
@@ -39,7 +45,7 @@ def adamw(
 ) -> Optimizer:
     """Adam with decoupled weight decay (Loshchilov, Hutter; ICLR 2019)."""
     _check(lr=lr, eps=eps, weight_decay=weight_decay)
-    return AdamW(parameters, lr, (betas[0], betas[1]), eps, weight_decay, fused=True)
+    return AdamW(parameters, lr, _pair(betas), eps, weight_decay, fused=True)
 
 
 def sgd(
