@@ -15,8 +15,11 @@ COMMAND = "python scripts/check_data.py"
 
 
 def prepare(config: Mapping[str, Any]) -> Store:
-    """The corpus' store, made where it isn't there yet, by one process while others wait."""
-    return _store_of(corpus_of(config))
+    """The corpus' store, made where it isn't there yet, by one process while others wait.
+
+    Raises InputError where its sources, channels or rate aren't those of the config.
+    """
+    return _store_of(corpus_of(config), config)
 
 
 def corpus_of(config: Mapping[str, Any]) -> Corpus:
@@ -38,11 +41,11 @@ def look_at(config: Mapping[str, Any], found: Corpus, store: Store) -> Report:
 def ready(config: Mapping[str, Any], arguments: Sequence[str], *, force: bool) -> Store:
     """The store, with one line printed about it; what a job begins with.
 
-    arguments: of the command that tells more. Raises InputError where training and test share
-    sources, unless force.
+    arguments: of the command that tells more. Raises InputError as `prepare` does, and where
+    training and test share sources, unless force.
     """
     found = corpus_of(config)
-    store = _store_of(found)
+    store = _store_of(found, config)
     report = look_at(config, found, store)
     if distributed.rank() == 0:
         more = f": {COMMAND} {shlex.join(arguments)}" if report.findings else ""
@@ -61,5 +64,12 @@ def of_data(arguments: Sequence[str]) -> list[str]:
     return [one for one, key in keys.items() if key.split(".")[0] in ("data", "experiment")]
 
 
-def _store_of(found: Corpus) -> Store:
-    return found.prepare(progress=distributed.rank() == 0)
+def _store_of(found: Corpus, config: Mapping[str, Any]) -> Store:
+    """The store, if it has what the network is built for: not every corpus is told that."""
+    store, data = found.prepare(progress=distributed.rank() == 0), config["data"]
+    split = store.split("train")
+    there = {"sources": split.sources, "channels": split.channels, "sample_rate": store.sample_rate}
+    for key, value in there.items():
+        if data[key] != value:
+            raise InputError(f"data.{key}={data[key]}: data={data['name']} has {value}")
+    return store

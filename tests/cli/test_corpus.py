@@ -68,6 +68,22 @@ def test_every_corpus_says_what_it_looks_for_and_how_much_it_expects(name):
 
 
 @pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["data.sources=3", "data.corpus.count=2"], "data.sources=3: .* has 2"),
+        (["data.sources=1", "data.corpus.count=2"], "data.sources=1: .* has 2"),
+        (["data.channels=2", "data.corpus.channels=1"], "data.channels=2: .* has 1"),
+        (["data.sample_rate=16000", "data.corpus.sample_rate=8000"], "data.sample_rate=1.* has 8"),
+    ],
+)
+def test_what_a_corpus_is_not_told_must_be_true_of_it(tree, arguments, message):
+    with pytest.raises(InputError, match=message):
+        train.train([*DATA, *TINY, *arguments])
+    with pytest.raises(InputError, match=message):
+        corpus.prepare(config(*DATA, *arguments))
+
+
+@pytest.mark.parametrize(
     ("arguments", "expected"),
     [
         (["data=wsj0_2mix"], [20000, 5000, 3000]),
