@@ -11,6 +11,7 @@ LABELS = {
     "value": "value_1",
     "local_norm": "local_norm_1",
     "autoclip": "autoclip_p10",
+    "autoclip_window": "autoclip_p10_window1000",
     "shadow": "shadow",
     "alrc": "alrc_n3",
     "alrc_autoclip": "alrc_n3_autoclip_p10",
