@@ -17,6 +17,8 @@ CLIPPING = "autoclip_sep.clipping."
 def clipping(label):
     """The config that a label of a directory stands for."""
     name, _, value = label.rpartition("_")
+    if value.startswith("window"):
+        return {**clipping(name), "window": int(value.removeprefix("window"))}
     if name == "autoclip":
         return {"_target_": CLIPPING + "AutoClip", "percentile": float(value[1:])}
     if name == "norm":

@@ -34,6 +34,15 @@ def test_what_each_setting_gains(found):
     assert math.isclose(ten.share.mean, 0.3)
 
 
+def test_a_window_is_a_setting_of_its_own(add_run):
+    labels = ("autoclip_p10_window1000", "autoclip_p10", "autoclip_p100")
+    found = [add_run(label, gain=gain) for gain, label in enumerate(labels)]
+    gains = {one.clipping.name: one.gain.mean for one in strategies.strategies(found).settings}
+    assert gains == {
+        "No clipping": 3, "AutoClip, p = 10": 2, "AutoClip, p = 10, window = 1000": 1,
+    }  # fmt: skip
+
+
 def test_what_a_family_costs_to_tune(found):
     families = {one.name: one for one in strategies.strategies(found).families}
     norm = families["Global norm"]
