@@ -94,7 +94,8 @@ def read_config(directory: Path) -> dict[str, Any]:
     path = directory / "config.yaml"
     if not path.is_file():
         found = sorted(entry.name for entry in directory.iterdir()) if directory.is_dir() else None
-        what = f"it holds {', '.join(found[:5]) or 'nothing'}" if found is not None else "not there"
+        absent = "a file" if directory.exists() else "not there"
+        what = f"it holds {', '.join(found[:5]) or 'nothing'}" if found is not None else absent
         raise InputError(
             f"{directory} is no run directory ({what}): run= wants one that holds "
             "config.yaml and checkpoints/"

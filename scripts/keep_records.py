@@ -10,7 +10,7 @@ the correlation of smoothness and gradient norm by up to 0.06 and the step size'
 0.17 to 0.12, because spikes are rare. kept.json says what was done.
 
 `make figures` draws from what was kept, and scripts/compare_run.py compares with it. Runs that
-aren't finished or not evaluated are named and left out.
+aren't finished or not evaluated, or recorded nothing, are named and left out.
 """
 
 import json
@@ -65,7 +65,12 @@ def keep(source: Path, output: Path, fewer: Fewer) -> None:
         if runs.read_state(run.directory).get("status") != "finished" or not run.score():
             print(f"left out, not finished or not evaluated: {name}")
             continue
-        note = keep_run(run, output / name, fewer)
+        try:
+            rows = records.read(run.directory / "dynamics.csv")
+        except InputError as error:  # too short for a row, for instance
+            print(f"left out: {error}")
+            continue
+        note = keep_run(run, rows, output / name, fewer)
         which = f", every {ordinal(note['every'])} row" if note["every"] > 1 else ""
         print(f"kept: {output / name} ({note['rows']} of {note['of']} rows{which})")
         count += 1
@@ -73,9 +78,10 @@ def keep(source: Path, output: Path, fewer: Fewer) -> None:
     print(f"{count} runs, {size / 1000:,.0f} kB")
 
 
-def keep_run(run: RunFound, target: Path, fewer: Fewer) -> dict[str, int]:
-    """Keep one run; returns what kept.json says."""
-    rows = records.read(run.directory / "dynamics.csv")
+def keep_run(
+    run: RunFound, rows: Sequence[records.Row], target: Path, fewer: Fewer
+) -> dict[str, int]:
+    """Keep one run, of whose dynamics.csv the rows are; returns what kept.json says."""
     every = fewer.every or math.ceil(len(rows) / fewer.rows)
     if every > len(rows):
         raise InputError(f"{run.directory} has no {ordinal(every)} row: it has {len(rows)}")

@@ -33,6 +33,8 @@ def test_what_is_no_run_is_named_with_what_was_found(tmp_path):
     with pytest.raises(InputError, match=r"nowhere is no run directory \(not there\)"):
         runs.read_config(tmp_path / "nowhere")
     (tmp_path / "song.wav").touch()
+    with pytest.raises(InputError, match=r"song.wav is no run directory \(a file\)"):
+        runs.read_config(tmp_path / "song.wav")
     with pytest.raises(InputError, match=r"it holds song.wav"):
         runs.read_config(tmp_path)
 

@@ -62,7 +62,7 @@ def count(settings: Mapping[str, str], key: str, of: str = "") -> int:
     """A whole number from 1. of: what is counted, for the message."""
     value = settings[key]
     if not value.isdecimal() or int(value) < 1:
-        raise InputError(f"{key}={value}: a whole number{of and f' of {of}'} is wanted")
+        raise InputError(f"{key}={value}: a whole number{of and f' of {of}'} from 1 is wanted")
     return int(value)
 
 

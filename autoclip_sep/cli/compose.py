@@ -153,6 +153,8 @@ def _explain(name: str, overrides: list[Override], error: Exception) -> str:
         return text.split("\n")[0]
     if found := re.search(r"Could not override '([^']+)'", text):
         return _unknown_key(name, found[1], overrides)
+    if found := re.search(r"Ambiguous value for argument '([^']+)'", text):
+        return f"{found[1]}: one value is wanted; with -m each of them gets a run"
     if found := re.search(r"Could not find '([^']+)/([^'/]*)'", text):
         return _unknown_choice(found[1], found[2])
     return text.strip().split("\n")[0]

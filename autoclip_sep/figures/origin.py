@@ -41,12 +41,11 @@ class Origin:
 
 
 def origin(found: Sequence[RunFound]) -> Origin:
-    """Of runs of one corpus and model, at least one."""
-    corpus, _, model = found[0].group
+    """Of runs of one corpus, at least one."""
     return Origin(
-        corpus,
+        found[0].group[0],
         _named(_came(run, "fingerprint", "unknown")[:8] for run in found),
-        model,
+        _named(run.group[2] for run in found),
         _named(network(run) for run in found),
         _named(str(run.config["trainer"]["batch_size"]) for run in found),
         iterations(found),

@@ -81,7 +81,7 @@ def test_several_values_are_taken_once_each_and_checked():
 @pytest.mark.parametrize("given", ["0", "-1", "1.5", "many", "", "1_0"])
 def test_a_count_is_a_whole_number_from_one(given):
     assert arguments.count({"rounds": "12"}, "rounds") == 12
-    with pytest.raises(InputError, match=f"^rounds={given}: a whole number is wanted$"):
+    with pytest.raises(InputError, match=f"^rounds={given}: a whole number from 1 is wanted$"):
         arguments.count({"rounds": given}, "rounds")
 
 
@@ -92,5 +92,6 @@ def test_processes_asked_for(given, number):
 
 @pytest.mark.parametrize("given", ["0", "-1", "1.5", "two", " "])
 def test_processes_there_cant_be(given):
-    with pytest.raises(InputError, match=f"jobs={given}: a whole number of processes is wanted"):
+    said = f"jobs={given}: a whole number of processes from 1 is wanted"
+    with pytest.raises(InputError, match=said):
         arguments.processes({"jobs": given})

@@ -18,6 +18,8 @@ from autoclip_sep.errors import InputError
         (["~optimizer.lr"], "can't be added or deleted"),
         (["percentile"], "no setting: write key=value"),
         (["seed=[1"], "not understood"),
+        (["percentile=1,10"], "^percentile=1,10: one value is wanted; with -m each of them"),
+        (["loss=snr,chimera"], "^loss=snr,chimera: one value is wanted; with -m each of them"),
         (["seed=${nowhere}"], "nowhere"),
     ],
 )

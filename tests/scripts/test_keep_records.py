@@ -125,6 +125,15 @@ def test_a_row_that_was_never_finished_is_no_row(place, keep):
     assert len(rows(place)) == ROWS
 
 
+def test_a_run_too_short_for_a_row_is_named_and_left_out(place, keep):
+    short = add_run(place, 1) / "dynamics.csv"
+    short.write_text("step,loss,step_norm,threshold\n")
+    said = keep(place, "runs=runs", "output=kept")
+    assert "left out: runs/demo/snr/blstm/none/seed1/dynamics.csv holds no rows" in said
+    assert not kept(place, 1).exists()
+    assert len(rows(place)) == ROWS
+
+
 def test_unfinished_and_unscored_runs_are_named_and_left_out(place, keep):
     add_run(place, 1, status="interrupted")
     add_run(place, 2, scored=False)
