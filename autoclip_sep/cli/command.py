@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,10 @@ EXPECTED = (InputError, NegativeLoss, NonFiniteGradients, OSError)
 Job = Callable[[Sequence[str]], Any]
 
 
-def main(name: str, job: Job, usage: str) -> None:
+def main(name: str, job: Job, usage: str, check: Job | None = None) -> None:
     """Run a command: ``job(arguments)``, once, or with ``-m`` once for each combination.
+
+    check: what raises where a combination can't be meant, called for all before the first one runs.
 
     Exit codes: 0 done, 1 some jobs of a sweep failed, 2 wrong input, 128 + n stopped by signal n.
     """
@@ -36,10 +39,9 @@ def main(name: str, job: Job, usage: str) -> None:
             print(usage.strip())
         elif flags == ["--cfg"] and "job" in arguments:
             arguments.remove("job")
-            config = compose.compose(name, arguments)
-            print(yaml.safe_dump(compose.plain(config), sort_keys=False).strip())
+            print(yaml.safe_dump(_compose(name, arguments), sort_keys=False).strip())
         elif flags in (["-m"], ["--multirun"]):
-            _multirun(name, job, arguments)
+            _multirun(name, job, check or partial(_compose, name), arguments)
         elif flags:
             raise InputError(f"unknown flag {flags[0]}: there are --help, --cfg job and -m")
         else:
@@ -132,11 +134,16 @@ def set_threads(threads: int) -> None:
         torch.set_num_threads(threads)
 
 
-def _multirun(name: str, job: Job, arguments: list[str]) -> None:
-    """Every combination is composed before the first one runs; a failure doesn't stop the rest."""
+def _compose(name: str, arguments: Sequence[str]) -> dict[str, Any]:
+    """The config that the arguments ask for; InputError where there is none."""
+    return compose.plain(compose.compose(name, arguments))
+
+
+def _multirun(name: str, job: Job, check: Job, arguments: list[str]) -> None:
+    """Every combination is checked before the first one runs; a failure doesn't stop the rest."""
     jobs = compose.sweep(name, arguments)
     for one in jobs:
-        compose.plain(compose.compose(name, one))
+        check(one)
     failures: list[str] = []
     for number, one in enumerate(jobs, start=1):
         print(f"[{number}/{len(jobs)}] {' '.join(one)}", flush=True)

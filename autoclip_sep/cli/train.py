@@ -33,7 +33,7 @@ interrupted run and leaves a finished one as it is. Ctrl-C saves first.
 
 def main() -> None:
     """The command."""
-    command.main("train", train, USAGE)
+    command.main("train", train, USAGE, check=plan)
 
 
 def train(arguments: Sequence[str]) -> None:

@@ -38,7 +38,7 @@ A finished run is left as it is; one that was stopped, which loses seconds, begi
 
 def main() -> None:
     """The command."""
-    command.main("supersampling", run, USAGE)
+    command.main("supersampling", run, USAGE, check=understand)
 
 
 def run(arguments: Sequence[str]) -> None:

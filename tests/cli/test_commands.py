@@ -194,6 +194,13 @@ def test_a_sweep_reports_failures_and_goes_on(place, straight):
     assert len(list((place / "sweep").glob("*/*/*/*/*/dynamics.csv"))) == 2
 
 
+def test_a_sweep_with_a_value_that_cannot_be_meant_runs_nothing(place):
+    done = command(place, "train.py", "-m", *SMALL, "runs=none", "percentile=10,x", check=2)
+    assert done.stderr.count("\n") == 1
+    assert "percentile" in done.stderr
+    assert not (place / "none").exists()
+
+
 def test_help_names_the_groups(place):
     assert "clipping" in command(place, "train.py", "--help").stdout
     assert "percentile: 10" in command(place, "train.py", "--cfg", "job").stdout
