@@ -73,8 +73,9 @@ def test_the_pins_are_complete_and_agree() -> None:
 
 
 def make(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
-    clean.pop("RUN", None)
+    """As in a shell of its own: make test hands its own settings (PYTHON=python3.13) on to us."""
+    ours = ("MAKE", "PYTHON", "RUN", "SCALE", "ARGS", "WORKERS")
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
     return subprocess.run(
         ["make", *arguments],
         cwd=folder,
