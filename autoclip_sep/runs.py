@@ -19,6 +19,9 @@ from autoclip_sep.files import write_whole
 
 Flat = dict[str, Any]
 
+# Settings of a clipper that its label tells, and so the name of the directory.
+LABELLED = ("percentile", "threshold", "deviations", "ratio", "relative", "window")
+
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> Flat:
     """``{"a": {"b": 1}}`` as ``{"a.b": 1}``; lists are values."""

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from functools import partial
+from operator import call
 from pathlib import Path
 from typing import TypeVar
 
@@ -84,7 +85,7 @@ def draw(folders: Sequence[Path], output: Path) -> list[str]:
     if before.get("of") == state and all((output / name).exists() for name in before["files"]):
         return [*before["said"], "nothing new to draw"]
     work: list[Work] = [partial(boxcar.draw_all, folder, output) for folder in courses]
-    lines = in_parallel(_done, work + _work(found, output), label="drawing")
+    lines = in_parallel(call, work + _work(found, output), label="drawing")
     said = [line for some in lines for line in some]
     files = sorted(path.name for path in output.iterdir() if not path.name.startswith("."))
     runs.write_text(output / DRAWN, json.dumps({"of": state, "said": said, "files": files}))
@@ -101,10 +102,6 @@ def _work(found: Sequence[RunFound], output: Path) -> list[Work]:
         *(partial(drawer, found, output) for drawer in OF_ALL_RUNS),
         *(partial(drawer, pair, output) for drawer in OF_A_PAIR for pair in alone),
     ]
-
-
-def _done(work: Work) -> list[str]:
-    return work()
 
 
 def _below(

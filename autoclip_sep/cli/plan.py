@@ -21,7 +21,7 @@ NAMED = ("data", "loss", "model", "clipping")  # the groups whose choices a dire
 # Settings that don't change a run's numbers, or that its directory's name already tells.
 FREE = re.compile(
     r"logger\..*|runs|force|seed|percentile"
-    r"|clipping\.(.*\.)?(percentile|threshold|deviations|ratio|relative|window)"
+    rf"|clipping\.(.*\.)?({'|'.join(runs.LABELLED)})"
     r"|trainer\.(epochs|progress|workers|threads|device|checkpoint_every)"
     r"|(.*\.)?(root|store|corpora)|data\.corpus\.expected.*"
 )

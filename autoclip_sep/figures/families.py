@@ -22,7 +22,6 @@ FAMILIES = {
 }
 OTHERS_COLOUR, OTHERS_MAP = "#6B7178", "Greys"
 SYMBOLS = {"percentile": "p", "deviations": "n"}  # other settings are called by their own name
-TUNED = ("percentile", "threshold", "deviations", "ratio", "relative", "window")
 
 
 @dataclass(frozen=True, order=True)
@@ -46,7 +45,7 @@ def clipping(run: RunFound) -> Clipping:
     if run.percentile == 100 or (kind == "AutoClip" and settings.get("percentile") is None):
         return Clipping(NO_CLIPPING)
     flat = {key.rpartition(".")[2]: value for key, value in runs.flatten(settings).items()}
-    tuned = {key: float(flat[key]) for key in TUNED if flat.get(key) is not None}
+    tuned = {key: float(flat[key]) for key in runs.LABELLED if flat.get(key) is not None}
     text = ", ".join(f"{SYMBOLS.get(key, key)} = {value:g}" for key, value in tuned.items())
     return Clipping(family_name(kind), tuple(tuned.values()), text)
 

@@ -5,6 +5,8 @@ from typing import Any, Protocol
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from autoclip_sep.clipping.arguments import whole_number
+
 
 class Scheduler(Protocol):
     """What the trainer asks of a schedule."""
@@ -44,6 +46,5 @@ def plateau(optimizer: Optimizer, factor: float = 0.5, patience: int = 5) -> Sch
     """
     if not 0 < factor < 1:
         raise ValueError(f"factor must be between 0 and 1, not {factor}")
-    if isinstance(patience, bool) or not isinstance(patience, int) or patience < 0:
-        raise ValueError(f"patience must be a whole number, 0 or more, not {patience}")
+    whole_number("patience", patience, 0)
     return ReduceLROnPlateau(optimizer, factor=factor, patience=patience)

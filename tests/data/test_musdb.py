@@ -163,7 +163,7 @@ def test_a_folder_without_tracks_is_named(hq: Path, coded: Path) -> None:
     with pytest.raises(InputError, match=r"no MUSDB18 there, no tracks in test; wanted: .*found: "):
         corpus(hq).prepare(progress=False)
     with pytest.raises(
-        InputError, match=r"=false\): no MUSDB18 there, no tracks in train and test"
+        InputError, match=r"=false\): no MUSDB18 there, no tracks in train and test;"
     ):
         corpus(hq, hq=False).prepare(progress=False)
     shutil.copytree(coded / "test", hq / "test", dirs_exist_ok=True)  # of the other format only

@@ -82,7 +82,9 @@ def test_one_edited_by_hand_is_refused_in_one_line(
     known = json.loads((tmp_path / "manifest.json").read_text())
     change(known["splits"]["tr"])
     (tmp_path / "manifest.json").write_text(json.dumps(known))
-    with pytest.raises(InputError, match=r"manifest\.json: not a manifest of this program; "):
+    with pytest.raises(
+        InputError, match=r"manifest\.json: not a manifest of this program; move it"
+    ):
         wsj0_manifest.read(tmp_path, SETTINGS)
 
 

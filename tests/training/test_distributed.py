@@ -70,7 +70,7 @@ def train(
               f"--nproc-per-node={world}"] if world > 1 else [sys.executable]  # fmt: skip
     done = subprocess.run(
         [*launch, str(program), json.dumps(arguments)], capture_output=True, text=True,
-        check=False, timeout=120, env=ENVIRONMENT,
+        check=False, timeout=300, env=ENVIRONMENT,
     )  # fmt: skip
     assert (done.returncode == 0) is not bool(crash or signal), done.stderr
     directory.with_suffix(".log").write_text(done.stdout)
