@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
@@ -15,6 +16,8 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+GB = 10**9
 
 # What nussl asks for and doesn't import without need, so that it is left out.
 NOT_FOR_NUSSL = {"ffmpy", "soxbindings"}
@@ -88,7 +91,7 @@ def make(folder: Path, *arguments: str, **environment: str) -> subprocess.Comple
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A folder with our Makefile and a stand-in for Python that notes what it is asked."""
+    """Our Makefile, a disk with $FREE KiB, and a Python that only notes what it is asked."""
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     python = tmp_path / "python3"
@@ -103,16 +106,20 @@ esac
 """
     )
     python.chmod(0o755)
+    disk = tmp_path / "df"
+    disk.write_text("#!/bin/sh\necho Disk Size Used Free; echo / 9 9 $FREE 9%\n")
+    disk.chmod(0o755)
     return tmp_path
 
 
-def install(
-    checkout: Path, *arguments: str, version: str = "3.11.7", pip_status: int = 0
-) -> tuple[int, str]:
-    """Status of `make install` and what it asked of Python."""
-    calls = checkout / "calls"
-    calls.unlink(missing_ok=True)
-    result = make(
+def installing(
+    checkout: Path,
+    *arguments: str,
+    version: str = "3.11.7",
+    pip_status: int = 0,
+    free: int = 10 * GB,
+) -> subprocess.CompletedProcess[str]:
+    return make(
         checkout,
         "install",
         *arguments,
@@ -120,7 +127,15 @@ def install(
         CHECKOUT=str(checkout),
         VERSION=version,
         PIP_STATUS=str(pip_status),
+        FREE=str(free // 1024),
     )
+
+
+def install(checkout: Path, *arguments: str, **settings: Any) -> tuple[int, str]:
+    """Status of `make install` and what it asked of Python."""
+    calls = checkout / "calls"
+    calls.unlink(missing_ok=True)
+    result = installing(checkout, *arguments, **settings)
     return result.returncode, calls.read_text() if calls.exists() else ""
 
 
@@ -178,6 +193,23 @@ def test_an_old_python_is_one_line(checkout: Path) -> None:
     assert "Python 3.10.13" in first
     assert second.startswith("make: ***")
     assert not (checkout / ".venv").exists()
+
+
+def test_a_disk_without_room_is_one_line_before_anything_is_fetched(checkout: Path) -> None:
+    result = installing(checkout, free=9 * GB - 1)
+    assert result.returncode == 2
+    assert "takes 9 GB of disk" in result.stderr
+    assert "8 GB are free" in result.stderr
+    assert "-m pip install" not in (checkout / "calls").read_text()
+    status, calls = install(checkout)
+    assert status == 0
+    assert "-m venv --clear" in calls
+
+
+def test_an_environment_that_is_there_is_brought_up_to_date_on_a_full_disk(checkout: Path) -> None:
+    install(checkout)
+    touch(checkout / "constraints.txt")
+    assert install(checkout, free=0)[0] == 0
 
 
 def test_evaluate_without_a_run_is_one_line(checkout: Path) -> None:
