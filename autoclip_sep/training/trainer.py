@@ -18,7 +18,7 @@ from autoclip_sep.clipping import Clipper
 from autoclip_sep.data.augmentation import RandomTracks
 from autoclip_sep.data.loaders import TrainingLoader
 from autoclip_sep.data.store import Split
-from autoclip_sep.dynamics import COLUMNS, Recorder
+from autoclip_sep.dynamics import COLUMNS, SPIKE_COLUMNS, Recorder, Spikes
 from autoclip_sep.errors import InputError
 from autoclip_sep.records import Records
 from autoclip_sep.stft import STFT
@@ -35,6 +35,7 @@ HISTORY = (
     "epoch", "step", "train_loss", "valid_loss", "valid_si_sdr", "lr", "clipped_share", "skipped",
 )  # fmt: skip
 TIMING = ("epoch", "step", "seconds", "mixtures_per_second", "data_wait", "valid_seconds")
+RECORDS = {"dynamics": COLUMNS, "spikes": SPIKE_COLUMNS, "history": HISTORY, "timing": TIMING}
 
 
 @dataclass
@@ -84,6 +85,7 @@ class Trainer:
             raw_gradients=not parts.clipper.limits_loss,
             average=distributed.average,
         )
+        self.spikes = Spikes(records=None, gather=distributed.gather)
         self.dtype = autocast_dtype(settings.precision, device)
         self.epoch, self.batch = 1, 0  # the epoch in progress, how many of its batches are done
         self.tally = Tally(device)
@@ -144,6 +146,7 @@ class Trainer:
                 if clip.finite:
                     optimizer.step()
                     self.tally.add(self._everyones_mean(losses), clip)
+            self.spikes.watch(clip.norm, losses, batch.items, step=recorder.steps, epoch=self.epoch)
             optimizer.zero_grad(set_to_none=True)
             distributed.share_buffers(model)
             self.batch += 1
@@ -171,9 +174,10 @@ class Trainer:
     def _open_records(self) -> None:
         if not self.first:
             return
-        for name, columns in (("dynamics", COLUMNS), ("history", HISTORY), ("timing", TIMING)):
+        for name, columns in RECORDS.items():
             self.records[name] = Records(self.directory / f"{name}.csv", columns)
         self.recorder.records = self.records["dynamics"]
+        self.spikes.records = self.records["spikes"]
 
     def _after_step(self) -> None:
         step = self.recorder.steps
@@ -251,7 +255,8 @@ class Trainer:
         tqdm.write(
             f"epoch {row['epoch']:3d}  step {row['step']:6d}  train loss {row['train_loss']:.5g}  "
             f"valid loss {row['valid_loss']:.5g}  valid SI-SDR {row['valid_si_sdr']:.2f} dB  "
-            f"clipped {row['clipped_share']:.0%}  skipped {row['skipped']}"
+            f"clipped {row['clipped_share']:.0%}  skipped {row['skipped']}  "
+            f"spikes {self.spikes.count}"
         )
 
     def _save(self) -> None:
@@ -265,7 +270,8 @@ class Trainer:
             "epoch": self.epoch, "batch": self.batch, "best": self.best,
             "model": parts.model.state_dict(), "optimizer": parts.optimizer.state_dict(),
             "scheduler": parts.scheduler.state_dict(), "clipper": parts.clipper.state_dict(),
-            "recorder": self.recorder.state_dict(), "tally": self.tally.state_dict(),
+            "recorder": self.recorder.state_dict(), "spikes": self.spikes.state_dict(),
+            "tally": self.tally.state_dict(),
             "random": random_states, "environment": self._environment(),
         })  # fmt: skip
         self._write_state("running")
@@ -301,6 +307,8 @@ class Trainer:
             ) from error
         self.recorder.load_state_dict(state["recorder"])
         self.tally.load_state_dict(state["tally"])
+        if "spikes" in state:  # not in a run that began before they were looked for
+            self.spikes.load_state_dict(state["spikes"])
         self.epoch, self.batch, self.best = state["epoch"], state["batch"], state["best"]
         self._warn_of_changes(state["environment"])
         mine = min(distributed.rank(), len(state["random"]) - 1)
@@ -328,7 +336,8 @@ class Trainer:
         steps = self.recorder.steps
         if not self.first:
             return
-        self.records["dynamics"].keep(lambda row: int(row["step"]) <= steps)
+        for name in ("dynamics", "spikes"):
+            self.records[name].keep(lambda row: int(row["step"]) <= steps)
         for name in ("history", "timing"):
             self.records[name].keep(lambda row: int(row["epoch"]) < self.epoch)
         self.checkpoints.discard_after("best", steps)

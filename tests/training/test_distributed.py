@@ -1,6 +1,7 @@
 """Two processes on this machine: the same data, the same thresholds, exact resume."""
 
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 
 from autoclip_sep import checkpoint, records, runs
 from autoclip_sep.checkpoint import CheckpointFolder
+from autoclip_sep.data.excerpts import epoch_plan
 from tests.commands import ENVIRONMENT
 
 PROGRAM = """
@@ -136,3 +138,7 @@ def test_a_bad_batch_in_one_process_is_skipped_by_both(tmp_path, tiny_store):
     assert state["recorder"]["skipped"] == 1
     assert len(state["clipper"]["history"]) == len(rows) - 1
     assert all(bool(value.isfinite().all()) for value in state["model"].values())
+    spike = records.read(tmp_path / "bad" / "spikes.csv")  # the whole batch, and whose part is bad
+    order, _ = epoch_plan(12, 3, 1)
+    assert [row["item"] for row in spike] == [f"train{n}" for n in order[:4]]
+    assert [math.isnan(float(row["loss"])) for row in spike] == [False, False, True, True]

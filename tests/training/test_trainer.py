@@ -64,7 +64,7 @@ def everything(directory):
     state, _ = CheckpointFolder(directory / "checkpoints").newest("last")
     files = {
         name: (directory / f"{name}.csv").read_text(encoding="utf-8")
-        for name in ("dynamics", "history")
+        for name in ("dynamics", "spikes", "history")
     }
     state.pop("environment")
     return state, files
@@ -193,6 +193,41 @@ def test_a_bad_batch_is_skipped_and_counted(tmp_path, tiny_store):
     rows = records.read(tmp_path / "history.csv")
     assert [int(row["skipped"]) for row in rows] == [1, 1, 1]
     assert all(math.isfinite(float(row["train_loss"])) for row in rows)
+
+
+def test_the_examples_of_a_bad_batch_are_named_once_after_a_resume_too(
+    tmp_path, tiny_store, assert_same
+):
+    def spoil(loss):
+        return loss * torch.tensor([1.0, 1.0, math.nan, 1.0])
+
+    def run(name, at):
+        settings = {"checkpoint_every": 2, "probe_points": 0}
+        trainer(tmp_path / name, tiny_store, at=at, action=spoil, **settings).fit()
+
+    run("straight", 9)
+    run("again", 9)
+    CheckpointFolder(tmp_path / "again" / "checkpoints").paths("last")[-1].unlink()
+    run("again", 1)  # from step 8 on, the ninth once more
+    assert_same(everything(tmp_path / "straight"), everything(tmp_path / "again"))
+    rows = records.read(tmp_path / "again" / "spikes.csv")
+    batch = trainer(tmp_path / "straight", tiny_store).loader
+    (*_, last) = batch.epoch(3)
+    assert tuple(row["item"] for row in rows) == last.items
+    assert [math.isnan(float(row["loss"])) for row in rows] == [False, False, True, False]
+    assert {(row["step"], row["epoch"], row["grad_norm"]) for row in rows} == {("9", "3", "nan")}
+
+
+def test_a_run_that_began_before_spikes_were_looked_for_goes_on(tmp_path, tiny_store):
+    trainer(tmp_path, tiny_store, epochs=1).fit()
+    folder = CheckpointFolder(tmp_path / "checkpoints")
+    state, _ = folder.newest("last")
+    del state["spikes"]
+    folder.save("last", 3, 1, state)
+    (tmp_path / "spikes.csv").unlink()
+    trainer(tmp_path, tiny_store, epochs=2).fit()
+    assert len(records.read(tmp_path / "history.csv")) == 2
+    assert (tmp_path / "spikes.csv").is_file()
 
 
 def test_nothing_but_bad_batches_stops_the_run(tmp_path, tiny_store):

@@ -1,0 +1,112 @@
+"""Which examples were in the batches whose gradients stood out."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from autoclip_sep.clipping.history import History
+from autoclip_sep.records import Records
+
+SPIKE_COLUMNS = (
+    "step",
+    "epoch",
+    "grad_norm",  # global L2 norm of the batch's gradient before it was clipped
+    "median_norm",  # of the norms before it, NaN where there were none
+    "item",  # an example of the batch
+    "loss",  # its own, before the clipper limited it
+)
+Example = tuple[str, float]
+
+
+class Spikes:
+    """A row of `SPIKE_COLUMNS` for each example of a batch whose gradient norm is a spike::
+
+        model = nn.Linear(8, 1)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        clipper = AutoClip(percentile=10)
+        spikes = Spikes(Records("spikes.csv", SPIKE_COLUMNS))
+        for step in range(1, 301):
+            names = [f"{step}.{n}" for n in range(16)]
+            batch = torch.randn(16, 8)
+            batch[3] *= 1e4 if step == 250 else 1
+            losses = (model(batch) - batch[:, :1]).square().mean(1)
+            losses.mean().backward()
+            clip = clipper.limit_gradients(model.parameters())
+            spikes.watch(clip.norm, losses, names, step=step)
+            optimizer.step()
+            optimizer.zero_grad()
+
+    A norm is one if it isn't finite, or above `times` the median of the latest `window` finite
+    norms, from the moment on that there are `first` of them.
+
+    records: where rows go; None writes nothing but still counts.
+    gather: gives a list of every process' value where there are several. The norm must be the same
+        in all of them.
+    """
+
+    def __init__(
+        self,
+        records: Records | None,
+        *,
+        times: float = 5.0,
+        window: int = 1000,
+        first: int = 100,
+        gather: Callable[[Any], list[Any]] | None = None,
+    ) -> None:
+        if not times > 1 or not 1 <= first <= window:
+            raise ValueError(
+                "times must be above 1 and first from 1 to window, not"
+                f" {times!r}, {first!r} and {window!r}"
+            )
+        self.records, self.gather = records, gather
+        self.times, self.window, self.first = times, window, first
+        self.count = 0
+        self._norms = History(window)
+
+    def watch(
+        self,
+        norm: Tensor | float,
+        losses: Tensor,
+        items: Sequence[str],
+        *,
+        step: int,
+        epoch: int = 1,
+    ) -> None:
+        """Take in one batch. Reads the norm, and in a spike the losses, from the device.
+
+        norm: of the whole batch's gradient, before clipping. losses: (B,), or one value, of this
+        process' part of the batch; items: its B examples' names.
+        """
+        norm = float(norm)
+        median = self._norms.percentile(50) if len(self._norms) else math.nan
+        if math.isfinite(norm):
+            known = len(self._norms) >= self.first
+            self._norms.append(norm)
+            if not known or norm <= self.times * median:
+                return
+        self.count += 1
+        for item, loss in self._everyones(losses, items):
+            if self.records is not None:
+                self.records.append({
+                    "step": step, "epoch": epoch, "grad_norm": norm, "median_norm": median,
+                    "item": item, "loss": loss,
+                })  # fmt: skip
+
+    def _everyones(self, losses: Tensor, items: Sequence[str]) -> list[Example]:
+        """Names and losses of the whole batch."""
+        own = losses.detach().double().expand(len(items)).tolist()
+        examples: list[Example] = list(zip(items, own, strict=True))
+        if self.gather is None:
+            return examples
+        return [example for part in self.gather(examples) for example in part]
+
+    def state_dict(self) -> dict[str, Any]:
+        """A tensor and a number, for exact resume."""
+        return {"count": self.count, "norms": self._norms.tensor()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on watching from a saved state."""
+        self.count = state["count"]
+        self._norms = History.from_tensor(state["norms"], self.window)
