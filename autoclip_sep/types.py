@@ -19,6 +19,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from autoclip_sep.errors import InputError
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -68,3 +70,10 @@ class Estimate:
     masks: Tensor | None = None
     embedding: Tensor | None = None
     waveforms: Tensor | None = None
+
+    def head(self, name: str) -> Tensor:
+        """The masks, embedding or waveforms; raises InputError where the network has none."""
+        found: Tensor | None = getattr(self, name)
+        if found is None:
+            raise InputError(f"the network gives no {name}, and they are needed: see its heads")
+        return found

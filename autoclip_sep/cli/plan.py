@@ -93,6 +93,7 @@ def plan(arguments: Sequence[str]) -> Plan:
     names = [f"{group}={chosen[group]}" for group in NAMED]
     default = _defaults(tuple(names), _required(tuple(names), config))
     _check_flags(config, default)
+    _check_network(config, default)
     changed = runs.changed(config, default, told=FREE.fullmatch)
     parts = (chosen["data"], chosen["loss"], chosen["model"], clipper.label)
     directory = Path(config["runs"]) / runs.directory_name(parts, seed, changed)
@@ -105,6 +106,27 @@ def _check_flags(config: Mapping[str, Any], default: runs.Flat) -> None:
     flags = [key for key, value in default.items() if isinstance(value, bool) and key in given]
     for key in sorted(flags, key=len):  # data.permute before loss.objective.permute, made of it
         check_flag(given, key)
+
+
+def _check_network(config: Mapping[str, Any], default: runs.Flat) -> None:
+    """Refuse a network that gives anything but what its loss trains, for what the corpus has.
+
+    A head that isn't trained must not be there: separation would listen to it.
+    """
+    given, trained = runs.flatten(config), default["loss.heads"]
+    for key in ("loss.heads", "model.heads"):
+        heads = given.get(key, trained)  # a network of somebody's own may have no such setting
+        if not isinstance(heads, list) or set(map(str, heads)) != set(trained):
+            raise InputError(
+                f"{key}={heads}: this loss trains {' and '.join(trained)}, no more and no less; "
+                f"leave {key} out"
+            )
+    sources = given["data.sources"]
+    if given.get("model.sources", sources) != sources:
+        raise InputError(
+            f"model.sources={given['model.sources']}: data.sources is {sources}; leave "
+            "model.sources out"
+        )
 
 
 def _root(config: Mapping[str, Any]) -> str | None:

@@ -74,9 +74,9 @@ class MaskInference:
         self.permute = permute
 
     def __call__(self, estimate: Estimate, batch: Batch) -> Tensor:
-        assert estimate.masks is not None
+        masks = estimate.head("masks")
         loss = mask_inference_loss(
-            fold(estimate.masks),
+            fold(masks),
             estimate.mixture_stft.flatten(0, 1),
             fold(self.stft.transform(batch.sources)),
             self.permute,

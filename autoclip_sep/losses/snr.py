@@ -64,6 +64,6 @@ class SNR:
         self.permute = permute
 
     def __call__(self, estimate: Estimate, batch: Batch) -> Tensor:
-        assert estimate.waveforms is not None
-        loss = snr_loss(fold(estimate.waveforms), fold(batch.sources), self.permute)
+        waveforms = estimate.head("waveforms")
+        loss = snr_loss(fold(waveforms), fold(batch.sources), self.permute)
         return average(loss, len(batch.mixture))

@@ -66,9 +66,9 @@ class WhitenedKMeans:
         self.weighted = weighted
 
     def __call__(self, estimate: Estimate, batch: Batch) -> Tensor:
-        assert estimate.embedding is not None
+        embedding = estimate.head("embedding")
         sources = fold(self.stft.transform(batch.sources))
         weight = magnitude_weight(estimate.mixture_stft.flatten(0, 1)) if self.weighted else None
         assignment = frame_major(ideal_binary_mask(sources))
-        loss = whitened_kmeans_loss(estimate.embedding.flatten(0, 1), assignment, weight)
+        loss = whitened_kmeans_loss(embedding.flatten(0, 1), assignment, weight)
         return average(loss, len(batch.mixture))

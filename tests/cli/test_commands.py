@@ -165,6 +165,7 @@ def test_a_folder_with_a_bad_file_goes_on_and_says_so(place, straight):
         ("evaluate.py", ["run=x", "threads=two"], "threads=two"),
         ("separate.py", ["run=x", "input=y", "downmix=no"], "downmix=no: true or false"),
         ("train.py", ["force=no"], "force=no: true or false"),
+        ("train.py", ["model.sources=3"], "model.sources=3: data.sources is 2"),
         ("separate.py", ["run=not/here", "input=x.wav"], "not/here"),
     ],
 )

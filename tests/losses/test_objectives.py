@@ -1,5 +1,6 @@
 """One contract over all objectives: shape, heads, silence, channels, precision, gradients."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,15 @@ def test_every_loss_has_a_config_and_one_value_per_example(name: str) -> None:
     assert loss.shape == (3,)
     assert loss.dtype == torch.float32
     assert {path.stem for path in CONFIGS.glob("*.yaml")} == set(OBJECTIVES)
+
+
+@every_objective
+def test_a_head_that_is_not_there_is_asked_for_by_name(name: str) -> None:
+    batch = batch_of(speech())
+    for head in heads(name):
+        estimate = replace(network(name)(batch), **{head: None})
+        with pytest.raises(InputError, match=f"the network gives no {head}"):
+            OBJECTIVES[name](estimate, batch)
 
 
 @every_objective
