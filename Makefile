@@ -71,7 +71,8 @@ distclean: clean  ## Remove .venv, the built corpora and their stores too; runs 
 
 # The marker .installing lies there while packages are written. Where an earlier install was cut off,
 # or .venv is of another Python than the one asked for, it is made anew; else it is brought up to date.
-# Without room for it pip would only say so after minutes of downloads.
+# Without room for it pip would only say so after minutes of downloads, and half as much will do where
+# no CUDA packages come along.
 # --no-build-isolation: the two packages that come as source are built by the pinned setuptools.
 $(INSTALLED): pyproject.toml constraints.txt
 	@if test ! -e $(INSTALLING) && $(PY) -m pip --version >/dev/null 2>&1 && \
@@ -83,13 +84,15 @@ $(INSTALLED): pyproject.toml constraints.txt
 	            "$$($(PYTHON) -V 2>/dev/null || echo not there): name another, as in" \
 	            "make install PYTHON=python3.12" >&2; \
 	        exit 2; }; \
-	    echo "Making $(VENV); with the downloads this takes a few minutes"; \
-	    $(PYTHON) -m venv --clear $(VENV) || exit; touch $(INSTALLING); \
-	    free=$$(df -Pk . 2>/dev/null | awk 'NR == 2 { print int($$4 * 1024 / 1e9) }'); \
-	    test "$${free:-9}" -ge 9 || { \
-	        echo "$(VENV) takes 9 GB of disk while it is made (6.4 GB in the end), and $$free GB are" \
+	    old=$$(du -sk $(VENV) 2>/dev/null | cut -f 1); \
+	    short=$$(df -Pk . 2>/dev/null | awk -v old="$${old:-0}" 'match($$0, /[0-9]+ +[0-9]+%/) { \
+	        room = (substr($$0, RSTART) + old) * 1024 / 1e9; if (room < 9) printf "%.1f", room }'); \
+	    test -z "$$short" || test "$$(uname)" != Linux || { \
+	        echo "$(VENV) takes 9 GB of disk while it is made (6.4 GB in the end), and $$short GB are" \
 	            "free: make room, then call make again" >&2; \
 	        exit 2; }; \
+	    echo "Making $(VENV); with the downloads this takes a few minutes"; \
+	    $(PYTHON) -m venv --clear $(VENV); \
 	fi
 	@touch $(INSTALLING)
 	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt setuptools

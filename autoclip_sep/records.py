@@ -45,10 +45,9 @@ def read(path: str | os.PathLike[str]) -> list[Row]:
 
 def _line(values: Sequence[object]) -> str:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(
-        [repr(float(value)) if isinstance(value, float) else value for value in values]
-    )
-    return text.getvalue()
+    writer = csv.writer(text, lineterminator="\r\n")  # with "\n" it wouldn't quote a "\r"
+    writer.writerow([repr(float(value)) if isinstance(value, float) else value for value in values])
+    return text.getvalue().removesuffix("\r\n") + "\n"
 
 
 class Records:

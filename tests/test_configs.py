@@ -1,5 +1,6 @@
 """Every file in configs/ builds what it names, with every other group at its default."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,19 @@ def test_every_corpus_config_names_a_builder(choice, tmp_path):
 def test_a_loss_and_a_model_always_fit(loss, model):
     config = compose.plain(compose.compose("train", [loss, model]))
     assert config["model"]["heads"] == config["loss"]["heads"]
+
+
+@pytest.mark.parametrize("loss", ["loss=snr", "loss=ours"])
+def test_what_somebodys_own_network_calls_heads_is_theirs(loss, tmp_path, monkeypatch):
+    configs = tmp_path / "configs"
+    shutil.copytree(compose.CONFIGS, configs)
+    target = "_target_: autoclip_sep.models.separator.Separator"
+    (configs / "model" / "attention.yaml").write_text(f"{target}\nheads: 4\nsources: 16\n")
+    target = "_target_: autoclip_sep.losses.snr.SNR"
+    (configs / "loss" / "ours.yaml").write_text(f"name: ours\nobjective:\n  {target}\n")
+    monkeypatch.setattr(compose, "CONFIGS", configs)
+    planned = plan([loss, "model=attention", "model.heads=8"])
+    assert planned.config["model"]["heads"] == 8
 
 
 def test_different_clippers_have_different_directories():

@@ -1,8 +1,10 @@
 """The frame: pins that are complete, and a set-up that is redone when it is stale or half made."""
 
+import math
 import os
 import re
 import subprocess
+import sys
 import time
 import tomllib
 from collections.abc import Iterator
@@ -91,7 +93,7 @@ def make(folder: Path, *arguments: str, **environment: str) -> subprocess.Comple
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """Our Makefile, a disk with $FREE KiB, and a Python that only notes what it is asked."""
+    """Our Makefile, a disk of $FREE KiB, and a Python that only notes what it is asked."""
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     python = tmp_path / "python3"
@@ -107,7 +109,7 @@ esac
     )
     python.chmod(0o755)
     disk = tmp_path / "df"
-    disk.write_text("#!/bin/sh\necho Disk Size Used Free; echo / 9 9 $FREE 9%\n")
+    disk.write_text("#!/bin/sh\necho Disk 1024-blocks Used Free; echo $DEVICE $FREE 9% /\n")
     disk.chmod(0o755)
     return tmp_path
 
@@ -118,6 +120,7 @@ def installing(
     version: str = "3.11.7",
     pip_status: int = 0,
     free: int = 10 * GB,
+    device: str = "/dev/sda1 9 9",
 ) -> subprocess.CompletedProcess[str]:
     return make(
         checkout,
@@ -127,7 +130,8 @@ def installing(
         CHECKOUT=str(checkout),
         VERSION=version,
         PIP_STATUS=str(pip_status),
-        FREE=str(free // 1024),
+        FREE=str(math.ceil(free / 1024)),
+        DEVICE=device,
     )
 
 
@@ -195,15 +199,43 @@ def test_an_old_python_is_one_line(checkout: Path) -> None:
     assert not (checkout / ".venv").exists()
 
 
-def test_a_disk_without_room_is_one_line_before_anything_is_fetched(checkout: Path) -> None:
-    result = installing(checkout, free=9 * GB - 1)
+NAS = "//nas/My Share 9 9"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no CUDA packages come along")
+@pytest.mark.parametrize("device", ["/dev/sda1 9 9", NAS])
+def test_a_disk_without_room_is_one_line_before_anything_is_fetched(
+    checkout: Path, device: str
+) -> None:
+    result = installing(checkout, free=9 * GB - GB // 5, device=device)
     assert result.returncode == 2
-    assert "takes 9 GB of disk" in result.stderr
-    assert "8 GB are free" in result.stderr
-    assert "-m pip install" not in (checkout / "calls").read_text()
-    status, calls = install(checkout)
+    first, second = result.stderr.splitlines()
+    assert "takes 9 GB of disk while it is made" in first
+    assert "8.8 GB are free" in first
+    assert second.startswith("make: ***")
+    assert "-m" not in (checkout / "calls").read_text()
+    status, calls = install(checkout, free=9 * GB, device=device)
     assert status == 0
     assert "-m venv --clear" in calls
+
+
+def test_what_an_old_environment_gives_back_counts_as_room(checkout: Path) -> None:
+    install(checkout)
+    (checkout / ".venv" / "large").write_bytes(bytes(5_000_000))
+    (checkout / ".venv" / ".installing").touch()
+    touch(checkout / "constraints.txt")
+    status, calls = install(checkout, free=9 * GB - 4_000_000)
+    assert status == 0
+    assert "-m venv --clear" in calls
+
+
+@pytest.mark.parametrize("device", ["-", "", "none - -", "/dev/sda1 99999999999999"])
+def test_a_disk_that_says_nothing_of_its_room_is_no_hindrance(checkout: Path, device: str) -> None:
+    assert install(checkout, free=2**64, device=device)[0] == 0
+    (checkout / "df").write_text(f"#!/bin/sh\necho {device}; exit 1\n")
+    (checkout / ".venv" / ".installing").touch()
+    touch(checkout / "constraints.txt")
+    assert install(checkout)[0] == 0
 
 
 def test_an_environment_that_is_there_is_brought_up_to_date_on_a_full_disk(checkout: Path) -> None:

@@ -37,6 +37,15 @@ def test_a_line_cut_off_inside_a_letter_is_dropped_too(tmp_path):
     assert records.read(path) == [{"item": "ä"}]
 
 
+@pytest.mark.parametrize("name", ["a,b", 'say "a"', "a\rb", "a\nb", "a\r\nb", "", " a "])
+def test_any_name_reads_back(tmp_path, name):
+    file = Records(tmp_path / "a.csv", ("step", "item"))
+    file.append({"step": 1, "item": name})
+    file.keep(lambda row: row["item"] == name)
+    file.append({"step": 2, "item": name})
+    assert [row["item"] for row in records.read(tmp_path / "a.csv")] == [name, name]
+
+
 def test_numpys_numbers_are_written_as_numbers(tmp_path):
     Records(tmp_path / "a.csv", ("x",)).append({"x": np.float64(1.5)})
     assert records.read(tmp_path / "a.csv") == [{"x": "1.5"}]

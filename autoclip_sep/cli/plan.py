@@ -111,20 +111,25 @@ def _check_flags(config: Mapping[str, Any], default: runs.Flat) -> None:
 def _check_network(config: Mapping[str, Any], default: runs.Flat) -> None:
     """Refuse a network that gives anything but what its loss trains, for what the corpus has.
 
-    A head that isn't trained must not be there: separation would listen to it.
+    Separation may listen to a head that nothing trained. Where somebody's own network calls
+    something else its heads or sources, that is left alone.
     """
-    given, trained = runs.flatten(config), default["loss.heads"]
+    given = runs.flatten(config)
+    heads, sources = default.get("loss.heads"), given["data.sources"]
     for key in ("loss.heads", "model.heads"):
-        heads = given.get(key, trained)  # a network of somebody's own may have no such setting
-        if not isinstance(heads, list) or set(map(str, heads)) != set(trained):
+        if not isinstance(heads, list) or default.get(key) != heads:
+            continue
+        if not isinstance(given[key], list) or set(map(str, given[key])) != set(heads):
             raise InputError(
-                f"{key}={heads}: this loss trains {' and '.join(trained)}, no more and no less; "
+                f"{key}={given[key]}: this loss trains {' and '.join(heads)}, no more and no less; "
                 f"leave {key} out"
             )
-    sources = given["data.sources"]
-    if given.get("model.sources", sources) != sources:
+    if isinstance(sources, bool) or not isinstance(sources, int) or sources < 1:
+        raise InputError(f"data.sources={sources!r}: a whole number from 1 is wanted")
+    follows = default.get("model.sources") == default["data.sources"]
+    if follows and given["model.sources"] != sources:
         raise InputError(
-            f"model.sources={given['model.sources']}: data.sources is {sources}; leave "
+            f"model.sources={given['model.sources']!r}: data.sources is {sources}; leave "
             "model.sources out"
         )
 

@@ -12,7 +12,7 @@ from autoclip_sep.records import Records
 SPIKE_COLUMNS = (
     "step",
     "epoch",
-    "grad_norm",  # global L2 norm of the batch's gradient before it was clipped
+    "grad_norm",  # what was watched: global L2 norm of the batch's gradient before clipping
     "median_norm",  # of the norms before it, NaN where there were none
     "item",  # an example of the batch
     "loss",  # its own, before the clipper limited it
@@ -40,6 +40,9 @@ class Spikes:
 
     A norm is one if it isn't finite, or above `times` the median of the latest `window` finite
     norms, from the moment on that there are `first` of them.
+
+    With a clipper that limits losses the norm is that of the limited ones' gradient: what it caught
+    is no spike.
 
     records: where rows go; None writes nothing but still counts.
     gather: gives a list of every process' value where there are several. The norm must be the same
@@ -78,7 +81,14 @@ class Spikes:
 
         norm: of the whole batch's gradient, before clipping. losses: (B,), or one value, of this
         process' part of the batch; items: its B examples' names.
+
+        Raises ValueError for another number of losses.
         """
+        if losses.ndim and losses.shape != (len(items),):
+            raise ValueError(
+                f"losses of shape {tuple(losses.shape)} for {len(items)} items: one for each of"
+                " them is wanted, or one for all"
+            )
         norm = float(norm)
         median = self._norms.percentile(50) if len(self._norms) else math.nan
         if math.isfinite(norm):

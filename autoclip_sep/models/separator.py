@@ -43,7 +43,7 @@ class Separator(nn.Module):
     ) -> None:
         super().__init__()
         self.stft = stft
-        self.heads = frozenset(heads)
+        self.heads = frozenset([heads] if isinstance(heads, str) else heads)
         if not self.heads or not self.heads <= set(HEADS):
             raise InputError(f"heads={sorted(self.heads)}: one or more of {', '.join(HEADS)}")
         bins = stft.bins

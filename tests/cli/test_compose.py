@@ -56,6 +56,8 @@ def test_mistakes_become_one_line(arguments, message):
         (["model.heads=[masks,embedding]"], "this loss trains masks, no more and no less"),
         (["loss=chimera", "loss.heads=[masks]"], "this loss trains masks and embedding"),
         (["model.heads=masks"], "model.heads=masks: this loss trains masks"),
+        (["data.sources=null"], "data.sources=None: a whole number from 1 is wanted"),
+        (["data.sources='2'"], "data.sources='2': a whole number from 1 is wanted"),
         (["model.sources=3"], "model.sources=3: data.sources is 2; leave model.sources out"),
         (["seed=-1"], "seed=-1"),
         (["data.corpus.train=0"], "data.corpus.train=0"),

@@ -81,6 +81,12 @@ def test_one_loss_of_the_whole_batch_stands_in_every_row(tmp_path):
     assert [row["loss"] for row in records.read(path)] == ["3.0", "3.0"]
 
 
+@pytest.mark.parametrize("shape", [(3,), (2, 1), (1,)])
+def test_another_number_of_losses_is_refused_at_the_first_batch(shape):
+    with pytest.raises(ValueError, match="for 2 items: one for each of them is wanted"):
+        Spikes(None).watch(1.0, torch.zeros(shape), ["a", "b"], step=1)
+
+
 def test_the_examples_of_all_processes_are_listed(tmp_path):
     path = tmp_path / "spikes.csv"
     spikes = Spikes(Records(path, SPIKE_COLUMNS), gather=lambda own: [own, [("c", 5.0)]])
