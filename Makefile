@@ -71,8 +71,8 @@ distclean: clean  ## Remove .venv, the built corpora and their stores too; runs 
 
 # The marker .installing lies there while packages are written. Where an earlier install was cut off,
 # or .venv is of another Python than the one asked for, it is made anew; else it is brought up to date.
-# Without room for it pip would only say so after minutes of downloads, and half as much will do where
-# no CUDA packages come along.
+# Without room for it pip would only say so after minutes of downloads. Elsewhere than on Linux no CUDA
+# packages come along, and half as much will do.
 # --no-build-isolation: the two packages that come as source are built by the pinned setuptools.
 $(INSTALLED): pyproject.toml constraints.txt
 	@if test ! -e $(INSTALLING) && $(PY) -m pip --version >/dev/null 2>&1 && \

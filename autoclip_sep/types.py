@@ -75,5 +75,5 @@ class Estimate:
         """The masks, embedding or waveforms; raises InputError where the network has none."""
         found: Tensor | None = getattr(self, name)
         if found is None:
-            raise InputError(f"the network gives no {name}, and they are needed: see its heads")
+            raise InputError(f"the network gives no {name}: add it to its heads")
         return found

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from autoclip_sep import runs
-from autoclip_sep.cli import compose
+from autoclip_sep.cli import compose, sources
 from autoclip_sep.cli.build import build
 from autoclip_sep.cli.checks import check_flag
 from autoclip_sep.clipping import Clipper
@@ -92,30 +92,30 @@ def plan(arguments: Sequence[str]) -> Plan:
     chosen = compose.choices(composed)
     names = [f"{group}={chosen[group]}" for group in NAMED]
     default = _defaults(tuple(names), _required(tuple(names), config))
-    _check_flags(config, default)
-    _check_network(config, default)
+    given = runs.flatten(config)
+    _check_flags(given, default)
+    sources.names(config)
+    _check_network(given, default)
     changed = runs.changed(config, default, told=FREE.fullmatch)
     parts = (chosen["data"], chosen["loss"], chosen["model"], clipper.label)
     directory = Path(config["runs"]) / runs.directory_name(parts, seed, changed)
     return Plan(config, clipper, settings, directory)
 
 
-def _check_flags(config: Mapping[str, Any], default: runs.Flat) -> None:
+def _check_flags(given: runs.Flat, default: runs.Flat) -> None:
     """Refuse a text, such as no, for what is true or false by default: it would count as true."""
-    given = runs.flatten(config)
     flags = [key for key, value in default.items() if isinstance(value, bool) and key in given]
     for key in sorted(flags, key=len):  # data.permute before loss.objective.permute, made of it
         check_flag(given, key)
 
 
-def _check_network(config: Mapping[str, Any], default: runs.Flat) -> None:
+def _check_network(given: runs.Flat, default: runs.Flat) -> None:
     """Refuse a network that gives anything but what its loss trains, for what the corpus has.
 
     Separation may listen to a head that nothing trained. Where somebody's own network calls
     something else its heads or sources, that is left alone.
     """
-    given = runs.flatten(config)
-    heads, sources = default.get("loss.heads"), given["data.sources"]
+    heads, count = default.get("loss.heads"), given["data.sources"]
     for key in ("loss.heads", "model.heads"):
         if not isinstance(heads, list) or default.get(key) != heads:
             continue
@@ -124,12 +124,10 @@ def _check_network(config: Mapping[str, Any], default: runs.Flat) -> None:
                 f"{key}={given[key]}: this loss trains {' and '.join(heads)}, no more and no less; "
                 f"leave {key} out"
             )
-    if isinstance(sources, bool) or not isinstance(sources, int) or sources < 1:
-        raise InputError(f"data.sources={sources!r}: a whole number from 1 is wanted")
     follows = default.get("model.sources") == default["data.sources"]
-    if follows and given["model.sources"] != sources:
+    if follows and given["model.sources"] != count:
         raise InputError(
-            f"model.sources={given['model.sources']!r}: data.sources is {sources}; leave "
+            f"model.sources={given['model.sources']!r}: data.sources is {count}; leave "
             "model.sources out"
         )
 

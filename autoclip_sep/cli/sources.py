@@ -17,9 +17,9 @@ def are_permuted(config: Mapping[str, Any]) -> bool:
 def names(config: Mapping[str, Any]) -> tuple[str, ...]:
     """The sources' names in the corpus' order; numbers from 1 where it has none.
 
-    Raises InputError where there aren't as many as sources.
+    Raises InputError where there aren't as many as sources, or no whole number of these.
     """
-    sources = config["data"]["sources"]
+    sources = _count(config["data"], "sources")
     given = config["data"].get("source_names") or range(1, sources + 1)
     if isinstance(given, str) or len(given) != sources:
         raise InputError(f"data.source_names={given}: data.sources={sources} are wanted")
@@ -28,13 +28,16 @@ def names(config: Mapping[str, Any]) -> tuple[str, ...]:
 
 def parts(config: Mapping[str, Any]) -> dict[str, Any]:
     """What training is told of named sources and long tracks; most corpora say nothing of it."""
-    names(config)
     data = config["data"]
-    each = data.get("valid_excerpts", 1)
-    if isinstance(each, bool) or not isinstance(each, int) or each < 1:
-        raise InputError(f"data.valid_excerpts={each}: a whole number from 1 is wanted")
     return {
         "permute": are_permuted(config),
         "augmentation": build(data.get("augmentation"), "data.augmentation"),
-        "valid_excerpts": each,
+        "valid_excerpts": _count({"valid_excerpts": 1, **data}, "valid_excerpts"),
     }
+
+
+def _count(data: Mapping[str, Any], key: str) -> int:
+    value = data[key]
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InputError(f"data.{key}={value!r}: a whole number from 1 is wanted")
+    return value

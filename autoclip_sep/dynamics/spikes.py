@@ -79,6 +79,9 @@ class Spikes:
     ) -> None:
         """Take in one batch. Reads the norm, and in a spike the losses, from the device.
 
+        Right behind `Clipper.limit_gradients` that waits for little; behind an optimizer's step,
+        for all of the step.
+
         norm: of the whole batch's gradient, before clipping. losses: (B,), or one value, of this
         process' part of the batch; items: its B examples' names.
 

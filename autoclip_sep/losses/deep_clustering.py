@@ -44,11 +44,11 @@ class DeepClustering:
         self.weighted = weighted
 
     def __call__(self, estimate: Estimate, batch: Batch) -> Tensor:
-        embedding = estimate.head("embedding")
+        embedding = estimate.head("embedding").flatten(0, 1)
         sources = fold(self.stft.transform(batch.sources))
         weight = magnitude_weight(estimate.mixture_stft.flatten(0, 1))
         if not self.weighted:
             weight = torch.full_like(weight, 1 / weight.shape[1])
         assignment = frame_major(ideal_binary_mask(sources))
-        loss = deep_clustering_loss(embedding.flatten(0, 1), assignment, weight)
+        loss = deep_clustering_loss(embedding, assignment, weight)
         return average(loss, len(batch.mixture))

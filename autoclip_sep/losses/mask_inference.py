@@ -74,9 +74,8 @@ class MaskInference:
         self.permute = permute
 
     def __call__(self, estimate: Estimate, batch: Batch) -> Tensor:
-        masks = estimate.head("masks")
         loss = mask_inference_loss(
-            fold(masks),
+            fold(estimate.head("masks")),
             estimate.mixture_stft.flatten(0, 1),
             fold(self.stft.transform(batch.sources)),
             self.permute,

@@ -64,6 +64,6 @@ class SNR:
         self.permute = permute
 
     def __call__(self, estimate: Estimate, batch: Batch) -> Tensor:
-        waveforms = estimate.head("waveforms")
-        loss = snr_loss(fold(waveforms), fold(batch.sources), self.permute)
+        waveforms = fold(estimate.head("waveforms"))
+        loss = snr_loss(waveforms, fold(batch.sources), self.permute)
         return average(loss, len(batch.mixture))

@@ -66,9 +66,9 @@ class WhitenedKMeans:
         self.weighted = weighted
 
     def __call__(self, estimate: Estimate, batch: Batch) -> Tensor:
-        embedding = estimate.head("embedding")
+        embedding = estimate.head("embedding").flatten(0, 1)
         sources = fold(self.stft.transform(batch.sources))
         weight = magnitude_weight(estimate.mixture_stft.flatten(0, 1)) if self.weighted else None
         assignment = frame_major(ideal_binary_mask(sources))
-        loss = whitened_kmeans_loss(embedding.flatten(0, 1), assignment, weight)
+        loss = whitened_kmeans_loss(embedding, assignment, weight)
         return average(loss, len(batch.mixture))

@@ -18,8 +18,7 @@ def separate(estimate: Estimate, batch: Batch, stft: STFT, sources: int) -> Tens
         return estimate.waveforms
     masks = estimate.masks
     if masks is None:
-        embedding = estimate.head("embedding")
-        masks = _cluster_channels(embedding, estimate.mixture_stft, sources)
+        masks = _cluster_channels(estimate.head("embedding"), estimate.mixture_stft, sources)
     return apply_masks(masks, estimate.mixture_stft, stft, batch.mixture.shape[-1])
 
 

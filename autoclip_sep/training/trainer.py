@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from autoclip_sep import random_state, runs
 from autoclip_sep.checkpoint import CheckpointFolder
-from autoclip_sep.clipping import Clipper
+from autoclip_sep.clipping import Clipper, ClipResult
 from autoclip_sep.data.augmentation import RandomTracks
 from autoclip_sep.data.loaders import TrainingLoader
 from autoclip_sep.data.store import Split
@@ -143,10 +143,10 @@ class Trainer:
                 distributed.average_gradients(model)
                 probe.observe(losses)
                 probe.clip = clip = clipper.limit_gradients(model.named_parameters())
+                self._watch(clip, losses, batch)
                 if clip.finite:
                     optimizer.step()
                     self.tally.add(self._everyones_mean(losses), clip)
-            self.spikes.watch(clip.norm, losses, batch.items, step=recorder.steps, epoch=self.epoch)
             optimizer.zero_grad(set_to_none=True)
             distributed.share_buffers(model)
             self.batch += 1
@@ -155,6 +155,11 @@ class Trainer:
         self._seconds = time.perf_counter() - started
         self._waited = waited
         self._done = self.batch - first_batch
+
+    def _watch(self, clip: ClipResult, losses: Tensor, batch: Batch) -> None:
+        """Look for a spike: before the optimizer's step, for which reading the norm would wait."""
+        step, epoch = self.recorder.steps, self.epoch
+        self.spikes.watch(clip.norm, losses, batch.items, step=step, epoch=epoch)
 
     def losses(self, batch: Batch) -> Tensor:
         """One value for each example, (B,): the network in the run's precision, the loss never."""

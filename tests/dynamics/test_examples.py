@@ -1,4 +1,4 @@
-"""The recorder in somebody else's loop: the docstring's example, and an attached clipper."""
+"""In somebody else's loop: the docstrings' examples, and the recorder with an attached clipper."""
 
 import inspect
 import math
@@ -8,20 +8,27 @@ import pytest
 import torch
 from torch import nn
 
-from autoclip_sep import records
-from autoclip_sep.clipping import NormClipping
-from autoclip_sep.dynamics import COLUMNS, Recorder
+from autoclip_sep import dynamics, records
+from autoclip_sep.clipping import AutoClip, NormClipping
+from autoclip_sep.dynamics import COLUMNS, Recorder, Spikes
 from autoclip_sep.records import Records
 
 
-def test_the_recorders_example_records(tmp_path, monkeypatch):
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """The example of a docstring, up to the words that follow it, in a folder of its own."""
     monkeypatch.chdir(tmp_path)
-    text = inspect.getdoc(Recorder)
-    example = text.split("::\n", 1)[1].split("\nWith a clipper", 1)[0]
-    names = {
-        "torch": torch, "nn": nn, "Recorder": Recorder, "Records": Records, "COLUMNS": COLUMNS,
-    }  # fmt: skip
-    exec(textwrap.dedent(example), names)
+
+    def run_example(documented, until):
+        example = inspect.getdoc(documented).split("::\n", 1)[1].split(f"\n{until}", 1)[0]
+        known = vars(dynamics) | {"torch": torch, "nn": nn, "AutoClip": AutoClip}
+        exec(textwrap.dedent(example), {**known, "Records": Records})
+
+    return run_example
+
+
+def test_the_recorders_example_records(run):
+    run(Recorder, until="With a clipper")
     rows = records.read("dynamics.csv")
     assert [int(row["step"]) for row in rows] == [20, 40, 60, 80, 100]
     for row in rows:  # plain SGD: a step is the learning rate times the gradient
@@ -30,6 +37,15 @@ def test_the_recorders_example_records(tmp_path, monkeypatch):
         assert float(row["smoothness"]) > 0
         assert math.isnan(float(row["threshold"]))
     assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
+
+
+def test_the_example_of_spikes_names_the_loud_recording(run):
+    run(Spikes, until="A norm is one")
+    rows = records.read("spikes.csv")
+    assert [row["item"] for row in rows] == [f"250.{n}" for n in range(16)]
+    assert {int(row["step"]) for row in rows} == {250}
+    assert max(rows, key=lambda row: float(row["loss"]))["item"] == "250.3"
+    assert float(rows[0]["grad_norm"]) > 1e4 * float(rows[0]["median_norm"])
 
 
 @pytest.mark.parametrize("scaled", [False, True])

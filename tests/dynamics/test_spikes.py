@@ -1,16 +1,12 @@
 """Which batches count as spikes, and what is said of their examples."""
 
-import inspect
 import math
-import textwrap
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from autoclip_sep import records
-from autoclip_sep.clipping import AutoClip
 from autoclip_sep.dynamics import SPIKE_COLUMNS, Spikes
 from autoclip_sep.records import Records
 
@@ -23,25 +19,9 @@ def watch(spikes, norms, items=("a", "b")):
 
 
 def rows_of(tmp_path, norms, **settings):
-    path = tmp_path / "spikes.csv"
-    watch(Spikes(Records(path, SPIKE_COLUMNS), **settings), norms)
-    text = path.read_text()
-    return records.read(path) if text.count("\n") > 1 else []
-
-
-def test_the_docstrings_example_names_the_loud_recording(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    example = inspect.getdoc(Spikes).split("::\n", 1)[1].split("\nA norm is one", 1)[0]
-    names = {
-        "torch": torch, "nn": nn, "AutoClip": AutoClip, "Records": Records, "Spikes": Spikes,
-        "SPIKE_COLUMNS": SPIKE_COLUMNS,
-    }  # fmt: skip
-    exec(textwrap.dedent(example), names)
-    rows = records.read("spikes.csv")
-    assert [row["item"] for row in rows] == [f"250.{n}" for n in range(16)]
-    assert {int(row["step"]) for row in rows} == {250}
-    assert max(rows, key=lambda row: float(row["loss"]))["item"] == "250.3"
-    assert float(rows[0]["grad_norm"]) > 1e4 * float(rows[0]["median_norm"])
+    file = Records(tmp_path / "spikes.csv", SPIKE_COLUMNS)
+    watch(Spikes(file, **settings), norms)
+    return file.rows()
 
 
 def test_a_row_for_each_example_with_norm_median_and_its_own_loss(tmp_path):
