@@ -1,8 +1,9 @@
 """Audio files: read, write, change the sample rate, and refuse what isn't sound.
 
-The only file that imports soundfile; SPHERE files with Shorten go through sphere.py. A broken file
-is refused with one `InputError` line rather than read as something else: libsndfile itself reads
-half a WAV, a header without samples, or NaN samples without a word.
+The only file that imports soundfile. SPHERE files with Shorten go through sphere.py; what
+libsndfile doesn't know, or misjudges the length of, through PyAV (stems.py): its first sound where
+it holds several. A broken file is refused with one `InputError` line rather than read as something
+else: libsndfile itself reads half a WAV, a header without samples, or NaN samples without a word.
 """
 
 import os
@@ -17,35 +18,50 @@ import numpy as np
 import soundfile
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from autoclip_sep import plain_files, riff, sphere
+from autoclip_sep import lengths, plain_files, riff, sphere, stems
+from autoclip_sep.audio_info import BLOCK, AudioInfo
 from autoclip_sep.errors import InputError
 from autoclip_sep.files import whole_file
 
-BLOCK = 2**18  # samples per channel: what a file is read in where it may be long
 LARGEST_SAMPLE = 1e6  # far above any scale in use (full scale is 1); beyond it a file is corrupt
 HIGHEST_RATE = 2**20  # Hz, above any recorder's; the filter that resamples grows with the rate
 LARGEST_WAV = 2**32 - 2**16  # bytes of samples; the lengths in its header have 32 bits
+STRAY = 2**12  # bytes behind the samples: tags, and the padding of discs
 _WIDTHS = {"PCM_16": 2, "FLOAT": 4}  # bytes of a sample; others are given the widest there is, 8
 
 
 @dataclass(frozen=True)
-class AudioInfo:
-    """What a file's header says: samples per channel, rate in Hz, channels, libsndfile names."""
+class _Source:
+    """A file and what reads it: desphere if `shortened`, PyAV if `container`, or libsndfile."""
 
-    frames: int
-    sample_rate: int
-    channels: int
-    format: str
-    subtype: str
+    info: AudioInfo
+    shortened: sphere.Header | None = None
+    container: bool = False
 
 
 def info(path: str | os.PathLike[str]) -> AudioInfo:
-    """What the header says, after every check that needs no samples.
+    """What a file is, after every check that needs no samples.
 
+    Lengths are what decodes, not estimates; where a compressed file's header doesn't give it, all
+    of the file is decoded for it.
     Raises InputError if the file is missing, isn't a plain file, isn't audio, holds no samples, is
     shorter than its own header says, or has a rate that no recording has.
     """
-    return _headers(path)[0]
+    return _open(path).info
+
+
+def is_audio(path: str | os.PathLike[str]) -> bool:
+    """Whether libsndfile, desphere or PyAV knows the file by its content, sound or broken."""
+    try:
+        plain_files.check(path)
+        if sphere.read_header(path):
+            return True
+        soundfile.info(os.fspath(path))
+    except InputError:
+        return False
+    except (RuntimeError, TypeError, ValueError, OSError):
+        return stems.holds_audio(path)
+    return True
 
 
 def read(
@@ -62,19 +78,20 @@ def read(
     Raises InputError as `info` does, and for a part outside the file, a file that ends early,
     and samples that are NaN, infinite or beyond +-1e6 (naming the first).
     """
-    header, shortened = _headers(path)
-    wanted = header.frames - start if frames is None else frames
-    if start < 0 or wanted < 0 or start + wanted > header.frames:
-        raise InputError(
-            f"{path}: samples {start} to {start + wanted} asked for, it has {header.frames}"
-        )
-    if shortened:
-        part = sphere.decode(shortened)[start : start + wanted]
-        return _as(dtype, part).T, header.sample_rate
-    with _decoding(path):
-        samples, rate = soundfile.read(
-            os.fspath(path), wanted, start, dtype=np.dtype(dtype).name, always_2d=True
-        )
+    source = _open(path)
+    length, rate = source.info.frames, source.info.sample_rate
+    wanted = length - start if frames is None else frames
+    if start < 0 or wanted < 0 or start + wanted > length:
+        raise InputError(f"{path}: samples {start} to {start + wanted} asked for, it has {length}")
+    if source.shortened or source.container:
+        # From the beginning on: lossy coders give other samples for a while after a seek.
+        decoded = list(_decoded(path, source, BLOCK, dtype))
+        samples = np.concatenate(decoded, axis=1)[:, start : start + wanted].T
+    else:
+        with _decoding(path):
+            samples, _ = soundfile.read(
+                os.fspath(path), wanted, start, dtype=np.dtype(dtype).name, always_2d=True
+            )
     if len(samples) != wanted:
         raise InputError(f"{path}: truncated, {len(samples)} of {wanted} samples can be decoded")
     _check_samples(path, samples, start)
@@ -89,26 +106,15 @@ def blocks(
     Raises as `read` does, an error in the samples when its block is reached. One block is in
     memory, and the whole only of a SPHERE file with Shorten, whose length sphere.py limits.
     """
-    header, shortened = _headers(path)
-    starts = range(0, header.frames, size)
-    if shortened:
-        whole = sphere.decode(shortened)
-        yield from (_as(dtype, whole[start : start + size]).T for start in starts)
-        return
-    with _decoding(path):
-        file = _Forward(os.fspath(path))
-    with file:
-        for start in starts:
-            wanted = min(size, header.frames - start)
-            with _decoding(path):
-                samples = file.read(wanted, np.dtype(dtype).name, always_2d=True)
-            if len(samples) != wanted:
-                end = start + len(samples)
-                raise InputError(
-                    f"{path}: truncated, {end} of {header.frames} samples can be decoded"
-                )
-            _check_samples(path, samples, start)
-            yield samples.T
+    source, start = _open(path), 0
+    for block in _decoded(path, source, size, dtype):
+        _check_samples(path, block.T, start)
+        start += block.shape[1]
+        yield block
+    if start != source.info.frames:
+        raise InputError(
+            f"{path}: truncated, {start} of {source.info.frames} samples can be decoded"
+        )
 
 
 def write(
@@ -186,26 +192,47 @@ class _Forward(soundfile.SoundFile):
         return False
 
 
-def _headers(path: str | os.PathLike[str]) -> tuple[AudioInfo, sphere.Header | None]:
-    """What the file's header says; the second one for SPHERE files with Shorten only."""
+def _open(path: str | os.PathLike[str]) -> _Source:
+    """What the file is and what is to read it."""
     plain_files.check(path)
     nist = sphere.read_header(path)
     if nist and nist.shortened:
         said = AudioInfo(nist.frames, nist.sample_rate, nist.channels, "NIST", "PCM_16")
+        source = _Source(said, shortened=nist)
     else:
-        try:
-            file = soundfile.info(os.fspath(path))
-        except (RuntimeError, TypeError, ValueError, OSError) as error:
-            raise InputError(plain_files.why_not_audio(path, _reason(error))) from error
-        said = AudioInfo(file.frames, file.samplerate, file.channels, file.format, file.subtype)
-    missing = nist.missing_bytes if nist else riff.missing_bytes(path)
-    if missing:
-        raise InputError(f"{path}: truncated, its header promises {missing} bytes more than it has")
-    if said.frames <= 0:
+        claim = riff.Claim(nist.missing_bytes) if nist else riff.claim(path)
+        if claim.missing:
+            raise InputError(
+                f"{path}: truncated, its header promises {claim.missing} bytes more than it has"
+            )
+        source = _known_to_libsndfile(path, claim.stray)
+    if source.info.frames <= 0:
         raise InputError(f"{path}: no samples, only a header")
-    if not 0 < said.sample_rate <= HIGHEST_RATE:
-        raise InputError(f"{path}: its header says {said.sample_rate} Hz, which no recording has")
-    return said, nist if nist and nist.shortened else None
+    if not 0 < source.info.sample_rate <= HIGHEST_RATE:
+        raise InputError(
+            f"{path}: its header says {source.info.sample_rate} Hz, which no recording has"
+        )
+    return source
+
+
+def _known_to_libsndfile(path: str | os.PathLike[str], stray: int) -> _Source:
+    """Read by libsndfile if it can, and by PyAV if libsndfile can't or is wrong on the length."""
+    try:
+        file = soundfile.info(os.fspath(path))
+    except (RuntimeError, TypeError, ValueError, OSError) as error:
+        if stems.holds_audio(path):
+            return _Source(stems.info(path), container=True)
+        raise InputError(plain_files.why_not_audio(path, _reason(error))) from error
+    said = AudioInfo(file.frames, file.samplerate, file.channels, file.format, file.subtype)
+    if said.frames == 0 and stray:  # a stream whose length was never filled in
+        return _Source(stems.info(path), container=True)
+    if stray > STRAY:
+        raise InputError(
+            f"{path}: {stray} bytes follow its samples that its header doesn't account for: the"
+            " length in it is stale, or it is larger than such a file can be"
+        )
+    corrected = lengths.corrected(path, said)
+    return _Source(corrected or said, container=corrected is not None)
 
 
 @contextmanager
@@ -215,6 +242,22 @@ def _decoding(path: str | os.PathLike[str]) -> Iterator[None]:
         yield
     except (RuntimeError, ValueError, OSError) as error:
         raise InputError(f"{path}: can't be decoded ({_reason(error)})") from error
+
+
+def _decoded(
+    path: str | os.PathLike[str], source: _Source, size: int, dtype: DTypeLike
+) -> Iterator[NDArray[Any]]:
+    """The samples (C, size) after (C, size), the last shorter, as whatever reads the file gives."""
+    if source.shortened:
+        whole = sphere.decode(source.shortened)
+        for start in range(0, len(whole), size):
+            yield _as(dtype, whole[start : start + size]).T
+    elif source.container:
+        yield from stems.blocks(path, frames=source.info.frames, size=size, dtype=dtype)
+    else:
+        with _decoding(path), _Forward(os.fspath(path)) as file:
+            while len(samples := file.read(size, np.dtype(dtype).name, always_2d=True)):
+                yield samples.T
 
 
 def _as(dtype: DTypeLike, samples: NDArray[np.int16]) -> NDArray[Any]:

@@ -35,4 +35,4 @@ def why_not_audio(path: str | os.PathLike[str], reason: str) -> str:
         return f"{path}: not audio, it begins with zeros only"
     if head.lstrip().startswith(b"<"):
         return f"{path}: not audio but a web page or XML; fetch the file itself"
-    return f"{path}: not audio that libsndfile reads ({reason})"
+    return f"{path}: not audio that libsndfile or PyAV reads ({reason})"

@@ -1,66 +1,127 @@
-"""How long a WAV file (RIFF, RIFX, RF64), AIFF, AU or Wave64 file says that it is.
+"""Whether a file made of chunks is as long as its header says: WAV, AIFF, Wave64, CAF, and AU.
 
-libsndfile reads half a one silently.
+libsndfile reads half of one without a word. Headers may be stale, too: written before the samples
+by a program that never came back. So two lengths are asked, that of the file and that of its
+samples: samples that are all there win over the file's length, and a file that is as long as it
+says wins over a wrong length of its samples.
 """
 
 import os
 import struct
-from typing import BinaryIO
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
 
 # Written by programs that stream to a pipe and can't come back to fill in the length: 0xFFFFFFFF
 # (ffmpeg), and a little below 2^31 (sox). Such a length is no promise.
 _STREAMED = (0x7FFFF000, 0x7FFFFFFF)
 _UNKNOWN = 0xFFFFFFFF
-_WAVE64 = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
+_GUID = b"\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"  # the end of Wave64's names
 
 
-def missing_bytes(path: str | os.PathLike[str]) -> int:
-    """Bytes that the header of such a file promises and the file lacks.
+class Claim(NamedTuple):
+    """Bytes against the header: `missing` ones, and `stray` ones that nothing accounts for."""
 
-    0 for a complete file, a streamed one (unknown length), and anything of another format.
+    missing: int = 0
+    stray: int = 0
+
+
+class _Chunks(NamedTuple):
+    """How a format lays out its chunks.
+
+    form: where the file ends by its own length, None if unknown. header: a chunk's name and length,
+    for struct; counted: whether the length counts them. first: where the first chunk begins.
+    """
+
+    form: int | None
+    header: str
+    samples: bytes
+    first: int = 12
+    align: int = 2
+    counted: bool = False
+
+
+def claim(path: str | os.PathLike[str]) -> Claim:
+    """What the header promises and the file lacks, and what follows the samples unaccounted for.
+
+    A complete file, a streamed one (unknown length), and any other format give zeros.
     """
     size = os.path.getsize(path)
     with open(path, "rb") as file:
-        return max(0, _promised(file, size) - size)
+        head = file.read(40).ljust(40, b"\0")
+        if head[:4] == b".snd":  # AU has no chunks
+            offset, length = struct.unpack(">II", head[4:12])
+            end = offset + length
+            return Claim() if _streamed(length) else Claim(max(0, end - size), max(0, size - end))
+        layout = _layout(head)
+        if layout is None:
+            return Claim()
+        return _compare(file, layout, size)
 
 
-def _promised(file: BinaryIO, size: int) -> int:
-    """The bytes that the file has by its header; 0 if it doesn't say."""
-    head = file.read(24)
-    if len(head) < 24:
-        return 0
+def _compare(file: BinaryIO, layout: _Chunks, size: int) -> Claim:
+    wide = 0
+    for name, start, length in _walk(file, layout, layout.first, size):
+        if name == b"ds64" and length >= 16:  # RF64 keeps the true 64-bit length here
+            file.seek(start + 8)
+            wide = int.from_bytes(file.read(8), "little")
+        if name == layout.samples:
+            length = wide if length == _UNKNOWN and wide else length
+            if _streamed(length):
+                return Claim()
+            end = start + length
+            if end > size:
+                return Claim(0 if layout.form == size else end - size)
+            return Claim(0, _stray(file, layout, end, size))
+    return Claim(max(0, layout.form - size) if layout.form else 0)
+
+
+def _stray(file: BinaryIO, layout: _Chunks, end: int, size: int) -> int:
+    """Bytes from the end of the samples on, unless chunks begin there, padded or not."""
+    for start in {end, -(-end // layout.align) * layout.align}:
+        named = next(_walk(file, layout, start, size), None)
+        if size - start < struct.calcsize(layout.header) or (
+            named and all(32 <= byte < 127 for byte in named[0][:4])
+        ):
+            return 0
+    return size - end
+
+
+def _walk(
+    file: BinaryIO, layout: _Chunks, start: int, size: int
+) -> Iterator[tuple[bytes, int, int]]:
+    """Name, begin and length of the content of each chunk from `start` on."""
+    head = struct.calcsize(layout.header)
+    while start + head <= size:
+        file.seek(start)
+        name, length = struct.unpack(layout.header, file.read(head))
+        if layout.counted:
+            length -= head
+        yield name, start + head, length
+        if length < 0:
+            return
+        start += -(-(head + length) // layout.align) * layout.align
+
+
+def _layout(head: bytes) -> _Chunks | None:
     name, kind = head[:4], head[8:12]
     if name in (b"RIFF", b"RIFX", b"RF64") and kind == b"WAVE":
         order = ">" if name == b"RIFX" else "<"
-        riff = _length(struct.unpack(order + "I", head[4:8])[0])
-        file.seek(12)
-        return max(riff + 8 if riff else 0, _data_end(file, order, size))
+        return _Chunks(_form(head[4:8], order), order + "4sI", b"data")
     if name == b"FORM" and kind in (b"AIFF", b"AIFC"):
-        return _length(struct.unpack(">I", head[4:8])[0]) + 8
-    if name == b".snd":
-        offset, length = struct.unpack(">II", head[4:12])
-        return offset + _length(length)
-    if head[:16] == _WAVE64:
-        length = struct.unpack("<Q", head[16:])[0]
-        return length if length < 2**63 else 0
-    return 0
+        return _Chunks(_form(head[4:8], ">"), ">4sI", b"SSND")
+    if name == b"riff" and head[28:40] == _GUID:
+        length = int.from_bytes(head[16:24], "little")
+        form = None if _streamed(length) else length
+        return _Chunks(form, "<16sQ", b"data" + _GUID, first=40, align=8, counted=True)
+    if name == b"caff":
+        return _Chunks(None, ">4sQ", b"data", first=8, align=1)
+    return None
 
 
-def _data_end(file: BinaryIO, order: str, size: int) -> int:
-    """Where the samples end by the header, in bytes from the file's start; 0 if it doesn't say."""
-    wide = 0
-    while file.tell() + 8 <= size:
-        name, length = struct.unpack(order + "4sI", file.read(8))
-        if name == b"ds64" and length >= 16:  # RF64 keeps the true 64-bit length here
-            wide = struct.unpack(order + "8xQ", file.read(16))[0]
-            length -= 16
-        if name == b"data":
-            length = wide if length == _UNKNOWN and wide else _length(length)
-            return file.tell() + length if length else 0
-        file.seek(length + length % 2, os.SEEK_CUR)  # chunks begin at even places
-    return 0
+def _form(field: bytes, order: str) -> int | None:
+    length = struct.unpack(order + "I", field)[0]
+    return None if _streamed(length) else length + 8
 
 
-def _length(value: int) -> int:
-    streamed = value == _UNKNOWN or _STREAMED[0] <= value <= _STREAMED[1]
-    return 0 if streamed else value
+def _streamed(length: int) -> bool:
+    return length == _UNKNOWN or _STREAMED[0] <= length <= _STREAMED[1] or length >= 2**63

@@ -56,7 +56,11 @@ def measure(item: Item, sample_rate: int) -> Layout:
             for path, header in headers.items()
         )
         raise InputError(f"{item.name}: signals of unequal length or channels: {parts}")
-    exact = all(header.subtype in SIXTEEN_BITS for header in headers.values())
+    # Lossy stems are read as 16 bits, as the package musdb reads them: see data/musdb.py.
+    exact = all(
+        header.subtype in SIXTEEN_BITS or None not in item.streams[path]
+        for path, header in headers.items()
+    )
     ((length, channels),) = shapes
     return Layout(item, length, channels, exact)
 

@@ -78,9 +78,9 @@ def digest(path: str | os.PathLike[str]) -> str:
 
 
 def _place(path: str | Path, stream: int | None, root: str) -> tuple[str | int, ...]:
-    """A file below the root, and which of its sounds, if it has several."""
+    """A file below the root, and which of its sounds, if it has several, and how it is read."""
     own = os.path.relpath(path, root)
-    return (own,) if stream is None else (own, stream)
+    return (own,) if stream is None else (own, stream, "int16")
 
 
 def _stamp(path: str) -> Stamp:

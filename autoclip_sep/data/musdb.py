@@ -5,8 +5,10 @@ are those of the package `musdb`, read from its configuration without importing 
 
 MUSDB18's own mixtures aren't the sums of their stems, because each was coded by itself; a few of
 MUSDB18-HQ's aren't, either. Where they aren't, the store holds them as well, and evaluation takes
-them. Decoded AAC goes beyond full scale and isn't 16 bits, so MUSDB18 is stored as float32: what
-is evaluated is what the decoder gave.
+them. Decoded AAC isn't 16 bits and goes beyond full scale. The package musdb rounds and clips it to
+16 bits, mixtures and stems alike, and so do the numbers that the field trains on and compares:
+the store holds the same. Scores need it: AAC has nothing at the top of the band, where BSS Eval's
+filters would depend on the decoder's last bits (SIR, ISR and SAR by many dB; SDR doesn't).
 """
 
 import importlib.util
@@ -79,6 +81,8 @@ class Musdb:
         if hq:
             channels.check_file(path, self.channels)
         settings = {"root": os.path.abspath(root), "hq": hq, "sources": list(self.sources)}
+        if not hq:
+            settings["dtype"] = "int16"  # stores of float32, made before, are others
         store = conversion.prepare(
             mixed_speech.folder_for(self.store, self.name, settings),
             RATE,

@@ -16,6 +16,13 @@ def test_fingerprints_stay_what_they_were() -> None:
     assert fingerprint(DIGESTS, ITEMS) == known
 
 
+def test_stems_of_float32_were_another_corpus() -> None:
+    """A run that began on them must not go on with 16 bits without a word."""
+    item = Item("m", "test", (Signal("/c/a.stem.mp4", True, 1),), "/c/a.stem.mp4", 0)
+    known = fingerprint({"/c/a.stem.mp4": "00"}, [item])
+    assert known != "053c5a9f76fb3e9c438e9497b9f1fb6d9b64ab616a8c4af71edf3e14a377a672"
+
+
 def test_another_stream_of_the_same_file_is_another_corpus() -> None:
     found = set()
     for stream in (None, 0, 1):

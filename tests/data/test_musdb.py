@@ -11,6 +11,7 @@ import pytest
 
 from autoclip_sep import audio, stems
 from autoclip_sep.data import musdb
+from autoclip_sep.data.mixed_speech import folder_for
 from autoclip_sep.data.musdb import Musdb
 from autoclip_sep.errors import InputError
 
@@ -81,24 +82,41 @@ def test_hq_tracks_come_as_named_sources_to_the_bit(hq: Path) -> None:
             assert np.array_equal(mixture, sources.sum(axis=0))
 
 
-def test_stems_come_as_the_decoder_gives_them(coded: Path) -> None:
+def as_16_bits(path: Path, length: int) -> list[np.ndarray]:
+    """The five streams as ffmpeg makes 16 bits of them: to the nearest, clipped, not dithered."""
+    decoded = [np.concatenate(list(stems.blocks(path, n, frames=length)), 1) for n in range(5)]
+    return [np.rint(part * 2**15).clip(-(2**15), 2**15 - 1) / 2**15 for part in decoded]
+
+
+def test_stems_come_with_16_bits_as_the_package_musdb_reads_them(
+    coded: Path, write_stems: WriteStems
+) -> None:
+    loud = [8 * part for part in sounds("loud").values()]
+    write_stems(coded / "train" / f"{VALID}.stem.mp4", [sum(loud), *loud])
     store = corpus(coded).prepare(progress=False)
     assert store.split("valid").items == [VALID]
     for name in store.splits:
         split = store.split(name)
-        assert (split.sources, split.channels, split.dtype) == (4, 2, np.float32)
+        assert (split.sources, split.channels, split.dtype) == (4, 2, np.int16)
         for i, item in enumerate(split.items):
-            subset = "test" if name == "test" else "train"
-            path = coded / subset / f"{item}.stem.mp4"
-            length = int(split.lengths[i])
+            path = coded / ("test" if name == "test" else "train") / f"{item}.stem.mp4"
             mixture, sources = split.load(i)
-            streams = [stems.blocks(path, number, frames=length) for number in range(5)]
-            decoded = [np.concatenate(list(blocks), axis=1) for blocks in streams]
+            decoded = as_16_bits(path, int(split.lengths[i]))
             assert np.array_equal(mixture, decoded[0])  # its own, not the sum of the others
             assert np.array_equal(sources, np.stack([decoded[n] for n in (4, 1, 2, 3)]))
             assert not np.array_equal(mixture, sources.sum(axis=0))
+            if item == VALID:
+                assert mixture.max() == 1 - 2.0**-15
+                continue
             for sound, source in zip(sounds(item).values(), sources, strict=True):
                 assert np.corrcoef(sound.ravel(), source[:, :LENGTH].ravel())[0, 1] > 0.9
+
+
+def test_a_store_of_float32_made_before_is_not_taken_for_this_one(coded: Path) -> None:
+    found = corpus(coded)
+    store = found.prepare(progress=False)
+    settings = {"root": str(coded), "hq": False, "sources": list(musdb.SOURCES)}
+    assert store.folder != folder_for(found.store, found.name, settings)
 
 
 def test_a_second_look_reads_nothing(coded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,7 +210,8 @@ def test_the_format_that_is_asked_for_must_be_there(hq: Path, coded: Path) -> No
     with pytest.raises(InputError, match=r"add data\.hq=true or false"):
         corpus(hq).prepare(progress=False)
     assert corpus(hq, hq=True).prepare(progress=False).split("test").dtype == np.int16
-    assert corpus(hq, hq=False).prepare(progress=False).split("test").dtype == np.float32
+    decoded = corpus(hq, hq=False).prepare(progress=False).split("test")
+    assert decoded.lengths.min() > LENGTH  # whole blocks
 
 
 def test_a_missing_stem_is_named(hq: Path) -> None:

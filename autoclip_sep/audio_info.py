@@ -1,0 +1,16 @@
+"""What is known of an audio file before its samples are read, whichever library reads it."""
+
+from dataclasses import dataclass
+
+BLOCK = 2**18  # samples per channel: what a file is read in where it may be long
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """Samples per channel, rate in Hz, channels; format and subtype by the reader's own names."""
+
+    frames: int
+    sample_rate: int
+    channels: int
+    format: str
+    subtype: str
