@@ -21,6 +21,7 @@ from autoclip_sep.errors import InputError
 from autoclip_sep.optional import require
 
 SLACK = 2048  # samples: streams of one piece may end this far apart, two blocks of an AAC encoder
+LOST = 8192  # samples: what a container's length may be off by, and no more is lost
 # What is recognised by its content, and opens no other file as a playlist does. ffmpeg knows
 # hundreds more, some by their names alone.
 FORMATS = (
@@ -43,16 +44,17 @@ def info(path: str | os.PathLike[str], streams: Collection[int] = (0,)) -> Audio
         chosen = [_stream(path, container, number) for number in sorted(streams)]
         lengths = dict.fromkeys((stream.index for stream in chosen), 0)
         shapes: set[tuple[int, int]] = set()
-        end = 0.0  # of all streams, pictures too, in seconds
+        ends = dict.fromkeys(range(len(container.streams)), 0)  # of pictures, too
         for packet in container.demux():
-            if packet.pts is not None:
-                end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
-            if packet.stream.index in lengths:
+            end = (packet.pts or 0) + (packet.duration or 0)
+            ends[packet.stream_index] = max(end, ends[packet.stream_index])
+            if packet.stream_index in lengths:
                 for frame in _decode(packet):
-                    lengths[packet.stream.index] += frame.samples
+                    lengths[packet.stream_index] += frame.samples
                     shapes.add((frame.sample_rate, frame.layout.nb_channels))
+        seconds = max(float(ends[s.index] * s.time_base) for s in container.streams if s.time_base)
         for stream in chosen:
-            _check_whole(path, container, stream, lengths[stream.index], end)
+            _check_whole(path, container, stream, lengths[stream.index], seconds)
         name, codec = container.format.name, chosen[0].codec_context.codec.name
     shortest, longest = min(lengths.values()), max(lengths.values())
     if len(shapes) > 1 or longest - shortest > SLACK:
@@ -131,18 +133,19 @@ def _decoded(container: Any, stream: Any, dtype: str) -> Iterator[NDArray[Any]]:
 
 def _decode(packet: Any) -> list[Any]:
     """The packet's frames of samples. Raises av.FFmpegError."""
-    av = require("av", "reading compressed audio")
     try:
         return list(packet.decode())
-    except av.InvalidDataError:
+    except ValueError:  # av.InvalidDataError is one
         # Where MP3s were joined, the tag between them comes in one packet with the next frame.
         found = MPEG_FRAME.search(bytes(packet))
         if packet.stream.codec_context.name not in ("mp3", "mp3float") or (
             found and found.start() == 0
         ):
             raise
-        rest = bytes(packet)[found.start() :] if found else b""
-        return list(packet.stream.codec_context.decode(av.Packet(rest))) if rest else []
+        if not found:
+            return []
+        rest = require("av", "reading MP3").Packet(bytes(packet)[found.start() :])
+        return list(packet.stream.codec_context.decode(rest))
 
 
 def _stream(path: str | os.PathLike[str], container: Any, number: int) -> Any:
@@ -153,7 +156,7 @@ def _stream(path: str | os.PathLike[str], container: Any, number: int) -> Any:
 
 
 def _check_whole(
-    path: str | os.PathLike[str], container: Any, stream: Any, decoded: int, end: float
+    path: str | os.PathLike[str], container: Any, stream: Any, decoded: int, seconds: float
 ) -> None:
     """Against what the header says, where it does: of the stream, or else of the whole."""
     rate = stream.codec_context.sample_rate
@@ -162,6 +165,6 @@ def _check_whole(
     elif stream.duration is not None:
         promised, there = float(stream.duration * stream.time_base * rate), float(decoded)
     else:
-        promised, there = (container.duration or 0) * 1e-6 * rate, end * rate
-    if decoded == 0 or there < promised - SLACK:
+        promised, there = (container.duration or 0) * 1e-6 * rate, seconds * rate
+    if decoded == 0 or there < promised - LOST:
         raise InputError(f"{path}: truncated, {there:.0f} of {promised:.0f} samples can be decoded")
