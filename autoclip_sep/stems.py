@@ -56,6 +56,7 @@ def info(path: str | os.PathLike[str], streams: Collection[int] = (0,)) -> Audio
         for stream in chosen:
             _check_whole(path, container, stream, lengths[stream.index], seconds)
         name, codec = container.format.name, chosen[0].codec_context.codec.name
+        sounds = len(container.streams.audio)
     shortest, longest = min(lengths.values()), max(lengths.values())
     if len(shapes) > 1 or longest - shortest > SLACK:
         rows = ", ".join(f"{rate} Hz x {channels}" for rate, channels in sorted(shapes))
@@ -64,7 +65,8 @@ def info(path: str | os.PathLike[str], streams: Collection[int] = (0,)) -> Audio
             f" samples, {rows}"
         )
     rate, channels = shapes.pop()
-    return AudioInfo(shortest, rate, channels, name.partition(",")[0].upper(), codec.upper())
+    kind = name.partition(",")[0].upper()
+    return AudioInfo(shortest, rate, channels, kind, codec.upper(), sounds)
 
 
 def blocks(

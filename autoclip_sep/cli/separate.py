@@ -1,8 +1,9 @@
 """``python separate.py``: an audio file, or a folder of them, into one file per source."""
 
+import os
 import sys
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -21,12 +22,19 @@ USAGE = """
 python separate.py run=runs/... input=mix.wav [output=separated] [downmix=true]
 
 Writes <output>/<name>/s1.wav, s2.wav, ... at the input's rate and length; sources that have names
-are files of these names (vocals.wav, ...). With a folder as input, every audio file in it is
-separated; those that can't be read are named and the rest goes on. A file may be of any length: its
-sources wait on the disk, as 4 bytes per sample, until all of it is separated.
+are files of these names (vocals.wav, ...). <name> is the input's without its suffix, or with it if
+another sound beside it is called the same. Whatever libsndfile or ffmpeg decodes is read, by what
+is in the file and not by its name; of a video or .stem.mp4, the first sound. With a folder as
+input, every audio file in it is separated; those that can't be read are named and the rest goes on,
+what is no sound is named and left out, and hidden files are passed over. A file may be of any
+length: its sources wait on the disk, as 4 bytes per sample, until all of it is separated.
 """
 
-SUFFIXES = {".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif", ".w64", ".caf"}
+# A file of such a name that holds no sound has failed; one of another name is only left out.
+SUFFIXES = {
+    ".aac", ".aif", ".aiff", ".au", ".caf", ".flac", ".m4a", ".mp3", ".mp4", ".oga", ".ogg",
+    ".opus", ".sph", ".w64", ".wav", ".webm", ".wma", ".wv1",
+}  # fmt: skip
 
 
 def main() -> None:
@@ -42,39 +50,73 @@ def separate(arguments: Sequence[str]) -> None:
     check_threads(settings)
     command.set_threads(settings["threads"])
     device = call(find_device, "device", settings["device"])
-    files = _files(Path(settings["input"]))
+    given, output = Path(settings["input"]), Path(settings["output"])
+    files, others = _sounds(given) if given.is_dir() else ([given], [])
     run = trained.load(settings["run"], settings["checkpoint"], device)
-    output = Path(settings["output"])
-    if len(files) == 1:
-        _separate_file(run, files[0], output / files[0].stem, settings["downmix"])
+    named = _named(given if given.is_dir() else given.parent)
+    if not given.is_dir():
+        _separate_file(run, given, output / _folder_name(given, named), settings["downmix"])
         return
+    for path in others:
+        print(f"separate: {path}: left out, {_what(path)}", file=sys.stderr)
     failed = 0
-    stems = Counter(file.stem for file in files)
     for file in files:
-        # a.wav and a.flac must not write into one folder
-        folder = output / (file.stem if stems[file.stem] == 1 else file.name)
         try:
-            _separate_file(run, file, folder, settings["downmix"])
-        except InputError as error:
+            _separate_file(run, file, output / _folder_name(file, named), settings["downmix"])
+        except BrokenPipeError:  # nobody reads what this command says any more
+            raise
+        except (InputError, OSError) as error:
             failed += 1
-            print(f"separate: {error}", file=sys.stderr)
-    print(f"{len(files) - failed} ok, {failed} failed")
+            print(f"separate: {command.one_line(error)}", file=sys.stderr)
+    left_out = f", {len(others)} left out" if others else ""
+    print(f"{len(files) - failed} ok, {failed} failed{left_out}")
     if failed:
         sys.exit(1)
 
 
-def _files(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return [path]
-    files = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+def _sounds(folder: Path) -> tuple[list[Path], list[Path]]:
+    """What is to be separated in a folder, and what isn't; hidden files are neither."""
+    entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    files = [entry for entry in entries if _is_sound(entry)]
     if not files:
-        raise InputError(f"{path} holds no audio files ({', '.join(sorted(SUFFIXES))})")
-    return files
+        raise InputError(f"{folder}: no audio files, {len(entries)} others")
+    return files, [entry for entry in entries if entry not in set(files)]
+
+
+def _is_sound(path: Path) -> bool:
+    """By its name or its content, whole or broken."""
+    return not path.is_dir() and (path.suffix.lower() in SUFFIXES or audio.is_audio(path))
+
+
+def _what(path: Path) -> str:
+    return "a folder" if path.is_dir() else "not audio"
+
+
+def _named(folder: Path) -> dict[str, set[str]]:
+    """The visible names in a folder by what they are with and without their suffixes."""
+    named: dict[str, set[str]] = {}
+    with suppress(OSError):  # a file may be readable in a folder that isn't
+        for name in os.listdir(folder):
+            if not name.startswith("."):
+                for key in (name, Path(name).stem):
+                    named.setdefault(key.casefold(), set()).add(name)
+    return named
+
+
+def _folder_name(file: Path, named: Mapping[str, set[str]]) -> str:
+    """Unique among the sounds beside the file, and the same whether or not they are separated.
+
+    The name without its suffix, unless another one has that, or is called that with its suffix.
+    """
+    others = named.get(file.stem.casefold(), set()) - {file.name}
+    return file.name if any(_is_sound(file.with_name(name)) for name in others) else file.stem
 
 
 def _separate_file(run: trained.Trained, file: Path, folder: Path, downmix: bool) -> None:
     """Block by block, so that memory doesn't grow with the file."""
     header = audio.info(file)
+    if header.sounds > 1:
+        print(f"{file}: {header.sounds} sounds, the first is separated")
     rate, channels = run.config["data"]["sample_rate"], run.config["data"]["channels"]
     if header.channels > channels == 1 and not downmix:
         raise InputError(

@@ -1,0 +1,179 @@
+"""`separate.py input=folder`: what is separated, left out or failed, and under which names."""
+
+import errno
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autoclip_sep import audio
+from autoclip_sep.cli import separate as module
+from autoclip_sep.cli.separate import separate
+from autoclip_sep.errors import InputError
+from tests.cli.test_separate import run  # noqa: F401  an untrained network
+from tests.encoded import encode, hum
+from tests.shorten import write_sphere
+
+SOUND = hum(24_000)
+CODED = {
+    "a.m4a": "aac", "b.stem.mp4": "aac", "c.aac": "aac", "d.wma": "wmav2", "e.webm": "libopus",
+    "f.mp3": "libmp3lame", "g.opus": "libopus", "h.mkv": "aac", "i.MP4": "aac",
+}  # fmt: skip
+
+
+@pytest.fixture
+def songs(tmp_path: Path) -> Path:
+    (tmp_path / "songs").mkdir()
+    return tmp_path / "songs"
+
+
+@pytest.fixture
+def job(run: Path, songs: Path):  # noqa: F811
+    def begin(*arguments: str) -> dict[str, int]:
+        """Separate the folder; the samples of each source that is there afterwards, by path."""
+        output = songs.parent / "out"
+        try:
+            separate([f"run={run}", f"input={songs}", f"output={output}", *arguments])
+        finally:
+            begin.found = {
+                str(path.relative_to(output)): audio.info(path).frames
+                for path in sorted(output.rglob("s?.wav"))
+            }
+        return begin.found
+
+    return begin
+
+
+def wav(path: Path, length: int = 900) -> Path:
+    audio.write(path, hum(length, seed=length), 8000)
+    return path
+
+
+def test_whatever_can_be_decoded_is_separated(job, songs, capsys) -> None:
+    expected = {}
+    for name, codec in CODED.items():
+        encode(songs / name, SOUND, 48000, codec)
+    for name in ("j.wav", "k.flac", "l.aiff", "m.au", "n.w64", "o.caf", "x.wav"):
+        wav(songs / name)
+    (songs / "x.wav").rename(songs / "without a suffix")
+    write_sphere(songs / "p.sph", audio.quantise(hum(800)), 8000, version=None)
+    write_sphere(songs / "q.wv1", audio.quantise(hum(800)), 8000, version=1)
+    for path in songs.iterdir():
+        expected[path.stem] = audio.info(path).frames
+    found = job()
+    assert found == {
+        f"{stem}/s{s}.wav": frames for stem, frames in expected.items() for s in (1, 2)
+    }
+    assert capsys.readouterr().out.splitlines()[-1] == "18 ok, 0 failed"
+
+
+def test_what_is_no_sound_is_named_and_counted(job, songs, capsys) -> None:
+    wav(songs / "a.wav")
+    wav(songs / "sub.wav" / "inner.wav")
+    (songs / "notes.txt").write_text("not a sound")
+    (songs / "nothing").touch()
+    (songs / "cover.jpg").write_bytes(b"\xff\xd8\xff\xe0" + bytes(range(256)) * 20)
+    (songs / "list.m3u8").write_text("#EXTM3U\n#EXTINF:1,\na.wav\n")
+    (songs / "._a.wav").write_bytes(b"\0\5\x16\7" * 40)
+    (songs / ".DS_Store").touch()
+    wav(songs / ".hidden.wav")
+    assert list(job()) == ["a/s1.wav", "a/s2.wav"]
+    said = capsys.readouterr()
+    assert said.out.splitlines()[-1] == "1 ok, 0 failed, 5 left out"
+    lines = said.err.splitlines()
+    assert len(lines) == 5
+    for name in ("cover.jpg", "list.m3u8", "nothing", "notes.txt", "sub.wav"):
+        assert sum(f"songs/{name}: left out" in line for line in lines) == 1
+
+
+def test_what_claims_to_be_a_sound_and_is_none_fails(job, songs, capsys) -> None:
+    wav(songs / "a.wav")
+    (songs / "b.wav").touch()
+    (songs / "c.M4A").write_text("<html>")
+    content = (songs / "a.wav").read_bytes()
+    (songs / "truncated").write_bytes(content[:-300])  # known by its content
+    (songs / "gone.wav").symlink_to("nowhere.wav")
+    with pytest.raises(SystemExit) as stop:
+        job()
+    assert stop.value.code == 1
+    assert list(job.found) == ["a/s1.wav", "a/s2.wav"]
+    said = capsys.readouterr()
+    assert said.out.splitlines()[-1] == "1 ok, 4 failed"
+    assert len(said.err.splitlines()) == 4
+
+
+def test_a_file_that_the_system_refuses_stops_no_other(
+    job,
+    songs,
+    capsys,
+    monkeypatch,
+):
+    for name in "abc":
+        wav(songs / f"{name}.wav")
+    (songs.parent / "out").mkdir()
+    (songs.parent / "out" / "b").write_text("a file in the folder's place")
+    with pytest.raises(SystemExit):
+        job()
+    assert list(job.found) == ["a/s1.wav", "a/s2.wav", "c/s1.wav", "c/s2.wav"]
+    said = capsys.readouterr()
+    assert said.out.splitlines()[-1] == "2 ok, 1 failed"
+    assert "out/b" in said.err
+
+
+def test_nobody_listening_ends_the_job(job, songs, monkeypatch) -> None:
+    """`| head` closes the pipe: no failure of the file that was at work."""
+
+    def closed(*_: object) -> None:
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+    for name in "ab":
+        wav(songs / f"{name}.wav")
+    monkeypatch.setattr(module, "_separate_file", closed)
+    with pytest.raises(BrokenPipeError):
+        job()
+
+
+def test_names_are_unique_and_the_same_alone_or_together(job, songs, run) -> None:  # noqa: F811
+    lengths = {"a.wav": 901, "a.flac": 902, "a.wav.flac": 903, "b.wav": 904, "c.wav": 905}
+    for name, length in lengths.items():
+        wav(songs / name, length)
+    (songs / "b.txt").write_text("the words to b")
+    (songs / ".c.flac").touch()
+    names = {
+        "a.wav": "a.wav",
+        "a.flac": "a.flac",
+        "a.wav.flac": "a.wav.flac",
+        "b.wav": "b",
+        "c.wav": "c",
+    }
+    expected = {f"{names[n]}/s{s}.wav": lengths[n] for n in names for s in (1, 2)}
+    assert job() == expected
+    for name in lengths:
+        output = songs.parent / "alone"
+        separate([f"run={run}", f"input={songs / name}", f"output={output}"])
+    found = {str(p.relative_to(output)): audio.info(p).frames for p in output.rglob("s?.wav")}
+    assert found == expected
+
+
+@pytest.mark.parametrize("kind", ["empty", "text"])
+def test_a_folder_without_a_sound_is_refused(job, songs, kind) -> None:
+    if kind == "text":
+        (songs / "notes.txt").write_text("not a sound")
+    with pytest.raises(InputError, match="songs: no audio files"):
+        job()
+
+
+def test_of_several_sounds_the_first_is_separated_and_that_is_said(
+    job,
+    songs,
+    write_stems,
+    capsys,
+) -> None:
+    stems = [hum(20_000, 2, seed) for seed in range(3)]
+    write_stems(songs / "a.stem.mp4", stems)
+    job("downmix=true")
+    assert "3 sounds" in capsys.readouterr().out
+    samples = sum(audio.read(songs.parent / f"out/a.stem/s{s}.wav")[0][0] for s in (1, 2))
+    first, second = (np.corrcoef(stem.mean(axis=0), samples[:20_000])[0, 1] for stem in stems[:2])
+    assert abs(first) > 3 * abs(second)
