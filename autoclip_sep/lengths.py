@@ -35,7 +35,7 @@ def corrected(path: str | os.PathLike[str], said: AudioInfo) -> AudioInfo | None
     found = stems.info(path)
     if found.frames < said.frames < 2**62 and said.format == "FLAC":
         raise _truncated(path, f"{found.frames} of {said.frames} samples can be decoded")
-    return found
+    return found if found.frames != said.frames else None
 
 
 def _mp3_is_right(path: str | os.PathLike[str], frames: int) -> bool:
@@ -87,7 +87,7 @@ def _flac_is_right(path: str | os.PathLike[str], frames: int) -> bool:
         return frames == sum(packet.duration or 0 for packet in container.demux(audio=0))
 
 
-def _ogg_is_right(path: str | os.PathLike[str], frames: int) -> bool:
+def _ogg_is_right(path: str | os.PathLike[str], _: int) -> bool:
     """Whether there is one sound, from its first page to one that says it is the last."""
     begun, ended, size = set[bytes](), 0, os.path.getsize(path)
     with open(path, "rb") as file:

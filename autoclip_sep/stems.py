@@ -46,11 +46,11 @@ def info(path: str | os.PathLike[str], streams: Collection[int] = (0,)) -> Audio
         shapes: set[tuple[int, int]] = set()
         ends = dict.fromkeys(range(len(container.streams)), 0)  # of pictures, too
         for packet in container.demux():
-            end = (packet.pts or 0) + (packet.duration or 0)
-            ends[packet.stream_index] = max(end, ends[packet.stream_index])
-            if packet.stream_index in lengths:
+            index, end = packet.stream.index, (packet.pts or 0) + (packet.duration or 0)
+            ends[index] = max(end, ends[index])
+            if index in lengths:
                 for frame in _decode(packet):
-                    lengths[packet.stream_index] += frame.samples
+                    lengths[index] += frame.samples
                     shapes.add((frame.sample_rate, frame.layout.nb_channels))
         seconds = max(float(ends[s.index] * s.time_base) for s in container.streams if s.time_base)
         for stream in chosen:
