@@ -104,10 +104,14 @@ def blocks(
 
 
 def holds_audio(path: str | os.PathLike[str]) -> bool:
-    """Whether there is a container that PyAV knows, with a sound in it; decodes nothing."""
+    """Whether there is a container that PyAV knows, with a sound in it that begins well.
+
+    ffmpeg also goes by names, and opens an empty a.flac.
+    """
     try:
         with opened(path) as container:
-            return bool(container.streams.audio)
+            packets = container.demux(container.streams.audio[:1])
+            return any(_decode(packet) for packet in packets) if container.streams.audio else False
     except InputError:
         return False
 

@@ -111,6 +111,17 @@ def test_a_web_page_named_wav_is_not_audio(tmp_path: Path) -> None:
     refused(tmp_path / "a.wav", "not audio", "web page")
 
 
+@pytest.mark.parametrize("suffix", ["aac", "flac", "m4a", "mp3", "ogg", "webm", "wma"])
+def test_nor_is_it_under_another_name(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    contents = {"0 bytes": b"", "zeros": bytes(5000), "web page": b"<html>" * 900,
+                "not audio": b"just words " * 900}  # fmt: skip
+    for word, content in contents.items():
+        path.write_bytes(content)
+        refused(path, "not audio", word)
+        assert not audio.is_audio(path)
+
+
 def test_text_named_wav_or_raw_is_not_audio(tmp_path: Path) -> None:
     for name in ("a.wav", "a.raw", "a"):
         (tmp_path / name).write_text("not a header at all, just words")

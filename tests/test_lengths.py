@@ -56,6 +56,9 @@ def test_whole_files_are_read_to_their_end(tmp_path: Path, name: str) -> None:
     sound = SOUND[:, 2048:] if name == "a.wma" else SOUND  # its coder swallows the first block
     delay = 1105 if name == "bare.mp3" else 0  # nothing says how much of its beginning is padding
     check(make(tmp_path / name), sound, delay, slack=3000 if name in CODECS else 0)
+    if name in KINDS:  # libsndfile stays what reads them
+        expected, _ = soundfile.read(tmp_path / name, dtype="float32", always_2d=True)
+        assert np.array_equal(audio.read(tmp_path / name)[0], expected.T)
 
 
 @pytest.mark.parametrize("name", [*KINDS, *CODECS])
@@ -196,9 +199,10 @@ def test_a_video_is_as_long_as_its_sound(tmp_path: Path) -> None:
         sound = container.add_stream("pcm_s16le", rate=RATE, layout="mono")
         video = container.add_stream("mpeg4", rate=10)
         video.width = video.height = 32
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, RATE), np.int16), "s16", "mono")
-        frame.sample_rate, frame.pts = RATE, 0
-        container.mux(sound.encode(frame))
+        for start in range(0, RATE, 4410):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 4410), np.int16), "s16", "mono")
+            frame.sample_rate, frame.pts = RATE, start
+            container.mux(sound.encode(frame))
         container.mux(sound.encode(None))
         for _ in range(30):
             picture = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), "rgb24")
