@@ -56,7 +56,7 @@ def is_audio(path: str | os.PathLike[str]) -> bool:
         plain_files.check(path)
         if sphere.read_header(path):
             return True
-        soundfile.info(os.fspath(path))
+        soundfile.info(os.fsencode(path))
     except InputError:
         return False
     except (RuntimeError, TypeError, ValueError, OSError):
@@ -90,7 +90,7 @@ def read(
     else:
         with _decoding(path):
             samples, _ = soundfile.read(
-                os.fspath(path), wanted, start, dtype=np.dtype(dtype).name, always_2d=True
+                os.fsencode(path), wanted, start, dtype=np.dtype(dtype).name, always_2d=True
             )
     if len(samples) != wanted:
         raise InputError(f"{path}: truncated, {len(samples)} of {wanted} samples can be decoded")
@@ -218,7 +218,7 @@ def _open(path: str | os.PathLike[str]) -> _Source:
 def _known_to_libsndfile(path: str | os.PathLike[str], stray: int) -> _Source:
     """Read by libsndfile if it can, and by PyAV if libsndfile can't or is wrong on the length."""
     try:
-        file = soundfile.info(os.fspath(path))
+        file = soundfile.info(os.fsencode(path))
     except (RuntimeError, TypeError, ValueError, OSError) as error:
         if stems.holds_audio(path):
             return _Source(stems.info(path), container=True)
@@ -255,7 +255,7 @@ def _decoded(
     elif source.container:
         yield from stems.blocks(path, frames=source.info.frames, size=size, dtype=dtype)
     else:
-        with _decoding(path), _Forward(os.fspath(path)) as file:
+        with _decoding(path), _Forward(os.fsencode(path)) as file:
             while len(samples := file.read(size, np.dtype(dtype).name, always_2d=True)):
                 yield samples.T
 

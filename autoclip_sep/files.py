@@ -1,5 +1,6 @@
 """Files that are whole or absent."""
 
+import errno
 import io
 import itertools
 import os
@@ -9,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 _numbers = itertools.count()
+
+# What fsync and fallocate answer on file systems that can't, such as some of FUSE's.
+UNSUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -22,16 +26,23 @@ def write_whole(path: Path, content: bytes) -> None:
         with temporary.open("wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            sync(file.fileno())
         os.replace(temporary, path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError:
+        _sync_folder(path.parent)
+    except OSError as error:
         temporary.unlink(missing_ok=True)
+        if error.filename is None:
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
+
+
+def sync(file: int) -> None:
+    """Wait until a file or folder, by its number, is on the disk, where the disk can say so."""
+    try:
+        os.fsync(file)
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
 
 
 class Sink(io.FileIO):
@@ -74,3 +85,15 @@ def whole_file(path: Path) -> Iterator[Sink]:
         if isinstance(error, OSError) and error.filename in (None, os.fspath(temporary)):
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """The same for a folder, which only its reader can open."""
+    try:
+        file = os.open(folder, os.O_RDONLY)
+    except PermissionError:
+        return
+    try:
+        sync(file)
+    finally:
+        os.close(file)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from autoclip_sep.errors import InputError
-from autoclip_sep.files import write_whole
+from autoclip_sep.files import sync, write_whole
 
 Row = dict[str, str]
 
@@ -96,7 +96,7 @@ class Records:
     def sync(self) -> None:
         """Wait until every row is on the disk."""
         self._file.flush()
-        os.fsync(self._file.fileno())
+        sync(self._file.fileno())
 
     def close(self) -> None:
         """Close the file; further rows are an error."""

@@ -4,7 +4,6 @@
 other setting that differs from its default, so two different runs never share a directory.
 """
 
-import fcntl
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -14,8 +13,11 @@ from typing import Any
 
 import yaml
 
+from autoclip_sep import locks
 from autoclip_sep.errors import InputError
 from autoclip_sep.files import write_whole
+from autoclip_sep.names import check_name, some
+from autoclip_sep.text import read_text
 
 Flat = dict[str, Any]
 
@@ -62,7 +64,7 @@ def check_same(directory: Path, config: Mapping[str, Any], free: Callable[[str],
     others = [key for key in differences(read_config(directory), config) if not free(key)]
     if others:
         raise InputError(
-            f"{directory} was made with other values of {', '.join(others[:5])}: "
+            f"{directory} was made with other values of {some(others, 5)}: "
             "move it away, or choose another folder with runs=..."
         )
 
@@ -70,13 +72,14 @@ def check_same(directory: Path, config: Mapping[str, Any], free: Callable[[str],
 def directory_name(parts: tuple[str, ...], seed: int, changed: Flat) -> Path:
     """The run's path below the root of all runs.
 
-    changed: the settings that differ from their defaults and that `parts` doesn't tell.
+    changed: the settings that differ from their defaults and that `parts` doesn't tell. Raises
+    InputError for a part that can't name a folder.
     """
     suffix = ""
     if changed:
         text = json.dumps(changed, sort_keys=True, default=str)
         suffix = "-" + hashlib.sha256(text.encode()).hexdigest()[:6]
-    return Path(*parts) / f"seed{seed}{suffix}"
+    return Path(*(check_name(part, "a run's folder") for part in parts)) / f"seed{seed}{suffix}"
 
 
 def write_text(path: Path, text: str) -> None:
@@ -98,14 +101,14 @@ def read_config(directory: Path) -> dict[str, Any]:
     if not path.is_file():
         found = sorted(entry.name for entry in directory.iterdir()) if directory.is_dir() else None
         absent = "a file" if directory.exists() else "not there"
-        what = f"it holds {', '.join(found[:5]) or 'nothing'}" if found is not None else absent
+        what = f"it holds {some(found, 5) or 'nothing'}" if found is not None else absent
         raise InputError(
             f"{directory} is no run directory ({what}): run= wants one that holds "
             "config.yaml and checkpoints/"
         )
     try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        config = yaml.safe_load(read_text(path))
+    except yaml.YAMLError as error:
         raise InputError(f"cannot read {path}: {str(error).splitlines()[0]}") from error
     if not isinstance(config, dict):
         raise InputError(f"{path} is not the config of a run: a mapping is wanted")
@@ -115,8 +118,8 @@ def read_config(directory: Path) -> dict[str, Any]:
 def read_json(path: Path) -> dict[str, Any]:
     """A small JSON file; empty where there is none, or none that can be read."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = json.loads(read_text(path))
+    except (InputError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
 
@@ -131,20 +134,22 @@ def read_state(directory: Path) -> dict[str, Any]:
     return read_json(directory / "state.json")
 
 
+class InUse(InputError):
+    """Another process holds the run's directory."""
+
+
 @contextmanager
 def lock(directory: Path) -> Iterator[None]:
     """Hold the run's directory for one process; the lock dies with it, whatever kills it.
 
-    Raises InputError where another process holds it.
+    Raises InUse where another process holds it.
     """
+
+    def refuse() -> None:
+        raise InUse(f"{directory} is in use by another process: wait for it or give another seed")
+
     directory.mkdir(parents=True, exist_ok=True)
-    with (directory / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise InputError(
-                f"{directory} is in use by another process: wait for it or give another seed"
-            ) from error
+    with locks.held(directory / ".lock", refuse):
         yield
 
 
@@ -155,5 +160,5 @@ def in_use(directory: Path) -> bool:
     try:
         with lock(directory):
             return False
-    except InputError:
+    except InUse:
         return True

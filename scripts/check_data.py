@@ -1,7 +1,7 @@
 """Look at a corpus before hours are spent on it: ``python scripts/check_data.py``.
 
     python scripts/check_data.py data=wsj0_2mix data.root=wsj0-mix/2speakers/wav8k/min
-    python scripts/check_data.py run=runs/...          the corpus of a run
+    python scripts/check_data.py run=runs/...          the corpus of a run; data.root= if it moved
 
 The arguments are those of train.py; others than data's change nothing here. Tells what was looked
 for, found and expected, and for each split mixtures, lengths, peak, and how far mixtures are from
@@ -25,9 +25,11 @@ from typing import Any
 
 from autoclip_sep import runs
 from autoclip_sep.cli import command, compose, corpus
+from autoclip_sep.cli.arguments import read as read_settings
 from autoclip_sep.data.check import Report
 from autoclip_sep.data.corpus import Corpus
 from autoclip_sep.errors import InputError
+from autoclip_sep.names import shown
 
 SHOWN = 10  # places of each kind of fault
 
@@ -52,7 +54,8 @@ def check_data(arguments: Sequence[str], most: int | None) -> bool:
     found = corpus.corpus_of(config)
     store = found.prepare()
     report = corpus.look_at(config, found, store)
-    print(heading(config, found, report, store.folder))
+    for line in heading(config, found, report, store.folder):
+        print(shown(line))
     print(f"\n{report.table()}\n\n{report.places(most) or 'nothing wrong found'}")
     return report.serious
 
@@ -62,28 +65,33 @@ def read(arguments: Sequence[str]) -> Mapping[str, Any]:
     named = [argument for argument in arguments if argument.startswith("run=")]
     if not named:
         return compose.plain(compose.compose("train", arguments))
-    if len(arguments) > 1:
-        raise InputError(f"{named[0]} says it all: nothing else can be set beside it")
-    return runs.read_config(Path(named[0].removeprefix("run=")))
+    words = [argument for argument in arguments if argument != named[0]]
+    places = {f"data.{key}": key for key in corpus.PLACES}
+    if any(word.partition("=")[0] not in places for word in words):
+        raise InputError(
+            f"{named[0]} says it all: only {', '.join(places)} can be set beside it, where the"
+            " corpus moved"
+        )
+    given = read_settings(words, dict.fromkeys(places, ""))
+    config = runs.read_config(Path(named[0].removeprefix("run=")))
+    return corpus.moved(config, {places[key]: place or None for key, place in given.items()})
 
 
-def heading(config: Mapping[str, Any], found: Corpus, report: Report, store: Path) -> str:
-    """What was looked for, found and expected."""
+def heading(config: Mapping[str, Any], found: Corpus, report: Report, store: Path) -> list[str]:
+    """What was looked for, found and expected, in lines."""
     names = " / ".join(part.name for part in report.parts)
     counts = " / ".join(f"{part.mixtures:,}" for part in report.parts)
     numbers = [found.expected.get(part.name) for part in report.parts]
     expected = " / ".join("any number" if number is None else f"{number:,}" for number in numbers)
     noise = f" and {report.others} of noise" if report.others else ""
     root = config["data"].get("root")
-    return "\n".join(
-        [
-            f"data={config['data']['name']}" + (f"  data.root={root}" if root else ""),
-            f"looked for  {found.layout()}",
-            f"found       {counts} mixtures ({names}) of {report.sources} sources{noise},"
-            f" {report.sample_rate:,} Hz, {report.layout}, decoded in {store}",
-            f"expected    {expected}",
-        ]
-    )
+    return [
+        f"data={config['data']['name']}" + (f"  data.root={root}" if root else ""),
+        f"looked for  {found.layout()}",
+        f"found       {counts} mixtures ({names}) of {report.sources} sources{noise},"
+        f" {report.sample_rate:,} Hz, {report.layout}, decoded in {store}",
+        f"expected    {expected}",
+    ]
 
 
 if __name__ == "__main__":

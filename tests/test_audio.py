@@ -360,3 +360,13 @@ def test_info_says_what_the_header_says(good: Path) -> None:
     header = audio.info(good)
     assert (header.frames, header.sample_rate, header.channels) == (400, RATE, 1)
     assert (header.format, header.subtype) == ("WAV", "PCM_16")
+
+
+@pytest.mark.parametrize("raw", [b"caf\xe9.wav", b"two\nlines.wav", b"...wav"])
+def test_a_file_name_may_be_any_bytes(tmp_path, raw):
+    path = tmp_path / os.fsdecode(raw)
+    samples = np.full((1, 900), 0.25, np.float32)
+    audio.write(path, samples, 8000)
+    assert audio.info(path).frames == 900
+    assert np.array_equal(audio.read(path)[0], samples)
+    assert np.array_equal(np.concatenate(list(audio.blocks(path)), axis=1), samples)

@@ -1,9 +1,15 @@
 import errno
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from autoclip_sep.files import Sink, whole_file
+from autoclip_sep.files import Sink, whole_file, write_whole
+from autoclip_sep.records import Records
+from tests.commands import ENVIRONMENT
+from tests.conftest import can_mount
 
 
 def write_after_the_end(path: Path) -> None:
@@ -39,3 +45,76 @@ def test_the_first_error_waits_for_whoever_asks() -> None:
             with pytest.raises(OSError, match="No space left") as caught:
                 sink.check()
             assert caught.value.errno == errno.ENOSPC
+
+
+def refuse_sync(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def refuse(file: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP, errno.ENOSYS])
+def test_where_fsync_is_unknown_files_are_written_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    refuse_sync(monkeypatch, number)
+    write_whole(tmp_path / "a", b"new")
+    assert (tmp_path / "a").read_bytes() == b"new"
+    rows = Records(tmp_path / "rows.csv", ("step",))
+    rows.append({"step": 1})
+    rows.sync()
+    rows.close()
+    assert (tmp_path / "rows.csv").read_text() == "step\n1\n"
+
+
+def test_a_disk_that_fails_at_fsync_is_named_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").write_bytes(b"old")
+    refuse_sync(monkeypatch, errno.EIO)
+    with pytest.raises(OSError, match="error") as caught:
+        write_whole(tmp_path / "a", b"new")
+    assert caught.value.filename == str(tmp_path / "a")
+    assert (tmp_path / "a").read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+ON_RAMFS = """
+import sys
+from pathlib import Path
+import numpy as np
+from autoclip_sep import audio, runs
+from autoclip_sep.data import parallel
+from autoclip_sep.data.conversion import prepare
+from autoclip_sep.data.store import Item, Signal
+place = Path(sys.argv[1])
+rng = np.random.default_rng(0)
+items = []
+for n, split in enumerate(("train", "valid")):
+    paths = [place / f"{split}{s}.wav" for s in range(2)]
+    for path in paths:
+        audio.write(path, rng.uniform(-0.2, 0.2, (1, 900)), 8000)
+    mixture = place / f"{split}.wav"  # not the sum, so that it is stored behind all the signals
+    audio.write(mixture, rng.uniform(-0.2, 0.2, (1, 900)), 8000)
+    items.append(Item(f"m{n}", split, tuple(map(Signal, paths)), mixture))
+with runs.lock(place):
+    store = prepare(place / "store" / "a", 8000, items, progress=False, jobs=1)
+for n, split in enumerate(("train", "valid")):
+    mixture, sources = store.split(split).load(0)
+    assert np.array_equal(mixture, audio.read(items[n].mixture)[0])
+    assert np.array_equal(sources[1], audio.read(items[n].signals[1].path)[0])
+"""
+
+
+def test_a_store_is_made_where_no_room_can_be_reserved(tmp_path: Path) -> None:
+    """A file system without fallocate, a real one: ramfs, for that command alone."""
+    if not can_mount():
+        pytest.skip("no file system can be mounted here")
+    mount = 'mount -t ramfs ramfs "$0" && exec "$@"'
+    done = subprocess.run(
+        ["unshare", "-Urm", "sh", "-c", mount, str(tmp_path), sys.executable, "-c", ON_RAMFS,
+         str(tmp_path)],
+        env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -65,3 +66,15 @@ def test_a_second_process_is_refused_while_the_first_holds_the_lock(tmp_path):
     assert refused.returncode != 0
     assert "in use by another process" in refused.stderr
     assert subprocess.run(command, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("part", ["..", "../x", "/x", "a/b", "a\nb", ""])
+def test_a_part_of_a_directorys_name_leads_nowhere(part):
+    with pytest.raises(InputError, match="can't name a file or folder"):
+        runs.directory_name(("demo", part, "blstm", "none"), 0, {})
+
+
+def test_config_round_trip_of_names_of_any_bytes(tmp_path):
+    config = {"root": os.fsdecode(b"caf\xe9\n\x1b"), "b": "ä"}
+    runs.write_config(tmp_path, config)
+    assert runs.read_config(tmp_path) == config

@@ -17,10 +17,12 @@ import yaml
 from autoclip_sep.cli import compose, system_errors
 from autoclip_sep.clipping import NegativeLoss, NonFiniteGradients
 from autoclip_sep.errors import InputError
+from autoclip_sep.names import shown
 from autoclip_sep.training.preemption import Interrupted
 
 # What a person can cause and mend: wrong input, a full disk, a learning rate that is far too high.
 EXPECTED = (InputError, NegativeLoss, NonFiniteGradients, OSError)
+LONGEST = 2000  # characters of an error: whatever is listed in it, it is read on a screen
 Job = Callable[[Sequence[str]], Any]
 
 
@@ -92,7 +94,8 @@ def exit_codes(name: str) -> Iterator[None]:
     What it says meanwhile is seen line by line, in a file or a pipe too.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)
+        # Names of files may be bytes that no text holds.
+        sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
     _take_signals_elsewhere()
     try:
         yield
@@ -123,9 +126,15 @@ def _take_signals_elsewhere() -> None:
 
 
 def one_line(error: Exception) -> str:
-    """The error's message without line breaks; what to do, where the system gives a number only."""
+    """The error's message as one line of bounded length, in characters that can be seen.
+
+    Where the system gives a number only, it says what to do.
+    """
     message = system_errors.line(error) if isinstance(error, OSError) else str(error)
-    return " ".join(message.split())
+    line = shown(message.strip())
+    if len(line) > LONGEST:
+        line = f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
+    return line
 
 
 def set_threads(threads: int) -> None:

@@ -2,16 +2,20 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from autoclip_sep.cli import provenance
 from autoclip_sep.cli.build import build
 from autoclip_sep.data.check import Report, check
 from autoclip_sep.data.corpus import Corpus
 from autoclip_sep.data.store import Store
 from autoclip_sep.errors import InputError
+from autoclip_sep.names import shown
 from autoclip_sep.training import distributed
 
 COMMAND = "python scripts/check_data.py"
+PLACES = ("root", "corpora", "store")  # settings of data that say where the corpus lies
 
 
 def prepare(config: Mapping[str, Any]) -> Store:
@@ -49,13 +53,38 @@ def ready(config: Mapping[str, Any], arguments: Sequence[str], *, force: bool) -
     report = look_at(config, found, store)
     if distributed.rank() == 0:
         more = f": {COMMAND} {shlex.join(arguments)}" if report.findings else ""
-        print(f"data: {report.line()}{more}")
+        print(shown(f"data: {report.line()}{more}"))
     if report.leak and not force:
         raise InputError(
             f"{report.leak}, such as {report.leak.places[0]}: leave them in one of the two, or add"
             " force=true"
         )
     return store
+
+
+def check_unchanged(directory: Path, store: Store, *, force: bool) -> None:
+    """Refuse a corpus other than the one that a run began with, wherever it lies, unless force."""
+    began_with = provenance.read(directory).get("fingerprint", store.fingerprint)
+    if began_with != store.fingerprint and not force:
+        raise InputError(
+            f"the corpus is not the one that {directory} began with ({store.fingerprint[:12]}, was"
+            f" {began_with[:12]}): give the old one with data.root=..., move the run away, or add"
+            " force=true"
+        )
+
+
+def moved(config: Mapping[str, Any], places: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's config whose corpus lies elsewhere now.
+
+    places: root, corpora and store, None for those that are as they were. Raises InputError for a
+    place that the corpus hasn't.
+    """
+    found = {key: str(place) for key, place in places.items() if place is not None}
+    data, corpus = config["data"], config["data"]["corpus"]
+    for key, place in found.items():
+        if key not in corpus:
+            raise InputError(f"data.{key}={place}: data={data['name']} has no such folder")
+    return {**config, "data": {**data, **found, "corpus": {**corpus, **found}}}
 
 
 def of_data(arguments: Sequence[str]) -> list[str]:

@@ -8,15 +8,17 @@ from autoclip_sep.cli.build import call
 from autoclip_sep.cli.checks import check_choice, check_flag, check_threads
 from autoclip_sep.evaluation import bss_eval, summary
 from autoclip_sep.evaluation.score import score_split
+from autoclip_sep.names import shown
 from autoclip_sep.training.settings import find_device
 
 USAGE = """
-python evaluate.py run=runs/... [split=test] [checkpoint=best] [bss_eval=true]
+python evaluate.py run=runs/... [split=test] [checkpoint=best] [bss_eval=true] [data.root=FOLDER]
 
 Scores every mixture of the split by SI-SDR, under the best permutation where sources have no names.
 Rows go to <run>/evaluation/<split>.csv, the summary to the .json beside it and to the screen. Music
 is also scored by BSS Eval v4, into <split>_bss_eval.csv; bss_eval=true or false decides otherwise.
-What was scored before isn't scored again.
+What was scored before isn't scored again. data.root= says where the corpus lies now if it moved;
+another corpus than the run's is refused, unless force=true.
 """
 
 
@@ -38,8 +40,11 @@ def evaluate(arguments: Sequence[str]) -> None:
     command.set_threads(settings["threads"])
     device = call(find_device, "device", settings["device"])
     run = trained.load(settings["run"], settings["checkpoint"], device)
-    data = run.config["data"]
-    store = corpus.ready(run.config, [f"run={settings['run']}"], force=settings["force"])
+    config = corpus.moved(run.config, settings["data"])
+    data = config["data"]
+    places = [one for one in arguments if one.startswith("data.")]
+    store = corpus.ready(config, [f"run={settings['run']}", *places], force=settings["force"])
+    corpus.check_unchanged(run.directory, store, force=settings["force"])
     split = store.split(settings["split"])
     provenance = {
         "checkpoint": run.checkpoint,
@@ -52,10 +57,11 @@ def evaluate(arguments: Sequence[str]) -> None:
     with runs.lock(path.parent):
         score_split(run.separation, split, path, provenance, **how)
         found = summary.as_text(summary.summarise(path))
-        print(f"{run.directory}  {settings['split']}  ({run.epochs} epochs)\n{found}\n{path}")
+        print(shown(f"{run.directory}  {settings['split']}  ({run.epochs} epochs)"))
+        print(f"{found}\n{shown(str(path))}")
         if not (data.get("bss_eval") if settings["bss_eval"] is None else settings["bss_eval"]):
             return
         path = path.with_stem(f"{settings['split']}_bss_eval")
         rate = store.sample_rate
         bss_eval.score_tracks(run.separation, split, path, provenance, sample_rate=rate, **how)
-        print(f"\n{bss_eval.as_text(bss_eval.summarise(path))}\n{path}")
+        print(f"\n{bss_eval.as_text(bss_eval.summarise(path))}\n{shown(str(path))}")

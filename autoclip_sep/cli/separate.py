@@ -14,6 +14,7 @@ from autoclip_sep.cli import command, compose, sources, trained
 from autoclip_sep.cli.build import call
 from autoclip_sep.cli.checks import check_choice, check_flag, check_threads
 from autoclip_sep.errors import InputError
+from autoclip_sep.names import shown
 from autoclip_sep.resampling import resample_blocks
 from autoclip_sep.separation.source_files import write_sources
 from autoclip_sep.training.settings import find_device
@@ -58,7 +59,7 @@ def separate(arguments: Sequence[str]) -> None:
         _separate_file(run, given, output / _folder_name(given, named), settings["downmix"])
         return
     for path in others:
-        print(f"separate: {path}: left out, {_what(path)}", file=sys.stderr)
+        print(shown(f"separate: {path}: left out, {_what(path)}"), file=sys.stderr)
     failed = 0
     for file in files:
         try:
@@ -108,6 +109,8 @@ def _folder_name(file: Path, named: Mapping[str, set[str]]) -> str:
 
     The name without its suffix, unless another one has that, or is called that with its suffix.
     """
+    if not file.stem.strip("."):  # of `...wav`, which would lead out of the output
+        return file.name
     others = named.get(file.stem.casefold(), set()) - {file.name}
     return file.name if any(_is_sound(file.with_name(name)) for name in others) else file.stem
 
@@ -116,7 +119,7 @@ def _separate_file(run: trained.Trained, file: Path, folder: Path, downmix: bool
     """Block by block, so that memory doesn't grow with the file."""
     header = audio.info(file)
     if header.sounds > 1:
-        print(f"{file}: {header.sounds} sounds, the first is separated")
+        print(shown(f"{file}: {header.sounds} sounds, the first is separated"))
     rate, channels = run.config["data"]["sample_rate"], run.config["data"]["channels"]
     if header.channels > channels == 1 and not downmix:
         raise InputError(
@@ -125,16 +128,16 @@ def _separate_file(run: trained.Trained, file: Path, folder: Path, downmix: bool
     if header.channels != channels and 1 not in (header.channels, channels):
         raise InputError(f"{file} has {header.channels} channels, the network takes {channels}")
     if header.channels == 1 < channels:
-        print(f"{file}: one channel, given to the network as {channels}")
+        print(f"{shown(str(file))}: one channel, given to the network as {channels}")
     if header.sample_rate != rate:
-        print(f"{file}: resampled from {header.sample_rate} to {rate} Hz and back")
+        print(f"{shown(str(file))}: resampled from {header.sample_rate} to {rate} Hz and back")
     mixture = (_with_channels(torch.from_numpy(block), channels) for block in audio.blocks(file))
     separated = run.separation.stream(_resample(mixture, header.sample_rate, rate))
     waveforms = _first(_resample(separated, rate, header.sample_rate), header.frames)
     names = _file_names(run)
     paths = [folder / name for name in names]
     write_sources((block.numpy() for block in waveforms), paths, header.sample_rate)
-    print(f"{file} -> {folder}/{names[0]} ... {names[-1]}")
+    print(shown(f"{file} -> {folder}/{names[0]} ... {names[-1]}"))
 
 
 def _with_channels(waveform: Tensor, channels: int) -> Tensor:

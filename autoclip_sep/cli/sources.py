@@ -5,6 +5,7 @@ from typing import Any
 
 from autoclip_sep.cli.build import build
 from autoclip_sep.errors import InputError
+from autoclip_sep.names import check_name
 
 NAMING_HEADS = {"masks", "waveforms"}  # the i-th of these is the i-th source; clusters are no one's
 
@@ -17,13 +18,17 @@ def are_permuted(config: Mapping[str, Any]) -> bool:
 def names(config: Mapping[str, Any]) -> tuple[str, ...]:
     """The sources' names in the corpus' order; numbers from 1 where it has none.
 
-    Raises InputError where there aren't as many as sources, or no whole number of these.
+    Raises InputError where there aren't as many as sources, or no whole number of these, where two
+    are the same, and for one that can't name a file: separated sources are files of these names.
     """
     sources = _count(config["data"], "sources")
     given = config["data"].get("source_names") or range(1, sources + 1)
     if isinstance(given, str) or len(given) != sources:
         raise InputError(f"data.source_names={given}: data.sources={sources} are wanted")
-    return tuple(str(name) for name in given)
+    found = tuple(check_name(str(name), "data.source_names") for name in given)
+    if len(set(found)) != len(found):
+        raise InputError(f"data.source_names={list(given)}: every source needs a name of its own")
+    return found
 
 
 def parts(config: Mapping[str, Any]) -> dict[str, Any]:

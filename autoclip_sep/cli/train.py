@@ -9,8 +9,7 @@ from autoclip_sep import runs
 from autoclip_sep.cli import command, corpus, provenance, sources
 from autoclip_sep.cli.build import build, call
 from autoclip_sep.cli.plan import Plan, plan
-from autoclip_sep.data.store import Store
-from autoclip_sep.errors import InputError
+from autoclip_sep.names import shown
 from autoclip_sep.training import distributed
 from autoclip_sep.training.settings import find_device
 from autoclip_sep.training.trainer import Parts, Trainer
@@ -43,8 +42,9 @@ def train(arguments: Sequence[str]) -> None:
     device = call(find_device, "trainer.device", planned.settings.device)
     built = build_parts(planned, device)  # what can't be built is said before any data is made
     planned.check_directory()
+    place = shown(str(planned.directory))
     if planned.finished():
-        print(f"{planned.directory} is finished: nothing to do (trainer.epochs= may grow)")
+        print(f"{place} is finished: nothing to do (trainer.epochs= may grow)")
         return
     # Before the processes meet: who waits for the corpus here waits at a lock, as long as it takes.
     data = corpus.of_data(arguments)
@@ -56,10 +56,10 @@ def train(arguments: Sequence[str]) -> None:
             trainer.fit()
             return
         with runs.lock(planned.directory):
-            check_corpus(planned, store)
+            corpus.check_unchanged(planned.directory, store, force=planned.config["force"])
             runs.write_config(planned.directory, planned.config)
             provenance.write(planned.directory, store.fingerprint, device)
-            print(f"{planned.directory}  (device {device}, {torch.get_num_threads()} threads)")
+            print(f"{place}  (device {device}, {torch.get_num_threads()} threads)")
             parts.logger.start(planned.directory, planned.config)
             try:
                 trainer.fit()
@@ -83,14 +83,3 @@ def build_parts(planned: Plan, device: torch.device) -> dict[str, Any]:
         "logger": build(config["logger"], "logger"),
         **sources.parts(config),
     }
-
-
-def check_corpus(planned: Plan, store: Store) -> None:
-    """Refuse to go on with a corpus that changed since the run began, unless force=true."""
-    began_with = provenance.read(planned.directory).get("fingerprint", store.fingerprint)
-    if began_with != store.fingerprint and not planned.config["force"]:
-        raise InputError(
-            f"the corpus is not the one that {planned.directory} began with "
-            f"({store.fingerprint[:12]}, was {began_with[:12]}): move the run away, "
-            "or add force=true"
-        )

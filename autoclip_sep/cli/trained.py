@@ -12,6 +12,7 @@ from autoclip_sep.cli import sources
 from autoclip_sep.cli.build import build
 from autoclip_sep.errors import InputError
 from autoclip_sep.evaluation.separation import Separation
+from autoclip_sep.names import shown
 
 CHUNK, OVERLAP = 60, 5  # seconds
 
@@ -42,7 +43,7 @@ def load(directory: str, kind: str, device: torch.device) -> Trained:
     folder = CheckpointFolder(path / "checkpoints")
     state, complaints = folder.newest(kind)
     for complaint in complaints:
-        print(f"{complaint}; using the one before")
+        print(shown(f"{complaint}; using the one before"))
     if state is None:
         raise InputError(f"{path} has no '{kind}' checkpoint yet: train it for an epoch first")
     used = folder.paths(kind)[-1 - len(complaints)]

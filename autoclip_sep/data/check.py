@@ -12,6 +12,7 @@ from autoclip_sep.data import findings
 from autoclip_sep.data.findings import Finding, Measured
 from autoclip_sep.data.measures import FAINT, measures
 from autoclip_sep.data.store import LSB, Store
+from autoclip_sep.names import shown
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class Report:
         lines = []
         for finding in sorted(self.findings, key=lambda finding: not finding.serious):
             lines.append(f"{finding}{'' if finding.serious else ', which need not be a fault'}:")
-            lines += [f"  {place}" for place in finding.places[:most]]
+            lines += [f"  {shown(place)}" for place in finding.places[:most]]
             left = len(finding.places) - len(finding.places[:most])
             lines += [f"  and {left:,} more"] if left else []
         return "\n".join(lines)

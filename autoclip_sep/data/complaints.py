@@ -6,6 +6,7 @@ from pathlib import Path
 
 from autoclip_sep.errors import InputError
 from autoclip_sep.files import write_whole
+from autoclip_sep.names import shown
 
 SHOWN = 3
 REPORT = "mixtures.refused.txt"  # a name that nobody else gives: an old one is removed
@@ -21,9 +22,10 @@ def refuse(wrong: Sequence[str], what: str, folder: Path, name: str = REPORT) ->
     report.unlink(missing_ok=True)
     if not wrong:
         return
-    line = f"{len(wrong)} {what}: {'; '.join(wrong[:SHOWN])}"
+    lines = [shown(entry) for entry in wrong]
+    line = f"{len(wrong)} {what}: {'; '.join(lines[:SHOWN])}"
     if len(wrong) > SHOWN:
         os.makedirs(folder, exist_ok=True)
-        write_whole(report, "".join(f"{entry}\n" for entry in wrong).encode())
+        write_whole(report, "".join(f"{entry}\n" for entry in lines).encode())
         line += f"; all {len(wrong)} in {report}"
     raise InputError(line)

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from autoclip_sep import audio
-from autoclip_sep.data.locks import exclusive
 from autoclip_sep.errors import InputError
 from autoclip_sep.files import write_whole
+from autoclip_sep.locks import exclusive
 
 _NOTE = "complete.json"  # written last: a folder without it is continued, never used
 

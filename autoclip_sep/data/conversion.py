@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from autoclip_sep.data import complaints, fingerprints
 from autoclip_sep.data.decoding import Layout, decode, decode_mixture, measure
-from autoclip_sep.data.locks import exclusive
 from autoclip_sep.data.parallel import MANY, in_parallel, release
 from autoclip_sep.data.store import INDEX, MIXTURE, VERSION, Item, Store
 from autoclip_sep.errors import InputError
-from autoclip_sep.files import write_whole
+from autoclip_sep.files import UNSUPPORTED, write_whole
+from autoclip_sep.locks import exclusive
 
 
 def prepare(
@@ -140,14 +140,22 @@ def _refuse(wrong: Sequence[str], items: Sequence[Item], folder: Path) -> None:
 
 
 def _reserve(path: Path, size: int) -> None:
-    """Take the room now: writing to a map of a file that has none kills the process."""
-    with open(path, "ab") as file:
+    """Take the room now: a full disk is then told before anything is decoded.
+
+    Where the file system can't, the room is taken as samples are written.
+    """
+    path.touch()
+    # Not for appending only: glibc's stand-in for fallocate reads and writes where it pleases.
+    with open(path, "r+b") as file:
         try:
             if hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(file.fileno(), 0, size)
             else:
                 file.truncate(size)
         except OSError as error:
+            if error.errno in UNSUPPORTED:
+                file.truncate(size)
+                return
             raise InputError(
                 f"{path}: no room for {size} bytes ({error.strerror}); make room, or choose another"
                 " folder with data.store=..."

@@ -23,6 +23,7 @@ from autoclip_sep.data.parallel import in_parallel
 from autoclip_sep.data.store import Store
 from autoclip_sep.data.wsj0_mix import Recipe
 from autoclip_sep.errors import InputError
+from autoclip_sep.names import check_name, some
 
 RATE = 8000  # Hz, of the recordings
 VERSION = 1  # of the corpus that the same settings give
@@ -165,12 +166,13 @@ def by_speaker(recordings: list[Path]) -> dict[str, Takes]:
     for path in recordings:
         name = RECORDING.fullmatch(path.name)
         assert name is not None
-        of_speaker = takes.setdefault(name["speaker"], dict.fromkeys(TAKES, ()))
+        speaker = check_name(name["speaker"], f"{path.parent}: a speaker")
+        of_speaker = takes.setdefault(speaker, dict.fromkeys(TAKES, ()))
         split = next(split for split, numbers in TAKES.items() if int(name["take"]) in numbers)
         of_speaker[split] += (os.path.abspath(path),)
     folder = recordings[0].parent
     if len(takes) < 2:
-        raise InputError(f"{folder}: one speaker only ({', '.join(takes)}), mixtures need two")
+        raise InputError(f"{folder}: one speaker only ({some([*takes])}), mixtures need two")
     for speaker, splits in takes.items():
         for split, files in splits.items():
             if not files:
@@ -189,5 +191,6 @@ def _recording(path: str) -> NDArray[np.float64]:
 def _digest(recordings: list[Path]) -> str:
     total = hashlib.sha256()
     for path in recordings:
-        total.update(f"{path.name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+        line = f"{path.name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
+        total.update(line.encode(errors="surrogateescape"))
     return total.hexdigest()

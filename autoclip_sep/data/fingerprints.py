@@ -34,7 +34,8 @@ def fingerprint(digests: Mapping[str, str], items: Sequence[Item]) -> str:
             rows.append(("mixture", *_place(item.mixture, item.mixture_stream, root)))
         total.update(json.dumps(rows).encode())
     for path in sorted(digests):
-        total.update(f"{os.path.relpath(path, root)}\0{digests[path]}\n".encode())
+        line = f"{os.path.relpath(path, root)}\0{digests[path]}\n"
+        total.update(line.encode(errors="surrogateescape"))
     return total.hexdigest()
 
 

@@ -4,10 +4,11 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from autoclip_sep.names import some
+
 DEEPEST = 4  # folders below the one named that are looked into for the one meant
 HIGHEST = 3  # and above it
 MOST = 1000  # folders looked at: enough for a corpus, and soon over in a home folder
-SHOWN = 3  # names in a message
 MEANT = 4  # folders in a message that were perhaps meant
 
 
@@ -18,13 +19,7 @@ def contents(folder: Path) -> str:
     if not folder.is_dir():
         return "a file"
     names = sorted(path.name for path in folder.iterdir())
-    return f"{len(names)} entries, such as {', '.join(names[:3])}" if names else "an empty folder"
-
-
-def some(names: Sequence[str]) -> str:
-    """The first few names, and how many more there are."""
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
+    return f"{len(names)} entries, such as {some(names[:3])}" if names else "an empty folder"
 
 
 def files(folder: Path) -> Iterator[str]:

@@ -5,16 +5,16 @@ machine that made them; here only the last three parts count, such as `dev/s1/<n
 tree may be moved. `librimix_creation.py` makes such a tree.
 """
 
-import csv
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from autoclip_sep.data import folders
 from autoclip_sep.data.store import Item, Signal
 from autoclip_sep.data.trees import Tree, check_names_apart
 from autoclip_sep.errors import InputError
+from autoclip_sep.names import path_below, shown, some
+from autoclip_sep.text import read_table
 
 # Mixtures of the published metadata, by the number of speakers.
 PUBLISHED = {
@@ -65,14 +65,16 @@ class LibriMix(Tree):
         found = []
         for split, subset in self.subsets.items():
             table = root / self._table(subset)
-            rows = read_table(table, ("mixture_ID", "mixture_path", "source_1_path"))
-            columns = [f"source_{n}_path" for n in range(1, len(rows[0]))]
-            targets = [column for column in columns if column in rows[0]]
+            rows = read_mixtures(table, ("mixture_path", "source_1_path"))
+            there = rows[0][1]
+            columns = [f"source_{n}_path" for n in range(1, len(there))]
+            targets = [column for column in columns if column in there]
             if len(targets) != self.count:
                 raise InputError(f"{table}: {len(targets)} sources, data.sources={self.count}")
-            noise = [column for column in ("noise_path",) if column in rows[0]]
-            for row in rows:
-                paths = [_below(root, row[column]) for column in ("mixture_path", *targets, *noise)]
+            noise = [column for column in ("noise_path",) if column in there]
+            for number, row in rows:
+                named = [row[column] for column in ("mixture_path", *targets, *noise)]
+                paths = [_below(root, path, f"{table}, line {number}") for path in named]
                 signals = (Signal(path, n < self.count) for n, path in enumerate(paths[1:]))
                 found.append(Item(row["mixture_ID"], split, tuple(signals), paths[0]))
         check_names_apart(found)
@@ -83,34 +85,25 @@ class LibriMix(Tree):
         return f"metadata/mixture_{subset}_{self.mixture}.csv"
 
 
-def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """The rows of a table that has these columns, and a mixture_ID of its own in each row.
+def read_mixtures(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
+    """The rows of a table with these columns and a mixture_ID of its own in each row, with lines.
 
-    Raises InputError naming the line that isn't so.
+    Raises InputError as `read_table` does, and for an identifier that another row has.
     """
-    try:
-        with open(path, encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file, strict=True))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: can't be read ({error})") from error
-    if not rows:
-        raise InputError(f"{path}: the table is empty")
-    lacking = [column for column in columns if column not in rows[0]]
-    if lacking:
-        raise InputError(f"{path}: no column {', '.join(lacking)}; found: {', '.join(rows[0])}")
+    rows = read_table(path, ["mixture_ID", *columns])
     known = set[str]()
-    for number, row in enumerate(rows, 2):
-        if None in row or None in row.values():
-            raise InputError(f"{path}, line {number}: not as many fields as there are columns")
+    for number, row in rows:
         if row["mixture_ID"] in known:
-            raise InputError(f"{path}, line {number}: a second mixture {row['mixture_ID']}")
+            name = shown(row["mixture_ID"])
+            raise InputError(f"{path}, line {number}: a second mixture {name}")
         known.add(row["mixture_ID"])
     return rows
 
 
-def _below(root: Path, path: str) -> str:
+def _below(root: Path, path: str, where: str) -> str:
     """Where a path of the maker's machine lies below our root."""
-    return "/".join([str(root), *re.split(r"[/\\]+", path)[-3:]])
+    own = "/".join(re.split(r"[/\\]+", path)[-3:])
+    return f"{root}/{path_below(own, where)}"
 
 
 def _check_present(root: Path, items: Sequence[Item]) -> None:
@@ -127,5 +120,5 @@ def _check_present(root: Path, items: Sequence[Item]) -> None:
     if missing:
         raise InputError(
             f"{root}: {len(missing)} of {len(paths)} files that its metadata names are missing:"
-            f" {folders.some(missing)}"
+            f" {some(missing)}"
         )

@@ -23,12 +23,13 @@ from numpy.typing import NDArray
 
 from autoclip_sep import audio, runs
 from autoclip_sep.data import complaints, folders
-from autoclip_sep.data.librimix import read_table
-from autoclip_sep.data.locks import exclusive
+from autoclip_sep.data.librimix import read_mixtures
 from autoclip_sep.data.parallel import in_parallel
 from autoclip_sep.data.wsj0_mix import Mode, are_there
 from autoclip_sep.errors import InputError
 from autoclip_sep.files import write_whole
+from autoclip_sep.locks import exclusive
+from autoclip_sep.names import check_name, path_below, some
 
 RATE = 16000  # Hz, of LibriSpeech
 MADE_FROM = ".made_from.json"  # digests of the metadata, by subset: names don't tell the gains
@@ -70,17 +71,17 @@ def read_metadata(path: Path, speakers: int) -> list[Recipe]:
     numbers = range(1, speakers + 1)
     columns = [f"source_{n}_{what}" for n in numbers for what in ("path", "gain")]
     recipes = []
-    for number, row in enumerate(read_table(path, ["mixture_ID", *columns]), 2):
-        name = row["mixture_ID"]
-        if not name or name.startswith(".") or "/" in name or "\\" in name:
-            raise InputError(f"{path}, line {number}: {name!r} is no name for a file")
+    for number, row in read_mixtures(path, columns):
+        where = f"{path}, line {number}"
+        name = check_name(row["mixture_ID"], where)
         try:
             gains = tuple(float(row[f"source_{n}_gain"]) for n in numbers)
         except ValueError as error:
-            raise InputError(f"{path}, line {number}: {error}") from error
+            raise InputError(f"{where}: {error}") from error
         if not np.isfinite(gains).all():
-            raise InputError(f"{path}, line {number}: the gains are {gains}")
-        recipes.append(Recipe(name, tuple(row[f"source_{n}_path"] for n in numbers), gains))
+            raise InputError(f"{where}: the gains are {gains}")
+        paths = (path_below(row[f"source_{n}_path"], where) for n in numbers)
+        recipes.append(Recipe(name, tuple(paths), gains))
     return recipes
 
 
@@ -168,7 +169,7 @@ class Creation:
             table.writerow([recipe.name, *paths, length])
         target = self.folder / "metadata" / f"mixture_{subset}_mix_clean.csv"
         target.parent.mkdir(exist_ok=True)
-        write_whole(target, text.getvalue().encode())
+        write_whole(target, text.getvalue().encode(errors="surrogateescape"))
 
 
 def create(
@@ -226,7 +227,7 @@ def _check_present(librispeech: Path, utterances: Sequence[str]) -> None:
     near = folders.did_you_mean("librispeech", meant[:1])
     raise InputError(
         f"librispeech={librispeech}: {len(missing)} of {len(utterances)} utterances are missing:"
-        f" {folders.some(missing)}; wanted: the folders {', '.join(parts)} of LibriSpeech (subsets="
+        f" {some(missing)}; wanted: the folders {some(parts, 8)} of LibriSpeech (subsets="
         f"... makes a part of the corpus); found: {folders.contents(librispeech)}{near}"
     )
 
@@ -242,7 +243,7 @@ def _note_metadata(folder: Path, metadata: Mapping[str, Sequence[Recipe]]) -> No
     changed = [subset for subset in now if known.get(subset, now[subset]) != now[subset]]
     if changed:
         raise InputError(
-            f"{folder}: {folders.some(changed)} was begun with other metadata; move it away, or"
+            f"{folder}: {some(changed)} was begun with other metadata; move it away, or"
             " choose another out=..."
         )
     folder.mkdir(parents=True, exist_ok=True)

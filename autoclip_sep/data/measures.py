@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoclip_sep import audio
-from autoclip_sep.data.locks import exclusive
 from autoclip_sep.data.parallel import in_parallel, release
 from autoclip_sep.data.store import LSB, MIXTURE, Store, scale_of
 from autoclip_sep.errors import InputError
 from autoclip_sep.files import write_whole
+from autoclip_sep.locks import exclusive
 
 NAME = "check.npy"  # where a column gets another meaning, the file must get another name
 FAINT = 1e-3  # of full scale, -60 dB: a sound that stays below is as good as silent

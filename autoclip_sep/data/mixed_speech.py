@@ -12,6 +12,7 @@ from autoclip_sep.data import wsj0_mix
 from autoclip_sep.data.completion import complete
 from autoclip_sep.data.store import Item, Signal
 from autoclip_sep.errors import InputError
+from autoclip_sep.names import check_name
 
 LISTS = {"train": "tr", "valid": "cv", "test": "tt"}
 LOUDEST = 2.5  # dB: one speaker is up to this much above 0 dB, the other as much below
@@ -31,9 +32,12 @@ def check_least(corpus: object, **least: int) -> None:
 
 
 def folder_for(root: str | os.PathLike[str], name: str, settings: Mapping[str, object]) -> Path:
-    """`<root>/<name>-<hash of the settings>`: other settings, another corpus."""
+    """`<root>/<name>-<hash of the settings>`: other settings, another corpus.
+
+    Raises InputError where the name can't be part of a folder's.
+    """
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-    return Path(root) / f"{name}-{digest[:8]}"
+    return Path(root) / f"{check_name(name, 'data.corpus.name')}-{digest[:8]}"
 
 
 def mixing_list(

@@ -1,6 +1,7 @@
 """Mixing lists in the format of WSJ0-mix: one `path dB path dB [path dB]` per line."""
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +11,8 @@ import numpy as np
 
 from autoclip_sep.errors import InputError
 from autoclip_sep.files import write_whole
+from autoclip_sep.names import check_name, path_below, shown
+from autoclip_sep.text import read_text
 
 
 @dataclass(frozen=True)
@@ -30,24 +33,21 @@ class Recipe:
 def read_list(path: str | os.PathLike[str]) -> list[Recipe]:
     """The mixtures of a list file.
 
-    Raises InputError naming the line that can't be read, or two lines of one file name.
+    Raises InputError naming the line that can't be read or whose paths lead out of the corpus, or
+    two lines of one file name.
     """
     recipes: dict[str, Recipe] = {}
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise InputError(f"{path}: the mixing list can't be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: no mixing list, it isn't text") from error
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(re.split(r"\r\n|\r|\n", read_text(path)), 1):
         fields = line.split()
         if not fields:
             continue
         if len(fields) < 4 or len(fields) % 2 or not all(map(_is_number, fields[1::2])):
             raise InputError(f"{path}, line {number}: not 'path dB path dB [path dB]'")
-        recipe = Recipe(tuple(fields[::2]), tuple(fields[1::2]))
+        paths = (path_below(field, f"{path}, line {number}") for field in fields[::2])
+        recipe = Recipe(tuple(paths), tuple(fields[1::2]))
+        check_name(recipe.name, f"{path}, line {number}")
         if recipe.name in recipes:
-            raise InputError(f"{path}, line {number}: a second mixture named {recipe.name}")
+            raise InputError(f"{path}, line {number}: a second mixture named {shown(recipe.name)}")
         recipes[recipe.name] = recipe
     if not recipes:
         raise InputError(f"{path}: the mixing list is empty")
@@ -58,7 +58,7 @@ def write_list(path: str | os.PathLike[str], recipes: Sequence[Recipe]) -> None:
     """Write mixtures in the official list format, whole or not at all."""
     pairs = (zip(recipe.utterances, recipe.gains, strict=True) for recipe in recipes)
     lines = (" ".join(f"{path} {gain}" for path, gain in line) + " \n" for line in pairs)
-    write_whole(Path(path), "".join(lines).encode())
+    write_whole(Path(path), "".join(lines).encode(errors="surrogateescape"))
 
 
 def _is_number(text: str) -> bool:

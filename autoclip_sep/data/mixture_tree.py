@@ -13,6 +13,7 @@ from autoclip_sep.data import folders
 from autoclip_sep.data.store import Item, Signal
 from autoclip_sep.data.trees import Tree, check_names_apart
 from autoclip_sep.errors import InputError
+from autoclip_sep.names import some
 
 PLACEHOLDERS = {"{split}", "{item}"}
 
@@ -128,7 +129,7 @@ def _names(root: Path, pattern: str) -> list[str]:
     """What {item} is in the files that are there, sorted."""
     folder = _folder(pattern)
     first, *others = map(re.escape, pattern[len(folder) :].lstrip("/").split("{item}"))
-    form = re.compile(first + "(?P<item>.+)" + "(?P=item)".join(others))
+    form = re.compile(first + "(?P<item>.+)" + "(?P=item)".join(others), re.DOTALL)
     matches = (form.fullmatch(name) for name in folders.files(root / folder))
     return sorted(match["item"] for match in matches if match)
 
@@ -144,5 +145,5 @@ def _check_counterparts(root: Path, mixture: str, names: Sequence[str], pattern:
         if alone:
             raise InputError(
                 f"{root}: {len(alone)} of {len(held)} files {one} have no counterpart {other}:"
-                f" {folders.some(alone)}"
+                f" {some(alone)}"
             )

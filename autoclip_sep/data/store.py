@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from autoclip_sep.errors import InputError
+from autoclip_sep.names import shown
 
 VERSION = 1
 LSB = 2.0**-15  # the last of 16 bits, where full scale is 1
@@ -51,6 +52,7 @@ class Signal:
 class Item:
     """One mixture of a corpus: the sounds that add up to it, and its own file if there is one.
 
+    name: what it is called in tables and messages, whatever characters its files' names hold.
     mixture_stream: as `Signal.stream`.
     """
 
@@ -59,6 +61,9 @@ class Item:
     signals: tuple[Signal, ...]
     mixture: str | Path | None = None
     mixture_stream: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", shown(self.name))
 
     @property
     def streams(self) -> dict[str | Path, list[int | None]]:

@@ -14,6 +14,7 @@ from autoclip_sep import audio
 from autoclip_sep.data import channels, conversion, folders, mixed_speech
 from autoclip_sep.data.store import LSB, Item, Store
 from autoclip_sep.errors import InputError
+from autoclip_sep.names import some
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class Tree(ABC):
         meant = folders.near(root, lambda folder: not self.lacking(folder))
         meant = [folder for folder in meant if _rate(folder) == self.sample_rate] or meant
         raise InputError(
-            f"data.root={self.root}: not there: {folders.some(lacking)}; wanted: {self.layout()};"
+            f"data.root={self.root}: not there: {some(lacking)}; wanted: {self.layout()};"
             f" found: {folders.contents(root)}{folders.did_you_mean('data.root', meant)}"
         )
 

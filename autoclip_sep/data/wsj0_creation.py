@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from autoclip_sep.data import complaints, folders, wsj0_manifest, wsj0_mix, wsj0_tree
-from autoclip_sep.data.locks import exclusive
 from autoclip_sep.data.mixing_lists import Recipe, read_list
 from autoclip_sep.data.parallel import in_parallel, release
 from autoclip_sep.data.wsj0_manifest import Manifest
 from autoclip_sep.data.wsj0_mix import Mixture, Mode
 from autoclip_sep.errors import InputError
+from autoclip_sep.locks import exclusive
 
 COUNTS = {"tr": 20000, "cv": 5000, "tt": 3000}  # mixtures of the published lists, 2 and 3 speakers
 FULL_SCALE = 1.0  # the scripts' meter counts its bins from here

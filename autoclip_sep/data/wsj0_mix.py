@@ -25,6 +25,7 @@ from autoclip_sep.data.active_level import active_speech_level
 from autoclip_sep.data.mixing_lists import Recipe, read_list, write_list
 from autoclip_sep.data.parallel import in_parallel
 from autoclip_sep.errors import InputError
+from autoclip_sep.names import some
 
 __all__ = ["Mixture", "Mode", "Recipe", "create", "make", "read_list", "tree", "write_list"]
 
@@ -112,7 +113,7 @@ class Creation:
 
     def cached(self, utterance: str) -> Path:
         """The full path names an utterance: base names alone may clash across discs."""
-        return self.cache / f"{hashlib.sha256(utterance.encode()).hexdigest()[:32]}.f64"
+        return self.cache / f"{hashlib.sha256(os.fsencode(utterance)).hexdigest()[:32]}.f64"
 
     def level(self, utterance: str) -> None:
         """Read, resample and level one utterance (task)."""
@@ -210,7 +211,7 @@ def _check_present(root: str | os.PathLike[str], utterances: Sequence[str]) -> N
     missing = [path for path in utterances if not os.path.exists(path)]
     if missing:
         raise InputError(
-            f"{len(missing)} of {len(utterances)} utterances of the lists are missing below {root},"
-            f" the first is {os.path.relpath(missing[0], root)}; wanted there: the folder wsj0 with"
-            " si_tr_s, si_dt_05 and si_et_05"
+            f"{len(missing)} of {len(utterances)} utterances of the lists are missing below {root}:"
+            f" {some([os.path.relpath(path, root) for path in missing])}; wanted there: the folder"
+            " wsj0 with si_tr_s, si_dt_05 and si_et_05"
         )

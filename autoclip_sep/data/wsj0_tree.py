@@ -17,6 +17,7 @@ from autoclip_sep import audio
 from autoclip_sep.data import complaints, folders
 from autoclip_sep.data.parallel import in_parallel
 from autoclip_sep.errors import InputError
+from autoclip_sep.names import some
 
 # Of several files with the same samples the first is taken: the one that is fastest to read.
 EXTENSIONS = (".wav", ".flac", ".sph", ".wv1")
@@ -112,7 +113,7 @@ def _what_is_missing(root: Path, keys: Mapping[str, str], missing: Sequence[str]
     """How many of which folder, and where they were looked for."""
     wanted = Counter(key.partition("/")[0] for key in keys.values())
     lost = Counter(keys[utterance].partition("/")[0] for utterance in missing)
-    parts = ", ".join(f"{number} of {wanted[part]} in {part}" for part, number in lost.items())
+    parts = some([f"{number} of {wanted[part]} in {part}" for part, number in lost.items()], 8)
     return (
         f"of {len(keys)} utterances of the lists ({parts}) aren't in any folder below wsj0={root},"
         f" as {', '.join(EXTENSIONS)} in upper or lower case"

@@ -120,3 +120,18 @@ def test_signals_leave_a_network_whole_whose_gradients_are_being_computed():
         [sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_error_is_one_line_of_bounded_length_whatever_is_listed_in_it(script):
+    """The backstop: 20,000 missing files were a line of 1.37 MB."""
+
+    def job(_):
+        name = os.fsdecode(b"\x1b[31m caf\xe9\n")
+        raise InputError(f"{name}: " + "name.wav, " * 20_000)
+
+    code, _, said = script(job)
+    assert code == 2
+    assert said.startswith(r"it: \x1b[31m caf\xe9\n: name.wav, ")
+    assert said.endswith("name.wav,\n")
+    assert said.count("\n") == 1
+    assert len(said) < 2100

@@ -3,11 +3,14 @@
 The corpora are small ones in the published layouts, of low and high noise as two voices.
 """
 
+import os
+
 import numpy as np
 import pytest
 
 from autoclip_sep import audio, records
-from autoclip_sep.cli import evaluate, train
+from autoclip_sep.cli import compose, evaluate, train
+from autoclip_sep.cli.build import build
 from autoclip_sep.data import parallel
 from autoclip_sep.errors import InputError
 from tests.commands import command
@@ -170,6 +173,44 @@ def test_files_of_any_name_are_text(name, tmp_path):
     evaluate.evaluate([f"run={run}", "progress=false"])
     items = {row["item"] for row in records.read(run / "evaluation/test.csv")}
     assert items == {name, "tt1_1_x1_-1"}
+
+
+def test_bytes_and_control_characters_in_names_are_escaped_wherever_they_are_shown(tmp_path):
+    """In tables, on both streams, and for every command: folders, files and arguments."""
+    raw = b"caf\xe9 \x1b[31m two\nlines"
+    name, seen = os.fsdecode(raw), r"caf\xe9 \x1b[31m two\nlines"
+    _, root = wsj0_2mix(tmp_path / name)
+    folder = tmp_path / name / "2speakers/wav8k/min/tt"
+    for kind in ("mix", "s1", "s2"):
+        (folder / kind / "tt0_1_x0_-1.wav").rename(folder / kind / f"{name}.wav")
+    data = ["data=wsj0_2mix", root, f"data.store={name}/store"]
+    said = command(tmp_path, "train.py", *data, *TINY, f"runs={name}/runs").stdout
+    (run,) = (tmp_path / name / "runs").glob("*/*/*/*/seed*")
+    said += command(tmp_path, "evaluate.py", f"run={run}", "progress=false").stdout
+    scores = records.read(run / "evaluation/test.csv")
+    assert {row["item"] for row in scores} == {seen, "tt1_1_x1_-1"}
+    mixture = folder / "mix" / f"{name}.wav"
+    given = [f"run={run}", f"input={mixture}", f"output={name}/out"]
+    said += command(tmp_path, "separate.py", *given).stdout
+    assert (tmp_path / name / "out" / name / "s2.wav").is_file()
+    (folder / "s1" / f"{name}.wav").write_bytes(b"")
+    said += command(tmp_path, "scripts/check_data.py", *data, check=2).stderr
+    assert f"{seen}.wav: not audio, the file is empty" in said
+    assert "\x1b" not in said
+    assert [entry.name for entry in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", ["../x", "..", "/tmp/x", "a/b", "a\nb", ".x", ""])
+def test_the_name_of_a_corpus_leads_nowhere(name, tmp_path):
+    (tmp_path / "place").mkdir()
+    _, root = wsj0_2mix(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    settings = compose.plain(compose.compose("train", ["data=wsj0_2mix", root]))
+    settings["data"]["corpus"] |= {"name": name, "store": str(tmp_path / "place/store")}
+    with pytest.raises(InputError, match=r"data\.corpus\.name: .* can't name a file or folder"):
+        build(settings["data"]["corpus"], "data.corpus").prepare()
+    assert sorted(tmp_path.iterdir()) == before
+    assert not list((tmp_path / "place").iterdir())
 
 
 @pytest.mark.parametrize(

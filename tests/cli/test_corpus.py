@@ -200,23 +200,97 @@ def test_a_corpus_that_changed_is_not_gone_on_with_unless_forced(tree):
     assert len(records.read(plan(more).directory / "history.csv")) == 2
 
 
-def test_a_finished_run_is_not_passed_off_as_one_of_another_root(tree, tmp_path):
+@pytest.fixture
+def trained(tree, tmp_path):
+    """A finished run; gives its directory, and a function that says what is in its files."""
     train.train([*DATA, *TINY])
     run = plan([*DATA, *TINY]).directory
-    before = (run / "config.yaml").read_bytes()
-    for root in (tmp_path / "max", "no/where"):
-        other = ["data=wsj0_2mix", f"data.root={root}", *TINY]
-        for ask in (train.train, lambda words: plan(words).finished()):
-            with pytest.raises(InputError) as caught:
-                ask(other)
-            assert str(caught.value) == (
-                f"{run} is finished with data.root=tree, not data.root={root}: choose another "
-                "folder with runs=..., give the old data.root, or add force=true if both hold the "
-                "same corpus"
-            )
-        assert plan([*other, "force=true"]).finished()
-    train.train([*other, "force=true"])
-    assert (run / "config.yaml").read_bytes() == before
+
+    def contents(*without):
+        files = (path for path in run.rglob("*") if path.is_file() and path.name not in without)
+        return {str(path): path.read_bytes() for path in files}
+
+    return run, contents
+
+
+def move(tmp_path):
+    shutil.move(tmp_path / "tree", tmp_path / "moved")
+    return ["data=wsj0_2mix", "data.root=moved", *TINY]
+
+
+def other_corpus(tree, tmp_path):
+    """The same names and lengths at another place, and another sound."""
+    move(tmp_path)
+    write("cv", 0, "s1", 0 * tree["cv", 0, "s1"])
+    for (split, n, kind), sound in tree.items():
+        silent = (split, n, kind) == ("cv", 0, "s1")
+        alone = (split, n, kind) == ("cv", 0, "mix")
+        write(split, n, kind, tree["cv", 0, "s2"] if alone else sound * (not silent))
+    shutil.move(tmp_path / "tree", tmp_path / "another")
+    return ["data=wsj0_2mix", "data.root=another", *TINY]
+
+
+def test_a_finished_run_is_found_where_its_corpus_moved(trained, tmp_path, capsys):
+    run, contents = trained
+    before = contents("config.yaml", "state.json")
+    command = move(tmp_path)
+    assert plan(command).directory == run
+    train.train(command)
+    assert contents("config.yaml", "state.json") == before
+    capsys.readouterr()
+    train.train(command)  # it knows the place now, and doesn't look again
+    assert "is finished: nothing to do" in capsys.readouterr().out
+
+
+def test_a_finished_run_is_not_passed_off_as_one_of_another_corpus(trained, tree, tmp_path):
+    _, contents = trained
+    before = contents()
+    for command in (other_corpus(tree, tmp_path), ["data=wsj0_2mix", "data.root=no/where", *TINY]):
+        assert not plan(command).finished()
+        with pytest.raises(InputError, match=r"the corpus is not the one that|no such folder"):
+            train.train(command)
+        assert plan([*command, "force=true"]).finished()
+        train.train([*command, "force=true"])
+        assert contents() == before
+
+
+def test_a_run_whose_corpus_moved_is_scored(trained, tree, tmp_path):
+    """As is a run that moved itself."""
+    run, _ = trained
+    evaluate.evaluate([f"run={run}", "progress=false"])
+    before = records.read(run / "evaluation/test.csv")
+    shutil.rmtree(run / "evaluation")
+    move(tmp_path)
+    shutil.move(run, tmp_path / "mine")
+    given = ["run=mine", "progress=false"]
+    with pytest.raises(InputError, match="no such folder"):
+        evaluate.evaluate(given)
+    evaluate.evaluate([*given, "data.root=moved", "data.store=elsewhere"])
+    assert records.read(tmp_path / "mine/evaluation/test.csv") == before
+
+
+def test_a_run_isnt_scored_on_another_corpus_unless_forced(trained, tree, tmp_path):
+    run, _ = trained
+    other_corpus(tree, tmp_path)
+    given = [f"run={run}", "progress=false", "data.root=another"]
+    with pytest.raises(InputError, match=r"the corpus is not the one that .* began with"):
+        evaluate.evaluate(given)
+    assert not (run / "evaluation/test.csv").exists()
+    evaluate.evaluate([*given, "force=true"])
+    assert len(records.read(run / "evaluation/test.csv")) == 4
+
+
+def test_a_corpus_that_changed_under_a_run_isnt_what_it_is_scored_on(trained, tree):
+    run, _ = trained
+    write("tt", 0, "s1", 0 * tree["tt", 0, "s1"])
+    write("tt", 0, "mix", tree["tt", 0, "s2"])
+    with pytest.raises(InputError, match=r"the corpus is not the one that .* began with"):
+        evaluate.evaluate([f"run={run}", "progress=false"])
+
+
+def test_a_folder_that_a_corpus_hasnt_cant_have_moved(trained):
+    with pytest.raises(InputError, match=r"data\.corpora=x: data=wsj0_2mix has no such folder"):
+        evaluate.evaluate([f"run={trained[0]}", "data.corpora=x"])
 
 
 def test_the_same_root_by_another_path_is_the_same_and_is_not_read(tree, tmp_path, capsys):

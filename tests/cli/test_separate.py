@@ -155,3 +155,40 @@ def test_a_config_without_a_setting_is_one_line(run, tmp_path, lost):
     runs.write_config(tmp_path / "run", config)
     with pytest.raises(InputError, match="doesn't fit the config beside it"):
         trained.load(str(tmp_path / "run"), "best", torch.device("cpu"))
+
+
+MUSIC = ["data=musdb_demo", "data.sources=2", "data.source_names=[vocals,drums]", "data.channels=1"]
+
+
+@pytest.mark.parametrize("name", ["../../x", "/tmp/x", "..", "a\nb", "a\\b", ""])
+def test_a_source_whose_name_leads_elsewhere_is_refused(tmp_path, name):
+    """A run directory may come from a stranger."""
+    run = untrained(tmp_path / "run", *MUSIC)
+    config = runs.read_config(run)
+    config["data"]["source_names"] = [name, "b"]
+    runs.write_config(run, config)
+    audio.write(tmp_path / "a.wav", noise(1, 900), 44100)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(InputError, match=r"data\.source_names: '.*' can't name a file or folder"):
+        separate([f"run={run}", f"input={tmp_path / 'a.wav'}", f"output={tmp_path / 'o/p/q'}"])
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_two_sources_of_one_name_are_refused(tmp_path):
+    run = untrained(tmp_path / "run", *MUSIC)
+    config = runs.read_config(run)
+    config["data"]["source_names"] = ["a", "a"]
+    runs.write_config(run, config)
+    audio.write(tmp_path / "a.wav", noise(1, 900), 44100)
+    with pytest.raises(InputError, match=r"data\.source_names=\['a', 'a'\]: every source needs a"):
+        separate([f"run={run}", f"input={tmp_path / 'a.wav'}", f"output={tmp_path}"])
+
+
+@pytest.mark.parametrize("name", ["...wav", "..wav", "....wav"])
+def test_a_file_named_by_dots_stays_below_the_output(run, tmp_path, name):
+    audio.write(tmp_path / "in.wav", noise(1, 900), 8000)
+    (tmp_path / "in.wav").rename(tmp_path / name)
+    separate([f"run={run}", f"input={tmp_path / name}", f"output={tmp_path / 'out'}"])
+    (folder,) = (tmp_path / "out").iterdir()
+    assert sorted(path.name for path in folder.iterdir()) == ["s1.wav", "s2.wav"]
+    assert {path.name for path in tmp_path.iterdir()} == {name, "out"}

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -36,3 +37,11 @@ def test_a_report_that_is_none_of_ours_stays(tmp_path: Path) -> None:
     with pytest.raises(InputError):
         complaints.refuse(list("abcd"), "of 5 files are bad", tmp_path)
     assert (tmp_path / "report.txt").read_text() == "mine"
+
+
+def test_names_of_any_bytes_are_told_in_lines_of_their_own(tmp_path: Path) -> None:
+    wrong = [os.fsdecode(b"caf\xe9\n.wav: not audio")] * 4
+    with pytest.raises(InputError, match=r"4 files are bad: caf\\xe9\\n\.wav: not audio; "):
+        complaints.refuse(wrong, "files are bad", tmp_path)
+    report = (tmp_path / complaints.REPORT).read_text()
+    assert report == "caf\\xe9\\n.wav: not audio\n" * 4

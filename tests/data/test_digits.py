@@ -169,3 +169,11 @@ def test_the_real_recordings(fsdd: Path, tmp_path: Path) -> None:
     speakers = {path.name for path in (corpus / "digits/test").iterdir()}
     assert speakers == {"george", "jackson", "lucas", "nicolas", "theo", "yweweler"}
     assert 1.0 < store.split("test").lengths.mean() / 8000 < 6.0
+
+
+def test_a_speaker_whose_name_leads_elsewhere_is_refused(root: Path, tmp_path: Path) -> None:
+    for path in root.glob("*_ann_*.wav"):
+        path.rename(path.with_name(path.name.replace("ann", "..")))
+    with pytest.raises(InputError, match=r"a speaker: '\.\.' can't name a file or folder"):
+        build(root, tmp_path).prepare(progress=False)
+    assert not list(tmp_path.glob("corpora/*/digits"))

@@ -229,3 +229,18 @@ def test_a_bad_table_is_refused_by_line(
     said = refused(root, tmp_path)
     assert said.startswith(str(table))
     assert message in said
+
+
+def test_a_table_saved_by_a_spreadsheet_is_read(root: Path, tmp_path: Path) -> None:
+    """A byte-order mark, Windows' line ends, empty columns and lines."""
+    for table in root.glob("metadata/*.csv"):
+        text = "".join(f"{line},\r\n" for line in table.read_text().splitlines())
+        table.write_bytes(f"{text},,\r\n\r\n".encode("utf-8-sig"))
+    assert len(prepare(root, tmp_path).split("train")) == 3
+
+
+def test_a_path_that_leads_out_of_the_tree_is_refused(root: Path, tmp_path: Path) -> None:
+    table = root / "metadata/mixture_dev_mix_clean.csv"
+    header, row, *rows = read_table(table)
+    write_table(table, [header, [*row[:2], "../../s1/x.wav", *row[3:]], *rows])
+    assert "line 2: '../s1/x.wav' leads out of its folder" in refused(root, tmp_path)

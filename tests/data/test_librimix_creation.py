@@ -334,8 +334,8 @@ def test_no_metadata_says_what_was_tried_wanted_and_found(tmp_path: Path) -> Non
         ("x,a,1,b", "line 3: not as many fields"),
         ("x,a,1,b,loud", "line 3: could not convert string to float: 'loud'"),
         ("x,a,1,b,nan", r"line 3: the gains are \(1\.0, nan\)"),
-        ("../x,a,1,b,2", "line 3: '../x' is no name for a file"),
-        (",a,1,b,2", "line 3: '' is no name for a file"),
+        ("../x,a,1,b,2", "line 3: '../x' can't name a file"),
+        (",a,1,b,2", "line 3: '' can't name a file"),
         ("first,a,1,b,2", "line 3: a second mixture first"),
     ],
 )
@@ -346,3 +346,40 @@ def test_a_bad_line_is_named(tmp_path: Path, line: str, message: str) -> None:
         creation.read_metadata(tmp_path / "t.csv", 2)
     with pytest.raises(InputError, match="no column source_3_path, source_3_gain"):
         creation.read_metadata(tmp_path / "t.csv", 3)
+
+
+COLUMNS = "mixture_ID,source_1_path,source_1_gain,source_2_path,source_2_gain"
+
+
+def windows_metadata(path: Path, *rows: str) -> Path:
+    path.write_text("\n".join([COLUMNS, *rows, ""]), encoding="utf-8-sig", newline="\r\n")
+    return path
+
+
+def test_metadata_may_come_from_windows(tmp_path: Path) -> None:
+    first, second = (path.replace("/", "\\") for path in DEV.utterances)
+    row = f"{DEV.name},{first},{DEV.gains[0]},{second},{DEV.gains[1]}"
+    assert creation.read_metadata(windows_metadata(tmp_path / "m.csv", row), 2) == [DEV]
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [("../x", "a/b.flac"), ("a\x1b", "a/b.flac"), (".x", "a/b.flac"), ("", "a/b.flac"),
+     ("x", "../b.flac"), ("x", "/etc/b.flac"), ("x", "a\\..\\..\\b.flac")],
+)  # fmt: skip
+def test_metadata_that_lead_elsewhere_are_refused_by_line(
+    tmp_path: Path, name: str, path: str
+) -> None:
+    table = windows_metadata(tmp_path / "m.csv", f"{name},{path},1,a/c.flac,1")
+    with pytest.raises(InputError, match=r"m\.csv, line 2: '.*' (can't name|leads out)"):
+        creation.read_metadata(table, 2)
+
+
+def test_twenty_thousand_missing_utterances_are_a_short_line(tmp_path: Path) -> None:
+    """Whatever they are called: each was a folder of its own for paths without a folder."""
+    wanted = [
+        Recipe(f"m{n}", (f"{n:05d}a.flac", f"{n:05d}b.flac"), (1.0, 1.0)) for n in range(9999)
+    ]
+    with pytest.raises(InputError, match="19998 of 19998 utterances are missing") as caught:
+        make(tmp_path, tmp_path / "out", metadata={"dev": wanted})
+    assert len(str(caught.value)) < 1000

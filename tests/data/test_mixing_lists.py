@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,27 @@ def test_bytes_that_are_no_text_are_no_list(tmp_path: Path) -> None:
 def test_lines_may_end_as_on_windows(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_bytes(f"{A} 1.9857 {B} -1.9857 \r\n".encode())
     assert mixing_lists.read_list(tmp_path / "list.txt") == [PAIR]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_lists_may_come_from_windows(tmp_path: Path, encoding: str) -> None:
+    """With a byte-order mark, its path separators, and an empty line at the end."""
+    line = f"{A} 1.9857 {B} -1.9857 \r\n\r\n".replace("/", "\\")
+    (tmp_path / "list.txt").write_bytes(line.encode(encoding))
+    assert mixing_lists.read_list(tmp_path / "list.txt") == [PAIR]
+
+
+def test_paths_that_are_not_utf_8_come_back_as_written(tmp_path: Path) -> None:
+    recipe = Recipe((os.fsdecode(b"wsj0/caf\xe9.wav"), B), ("1", "-1"))
+    mixing_lists.write_list(tmp_path / "list.txt", [recipe])
+    assert b"wsj0/caf\xe9.wav 1 " in (tmp_path / "list.txt").read_bytes()
+    assert mixing_lists.read_list(tmp_path / "list.txt") == [recipe]
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/a.wav", "../a.wav", "wsj0\\..\\..\\a.wav", "wsj0/.a.wav", "a\x1b"]
+)
+def test_a_path_that_leads_elsewhere_is_refused_by_line(tmp_path: Path, path: str) -> None:
+    (tmp_path / "list.txt").write_text(f"{A} 1 {B} -1\n{path} 1 {B} -1\n")
+    with pytest.raises(InputError, match=r"line 2: '.*' (leads out of|can't name)"):
+        mixing_lists.read_list(tmp_path / "list.txt")

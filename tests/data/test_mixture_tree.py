@@ -18,6 +18,7 @@ from autoclip_sep.data import parallel
 from autoclip_sep.data.mixture_tree import MixtureTree
 from autoclip_sep.data.store import Store
 from autoclip_sep.errors import InputError
+from autoclip_sep.names import shown
 
 LENGTHS = {"tr": (700, 900, 500), "cv": (600, 400), "tt": (800, 650)}
 WSJ0_2MIX = {"mix": ("s1", "s2"), "s1": ("s1",), "s2": ("s2",)}
@@ -392,3 +393,18 @@ def test_settings_that_cant_be_are_refused(settings: dict[str, Any], message: st
         MixtureTree(**settings)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("raw", [b"caf\xe9", b"two\nlines", b"\x1b[31m"])
+def test_names_of_any_bytes_are_mixtures_too(tmp_path: Path, raw: bytes) -> None:
+    """None is passed over, their paths stay, and what they are called can be printed."""
+    make_tree(tmp_path / "tree", WSJ0_2MIX)
+    for kind in WSJ0_2MIX:
+        file = next((tmp_path / "tree/tt" / kind).glob("tta0_*"))
+        file.rename(file.with_name(f"{os.fsdecode(raw)}.wav"))
+    split = prepare("wsj0_2mix", tmp_path / "tree", tmp_path).split("test")
+    assert len(split) == 2
+    name = next(name for name in split.items if not name.startswith("tta"))
+    assert name == shown(os.fsdecode(raw))
+    assert name.isprintable()
+    assert len(prepare("wsj0_2mix", tmp_path / "tree", tmp_path).split("test")) == 2

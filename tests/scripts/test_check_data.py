@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autoclip_sep import audio
+from autoclip_sep import audio, runs
+from autoclip_sep.cli import compose
 from autoclip_sep.data import parallel
 from tests.commands import ROOT, command
 
@@ -238,6 +239,18 @@ def test_a_mixture_in_two_splits_is_refused(check, place):
     assert "the same mixture in train and test: tree/tr/mix/tr4.wav and tree/tt/mix/new.wav" in said
 
 
+def test_the_corpus_of_a_run_may_have_moved(check, place):
+    config = compose.plain(compose.compose("train", TREE))
+    (place / "run").mkdir()
+    runs.write_config(place / "run", config)
+    said = check(place, "run=run").out
+    (place / "tree").rename(place / "a, moved")
+    check(place, "run=run", code=2)
+    moved = check(place, "run=run", "data.root=a, moved", "data.store=other").out
+    assert moved.splitlines()[4:] == said.splitlines()[4:]
+    assert moved.splitlines()[0] == "data=tree  data.root=a, moved"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -249,6 +262,7 @@ def test_a_mixture_in_two_splits_is_refused(check, place):
         (["--every"], "unknown flag --every: there are --help and --all"),
         (["run=no/where"], "no/where is no run directory"),
         (["run=a", "data=tree"], "run=a says it all"),
+        (["run=a", "data.root=b"], "a is no run directory"),
     ],
 )
 def test_mistakes_are_one_line_and_leave_nothing(check, tmp_path, arguments, message):
