@@ -40,12 +40,21 @@ def fingerprint(digests: Mapping[str, str], items: Sequence[Item]) -> str:
 
 
 def is_untouched(folder: Path, items: Sequence[Item]) -> bool:
-    """Whether the items' files have the sizes and times that the store in `folder` recorded."""
+    """Whether the items' files have the sizes and times that the store in `folder` recorded.
+
+    Paths count from the files' common folder: a corpus may move.
+    """
+    known = recorded(folder)
+    return bool(known) and _from_common(known) == _from_common(stamps(items))
+
+
+def recorded(folder: Path) -> dict[str, Stamp]:
+    """What `write_stamps` wrote there; empty where nothing is, or nothing of the kind."""
     try:
-        recorded = json.loads((folder / "files.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return bool(recorded == {path: list(stamp) for path, stamp in stamps(items).items()})
+        known = json.loads((folder / "files.json").read_text(encoding="utf-8"))
+        return {os.path.abspath(path): (size, time) for path, (size, time) in known.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
 
 
 def is_current(folder: Path, known: str, items: Sequence[Item]) -> bool:
@@ -76,6 +85,11 @@ def digest(path: str | os.PathLike[str]) -> str:
     """sha256 of a file, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _from_common(found: Mapping[str, Stamp]) -> dict[str, Stamp]:
+    root = os.path.commonpath([os.path.dirname(path) for path in found])
+    return {os.path.relpath(path, root): stamp for path, stamp in found.items()}
 
 
 def _place(path: str | Path, stream: int | None, root: str) -> tuple[str | int, ...]:

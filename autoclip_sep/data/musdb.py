@@ -12,7 +12,6 @@ filters would depend on the decoder's last bits (SIR, ISR and SAR by many dB; SD
 """
 
 import importlib.util
-import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ import yaml
 
 from autoclip_sep.data import channels, conversion, folders, mixed_speech
 from autoclip_sep.data.store import Item, Signal, Store
+from autoclip_sep.data.store_folders import store_folder
 from autoclip_sep.errors import InputError
 
 RATE = 44100  # Hz
@@ -80,11 +80,11 @@ class Musdb:
         path = tracks[0].signals[0].path
         if hq:
             channels.check_file(path, self.channels)
-        settings = {"root": os.path.abspath(root), "hq": hq, "sources": list(self.sources)}
+        settings = {"hq": hq, "sources": list(self.sources)}
         if not hq:
             settings["dtype"] = "int16"  # stores of float32, made before, are others
         store = conversion.prepare(
-            mixed_speech.folder_for(self.store, self.name, settings),
+            store_folder(self.store, self.name, settings, root, tracks),
             RATE,
             tracks,
             progress=progress,

@@ -4,7 +4,6 @@ Whatever can be seen without reading samples is refused before anything is conve
 that names the path tried, the layout wanted and what was found.
 """
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -13,6 +12,7 @@ from pathlib import Path
 from autoclip_sep import audio
 from autoclip_sep.data import channels, conversion, folders, mixed_speech
 from autoclip_sep.data.store import LSB, Item, Store
+from autoclip_sep.data.store_folders import store_folder
 from autoclip_sep.errors import InputError
 from autoclip_sep.names import some
 
@@ -70,12 +70,13 @@ class Tree(ABC):
 
         Raises InputError where the root isn't this corpus, and as `conversion.prepare` does.
         """
-        items = self.items(self._root())
+        root = self._root()
+        items = self.items(root)
         channels.check_file(items[0].signals[0].path, self.channels)
-        settings = asdict(self) | {"root": os.path.abspath(str(self.root)), "store": None}
+        settings = asdict(self) | {"store": None}
         settings.pop("expected", None)  # what should be there makes no other corpus
         return conversion.prepare(
-            mixed_speech.folder_for(self.store, self.name, settings),
+            store_folder(self.store, self.name, settings, root, items),
             self.sample_rate,
             items,
             tolerance=None if self.tolerance is None else self.tolerance * LSB,

@@ -198,6 +198,40 @@ def test_a_second_look_reads_no_samples(tmp_path: Path, monkeypatch: pytest.Monk
     assert (again.folder, again.fingerprint) == (first.folder, first.fingerprint)
 
 
+def test_a_corpus_that_moved_has_its_store_still(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To another disk, with its project, or under another mount: gigabytes needn't be decoded."""
+    place = tmp_path / "project"
+    make_tree(place / "corpus", WSJ0_2MIX)
+    first = prepare("tree", place / "corpus", place)
+    with monkeypatch.context() as nothing_is_read:
+        nothing_is_read.setattr(audio, "read", None)
+        nothing_is_read.setattr(audio, "blocks", None)
+        (place / "corpus").rename(place / "moved")
+        for _ in range(2):
+            assert prepare("tree", place / "moved", place).folder == first.folder
+        place.rename(tmp_path / "new")
+        again = prepare("tree", tmp_path / "new/moved", tmp_path / "new")
+        assert again.folder == tmp_path / "new/store" / first.folder.name
+    assert again.fingerprint == first.fingerprint
+    file = next((tmp_path / "new/moved/tr/s1").iterdir())
+    os.utime(file, (1, 1))  # perhaps another file: it is a store of its own, made anew
+    other = prepare("tree", tmp_path / "new/moved", tmp_path / "new")
+    assert other.folder != again.folder
+    assert other.fingerprint == first.fingerprint
+
+
+def test_a_corpus_that_moved_is_not_taken_for_one_of_other_settings(tmp_path: Path) -> None:
+    make_tree(tmp_path / "corpus", WSJ0_2MIX)
+    first = prepare("tree", tmp_path / "corpus", tmp_path)
+    (tmp_path / "corpus").rename(tmp_path / "moved")
+    swapped = ["{split}/s2/{item}.wav", "{split}/s1/{item}.wav"]
+    other = prepare("tree", tmp_path / "moved", tmp_path, sources=swapped)
+    assert other.folder != first.folder
+    assert np.array_equal(other.split("train").load(0)[1], first.split("train").load(0)[1][::-1])
+
+
 def refused(choice: str, root: Path, tmp_path: Path, **settings: Any) -> str:
     """The one line that a corpus is refused by; nothing may have been made."""
     with pytest.raises(InputError) as caught:
