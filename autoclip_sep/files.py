@@ -23,7 +23,8 @@ def write_whole(path: Path, content: bytes) -> None:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as file:
+        temporary.unlink(missing_ok=True)  # of a process that was killed; a link isn't followed
+        with temporary.open("xb") as file:
             file.write(content)
             file.flush()
             sync(file.fileno())
@@ -76,7 +77,8 @@ def whole_file(path: Path) -> Iterator[Sink]:
     # In the same folder: a rename across file systems would not be one operation.
     temporary = path.with_name(f".{os.getpid()}-{next(_numbers)}.tmp")
     try:
-        with Sink(os.fspath(temporary), "w") as sink:
+        temporary.unlink(missing_ok=True)
+        with Sink(os.fspath(temporary), "x") as sink:
             yield sink
             sink.check()
         os.replace(os.fspath(temporary), path)

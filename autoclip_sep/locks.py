@@ -5,9 +5,11 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from autoclip_sep.errors import InputError
+from autoclip_sep.names import shown
 
 try:
     import fcntl
@@ -49,7 +51,7 @@ def exclusive(path: str | os.PathLike[str]) -> Iterator[None]:
     """
 
     def wait() -> None:
-        print(f"waiting for the process that is making {path}", file=sys.stderr)
+        print(shown(f"waiting for the process that is making {path}"), file=sys.stderr)
 
     lock = Path(f"{path}.lock")
     lock.parent.mkdir(parents=True, exist_ok=True)
@@ -83,8 +85,11 @@ def _lock(file: int, path: Path, busy: Callable[[], None]) -> None:
     except OSError as error:
         if error.errno not in UNSUPPORTED:
             raise OSError(error.errno, error.strerror, str(path)) from error
-        print(
-            f"{path}: nothing can be locked there ({error.strerror}); let one process at a time"
-            " work in that folder",
-            file=sys.stderr,
-        )
+        _warn(path, error.strerror)
+
+
+@cache
+def _warn(path: Path, why: str) -> None:
+    """Once for each lock."""
+    line = f"{path}: nothing can be locked there ({why}); let one process at a time work there"
+    print(shown(line), file=sys.stderr)

@@ -47,6 +47,15 @@ def test_the_first_error_waits_for_whoever_asks() -> None:
             assert caught.value.errno == errno.ENOSPC
 
 
+def test_a_link_in_a_temporarys_place_is_not_followed(tmp_path: Path) -> None:
+    """Its name can be foreseen: in a shared folder somebody else's file could be emptied."""
+    (tmp_path / "precious").write_bytes(b"mine")
+    (tmp_path / f".a.{os.getpid()}.tmp").symlink_to("precious")
+    write_whole(tmp_path / "a", b"new")
+    assert (tmp_path / "precious").read_bytes() == b"mine"
+    assert (tmp_path / "a").read_bytes() == b"new"
+
+
 def refuse_sync(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     def refuse(file: int) -> None:
         raise OSError(number, os.strerror(number))
