@@ -200,7 +200,7 @@ def test_bytes_and_control_characters_in_names_are_escaped_wherever_they_are_sho
     assert [entry.name for entry in tmp_path.iterdir()] == [name]
 
 
-@pytest.mark.parametrize("name", ["../x", "..", "/tmp/x", "a/b", "a\nb", ".x", ""])
+@pytest.mark.parametrize("name", ["../x", "..", "/etc/x", "a/b", "a\nb", ".x", ""])
 def test_the_name_of_a_corpus_leads_nowhere(name, tmp_path):
     (tmp_path / "place").mkdir()
     _, root = wsj0_2mix(tmp_path)

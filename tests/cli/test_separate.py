@@ -160,7 +160,7 @@ def test_a_config_without_a_setting_is_one_line(run, tmp_path, lost):
 MUSIC = ["data=musdb_demo", "data.sources=2", "data.source_names=[vocals,drums]", "data.channels=1"]
 
 
-@pytest.mark.parametrize("name", ["../../x", "/tmp/x", "..", "a\nb", "a\\b", ""])
+@pytest.mark.parametrize("name", ["../../x", "/etc/x", "..", "a\nb", "a\\b", ""])
 def test_a_source_whose_name_leads_elsewhere_is_refused(tmp_path, name):
     """A run directory may come from a stranger."""
     run = untrained(tmp_path / "run", *MUSIC)
