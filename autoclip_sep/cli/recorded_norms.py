@@ -15,6 +15,7 @@ from torch import Tensor
 
 from autoclip_sep import checkpoint
 from autoclip_sep.checkpoint import CheckpointFolder
+from autoclip_sep.clipping.rows import unpack
 from autoclip_sep.errors import InputError
 
 COLUMN = "grad_norm"  # taken where several are there and none was asked for
@@ -115,13 +116,15 @@ def _of_state(content: object, source: str) -> RecordedNorms:
             f'{source} holds a history for each parameter (scope="parameter"): '
             "that of the global norm is wanted"
         )
-    norms: list[float] = state["history"].double().tolist()
+    history = state["history"]
+    row = history.double() if isinstance(history, Tensor) else history
+    norms = unpack("a history", row).tolist()
     if not norms:
         raise InputError(f"{source} holds an empty history: no step was recorded")
     if min(norms) < 0:
         raise InputError(f"{source} holds {min(norms):g}, which is below 0, as no norm is")
-    steps, skipped = (_count(state.get(key)) for key in ("steps", "skipped"))
-    seen = max(steps - skipped, len(norms))
+    steps, skipped, zeros = (_count(state.get(key)) for key in ("steps", "skipped", "zeros"))
+    seen = max(steps - skipped - zeros, len(norms))
     skipped += sum(not math.isfinite(norm) for norm in norms)  # none in a history of ours
     which = "of every step" if seen == len(norms) else f"the latest of {seen:,}"
     first = seen - len(norms) + 1
@@ -134,7 +137,7 @@ def _clippers(content: object, name: str = "") -> Iterator[tuple[str, Mapping[st
         return
     for prefix in ("", "gradients."):  # the second: in the state of a `Combined`
         history = content.get(f"{prefix}history")
-        if isinstance(history, Tensor) and history.ndim == 1:
+        if isinstance(history, bytes | list) or (isinstance(history, Tensor) and history.ndim == 1):
             own = {str(k).removeprefix(prefix): v for k, v in content.items()
                    if str(k).startswith(prefix)}  # fmt: skip
             yield f"{name}{prefix}history", own

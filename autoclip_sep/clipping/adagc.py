@@ -2,14 +2,11 @@
 
 Wang, Li, Chen, Zeng, Yang, Yu, Ma, Shen: "AdaGC: Enhancing LLM Pretraining Stability via Adaptive
 Gradient Clipping", ICML 2026, arXiv:2502.11034, Algorithm 1. One deliberate difference: a norm of
-exactly 0 doesn't count during the warm-up, where the minimum is taken; it would hold that tensor
-at 0 for good.
+exactly 0 counts neither in the warm-up, where the minimum is taken, nor in the running mean; it
+would hold that tensor at 0 for good.
 """
 
 import math
-
-import torch
-from torch import Tensor
 
 from autoclip_sep.clipping.arguments import number, plain_text, whole_number
 from autoclip_sep.clipping.base import Clipper, State
@@ -17,6 +14,7 @@ from autoclip_sep.clipping.gradients import Gradients
 from autoclip_sep.clipping.local_norm import limit_each
 from autoclip_sep.clipping.norm import limit_norm
 from autoclip_sep.clipping.result import Limit
+from autoclip_sep.clipping.rows import pack, unpack
 
 
 class AdaGC(Clipper):
@@ -53,31 +51,28 @@ class AdaGC(Clipper):
         return f"adagc_{plain_text(self.relative)}"
 
     def _limit(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
-        if self.steps - self.skipped <= self.warmup:
-            factor = min(self.absolute / norm, 1) if norm else 1.0
+        if self._recorded <= self.warmup:
+            factor = min(self.absolute / norm, 1)
             for position, own in zip(gradients.positions, norms, strict=True):
-                if own > 0:
-                    known = self._means.get(position, math.inf)
-                    self._means[position] = min(known, factor * own)
+                known = self._means.get(position, math.inf)
+                self._means[position] = min(known, factor * own)
             return limit_norm(gradients, norm, self.absolute)
         thresholds = []
         for position, own in zip(gradients.positions, norms, strict=True):
             mean = self._means.get(position, own)  # first seen now: nothing to compare with
             thresholds.append(self.relative * mean if position in self._means else math.inf)
             kept = min(own, thresholds[-1])
-            if mean > 0:
-                self._means[position] = self.decay * mean + (1 - self.decay) * kept
+            self._means[position] = self.decay * mean + (1 - self.decay) * kept
         return limit_each(gradients, norms, thresholds)
 
     def _state(self) -> State:
-        """means: (positions,) float64, NaN for a position that had no gradient yet."""
+        """means: a row, one for each position, NaN where it had no gradient yet."""
         last = max(self._means, default=-1)
         means = [self._means.get(position, math.nan) for position in range(last + 1)]
-        return {"means": torch.tensor(means, dtype=torch.float64)}
+        return {"means": pack(means)}
 
     def _load(self, state: State) -> None:
-        means = state["means"]
-        if not isinstance(means, Tensor) or means.ndim != 1 or bool((means <= 0).any()):
-            raise ValueError("AdaGC's means must be one row of positive numbers")
-        known = enumerate(means.tolist())
-        self._means = {position: mean for position, mean in known if not math.isnan(mean)}
+        means = unpack("AdaGC's means", state["means"])
+        if any(mean <= 0 or mean == math.inf for mean in means):
+            raise ValueError("AdaGC's means must be positive and finite")
+        self._means = {place: mean for place, mean in enumerate(means) if not math.isnan(mean)}

@@ -3,7 +3,9 @@
 Ede, Beanland: "Adaptive learning rate clipping stabilizes learning", Machine Learning: Science and
 Technology 1 (2020) 015011, arXiv:1906.09060, Algorithm 1. Of a batch the moments take in the mean
 loss and the mean square. Two additions: start values taken from the first batch, and a form for
-losses that change sign, where the paper's ratio means nothing.
+losses that change sign, where the paper's ratio means nothing. One deliberate difference: without
+`signed` a loss of exactly 0 (a margin kept, a padded example) isn't taken in. It has no gradient
+to limit, and where nine in ten are 0 the threshold would fall below all others and then towards 0.
 """
 
 import math
@@ -14,7 +16,8 @@ from torch import Tensor
 from autoclip_sep.clipping.arguments import flag, number, plain_text
 from autoclip_sep.clipping.base import Clipper, State
 from autoclip_sep.clipping.gradients import Gradients
-from autoclip_sep.clipping.moments import RunningMoments, wide
+from autoclip_sep.clipping.moments import RunningMoments
+from autoclip_sep.clipping.norms import wide
 from autoclip_sep.clipping.result import Limit, NegativeLoss
 
 
@@ -53,7 +56,7 @@ class ALRC(Clipper):
         super().__init__(max_nonfinite=max_nonfinite)
         self.deviations = number("deviations", deviations, 0, math.inf, open_low=True)
         self.signed = flag("signed", signed)
-        self._moments = RunningMoments(decay, epsilon, mean, mean_square)
+        self._moments = RunningMoments(decay, epsilon, mean, mean_square, zeros=signed)
         self._capped: bool | Tensor = False
         self._negative: bool | Tensor = False
 
@@ -103,7 +106,7 @@ class ALRC(Clipper):
             raise NegativeLoss("ALRC met a negative loss: losses that change sign need signed=True")
 
     def _state(self) -> State:
-        return {"moments": self._moments.tensor()}
+        return {"moments": self._moments.packed()}
 
     def _load(self, state: State) -> None:
         self._moments.load(state["moments"])

@@ -2,10 +2,14 @@
 
 Seetharaman, Wichern, Pardo, Le Roux: "AutoClip: Adaptive Gradient Clipping for Source Separation
 Networks", MLSP 2020, arXiv:2007.14469, Eqs. (2) and (3), Algorithm 1. The defaults are the paper;
-`window` and `scope="parameter"` are what it names as future work.
+`window` and `scope="parameter"` are what it names as future work. One deliberate difference: a norm
+of exactly 0 (a margin loss without a violation, an expert that no token came to) carries no
+information about the scale of gradients and doesn't enter the history. With more than p % of them
+in it the threshold would be 0, and every gradient from then on.
 """
 
 import math
+from itertools import accumulate, chain, pairwise
 
 import torch
 from torch import Tensor
@@ -18,6 +22,7 @@ from autoclip_sep.clipping.local_norm import limit_each
 from autoclip_sep.clipping.norm import limit_norm
 from autoclip_sep.clipping.resident import ResidentHistory
 from autoclip_sep.clipping.result import Limit
+from autoclip_sep.clipping.rows import Row, pack, to_tensor, unpack
 
 
 class AutoClip(Clipper):
@@ -28,6 +33,7 @@ class AutoClip(Clipper):
         the norms are recorded, nothing is clipped (shadow mode).
     window: how many of the latest norms the percentile is taken of; None for all, as in the paper.
     warmup: for how many steps norms are only recorded. A percentile of few numbers is a rough one.
+        Steps whose gradient is 0 or not finite record nothing and aren't counted.
     scope: "global" takes one norm over all parameters. "parameter" gives each parameter's gradient
         a history and a threshold of its own; the result's `threshold` is then inf. Parameters are
         told apart by their position in what `limit_gradients` is given, so keep to one order.
@@ -63,7 +69,7 @@ class AutoClip(Clipper):
 
     def _limit(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
         if self._resident is not None:  # step() was in use until now
-            self._histories = {0: History.from_tensor(self._resident.tensor(), self.window)}
+            self._histories = {0: History.unpacked(self._resident.tensor(), self.window)}
             self._resident = None
         if self.scope == "global":
             return limit_norm(gradients, norm, self._threshold(0, norm))  # Eqs. (2), (3)
@@ -78,54 +84,60 @@ class AutoClip(Clipper):
         if history is None:
             history = self._histories[position] = History(self.window)
         history.append(norm)  # Algorithm 1: before the percentile is taken
-        if self.percentile is None or self.steps - self.skipped <= self.warmup:
+        if self.percentile is None or self._recorded <= self.warmup:
             return math.inf
         return history.percentile(self.percentile)
 
-    def _device_threshold(self, norm: Tensor, finite: Tensor) -> Tensor:
+    def _device_threshold(self, norm: Tensor, recorded: Tensor) -> Tensor:
         if self.scope != "global":
-            return super()._device_threshold(norm, finite)
+            return super()._device_threshold(norm, recorded)
         if self._resident is None:  # limit_gradients was in use until now
             entries = self._histories.pop(0, History()).tensor()
             self._resident = ResidentHistory(entries, norm.device, self.window)
-        self._resident.append(norm, finite)
+        self._resident.append(norm, recorded)
         if self.percentile is None:
             return torch.full_like(norm, torch.inf)
         threshold = self._resident.percentile(self.percentile)
         if not self.warmup:
             return threshold
-        taken_in = norm.new_full((), self.steps + 1) - self._skipped  # this step isn't counted yet
-        return torch.where(taken_in > self.warmup, threshold, torch.inf)
+        earlier = norm.new_full((), self.steps) - self._skipped - self._zeros
+        return torch.where(earlier >= self.warmup, threshold, torch.inf)
+
+    @property
+    def history(self) -> Tensor:
+        """The norms that percentiles are taken of, oldest first: (entries,) float64 on the host.
+
+        With scope "parameter" those of all positions, one after the other.
+        """
+        return to_tensor(unpack("history", self._state()["history"]))
 
     def _state(self) -> State:
-        """history: (entries,) float64, oldest first. With scope "parameter" the histories of all
-        positions one after the other, and `lengths`, (positions,) int64, says how long each is.
+        """history: a row, oldest first. With scope "parameter" the histories of all positions one
+        after the other, and `lengths`, a list of whole numbers, says how long each is.
         """
         if self._resident is not None:
-            return {"history": self._resident.tensor()}
+            return {"history": pack(self._resident.tensor().tolist())}
         if self.scope == "global":
-            return {"history": self._histories.get(0, History()).tensor()}
+            return {"history": pack(self._histories.get(0, History()).entries())}
         last = max(self._histories, default=-1)
-        rows = [self._histories.get(i, History()).tensor() for i in range(last + 1)]
-        history = torch.cat([torch.empty(0, dtype=torch.float64), *rows])
-        return {"history": history, "lengths": torch.tensor([len(r) for r in rows]).long()}
+        rows = [self._histories.get(i, History()).entries() for i in range(last + 1)]
+        return {"history": pack(chain(*rows)), "lengths": [len(row) for row in rows]}
 
     def _load(self, state: State) -> None:
         rows = [state["history"]]
         if self.scope == "parameter":
             rows = _split(state["history"], state["lengths"])
-        histories = [History.from_tensor(row, self.window) for row in rows]
+        histories = [History.unpacked(row, self.window) for row in rows]
         self._histories = {place: history for place, history in enumerate(histories) if history}
         self._resident = None
 
 
-def _split(history: object, lengths: object) -> list[Tensor]:
-    if (
-        isinstance(history, Tensor)
-        and isinstance(lengths, Tensor)
-        and not lengths.is_floating_point()
-    ):
-        sizes: list[int] = lengths.flatten().tolist()
-        if min(sizes, default=0) >= 0 and sum(sizes) == history.numel():
-            return list(history.split(sizes))
+def _split(history: object, lengths: object) -> list[Row]:
+    entries = unpack("a clipper's history", history)
+    if isinstance(lengths, Tensor) and lengths.dtype == torch.int64:  # a state of version 1
+        lengths = lengths.flatten().tolist()
+    sizes = lengths if isinstance(lengths, list) else [-1]
+    if all(type(n) is int and n >= 0 for n in sizes) and sum(sizes) == len(entries):
+        ends = accumulate(sizes, initial=0)
+        return [pack(entries[start:end]) for start, end in pairwise(ends)]
     raise ValueError("the lengths of a clipper's histories must add up to the entries given")

@@ -20,7 +20,7 @@ from autoclip_sep.clipping.usage import Usage, refuse_fsdp1
 
 logger = logging.getLogger(__name__)
 
-STATE_VERSION = 1
+STATE_VERSION = 2  # 1: rows of numbers were tensors, zeros weren't counted
 State: TypeAlias = dict[str, Any]
 
 
@@ -48,6 +48,7 @@ class Clipper(ABC):
         self.max_nonfinite = whole_number("max_nonfinite", max_nonfinite, 1)
         self.steps = 0
         self._skipped: int | Tensor = 0
+        self._zeros: int | Tensor = 0
         self._clipped: int | Tensor = 0
         self._nonfinite_in_a_row: int | Tensor = 0
         self._watch: Watch | None = None
@@ -68,6 +69,16 @@ class Clipper(ABC):
         """Steps whose gradient norm wasn't finite."""
         return int(self._skipped)
 
+    @property
+    def zeros(self) -> int:
+        """Steps whose gradient was exactly zero: nothing to limit, and nothing to learn from."""
+        return int(self._zeros)
+
+    @property
+    def _recorded(self) -> int:
+        """Steps that said something about the size of gradients, the present one included."""
+        return self.steps - self.skipped - self.zeros
+
     def limit_loss(self, loss: Tensor) -> Tensor:
         """The losses to differentiate, one per example, of the shape given."""
         return loss
@@ -76,8 +87,9 @@ class Clipper(ABC):
         """Limits the gradients in place and says what was done.
 
         `model.parameters()` will do; with `model.named_parameters()` errors name the parameters.
-        A norm that isn't finite leaves gradients and history alone and counts as skipped.
-        Without any gradient nothing is counted and the norm is 0.
+        A norm that isn't finite leaves gradients and history alone and counts as skipped. One of
+        exactly 0 counts in `zeros` and leaves the history alone; a single gradient of 0 is treated
+        as if there were none. Without any gradient nothing is counted and the norm is 0.
 
         Raises NonFiniteGradients after `max_nonfinite` such steps in a row, ValueError for
         parameters of FullyShardedDataParallel.
@@ -123,16 +135,19 @@ class Clipper(ABC):
         if self._watch.latest() >= self.max_nonfinite:
             self._complain(gradients, norm.item(), norms.tolist())
         finite = torch.isfinite(norm)
-        threshold = self._device_threshold(norm.double(), finite)
+        zero = norm == 0
+        recorded = finite & ~zero
+        threshold = self._device_threshold(norm.double(), recorded)
         clipped = finite & (norm > threshold)
         divisor = torch.where(clipped, norm / threshold, 1.0)
         fused_step(optimizer, divisor.float(), finite)
         self.steps += 1
         self._clipped = self._clipped + clipped
         self._skipped = self._skipped + ~finite
+        self._zeros = self._zeros + zero
         self._nonfinite_in_a_row = torch.where(finite, 0, self._nonfinite_in_a_row + 1)
         self._watch.send(self._nonfinite_in_a_row)
-        threshold = torch.where(finite, threshold, math.inf)
+        threshold = torch.where(recorded, threshold, math.inf)
         return describe(norm, Limit(threshold, divisor.reciprocal(), clipped), finite=finite)
 
     def attach(self, optimizer: Optimizer, scaler: GradScaler | None = None) -> Handle:
@@ -153,10 +168,14 @@ class Clipper(ABC):
 
     @abstractmethod
     def _limit(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
-        """Limits finite gradients in place, given their global norm and each one's own."""
+        """Limits finite gradients in place, given their global norm and each one's own.
 
-    def _device_threshold(self, norm: Tensor, finite: Tensor) -> Tensor:
-        """The threshold for a norm, () float64, taken in if `finite`; without a host read."""
+        No norm is 0: a gradient of exactly zero isn't among them. Only a limiter of losses is
+        called without any gradient, and then with a global norm of 0.
+        """
+
+    def _device_threshold(self, norm: Tensor, recorded: Tensor) -> Tensor:
+        """The threshold for a norm, () float64, taken in if `recorded`; without a host read."""
         raise ValueError(
             f"{self.label} can't be folded into the optimizer's step: "
             "call limit_gradients and then optimizer.step()"
@@ -166,6 +185,13 @@ class Clipper(ABC):
         """One finite step: counted, and limited."""
         self.steps += 1
         self._nonfinite_in_a_row = 0
+        if 0.0 in norms:
+            kept = [index for index, own in enumerate(norms) if own]
+            gradients, norms = gradients.only(kept), [norms[index] for index in kept]
+        if not norms:
+            self._zeros = self._zeros + 1
+            if not self.limits_loss:  # these have limited their losses already
+                return Limit()
         limit = self._limit(gradients, norm, norms)
         self._clipped = self._clipped + limit.clipped
         advice = self._usage.limited(limit.clipped)
@@ -190,23 +216,27 @@ class Clipper(ABC):
         logger.warning("step %d skipped, gradient norm %s: %s", self.steps, norm, where)
 
     def state_dict(self) -> State:
-        """Everything needed to go on exactly: tensors and plain numbers only."""
+        """Everything needed to go on exactly: numbers, bytes and lists of numbers only."""
         return {
             "version": STATE_VERSION,
             "steps": self.steps,
             "clipped": self.clipped,
             "skipped": self.skipped,
+            "zeros": self.zeros,
             "nonfinite_in_a_row": int(self._nonfinite_in_a_row),
             **self._state(),
         }
 
     def load_state_dict(self, state: State) -> None:
         """Takes over a state; raises ValueError, changing nothing, where it isn't this class'."""
-        if state.get("version") != STATE_VERSION:
+        if state.get("version") not in (1, STATE_VERSION):
             raise ValueError(
                 f"clipper state of version {state.get('version')!r}, {STATE_VERSION} is wanted"
             )
-        wrong = sorted(set(state) ^ set(self.state_dict()))
+        own = set(self.state_dict())
+        if state["version"] == 1:
+            state = {**dict.fromkeys((key for key in own if key.endswith("zeros")), 0), **state}
+        wrong = sorted(set(state) ^ own)
         if wrong:
             raise ValueError(
                 f"not a state of {type(self).__name__}: entries {', '.join(wrong)} don't match"
@@ -215,6 +245,7 @@ class Clipper(ABC):
         self.steps = int(state["steps"])
         self._clipped = int(state["clipped"])
         self._skipped = int(state["skipped"])
+        self._zeros = int(state["zeros"])
         self._nonfinite_in_a_row = int(state["nonfinite_in_a_row"])
         self._watch = None
         self._usage = Usage(self.if_all, None if self._clipped else self.if_none)

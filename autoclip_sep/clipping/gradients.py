@@ -1,5 +1,6 @@
 """The gradients of one optimizer step, gathered once."""
 
+import copy
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
@@ -64,6 +65,17 @@ class Gradients:
 
     def __len__(self) -> int:
         return len(self.whole)
+
+    def only(self, indices: list[int]) -> "Gradients":
+        """Those at some of the indices, as if the other parameters had no gradient."""
+        part = copy.copy(self)
+        part.parameters = [self.parameters[index] for index in indices]
+        part.whole = [self.whole[index] for index in indices]
+        part.tensors = [self.tensors[index] for index in indices]
+        part.names = [self.names[index] for index in indices]
+        part.positions = [self.positions[index] for index in indices]
+        part.groups = _same_kind(part.whole)
+        return part
 
     @property
     def device(self) -> torch.device:

@@ -1,16 +1,18 @@
-"""Values seen so far, in order of arrival and in order of size."""
+"""Norms seen so far, in order of arrival and in order of size."""
 
 import math
 from array import array
 
-import torch
 from torch import Tensor
 
 from autoclip_sep.clipping.ordered import Ordered
+from autoclip_sep.clipping.rows import to_tensor, unpack
 
 
 class History:
-    """Numbers to take percentiles of. Each is inserted into its place; nothing is ever sorted.
+    """Norms to take percentiles of. Each is inserted into its place; nothing is ever sorted.
+
+    A norm of exactly 0 doesn't enter: it carries no information about the scale of gradients.
 
     Both orders are kept as packed float64 (16 bytes an entry). An insertion costs about the same
     however many entries there are; a percentile is two look-ups.
@@ -28,7 +30,9 @@ class History:
         return len(self._arrived)
 
     def append(self, value: float) -> None:
-        """Adds a finite number, and forgets the oldest one where the window is full."""
+        """Adds a finite norm, unless it is 0; forgets the oldest where the window is full."""
+        if value == 0:
+            return
         if self._window is not None and len(self) == self._window:
             self._ordered.remove(self._arrived[self._oldest])
             self._arrived[self._oldest] = value
@@ -49,24 +53,28 @@ class History:
         # Interpolating from the nearer end, as numpy does, gives `high` itself at its place.
         return low + (high - low) * part if part < 0.5 else high - (high - low) * (1 - part)
 
+    def entries(self) -> "array[float]":
+        """Oldest first."""
+        return self._arrived[self._oldest :] + self._arrived[: self._oldest]
+
     def tensor(self) -> Tensor:
         """The entries, oldest first: (entries,) float64."""
-        if not self._arrived:
-            return torch.empty(0, dtype=torch.float64)
-        return torch.frombuffer(self._arrived, dtype=torch.float64).roll(-self._oldest)
+        return to_tensor(self.entries())
 
     @classmethod
-    def from_tensor(cls, entries: object, window: int | None = None) -> "History":
+    def unpacked(cls, row: object, window: int | None = None) -> "History":
         """The history of these entries, oldest first, as far as the window reaches.
 
-        Raises ValueError unless they are one row of finite float64 numbers.
+        row: its packed entries, or a tensor (entries,) float64. Zeros, which entered in states of
+        version 1, are left out.
+
+        Raises ValueError for anything else and for entries that aren't finite.
         """
-        if not isinstance(entries, Tensor) or entries.ndim != 1 or entries.dtype != torch.float64:
-            raise ValueError("a clipper's history must be one row of float64 numbers")
-        if not bool(torch.isfinite(entries).all()):
+        entries = unpack("a clipper's history", row)
+        if not all(map(math.isfinite, entries)):
             raise ValueError("a clipper's history must be finite")
         history = cls(window)
-        kept = entries if window is None else entries[-window:]
-        history._arrived = array("d", kept.tolist())
-        history._ordered = Ordered(kept.sort().values.tolist())
+        kept = array("d", filter(None, entries))
+        history._arrived = kept if window is None else kept[-window:]
+        history._ordered = Ordered(history.tensor().sort().values.tolist())
         return history

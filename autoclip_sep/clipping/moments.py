@@ -7,6 +7,8 @@ import torch.distributed as dist
 from torch import Tensor
 
 from autoclip_sep.clipping.arguments import number
+from autoclip_sep.clipping.norms import wide
+from autoclip_sep.clipping.rows import Row, pack, unpack
 
 
 class RunningMoments:
@@ -14,11 +16,20 @@ class RunningMoments:
 
     Where torch.distributed is initialised every call adds one all-reduce of a few numbers, so
     that all processes share one threshold and one checkpoint serves them all.
+
+    zeros: whether a loss of exactly 0 is taken in.
     """
 
     def __init__(
-        self, decay: float, epsilon: float, mean: float | None, mean_square: float | None
+        self,
+        decay: float,
+        epsilon: float,
+        mean: float | None,
+        mean_square: float | None,
+        *,
+        zeros: bool,
     ) -> None:
+        self._zeros = zeros
         self.decay = number("decay", decay, 0, 1, open_high=True)
         self.epsilon = number("epsilon", epsilon, 0, math.inf)
         if (mean is None) != (mean_square is None):
@@ -29,16 +40,15 @@ class RunningMoments:
             second = number("mean_square", mean_square, 0, math.inf)
             if second <= first * first:
                 raise ValueError(f"mean_square must exceed mean**2 = {first * first}, not {second}")
-            self._moments = torch.tensor([first, second], dtype=torch.float64)
+            self._moments = _on_host(first, second)
 
     def ready(self, values: Tensor) -> bool:
         """Whether there is a threshold; the first finite batch that isn't all zero sets one."""
         if self._moments is None:
-            total, _, count, bad = _sums(values.abs()).tolist()
+            total, _, count, bad = self._sums(values.abs()).tolist()
             if bad == 0 and total > 0:
                 mean = 3 * total / count
-                start = [mean, (30 / 25 * mean) ** 2]
-                self._moments = torch.tensor(start, dtype=torch.float64)
+                self._moments = _on_host(mean, (30 / 25 * mean) ** 2)
         return self._moments is not None
 
     def mean_and_deviation(self, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -54,41 +64,37 @@ class RunningMoments:
         Gives back for each of the flags whether it is true for any value on any process: ().
         """
         assert self._moments is not None
-        total, squares, count, bad, *raised = _sums(values, *flags).unbind()
+        total, squares, count, bad, *raised = self._sums(values, *flags).unbind()
         new = torch.stack((total, squares)) / count
         moved = self.decay * self._moments + (1 - self.decay) * new
         self._moments = torch.where((bad > 0) | (count == 0), self._moments, moved)
         return tuple(number > 0 for number in raised)
 
-    def tensor(self) -> Tensor:
-        """(2,) float64 mean and mean square; empty before the first batch."""
-        if self._moments is None:
-            return torch.empty(0, dtype=torch.float64)
-        return self._moments.cpu().double().clone()
+    def packed(self) -> Row:
+        """Mean and mean square, for a state; empty before the first batch."""
+        return pack([] if self._moments is None else self._moments.tolist())
 
-    def load(self, moments: object) -> None:
-        """Takes over what `tensor` gave; raises ValueError for anything else."""
-        if not isinstance(moments, Tensor) or moments.dtype != torch.float64:
-            raise ValueError("ALRC's moments must be a float64 tensor")
-        if moments.shape not in ((0,), (2,)) or not bool(torch.isfinite(moments).all()):
+    def load(self, row: object) -> None:
+        """Takes over what `packed` gave; raises ValueError for anything else."""
+        moments = unpack("ALRC's moments", row)
+        if len(moments) not in (0, 2) or not all(map(math.isfinite, moments)):
             raise ValueError("ALRC's moments must be two finite numbers, or none yet")
-        self._moments = moments.clone() if moments.numel() else None
+        self._moments = _on_host(*moments) if moments else None
+
+    def _sums(self, values: Tensor, *flags: Tensor) -> Tensor:
+        """Sum and sum of squares of what is taken in, how many that is, how many aren't finite.
+
+        And how many have each flag: (4 + number of flags,) over all processes.
+        """
+        finite = torch.isfinite(values)
+        taken = finite if self._zeros else finite & (values != 0)
+        kept = torch.where(finite, values, 0.0)
+        counts = [flag.to(values.dtype).sum() for flag in (taken, ~finite, *flags)]
+        sums = torch.stack((kept.sum(), kept.square().sum(), *counts))
+        if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+            dist.all_reduce(sums)
+        return sums
 
 
-def wide(device: torch.device) -> torch.dtype:
-    """The widest float a device has; Apple's has no float64."""
-    return torch.float32 if device.type == "mps" else torch.float64
-
-
-def _sums(values: Tensor, *flags: Tensor) -> Tensor:
-    """Sum, sum of squares, how many are finite, how many aren't, and how many have each flag.
-
-    (4 + number of flags,) over all processes.
-    """
-    finite = torch.isfinite(values)
-    kept = torch.where(finite, values, 0.0)
-    counts = [flag.to(values.dtype).sum() for flag in (finite, ~finite, *flags)]
-    sums = torch.stack((kept.sum(), kept.square().sum(), *counts))
-    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
-        dist.all_reduce(sums)
-    return sums
+def _on_host(mean: float, mean_square: float) -> Tensor:
+    return torch.tensor([mean, mean_square], dtype=torch.float64, device="cpu")

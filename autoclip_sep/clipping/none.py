@@ -18,5 +18,5 @@ class NoClipping(Clipper):
     def _limit(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
         return Limit()
 
-    def _device_threshold(self, norm: Tensor, finite: Tensor) -> Tensor:
+    def _device_threshold(self, norm: Tensor, recorded: Tensor) -> Tensor:
         return torch.full_like(norm, torch.inf)

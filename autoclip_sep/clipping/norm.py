@@ -37,7 +37,7 @@ class NormClipping(Clipper):
     def _limit(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
         return limit_norm(gradients, norm, self.threshold)
 
-    def _device_threshold(self, norm: Tensor, finite: Tensor) -> Tensor:
+    def _device_threshold(self, norm: Tensor, recorded: Tensor) -> Tensor:
         return torch.full_like(norm, self.threshold)
 
 

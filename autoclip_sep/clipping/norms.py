@@ -39,6 +39,11 @@ def global_norm(norms: Tensor) -> Tensor:
     return norm
 
 
+def wide(device: torch.device) -> torch.dtype:
+    """The widest float a device has; Apple's has no float64."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 def anywhere(flags: list[Tensor], gradients: Gradients) -> Tensor:
     """Whether any flag is true on any rank: () bool on the gradients' device.
 

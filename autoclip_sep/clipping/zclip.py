@@ -4,12 +4,11 @@ Kumar, Owen, Chowdhury, Güra: "ZClip: Adaptive Spike Mitigation for LLM Pre-Tra
 arXiv:2504.02507, in its published form: z-score, adaptive (reciprocal) scaling, statistics of the
 clipped norms. Two differences from its authors' code: no second, fixed limit on the norm
 (`max_grad_norm`, 1 there), and no epsilon beside sigma. Where sigma is 0 nothing is a spike: norms
-that were all equal, or all 0, would otherwise hold every later one at their own size for good.
+that were all equal would otherwise hold every later one at their own size for good. Norms of
+exactly 0 aren't taken in.
 """
 
 import math
-
-import torch
 
 from autoclip_sep.clipping.arguments import number, plain_text, whole_number
 from autoclip_sep.clipping.base import Clipper, State
@@ -17,6 +16,7 @@ from autoclip_sep.clipping.gradients import Gradients
 from autoclip_sep.clipping.history import History
 from autoclip_sep.clipping.norm import limit_norm
 from autoclip_sep.clipping.result import Limit
+from autoclip_sep.clipping.rows import pack
 
 
 class ZClip(Clipper):
@@ -74,11 +74,11 @@ class ZClip(Clipper):
         return {
             "mean": self._mean,
             "variance": self._variance,
-            "first": torch.tensor(self._first, dtype=torch.float64),
+            "first": pack(self._first),
         }
 
     def _load(self, state: State) -> None:
         mean = number("mean", state["mean"], 0, math.inf)
         variance = number("variance", state["variance"], 0, math.inf)
-        self._first = History.from_tensor(state["first"]).tensor().tolist()
+        self._first = History.unpacked(state["first"]).tensor().tolist()
         self._mean, self._variance = mean, variance

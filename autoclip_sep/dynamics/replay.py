@@ -26,13 +26,15 @@ class Replay:
     """One percentile's course: what `AutoClip` would have returned at every step.
 
     finite: (steps,) bool, which norms were finite; the others are skipped, as in training.
-    thresholds: (steps,) float64, inf at skipped steps and during the warm-up.
+    zero: (steps,) bool, which norms were 0; they enter no history and are never clipped.
+    thresholds: (steps,) float64, inf at skipped steps, at zeros and during the warm-up.
     clipped: (steps,) bool, whether the norm was above the threshold.
     scales: (steps,) float64, norm after clipping / before; exactly 1 where nothing was clipped.
     """
 
     percentile: float
     finite: Tensor
+    zero: Tensor
     thresholds: Tensor
     clipped: Tensor
     scales: Tensor
@@ -54,13 +56,13 @@ class Replay:
 
     @property
     def last_threshold(self) -> float:
-        """The threshold at the last step that was not skipped."""
-        return float(self.thresholds[self.finite][-1])
+        """The threshold at the last step whose norm was finite and not 0."""
+        return float(self.thresholds[self.finite & ~self.zero][-1])
 
     @property
     def late_range(self) -> tuple[float, float]:
-        """Least and largest threshold in the second half of the steps that were not skipped."""
-        taken = self.thresholds[self.finite]
+        """Least and largest threshold in the second half of the steps of `last_threshold`."""
+        taken = self.thresholds[self.finite & ~self.zero]
         late = taken[len(taken) // 2 :]
         return float(late.min()), float(late.max())
 
@@ -75,18 +77,20 @@ def replay(
     """The course of every percentile, in the order given.
 
     norms: (steps,) global L2 norms before clipping, oldest first. Those of a run that was recorded
-        with ``AutoClip(None)`` are ``clipper.state_dict()["history"]``.
-    window, warmup: as `AutoClip` has them, counted in norms given.
+        with ``AutoClip(None)`` are ``clipper.history``.
+    window, warmup: as `AutoClip` has them, counted in norms that are finite and not 0.
 
-    Raises ValueError for a norm below 0, where no norm is finite, and for impossible settings.
+    Raises ValueError for a norm below 0, where none is finite and above 0, and for impossible
+    settings.
     """
     wanted = [number("percentile", percentile, 0, 100) for percentile in percentiles]
     window = None if window is None else whole_number("window", window, 1)
     warmup = whole_number("warmup", warmup, 0)
     course = torch.as_tensor(norms, dtype=torch.float64, device="cpu")
-    finite = torch.isfinite(course)
-    if course.ndim != 1 or not bool(finite.any()):
-        raise ValueError("norms must be one row of numbers, at least one of them finite")
+    if course.ndim != 1 or not bool((torch.isfinite(course) & (course != 0)).any()):
+        raise ValueError(
+            "norms must be one row of numbers, at least one of them finite and above 0"
+        )
     if bool((course < 0).any()):
         raise ValueError(f"a norm is never below 0, unlike {float(course[course < 0][0]):g}")
     rows = _thresholds(course, wanted, window, warmup)
@@ -100,7 +104,7 @@ def _thresholds(
     history, taken = History(window), 0
     rows = [array("d") for _ in percentiles]
     for norm in norms.tolist():
-        if not math.isfinite(norm):
+        if not math.isfinite(norm) or norm == 0:
             for row in rows:
                 row.append(math.inf)
             continue
@@ -115,4 +119,4 @@ def _course(percentile: float, norms: Tensor, thresholds: Tensor) -> Replay:
     finite = torch.isfinite(norms)
     clipped = finite & (norms > thresholds)
     scales = torch.where(clipped, thresholds / norms, 1.0)  # Eq. (3)
-    return Replay(percentile, finite, thresholds, clipped, scales)
+    return Replay(percentile, finite, norms == 0, thresholds, clipped, scales)

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from autoclip_sep.clipping.history import History
+from autoclip_sep.clipping.rows import pack
 from autoclip_sep.records import Records
 
 SPIKE_COLUMNS = (
@@ -39,7 +40,7 @@ class Spikes:
             optimizer.zero_grad()
 
     A norm is one if it isn't finite, or above `times` the median of the latest `window` finite
-    norms, from the moment on that there are `first` of them.
+    norms, from the moment on that there are `first` of them. Norms of exactly 0 are not among them.
 
     With a clipper that limits losses the norm is that of the limited ones' gradient: what it caught
     is no spike.
@@ -116,10 +117,10 @@ class Spikes:
         return [example for part in self.gather(examples) for example in part]
 
     def state_dict(self) -> dict[str, Any]:
-        """A tensor and a number, for exact resume."""
-        return {"count": self.count, "norms": self._norms.tensor()}
+        """Numbers and bytes, for exact resume."""
+        return {"count": self.count, "norms": pack(self._norms.entries())}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on watching from a saved state."""
         self.count = state["count"]
-        self._norms = History.from_tensor(state["norms"], self.window)
+        self._norms = History.unpacked(state["norms"], self.window)

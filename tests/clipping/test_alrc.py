@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from autoclip_sep.clipping import ALRC
+from autoclip_sep.clipping.rows import unpack
 
 
 def alrc(**options):
@@ -13,7 +14,7 @@ def alrc(**options):
 
 
 def moments(clipper):
-    return clipper.state_dict()["moments"].tolist()
+    return unpack("moments", clipper.state_dict()["moments"]).tolist()
 
 
 def test_an_outlier_gets_the_threshold_and_its_gradient_the_same_factor():
@@ -28,6 +29,26 @@ def test_moments_take_in_the_capped_losses():
     clipper = alrc(decay=0.9)
     clipper.limit_loss(torch.tensor([1.0, 100.0]))
     assert moments(clipper) == pytest.approx([0.9 * 2 + 0.1 * 3, 0.9 * 5 + 0.1 * 13])
+
+
+def test_losses_of_zero_stay_out_of_the_moments():
+    """Of 5 % that aren't zero, 3 deviations above the mean of all are 0.7: a spiral down to 0."""
+    losses = torch.zeros(40)
+    losses[:2] = 1.0
+    clipper = ALRC(decay=0.9)
+    for _ in range(300):
+        assert torch.equal(clipper.limit_loss(losses), losses)
+    assert moments(clipper) == pytest.approx([1, 1])
+    before = moments(clipper)
+    clipper.limit_loss(torch.zeros(4))
+    assert moments(clipper) == before
+
+
+def test_zero_is_a_number_like_others_where_losses_change_sign():
+    clipper = ALRC(signed=True, decay=0.5)
+    for _ in range(60):
+        clipper.limit_loss(torch.tensor([0.0, 1.0]))
+    assert moments(clipper) == pytest.approx([0.5, 0.5])
 
 
 def published(losses, n=3, beta=0.999, mean=25.0, square=30.0**2):

@@ -30,7 +30,7 @@ def test_thresholds_equal_numpy_percentile(percentile):
         assert result.threshold.item() == pytest.approx(wanted, rel=1e-12)
         after = min(norms[count - 1], wanted)
         assert parameter.grad.norm().item() == pytest.approx(after, rel=1e-12)
-    np.testing.assert_array_equal(clipper.state_dict()["history"].numpy(), norms)
+    np.testing.assert_array_equal(clipper.history.numpy(), norms)
 
 
 def test_float32_gradients_follow_numpy_too():
@@ -126,7 +126,7 @@ def test_training_follows_algorithm_1(kind, percentile):
     unclipped = run(lambda model: None)
     assert (ours - reference).abs().max() < 1e-9
     assert (ours - unclipped).abs().max() > 1e-5  # clipping did something
-    assert clipper.state_dict()["history"].tolist() == pytest.approx(history, rel=1e-9)
+    assert clipper.history.tolist() == pytest.approx(history, rel=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -162,12 +162,47 @@ def test_warmup_records_without_clipping():
     clipper = AutoClip(50, warmup=2)
     assert thresholds(clipper, norms) == [math.inf, math.inf, 3, 4]
     assert clipper.clipped == 1
-    assert clipper.state_dict()["history"].tolist() == norms
+    assert clipper.history.tolist() == norms
 
 
 def test_a_skipped_step_is_no_part_of_the_warmup():
     clipper = AutoClip(50, warmup=2)
     assert thresholds(clipper, [5.0, math.nan, 1.0, 3.0]) == [math.inf, math.inf, math.inf, 3]
+
+
+def test_a_gradient_of_zero_is_no_part_of_the_warmup():
+    clipper = AutoClip(50, warmup=2)
+    assert thresholds(clipper, [5.0, 0.0, 1.0, 3.0]) == [math.inf, math.inf, math.inf, 3]
+
+
+def test_zeros_are_counted_and_never_a_threshold():
+    """A gradient of zero at every fifth step froze the weights for good."""
+    clipper = AutoClip(10)
+    for step in range(100):
+        parameter = gradient(float(step % 5 > 0))
+        clipper.limit_gradients([parameter])
+        assert parameter.grad.norm() == float(step % 5 > 0)
+    assert (clipper.steps, clipper.zeros) == (100, 20)
+    assert clipper.history.tolist() == [1.0] * 80
+
+
+def test_percentile_0_is_the_smallest_norm_above_zero():
+    assert thresholds(AutoClip(0), [0.0, 3.0, 0.0, 2.0, 4.0])[1::2] == [3, 2]
+
+
+@pytest.mark.parametrize("scope", ["global", "parameter"])
+def test_a_state_of_the_time_when_zeros_were_entries_recovers(scope):
+    clipper = AutoClip(10, scope=scope)
+    state = {"version": 1, "steps": 5, "clipped": 0, "skipped": 0, "nonfinite_in_a_row": 0}
+    state["history"] = torch.tensor([0.0, 2.0, 0.0, 4.0, 0.0]).double()
+    if scope == "parameter":
+        state["lengths"] = torch.tensor([3, 0, 2])
+    clipper.load_state_dict(state)
+    assert clipper.history.tolist() == [2, 4]
+    assert (clipper.steps, clipper.zeros) == (5, 0)
+    parameter = gradient(8.0)
+    assert clipper.limit_gradients([parameter]).clipped
+    assert parameter.grad.norm().item() == pytest.approx(2.4 if scope == "global" else 2.6)
 
 
 def test_shadow_records_everything_and_touches_nothing():
@@ -192,8 +227,8 @@ def test_each_parameter_can_have_its_own_threshold():
     assert result.threshold == math.inf
     assert result.scale.item() == pytest.approx(math.sqrt(104 / 109))
     state = clipper.state_dict()
-    assert state["history"].tolist() == [1, 3, 10, 10]
-    assert state["lengths"].tolist() == [2, 2]
+    assert clipper.history.tolist() == [1, 3, 10, 10]
+    assert state["lengths"] == [2, 2]
 
 
 def test_parameters_keep_their_history_when_another_has_no_gradient():
@@ -203,7 +238,7 @@ def test_parameters_keep_their_history_when_another_has_no_gradient():
     second = gradient(7.0)
     clipper.limit_gradients([absent, second])
     assert second.grad[1] == 5
-    assert clipper.state_dict()["lengths"].tolist() == [1, 2]
+    assert clipper.state_dict()["lengths"] == [1, 2]
     restored = AutoClip(0, scope="parameter")
     restored.load_state_dict(clipper.state_dict())
     third = gradient(9.0)
@@ -233,14 +268,14 @@ def test_options_are_checked(options, message):
 
 
 @pytest.mark.parametrize(
-    "lengths", [torch.tensor([1, 5]), torch.tensor([3, -1]), torch.tensor([2.0]), [2], None]
+    "lengths", [torch.tensor([1, 5]), torch.tensor([3, -1]), torch.tensor([2.0]), [3], None]
 )
 def test_histories_that_dont_add_up_are_refused(lengths):
     clipper = AutoClip(scope="parameter")
     clipper.limit_gradients([gradient(1.0), gradient(2.0)])
     with pytest.raises(ValueError, match="lengths"):
         clipper.load_state_dict({**clipper.state_dict(), "lengths": lengths})
-    assert clipper.state_dict()["lengths"].tolist() == [1, 1]
+    assert clipper.state_dict()["lengths"] == [1, 1]
 
 
 def test_a_global_history_doesnt_fit_a_clipper_of_each_parameter():

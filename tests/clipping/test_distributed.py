@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.clipping.states import numbers
+
 SCRIPT = Path(__file__).with_name("two_processes.py")
 GRADIENTS = [
     "none",
@@ -76,20 +78,23 @@ def test_two_processes_equal_one(single, ranks, run):
         torch.testing.assert_close(found["weights"], wanted["weights"], rtol=1e-10, atol=1e-12)
         assert found["state"].keys() == wanted["state"].keys()
         for key, value in wanted["state"].items():
-            torch.testing.assert_close(found["state"][key], value, rtol=1e-10, atol=1e-12)
+            torch.testing.assert_close(
+                numbers(found["state"][key]), numbers(value), rtol=1e-10, atol=1e-12
+            )
 
 
 def test_one_bad_batch_in_a_thousand_on_one_rank_costs_one_step(single, ranks):
     wanted = single[LONG]
     for found in (wanted, *(rank[LONG] for rank in ranks)):
         assert found["applied"] == 999
-        assert len(found["state"]["history"]) == 999
+        history = numbers(found["state"]["history"])
+        assert len(history) == 999
         assert (found["state"]["steps"], found["state"]["skipped"]) == (1000, 1)
-        assert torch.isfinite(found["state"]["history"]).all()
+        assert torch.isfinite(history).all()
         assert torch.isfinite(found["weights"]).all()
         torch.testing.assert_close(found["weights"], wanted["weights"], rtol=1e-8, atol=1e-10)
-        history = found["state"]["history"]
-        torch.testing.assert_close(history, wanted["state"]["history"], rtol=1e-8, atol=0)
+        wanted_history = numbers(wanted["state"]["history"])
+        torch.testing.assert_close(history, wanted_history, rtol=1e-8, atol=0)
     assert 100 < wanted["state"]["clipped"] < 999
 
 
@@ -98,8 +103,7 @@ def test_both_ranks_agree_to_the_bit(ranks, run):
     one, other = (rank[run] for rank in ranks)
     assert torch.equal(one["weights"], other["weights"])
     assert torch.equal(one["results"].nan_to_num(), other["results"].nan_to_num())
-    for key, value in one["state"].items():
-        assert torch.equal(torch.as_tensor(value), torch.as_tensor(other["state"][key])), key
+    assert one["state"] == other["state"]
 
 
 @pytest.mark.parametrize("name", ["norm", "value", "local_norm", "autoclip", "agc", "alrc"])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from autoclip_sep.clipping.history import History
 
-NORMS = st.lists(st.floats(min_value=0, max_value=1e30), min_size=1, max_size=50)
+NORMS = st.lists(st.floats(min_value=0, max_value=1e30, exclude_min=True), min_size=1, max_size=50)
 
 
 @given(norms=NORMS, percentile=st.floats(min_value=0, max_value=100))
@@ -27,7 +27,7 @@ def test_tensor_keeps_the_order_of_arrival(norms):
     entries = history.tensor()
     assert entries.dtype == torch.float64
     assert entries.tolist() == norms
-    again = History.from_tensor(entries)
+    again = History.unpacked(entries)
     again.append(1.5)
     history.append(1.5)
     assert again.tensor().tolist() == history.tensor().tolist()
@@ -43,7 +43,7 @@ def test_a_window_forgets_the_oldest(norms, window):
         kept = norms[max(0, count - window) : count]
         assert history.tensor().tolist() == kept
         assert history.percentile(30) == np.percentile(kept, 30)
-    again = History.from_tensor(torch.tensor(norms, dtype=torch.float64), window)
+    again = History.unpacked(torch.tensor(norms, dtype=torch.float64), window)
     assert again.tensor().tolist() == norms[-window:]
     assert again.percentile(30) == history.percentile(30)
     for norm in (1.5, 0.5):
@@ -53,10 +53,19 @@ def test_a_window_forgets_the_oldest(norms, window):
     assert again.percentile(30) == history.percentile(30)
 
 
+def test_zeros_do_not_enter():
+    history = History(window=2)
+    for norm in (3.0, 0.0, 1.0, 0.0, 0.0):
+        history.append(norm)
+    assert history.tensor().tolist() == [3, 1]
+    entries = torch.tensor([3.0, 0.0, 1.0, 0.0, 0.0], dtype=torch.float64)  # as they once did
+    assert History.unpacked(entries, window=2).tensor().tolist() == [3, 1]
+
+
 def test_a_new_history_is_empty():
     assert len(History()) == 0
     assert History().tensor().shape == (0,)
-    assert len(History.from_tensor(History().tensor())) == 0
+    assert len(History.unpacked(History().tensor())) == 0
 
 
 def test_the_tensor_is_a_copy():
@@ -70,7 +79,7 @@ def test_the_tensor_is_a_copy():
 
 def test_a_million_entries_come_back():
     entries = torch.rand(1_000_000, dtype=torch.float64)
-    history = History.from_tensor(entries)
+    history = History.unpacked(entries)
     history.append(0.25)
     assert len(history) == 1_000_001
     assert history.percentile(0) == min(entries.min().item(), 0.25)
@@ -84,9 +93,11 @@ def test_a_million_entries_come_back():
         torch.ones(3, 1, dtype=torch.float64),
         torch.tensor([1.0, float("nan")], dtype=torch.float64),
         torch.tensor([float("inf")], dtype=torch.float64),
+        torch.ones(1, dtype=torch.float64).expand(10**9),
         [1.0, 2.0],
+        bytes(9),
     ],
 )
 def test_anything_but_finite_float64_is_refused(wrong):
     with pytest.raises(ValueError, match="history"):
-        History.from_tensor(wrong)
+        History.unpacked(wrong)

@@ -19,7 +19,7 @@ def network():
 
 
 def history(clipper):
-    return clipper.state_dict()["history"].tolist()
+    return clipper.history.tolist()
 
 
 def train(parts):

@@ -17,6 +17,7 @@ from autoclip_sep.clipping import (
 )
 from autoclip_sep.clipping.history import History
 from autoclip_sep.clipping.resident import ResidentHistory
+from tests.clipping.states import numbers
 
 FUSED = {
     "adam": lambda p: torch.optim.Adam(p, lr=0.01, fused=True),
@@ -54,11 +55,13 @@ def backward(model, step, bad=False):
         parameter.grad[0, 0] = math.nan
 
 
-def train(clipper, make_optimizer, way, bad=(), steps=15):
+def train(clipper, make_optimizer, way, bad=(), zero=(), steps=15):
     model, results = network(), []
     optimizer = make_optimizer(model.parameters())
     for step in range(steps):
         backward(model, step, step in bad)
+        if step in zero:
+            torch._foreach_zero_([p.grad for p in model.parameters()])
         if way == "step":
             results.append(clipper.step(optimizer))
         else:
@@ -72,19 +75,21 @@ def train(clipper, make_optimizer, way, bad=(), steps=15):
 
 @pytest.mark.parametrize("optimizer", FUSED)
 @pytest.mark.parametrize("name", CLIPPERS)
-@pytest.mark.parametrize("bad", [(), (0,), (4, 5, 11)], ids=str)
-def test_step_equals_limiting_and_then_stepping(name, optimizer, bad):
+@pytest.mark.parametrize(
+    ("bad", "zero"), [((), ()), ((0,), ()), ((4, 5, 11), (0, 1, 6, 7, 8)), ((), range(9))], ids=str
+)
+def test_step_equals_limiting_and_then_stepping(name, optimizer, bad, zero):
     ours, theirs = CLIPPERS[name](), CLIPPERS[name]()
-    weights, results = train(ours, FUSED[optimizer], "step", bad)
-    wanted, wanted_results = train(theirs, FUSED[optimizer], "protocol", bad)
+    weights, results = train(ours, FUSED[optimizer], "step", bad, zero)
+    wanted, wanted_results = train(theirs, FUSED[optimizer], "protocol", bad, zero)
     torch.testing.assert_close(weights, wanted, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(results, wanted_results, rtol=1e-5, atol=1e-6, equal_nan=True)
-    assert (ours.steps, ours.skipped) == (15, len(bad))
+    assert (ours.steps, ours.skipped, ours.zeros) == (15, len(bad), len(zero))
     assert ours.clipped == theirs.clipped
     one, other = ours.state_dict(), theirs.state_dict()
     assert one.keys() == other.keys()
     for key in one:
-        torch.testing.assert_close(one[key], other[key], rtol=1e-5, atol=0)
+        torch.testing.assert_close(numbers(one[key]), numbers(other[key]), rtol=1e-5, atol=0)
 
 
 def test_where_nothing_is_clipped_the_step_is_the_same_to_the_bit():
@@ -109,8 +114,8 @@ def test_both_ways_may_take_turns(window):
         optimizer.zero_grad()
     other = AutoClip(window=window)
     train(other, FUSED["adam"], "protocol")
-    history = other.state_dict()["history"]
-    torch.testing.assert_close(turns.state_dict()["history"], history, rtol=1e-5, atol=0)
+    history = other.history
+    torch.testing.assert_close(turns.history, history, rtol=1e-5, atol=0)
 
 
 @WINDOWS
@@ -118,7 +123,7 @@ def test_state_goes_on_in_the_other_way(window):
     first, second = AutoClip(window=window), AutoClip(window=window)
     train(first, FUSED["adam"], "step", bad=(3,))
     second.load_state_dict(first.state_dict())
-    assert len(second.state_dict()["history"]) == (window or 14)
+    assert len(second.history) == (window or 14)
     _, one = train(first, FUSED["adam"], "step")
     _, other = train(second, FUSED["adam"], "protocol")
     torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)

@@ -53,9 +53,9 @@ def test_of_a_shadow_is_the_clipper_that_was_not_there():
     norms = course()
     *_, finite = clip(shadow, norms)
     _, thresholds, *_ = clip(clipper, norms)
-    (one,) = replay(shadow.state_dict()["history"], [25])
+    (one,) = replay(shadow.history, [25])
     assert shadow.clipped == 0
-    assert torch.equal(one.thresholds, thresholds[finite])
+    assert torch.equal(one.thresholds, thresholds[finite & (norms > 0)])
 
 
 def test_the_numbers_of_a_course_by_hand():
@@ -74,6 +74,15 @@ def test_the_numbers_of_a_course_by_hand():
 def test_the_last_threshold_is_that_of_the_last_step_taken():
     (one,) = replay([1, 3, math.nan], [100])
     assert one.last_threshold == 3
+
+
+def test_zeros_are_no_norms():
+    """Thresholds at p = 50 of 4, 0, 2, 0 after a warm-up of one norm: -, -, 3, -."""
+    (one,) = replay([4, 0, 2, 0], [50], warmup=1)
+    assert one.thresholds.tolist() == [math.inf, math.inf, 3, math.inf]
+    assert one.scales.tolist() == [1, 1, 1, 1]
+    assert one.last_threshold == 3
+    assert replay([4, 0, 2, 0], [50])[0].late_range == (3, 3)
 
 
 def test_p_100_never_clips_and_says_so():
@@ -101,7 +110,7 @@ def test_norms_of_any_kind():
     ("norms", "settings", "message"),
     [
         ([], {}, "at least one of them finite"),
-        ([math.nan, math.inf], {}, "at least one of them finite"),
+        ([math.nan, math.inf, 0.0], {}, "at least one of them finite and above 0"),
         ([[1.0, 2.0]], {}, "one row"),
         ([1.0, -0.5, 2.0], {}, "never below 0, unlike -0.5"),
         ([1.0], {"percentiles": [101]}, "percentile must be"),

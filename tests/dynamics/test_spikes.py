@@ -54,6 +54,15 @@ def test_a_norm_that_is_not_finite_is_one_at_once_and_no_part_of_the_median(tmp_
     assert [row["median_norm"] for row in rows[::2]] == ["nan", "2.0", "2.0", "2.0"]
 
 
+def test_norms_of_zero_are_no_part_of_the_median(tmp_path):
+    """With 60 % zeros the median was 0 and every other step a spike."""
+    norms = [0.0, 1.0, 0.0, 2.0, 0.0] * 100 + [11.0]
+    spikes = Spikes(Records(tmp_path / "spikes.csv", SPIKE_COLUMNS), first=100)
+    watch(spikes, norms)
+    assert spikes.count == 1
+    assert spikes.records.rows()[0]["median_norm"] == "1.5"
+
+
 def test_one_loss_of_the_whole_batch_stands_in_every_row(tmp_path):
     path = tmp_path / "spikes.csv"
     loss = torch.tensor(3.0, requires_grad=True)
@@ -87,7 +96,7 @@ def test_a_saved_state_goes_on_alike(tmp_path):
     second.load_state_dict(torch.load(halves, weights_only=True))
     watch(second, norms[30:])
     assert second.count == straight.count > first.count > 0
-    assert torch.equal(second.state_dict()["norms"], straight.state_dict()["norms"])
+    assert second.state_dict()["norms"] == straight.state_dict()["norms"]
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def weights(model: nn.Module) -> Tensor:
 
 
 def history(clipper: Clipper) -> Tensor:
-    return clipper.state_dict()["history"]
+    return clipper.history
 
 
 @pytest.fixture

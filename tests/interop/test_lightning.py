@@ -402,12 +402,12 @@ def test_two_processes_equal_one(tmp_path):
     runpy.run_path(str(SCRIPT))["fit"](1, tmp_path)
     one = torch.load(tmp_path / "1-0.pt")
     assert one["clipper"]["skipped"] == 2  # once an epoch there is a NaN, on one rank only
-    assert 5 < one["clipper"]["clipped"] < len(one["clipper"]["history"]) == 22
+    assert 5 < one["clipper"]["clipped"] < len(one["clipper"]["history"]) // 8 == 22
     ranks = fit_in_two_processes(tmp_path)
     for rank in ranks:
         for key, value in one["clipper"].items():
             torch.testing.assert_close(rank["clipper"][key], value, rtol=1e-10, atol=0)
         torch.testing.assert_close(rank["weights"], one["weights"], rtol=1e-10, atol=1e-12)
         assert rank["share"] == pytest.approx(one["share"])
-    assert torch.equal(ranks[0]["clipper"]["history"], ranks[1]["clipper"]["history"])
+    assert ranks[0]["clipper"]["history"] == ranks[1]["clipper"]["history"]
     assert torch.equal(ranks[0]["weights"], ranks[1]["weights"])
