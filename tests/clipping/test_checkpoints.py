@@ -1,11 +1,13 @@
 """Clippers in checkpoints of torch.distributed.checkpoint, which wants sizes to be as saved."""
 
+import pytest
 import torch
 import torch.distributed.checkpoint as dcp
 
 from autoclip_sep.clipping import AutoClip, Clipper
 from tests.clipping.states import numbers
 from tests.clipping.test_contract import network, train, weights
+from tests.clipping.test_distributed import start
 
 
 def started(make_clipper):
@@ -56,6 +58,16 @@ def test_a_state_of_before_any_step_comes_back_too(make_clipper, tmp_path):
     go_on(parts, 1, 20)
     dcp.load({"clipper": parts[2]}, checkpoint_id=tmp_path)
     assert parts[2].state_dict() == make_clipper().state_dict()
+
+
+@pytest.mark.parametrize("world", [1, 2])
+def test_each_process_of_fsdp2_gets_its_clipper_back(world, tmp_path):
+    ranks = start("dcp", world, tmp_path)
+    for name, wanted in ranks[0].items():
+        for found in (rank[name] for rank in ranks):
+            assert found["saved"] == found["back"] == found["fresh"] == wanted["saved"]
+            assert torch.equal(*found["futures"])
+        assert len(ranks[0]["autoclip"]["saved"]["history"]) == 8 * 10
 
 
 def test_a_million_norms_take_eight_megabytes(tmp_path):

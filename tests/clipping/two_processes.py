@@ -1,6 +1,6 @@
 """One process of a distributed run; `test_distributed.py` starts it and compares what it saves.
 
-python two_processes.py {single,ddp,fsdp} RANK WORLD FOLDER
+python two_processes.py {single,ddp,fsdp,dcp} RANK WORLD FOLDER
 """
 
 import math
@@ -9,7 +9,9 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
+import torch.distributed.checkpoint as dcp
 from torch import nn
+from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
@@ -114,12 +116,59 @@ def run(make_clipper, mode, rank, world, way, make_network=network, steps=STEPS)
     }
 
 
+def checkpointed(name, rank, world, folder):
+    """States of a clipper: saved beside a sharded model, rolled back, in a fresh one; two futures.
+
+    The future is the weights after some more steps from the checkpoint on.
+    """
+    model, clipper = wrap(small_network(), "fsdp"), CLIPPERS[name]()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+
+    def go_on(seed):
+        generator = torch.Generator().manual_seed(seed)
+        for _ in range(10):
+            inputs = torch.randn(8, 5, generator=generator).double().chunk(world)[rank]
+            losses = (model(inputs) - 3).square().mean(dim=1) * (1 + inputs[:, 0].abs())
+            clipper.limit_loss(losses).mean().backward()
+            clipper.limit_gradients(model.parameters())
+            optimizer.step()
+            optimizer.zero_grad()
+        return torch.cat([whole(p).flatten() for p in model.parameters()])
+
+    def beside():
+        weights, moments = get_state_dict(model, optimizer)
+        return {"model": weights, "optimizer": moments, "clipper": clipper}
+
+    go_on(0)
+    saved, fresh = clipper.state_dict(), CLIPPERS[name]()
+    dcp.save(beside(), checkpoint_id=folder / name)
+    future = go_on(1)
+    go_on(2)
+    state = beside()
+    dcp.load(state, checkpoint_id=folder / name)
+    set_state_dict(
+        model,
+        optimizer,
+        model_state_dict=state["model"],
+        optim_state_dict=state["optimizer"],
+    )
+    back = clipper.state_dict()
+    dcp.load({"clipper": fresh}, checkpoint_id=folder / name)
+    futures = (future, go_on(1))
+    return {"saved": saved, "back": back, "fresh": fresh.state_dict(), "futures": futures}
+
+
 def main():
     mode, rank, world, folder = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
     torch.set_num_threads(1)
     if mode != "single":
         store = f"file://{folder}/{mode}-store"
         dist.init_process_group("gloo", init_method=store, rank=rank, world_size=world)
+    if mode == "dcp":
+        saved = {name: checkpointed(name, rank, world, folder) for name in CLIPPERS}
+        torch.save(saved, folder / f"{mode}-{rank}.pt")
+        dist.destroy_process_group()
+        return
     saved = {
         (name, way): run(CLIPPERS[name], mode, rank, world, way)
         for way, names in WAYS.items()
