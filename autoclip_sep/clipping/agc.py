@@ -5,23 +5,28 @@ Normalization", ICML 2021, arXiv:2102.06171, Eq. (3). The output layer is left a
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from autoclip_sep.clipping.arguments import number, plain_text
+from autoclip_sep.clipping.arguments import number, plain_text, whole_number
 from autoclip_sep.clipping.base import Clipper
 from autoclip_sep.clipping.gradients import Gradients, local_part
-from autoclip_sep.clipping.norms import anywhere, global_norm, tensor_norms
+from autoclip_sep.clipping.norms import LARGE, anywhere, norm_after, wide
 from autoclip_sep.clipping.result import Limit
+
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
 class AGC(Clipper):
     """Scales down each unit's gradient whose norm exceeds `ratio` times that of its weights.
 
     A unit is one output of a layer: the slices along a weight's first axis, as torch's linear,
-    convolution and recurrent layers have them; biases and gains are one unit each.
+    convolution and recurrent layers have them; biases and gains are one unit each. A transposed
+    convolution's weight is (inputs, outputs / groups, ...), which the tensor doesn't tell: its
+    units are the slices along the second axis, within each group, if `transposed` names it. If not
+    they are those of its inputs.
 
     ratio: of gradient norm to weight norm; the paper's lambda, 0.01 there for batches of 4096.
         Smaller batches bear larger ones.
@@ -30,6 +35,8 @@ class AGC(Clipper):
     exclude: beginnings of the names of parameters to leave alone; `limit_gradients` then needs
         (name, parameter) pairs. None leaves the output layer alone: the last weight given that has
         two axes or more, and what follows it.
+    transposed: beginnings of the names of transposed convolutions, each with its number of groups,
+        as `AGC.transposed_in(model)` finds them; names are needed as for `exclude`.
     """
 
     if_none = "lower the ratio, unless it is there for rare spikes only"
@@ -40,6 +47,7 @@ class AGC(Clipper):
         *,
         epsilon: float = 1e-3,
         exclude: Iterable[str] | None = None,
+        transposed: Mapping[str, int] | None = None,
         max_nonfinite: int = 10,
     ) -> None:
         super().__init__(max_nonfinite=max_nonfinite)
@@ -48,6 +56,17 @@ class AGC(Clipper):
         if isinstance(exclude, str):
             raise ValueError(f"exclude must be a list of names, not one text: [{exclude!r}]")
         self.exclude = None if exclude is None else tuple(exclude)
+        given = dict(transposed or {})
+        self.transposed = {name: whole_number("transposed", given[name], 1) for name in given}
+
+    @staticmethod
+    def transposed_in(model: nn.Module) -> dict[str, int]:
+        """The transposed convolutions in a network: beginnings of names, and numbers of groups."""
+        return {
+            f"{name}." if name else "": layer.groups
+            for name, layer in model.named_modules()
+            if isinstance(layer, _TRANSPOSED)
+        }
 
     @property
     def label(self) -> str:
@@ -58,29 +77,64 @@ class AGC(Clipper):
         for index, gradient in enumerate(gradients.whole):
             if self._excluded(gradients, index):
                 continue
-            one_unit = gradients.parameters[index].ndim < 2
-            weights = _unit_norms(gradients.weights(index), one_unit)
-            own = _unit_norms(gradient, one_unit)
+            dtype = torch.promote_types(gradient.dtype, torch.float32)
+            if norm > LARGE:
+                dtype = wide(gradient.device)
+            groups = self._groups(gradients, index)
+            weights = _unit_norms(gradients.weights(index), groups, dtype)
+            own = _unit_norms(gradient, groups, dtype)
             room = self.ratio * weights.clamp(min=self.epsilon)  # Eq. (3)
             above = own > room
             gradient.mul_(torch.where(above, room / own, 1.0).to(gradient.dtype))
             clipped.append(local_part(above).any())
         anything = anywhere(clipped, gradients)
-        after = global_norm(tensor_norms(gradients))
+        after = norm_after(gradients, norm)
         return Limit(scale=torch.where(anything, after / norm, 1.0), clipped=anything)
 
     def _excluded(self, gradients: Gradients, index: int) -> bool:
         if self.exclude is None:
             return gradients.positions[index] >= gradients.last_weight
+        return bool(self.exclude) and self._name(gradients, index).startswith(self.exclude)
+
+    def _groups(self, gradients: Gradients, index: int) -> int | None:
+        """Of a transposed convolution; 0 for other weights, None where all is one unit."""
+        parameter = gradients.parameters[index]
+        if parameter.ndim < 2:
+            return None
+        if self.transposed:
+            name = self._name(gradients, index)
+            for beginning, groups in self.transposed.items():
+                if name.startswith(beginning):
+                    if len(parameter) % groups:
+                        raise ValueError(
+                            f"AGC(transposed=...) says that {name} has {groups} groups, which its "
+                            f"{len(parameter)} inputs don't divide by"
+                        )
+                    return groups
+        return 0
+
+    def _name(self, gradients: Gradients, index: int) -> str:
         name = gradients.names[index]
-        if not name and self.exclude:
-            raise ValueError("AGC(exclude=...) needs limit_gradients(model.named_parameters())")
-        return bool(name) and str(name).startswith(self.exclude)
+        if not name:
+            raise ValueError(
+                "AGC with exclude or transposed needs limit_gradients(model.named_parameters())"
+            )
+        return name
 
 
-def _unit_norms(tensor: Tensor, one_unit: bool) -> Tensor:
-    """Norms of the slices along the first axis, or of the whole, every axis kept."""
-    axes = tuple(range(0 if one_unit else 1, tensor.ndim))
-    wide = torch.promote_types(tensor.dtype, torch.float32)
-    norms: Tensor = torch.linalg.vector_norm(tensor, dim=axes or None, keepdim=True, dtype=wide)
+def _unit_norms(tensor: Tensor, groups: int | None, dtype: torch.dtype) -> Tensor:
+    """Norms of the units, of the tensor's number of axes, to be broadcast to its shape."""
+    axes = range(tensor.ndim)
+    if groups is None:
+        return _norm(tensor, axes, dtype)
+    if groups == 0:
+        return _norm(tensor, axes[1:], dtype)
+    if groups == 1:
+        return _norm(tensor, (0, *axes[2:]), dtype)
+    split = _norm(tensor.unflatten(0, (groups, -1)), (1, *range(3, tensor.ndim + 1)), dtype)
+    return split.repeat_interleave(len(tensor) // groups, dim=1).flatten(0, 1)
+
+
+def _norm(tensor: Tensor, axes: Iterable[int], dtype: torch.dtype) -> Tensor:
+    norms: Tensor = torch.linalg.vector_norm(tensor, dim=tuple(axes), keepdim=True, dtype=dtype)
     return norms

@@ -8,6 +8,7 @@ information about the scale of gradients and doesn't enter the history. With mor
 in it the threshold would be 0, and every gradient from then on.
 """
 
+import logging
 import math
 from itertools import accumulate, chain, pairwise
 
@@ -23,6 +24,8 @@ from autoclip_sep.clipping.norm import limit_norm
 from autoclip_sep.clipping.resident import ResidentHistory
 from autoclip_sep.clipping.result import Limit
 from autoclip_sep.clipping.rows import Row, pack, to_tensor, unpack
+
+logger = logging.getLogger(__name__)
 
 
 class AutoClip(Clipper):
@@ -55,6 +58,11 @@ class AutoClip(Clipper):
         if scope not in ("global", "parameter"):
             raise ValueError(f'scope must be "global" or "parameter", not {scope!r}')
         self.scope = scope
+        if 0 < (self.percentile or 0) < 1:
+            shown = plain_text(self.percentile or 0)
+            logger.warning(
+                "AutoClip(%s): a percentile is in [0, 100], 10 %% is AutoClip(10)", shown
+            )
         self._histories: dict[int, History] = {}
         self._resident: ResidentHistory | None = None
 

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from autoclip_sep.clipping.arguments import whole_number
 from autoclip_sep.clipping.gradients import Gradients, Parameters, optimizer_parameters
 from autoclip_sep.clipping.handle import Handle
-from autoclip_sep.clipping.norms import global_norm, tensor_norms
+from autoclip_sep.clipping.norms import global_norm, read_norms, tensor_norms, wide
 from autoclip_sep.clipping.resident import Watch, fused_step, require_fused
 from autoclip_sep.clipping.result import ClipResult, Limit, NonFiniteGradients, describe
 from autoclip_sep.clipping.usage import Usage, refuse_fsdp1
@@ -102,10 +102,8 @@ class Clipper(ABC):
         gradients = Gradients(parameters)
         self._usage.gathered(gradients)
         if not len(gradients):
-            return describe(torch.zeros(()), Limit(), finite=True), True
-        norms = tensor_norms(gradients)
-        norm = global_norm(norms)
-        total, *each = torch.cat((norm.unsqueeze(0), norms)).tolist()  # the one host read
+            return describe(torch.zeros((), device="cpu"), Limit(), finite=True), True
+        norm, total, each = read_norms(gradients)
         if not math.isfinite(total):
             self._skip()
             self._complain(gradients, total, each)
@@ -121,23 +119,24 @@ class Clipper(ABC):
         isn't finite is skipped on the device. After `max_nonfinite` of them in a row
         NonFiniteGradients is raised as soon as the host has heard of it, maybe some steps later.
 
-        Gradients must be unscaled. Reading the result waits for the device; so do `clipped`,
-        `skipped` and `state_dict`. Raises ValueError for other clippers and optimizers.
+        Gradients must be unscaled. Unlike in `limit_gradients` norms are float32 ones: above 1.8e19
+        not finite, below 1e-19 not exact, and 0 below 1e-23. Reading the result waits for the
+        device; so do the counts and `state_dict`. Raises ValueError for other clippers and
+        optimizers.
         """
         require_fused(optimizer)
         gradients = Gradients(optimizer_parameters(optimizer))
         self._usage.gathered(gradients)
         if not len(gradients):
-            return describe(torch.zeros(()), Limit(), finite=True)
-        norms = tensor_norms(gradients)
-        norm = global_norm(norms)
+            return describe(torch.zeros((), device="cpu"), Limit(), finite=True)
+        norm = global_norm(tensor_norms(gradients))
         self._watch = self._watch or Watch(norm.device)
         if self._watch.latest() >= self.max_nonfinite:
-            self._complain(gradients, norm.item(), norms.tolist())
+            self._complain(gradients, *read_norms(gradients)[1:])
         finite = torch.isfinite(norm)
         zero = norm == 0
         recorded = finite & ~zero
-        threshold = self._device_threshold(norm.double(), recorded)
+        threshold = self._device_threshold(norm.to(wide(norm.device)), recorded)
         clipped = finite & (norm > threshold)
         divisor = torch.where(clipped, norm / threshold, 1.0)
         fused_step(optimizer, divisor.float(), finite)
@@ -209,6 +208,8 @@ class Clipper(ABC):
         names = [gradients.name(i) for i, value in enumerate(norms) if not math.isfinite(value)]
         shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
         where = f"not finite in {shown}" if names else "no single gradient is to blame"
+        if math.isfinite(norm):  # step() took it in float32
+            where = "finite, but beyond float32; limit_gradients bears it"
         in_a_row = int(self._nonfinite_in_a_row)
         if in_a_row >= self.max_nonfinite:
             message = f"gradient norm {norm} in {in_a_row} steps in a row: {where}"

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 Parameters: TypeAlias = Tensor | Iterable[Tensor] | Iterable[tuple[str, Tensor]]
@@ -34,15 +34,14 @@ class Gradients:
         self.names: list[str | None] = []
         self.positions: list[int] = []
         given = [parameters] if isinstance(parameters, Tensor) else parameters
+        if not isinstance(given, Iterable):
+            raise TypeError(_advice(given))
         seen: set[int] = set()
         last_weight, position = None, -1
         for position, entry in enumerate(given):
             name, parameter = entry if isinstance(entry, tuple) else (None, entry)
-            if not isinstance(parameter, Tensor):
-                raise TypeError(
-                    "limit_gradients takes parameters or (name, parameter) pairs, "
-                    f"not {type(parameter).__name__}"
-                )
+            if not isinstance(parameter, Tensor) or _is_a_result(parameter):
+                raise TypeError(_advice(parameter))
             if id(parameter) in seen:
                 continue
             seen.add(id(parameter))
@@ -93,7 +92,9 @@ class Gradients:
         gradient = self.parameters[index].grad
         if gradient is not None and gradient.is_sparse:
             parameter = parameter[tuple(gradient._indices())]
-        return torch.view_as_real(parameter) if parameter.is_complex() else parameter
+        if parameter.is_complex():
+            return torch.view_as_real(parameter.resolve_conj())
+        return parameter
 
     def scale(self, factor: float) -> None:
         """Multiplies every gradient in place; a factor of exactly 1 touches nothing."""
@@ -123,6 +124,24 @@ def optimizer_parameters(optimizer: Optimizer) -> list[tuple[str, Tensor]]:
         names = group.get("param_names") or [""] * len(group["params"])
         pairs.extend(zip(names, group["params"], strict=True))
     return pairs
+
+
+def _is_a_result(tensor: Tensor) -> bool:
+    """Whether a tensor can't be a parameter and was computed, as gradients are."""
+    if isinstance(tensor, nn.Parameter):
+        return False
+    return not tensor.is_leaf if tensor.requires_grad else tensor.grad is None
+
+
+def _advice(wrong: object) -> str:
+    takes = "limit_gradients takes parameters or (name, parameter) pairs, not"
+    if isinstance(wrong, Optimizer):
+        return f"{takes} an optimizer: call attach(optimizer) once, or pass model.parameters()"
+    if isinstance(wrong, nn.Module):
+        return f"{takes} a network: pass model.named_parameters()"
+    if isinstance(wrong, Tensor):
+        return f"{takes} gradients: set each parameter's .grad and pass the parameters"
+    return f"{takes} {type(wrong).__name__}"
 
 
 def is_sharded(tensor: Any) -> bool:
@@ -160,4 +179,6 @@ def _dense(parameter: Tensor, gradient: Tensor) -> Tensor:
         if not gradient.is_coalesced():
             parameter.grad = gradient = gradient.coalesce()
         gradient = gradient._values()
+    if gradient.is_conj():
+        parameter.grad = gradient = gradient.resolve_conj()
     return torch.view_as_real(gradient) if gradient.is_complex() else gradient

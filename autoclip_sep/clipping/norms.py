@@ -1,4 +1,9 @@
-"""L2 norms of gradients: one fused pass per device and dtype, accumulated in float32 at least."""
+"""L2 norms of gradients: one fused pass per device and dtype, accumulated in float32 at least.
+
+In float32 squares are infinite above 1.8e19 and 0 below 1e-23. Where a norm comes out so that this
+may have happened, it is taken again of gradients brought to another size; that is rare, and the
+norms of all others cost nothing more and keep their bits.
+"""
 
 import math
 from typing import Any
@@ -11,6 +16,9 @@ from autoclip_sep.clipping.gradients import Gradients, is_sharded
 _HALF = (torch.float16, torch.bfloat16)
 _LARGE, _ROW = 131072, 65536  # elements
 _ROWS = 16  # their number is a multiple of it, so that cores get equal shares
+LARGE = 1e18  # the square of a norm above may be infinite in float32
+WITHOUT_FLOAT64 = ("mps",)
+_RESIZE = {torch.float32: 2.0**80, torch.float64: 2.0**600}
 
 
 def tensor_norms(gradients: Gradients) -> Tensor:
@@ -22,15 +30,16 @@ def tensor_norms(gradients: Gradients) -> Tensor:
     """
     if len(gradients.groups) == 1 and not is_sharded(gradients.whole[0]):
         return _norms_of_a_kind(gradients.whole)
-    norms: list[Tensor] = [torch.empty(0)] * len(gradients)
+    norms: dict[int, Tensor] = {}
     for group in gradients.groups:
         found: Any = _norms_of_a_kind([gradients.whole[index] for index in group])
         if is_sharded(found):
             found = found.full_tensor()
         for index, norm in zip(group, found.to(gradients.device).unbind(), strict=True):
             norms[index] = norm
-    double = any(norm.dtype == torch.float64 for norm in norms)
-    return torch.stack([norm.double() if double else norm for norm in norms])
+    double = any(norm.dtype == torch.float64 for norm in norms.values())
+    ordered = [norms[index] for index in range(len(gradients))]
+    return torch.stack([norm.double() if double else norm for norm in ordered])
 
 
 def global_norm(norms: Tensor) -> Tensor:
@@ -39,9 +48,46 @@ def global_norm(norms: Tensor) -> Tensor:
     return norm
 
 
+def read_norms(gradients: Gradients) -> tuple[Tensor, float, list[float]]:
+    """The global norm on the device, that norm, and each gradient's own, in order.
+
+    Finite and above 0 wherever the gradients are, whatever their size; but a gradient below 1e-23
+    beside one above 1e-12 may come out as 0. One host read, or some more where norms are taken
+    again: the first is then () of the widest type, since float32 might not hold it.
+    """
+    norms = tensor_norms(gradients)
+    norm = global_norm(norms)
+    total, *each = torch.cat((norm.unsqueeze(0), norms)).tolist()
+    narrow = any(part.dtype != torch.float64 for part in gradients.tensors)
+    resize = _RESIZE[torch.float32 if narrow else torch.float64]
+    # Far above what any number of squares lost to underflow could have added up to.
+    small = torch.finfo(torch.float32 if narrow else torch.float64).tiny ** 0.5 * 1e7
+    factors = {
+        index: 1 / resize if own == math.inf else resize
+        for index, own in enumerate(each)
+        if own == math.inf or 0 < own < small or total == 0
+    }
+    if not factors:
+        return norm, total, each
+    for index, factor in factors.items():
+        whole = gradients.whole[index]
+        resized: Any = whole.to(torch.promote_types(whole.dtype, torch.float32)) * factor
+        found: Any = _norms_of_a_kind([resized])
+        found = found.full_tensor() if is_sharded(found) else found
+        each[index] = found.item() / factor
+    total = math.hypot(*each)
+    device = gradients.device
+    return torch.full((), total, dtype=wide(device), device=device), total, each
+
+
 def wide(device: torch.device) -> torch.dtype:
-    """The widest float a device has; Apple's has no float64."""
-    return torch.float32 if device.type == "mps" else torch.float64
+    """The widest float a device has."""
+    return torch.float32 if device.type in WITHOUT_FLOAT64 else torch.float64
+
+
+def norm_after(gradients: Gradients, before: float) -> Tensor:
+    """The global norm of gradients that have been limited, given the one before: ()."""
+    return global_norm(tensor_norms(gradients)) if before < LARGE else read_norms(gradients)[0]
 
 
 def anywhere(flags: list[Tensor], gradients: Gradients) -> Tensor:

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.optim import SGD, Optimizer
 
+from autoclip_sep.clipping.norms import wide
+
 
 def require_fused(optimizer: Optimizer) -> None:
     """Raises ValueError unless every group of the optimizer is fused."""
@@ -46,7 +48,7 @@ class Watch:
 
     def __init__(self, device: torch.device) -> None:
         on_cuda = device.type == "cuda"
-        self._copy = torch.zeros((), dtype=torch.int64, pin_memory=on_cuda)
+        self._copy = torch.zeros((), dtype=torch.int64, pin_memory=on_cuda, device="cpu")
         self._arrived = torch.cuda.Event() if on_cuda else None
         self._known: int = 0
 
@@ -76,12 +78,15 @@ class ResidentHistory:
         self._window = window
         self._steps = len(entries)  # an upper bound of the count, known without asking
         self._count = torch.full((), self._steps, dtype=torch.int64, device=device)
-        kept = entries.to(device)
+        kept = entries.to(device, wide(device))
         self._arrived = _padded(kept, window or 2 * self._steps + 64)
         self._ordered = kept.sort().values
 
     def append(self, value: Tensor, wanted: Tensor) -> None:
-        """Adds a number, () float64, if `wanted`, () bool; forgets the oldest as `History` does."""
+        """Adds a norm, () as wide as the device has it, if `wanted`, () bool.
+
+        Forgets the oldest as `History` does.
+        """
         self._steps += 1
         if self._window is None and self._steps > len(self._arrived):
             self._arrived = _padded(self._arrived, 2 * self._steps)
@@ -95,10 +100,10 @@ class ResidentHistory:
         self._count = self._count + wanted
 
     def percentile(self, percentile: float) -> Tensor:
-        """As `History.percentile`: () float64, NaN where nothing wanted has been appended."""
+        """As `History.percentile`: (), NaN where nothing wanted has been appended."""
         # Both ends of the range are numbers that the host knows.
         last = (self._count - 1).clamp(0, max(len(self._ordered) - 1, 0))
-        position = percentile / 100 * last.double()
+        position = percentile / 100 * last.to(self._ordered.dtype)
         below = position.floor()
         low = self._ordered.take(below.long())
         high = self._ordered.take(position.ceil().long())
@@ -109,11 +114,11 @@ class ResidentHistory:
         """The entries, oldest first: (entries,) float64 on the host. This waits for the device."""
         count, size = int(self._count), len(self._arrived)
         oldest = count % size if count > size else 0
-        return self._arrived[:count].roll(-oldest).cpu()
+        return self._arrived[:count].roll(-oldest).cpu().double()
 
 
 def _padded(entries: Tensor, capacity: int) -> Tensor:
-    buffer = torch.full((capacity,), torch.inf, dtype=torch.float64, device=entries.device)
+    buffer = entries.new_full((capacity,), torch.inf)
     buffer[: len(entries)] = entries
     return buffer
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from autoclip_sep.clipping.arguments import number, plain_text
 from autoclip_sep.clipping.base import Clipper
 from autoclip_sep.clipping.gradients import Gradients
-from autoclip_sep.clipping.norms import anywhere, global_norm, tensor_norms
+from autoclip_sep.clipping.norms import anywhere, norm_after
 from autoclip_sep.clipping.result import Limit
 
 
@@ -41,5 +41,5 @@ class ValueClipping(Clipper):
             torch._foreach_clamp_max_(group, self.threshold)
             torch._foreach_clamp_min_(group, -self.threshold)
         clipped = anywhere(above, gradients)
-        after = global_norm(tensor_norms(gradients))
+        after = norm_after(gradients, norm)
         return Limit(scale=torch.where(clipped, after / norm, 1.0), clipped=clipped)

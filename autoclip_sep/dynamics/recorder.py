@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from autoclip_sep import random_state
 from autoclip_sep.clipping import ClipResult
+from autoclip_sep.clipping.norms import wide
 from autoclip_sep.dynamics.smoothness import Closure, raw_gradients, smoothness, total_norm
 from autoclip_sep.records import Records
 
@@ -145,7 +146,7 @@ class Recorder:
             norm = float(total_norm(probe.gradient))
         loss = NAN
         if probe.loss is not None:
-            losses = [probe.loss.double()]
+            losses = [probe.loss.to(wide(probe.loss.device))]
             if self.average is not None:
                 self.average(losses)
             loss = float(losses[0])

@@ -14,14 +14,16 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from autoclip_sep.clipping.norms import wide
+
 Closure = Callable[[], Tensor]
 
 
 def total_norm(tensors: Sequence[Tensor]) -> Tensor:
-    """L2 norm over all tensors together, a 0-dim float64 tensor."""
+    """L2 norm over all tensors together, 0-dim, as wide as the device has it."""
     norms = torch._foreach_norm(list(tensors))
     device = norms[0].device
-    return torch.stack([norm.to(device, torch.float64) for norm in norms]).norm()
+    return torch.stack([norm.to(device, wide(device)) for norm in norms]).norm()
 
 
 def raw_gradients(loss: Tensor, parameters: Sequence[Tensor]) -> list[Tensor]:

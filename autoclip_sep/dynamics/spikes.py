@@ -110,7 +110,7 @@ class Spikes:
 
     def _everyones(self, losses: Tensor, items: Sequence[str]) -> list[Example]:
         """Names and losses of the whole batch."""
-        own = losses.detach().double().expand(len(items)).tolist()
+        own = losses.detach().cpu().double().expand(len(items)).tolist()
         examples: list[Example] = list(zip(items, own, strict=True))
         if self.gather is None:
             return examples

@@ -42,6 +42,45 @@ def test_a_filter_is_one_unit():
     assert kernel.grad[1].norm() == 0
 
 
+@pytest.mark.parametrize("groups", [1, 2, 4])
+@pytest.mark.parametrize("kind", [nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d])
+def test_a_unit_of_a_transposed_convolution_is_one_of_its_outputs(kind, groups):
+    """The weight is (inputs, outputs / groups, ...): it is turned into one of outputs first."""
+    torch.manual_seed(0)
+    model = nn.Sequential(kind(8, 4, 3, groups=groups), kind(4, 4, 3))
+    weight = model[0].weight
+    weight.grad = torch.randn_like(weight) * torch.rand(8, *[1] * (weight.ndim - 1))
+
+    def by_output(tensor):
+        parts = [part.transpose(0, 1) for part in tensor.chunk(groups)]
+        return torch.cat(parts).flatten(1)
+
+    before, weights = by_output(weight.grad.clone()), by_output(weight.detach())
+    clipper = AGC(0.9, exclude=(), transposed=AGC.transposed_in(model))
+    assert clipper.transposed == {"0.": groups, "1.": 1}
+    result = clipper.limit_gradients(model.named_parameters())
+    factors = (0.9 * weights.norm(dim=1) / before.norm(dim=1)).clamp(max=1)
+    assert result.clipped
+    torch.testing.assert_close(by_output(weight.grad), before * factors[:, None])
+
+
+def test_the_outputs_of_a_transposed_convolution_are_limited_alike():
+    """Inputs of very different size are no reason to limit an output: 0.1 * 5 for both of them."""
+    weight = layer([[3.0, 4.0], [4.0, 3.0]], [[0.0, 3.0], [9.0, 4.0]])
+    named = [("up.weight", weight)]
+    AGC(0.1, exclude=(), transposed={"up.": 1}).limit_gradients(named)
+    assert weight.grad.flatten().tolist() == pytest.approx([0.0, 0.3, 0.5, 0.4])
+
+
+def test_transposed_wants_names_and_groups_that_divide():
+    weight = layer([[1.0], [1.0], [1.0]], [[1.0], [1.0], [1.0]])
+    clipper = AGC(exclude=(), transposed={"up.": 2})
+    with pytest.raises(ValueError, match="named_parameters"):
+        clipper.limit_gradients([weight])
+    with pytest.raises(ValueError, match=r"up.weight has 2 groups, which its 3 inputs"):
+        clipper.limit_gradients([("up.weight", weight)])
+
+
 def test_weights_at_zero_can_move():
     weight = layer([[0.0, 0.0]], [[3.0, 4.0]])
     AGC(0.5, epsilon=0.1, exclude=()).limit_gradients([weight])
@@ -113,7 +152,9 @@ def test_small_gradients_stay_bit_for_bit():
     assert (result.scale, result.clipped) == (1, False)
 
 
-@pytest.mark.parametrize("options", [{"ratio": 0}, {"epsilon": 0}, {"exclude": "head"}])
+@pytest.mark.parametrize(
+    "options", [{"ratio": 0}, {"epsilon": 0}, {"exclude": "head"}, {"transposed": {"up": 0}}]
+)
 def test_options_are_checked(options):
     with pytest.raises(ValueError, match=f"^{next(iter(options))} must be"):
         AGC(**options)

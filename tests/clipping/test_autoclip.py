@@ -175,6 +175,16 @@ def test_a_gradient_of_zero_is_no_part_of_the_warmup():
     assert thresholds(clipper, [5.0, 0.0, 1.0, 3.0]) == [math.inf, math.inf, math.inf, 3]
 
 
+def test_a_percentile_that_looks_like_a_share_warns_once(caplog):
+    clipper = AutoClip(0.1)
+    clipper.limit_gradients([gradient(1.0)])
+    (line,) = caplog.messages
+    assert "AutoClip(10)" in line
+    for percentile in (0, 1, 10, 100, None):
+        AutoClip(percentile)
+    assert len(caplog.messages) == 1
+
+
 def test_zeros_are_counted_and_never_a_threshold():
     """A gradient of zero at every fifth step froze the weights for good."""
     clipper = AutoClip(10)

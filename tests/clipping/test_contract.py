@@ -235,14 +235,67 @@ def test_a_parameter_whose_gradient_is_zero_is_one_without_gradient(make_gradien
     assert state["zeros"] == 0
 
 
-@pytest.mark.parametrize("size", [1e-42, 1e-20, 1e15])
-def test_extreme_but_finite_gradients_stay_finite(clipper, size):
-    model = network()
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("size", [1e-40, 1e-20, 1e15, 1e25, 3e38])
+def test_extreme_but_finite_gradients_are_measured(clipper, size, dtype):
+    """Squares of these are 0 or infinite in float32, which makes zeros and skips of them."""
+    model = network(dtype)
+    count = sum(p.numel() for p in model.parameters())
     for _ in range(3):
         for parameter in model.parameters():
             parameter.grad = torch.full_like(parameter, size)
-        assert clipper.limit_gradients(model.parameters()).finite
-        assert all(torch.isfinite(p.grad).all() for p in model.parameters())
+        result = clipper.limit_gradients(model.parameters())
+        assert result.finite
+        assert result.norm.item() == pytest.approx(size * count**0.5, rel=1e-2)
+        for parameter in model.parameters():
+            assert torch.isfinite(parameter.grad).all()
+            assert parameter.grad.any()
+    assert (clipper.skipped, clipper.zeros) == (0, 0)
+    if hasattr(clipper, "history"):
+        own = [size * p.numel() ** 0.5 for p in model.parameters() for _ in range(3)]
+        wanted = own if clipper.label.endswith("parameter") else [size * count**0.5] * 3
+        assert clipper.history.tolist() == pytest.approx(wanted, rel=1e-2)
+
+
+@pytest.mark.parametrize("size", [1e-250, 1e200])
+def test_the_range_of_float64_is_measured_too(make_gradient_clipper, size):
+    clipper, model = make_gradient_clipper(), network(torch.float64)
+    for parameter in model.parameters():
+        parameter.grad = torch.full_like(parameter, size)
+    result = clipper.limit_gradients(model.parameters())
+    count = sum(p.numel() for p in model.parameters())
+    assert result.norm.item() == pytest.approx(size * count**0.5)
+
+
+def test_no_tensor_is_made_where_the_default_device_is(make_clipper):
+    """A GPU as default device, and the model on another: meta tensors stand for it."""
+    runs = []
+    for device in ("cpu", "meta"):
+        model, generator = network(), torch.Generator().manual_seed(0)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+        results = []
+        for step in range(12):
+            losses = (model(torch.randn(6, 5, generator=generator)) - 3).square().mean(dim=1)
+            with torch.device(device):
+                if step == 0:
+                    clipper = make_clipper()
+                limited = clipper.limit_loss(losses)
+            limited.mean().backward()
+            if step == 5:
+                model[0].bias.grad[0] = math.nan
+            if step == 7:
+                torch._foreach_mul_([p.grad for p in model.parameters()], 1e30)
+            with torch.device(device):
+                results.append(clipper.limit_gradients(model.parameters()))
+                clipper.limit_gradients([])
+                state = clipper.state_dict()
+                clipper = make_clipper()
+                clipper.load_state_dict(state)
+            optimizer.zero_grad()
+        runs.append((torch.tensor([[float(x) for x in r] for r in results]), state))
+    (wanted, wanted_state), (found, state) = runs
+    assert torch.equal(found.nan_to_num(), wanted.nan_to_num())
+    assert state == wanted_state
 
 
 def test_a_parameter_given_twice_is_counted_once(clipper):
@@ -308,6 +361,20 @@ def test_max_nonfinite_is_checked(wrong):
         NoClipping(max_nonfinite=wrong)
 
 
-def test_what_is_no_parameter_is_refused(clipper):
-    with pytest.raises(TypeError, match="str"):
-        clipper.limit_gradients(["weight"])
+def test_what_is_no_parameter_is_refused_with_what_to_pass_instead(clipper):
+    model = network()
+    loss = model(torch.ones(1, 5)).sum()
+    gradients = torch.autograd.grad(loss, model.parameters(), create_graph=True)
+    plain = [gradient.detach() for gradient in gradients]
+    for wrong, advice in (
+        (["weight"], "not str"),
+        (model, r"pass model.named_parameters\(\)"),
+        (torch.optim.SGD(model.parameters()), r"attach\(optimizer\)"),
+        (gradients, "set each parameter's .grad"),
+        (plain, "set each parameter's .grad"),
+        (plain[0], "set each parameter's .grad"),
+        (7, "not int"),
+    ):
+        with pytest.raises(TypeError, match=advice):
+            clipper.limit_gradients(wrong)
+    assert clipper.steps == 0

@@ -1,11 +1,18 @@
 """One norm for gradients of every kind."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
+from autoclip_sep.clipping import ALRC, AutoClip, NoClipping, NormClipping, norms
 from autoclip_sep.clipping.gradients import Gradients
 from autoclip_sep.clipping.norms import anywhere, global_norm, tensor_norms
+from autoclip_sep.dynamics.smoothness import total_norm
 
 
 def with_gradient(gradient):
@@ -39,6 +46,39 @@ def test_mixed_types_keep_their_order_and_the_widest_precision():
     norms = tensor_norms(gradients)
     assert norms.dtype == torch.float64
     assert norms.tolist() == [1, 2, 3, 4, 5]
+
+
+class WithoutFloat64(TorchDispatchMode):
+    """Raises where an operation makes a float64 tensor on the device that has none."""
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        outcome = operation(*args, **(kwargs or {}))
+        for leaf in tree_leaves(outcome):
+            if isinstance(leaf, torch.Tensor) and leaf.device.type == "cuda":
+                assert leaf.dtype != torch.float64, operation
+        return outcome
+
+
+@pytest.mark.parametrize(
+    "make", [NoClipping, AutoClip, lambda: NormClipping(0.5), lambda: AutoClip(30, window=4)]
+)
+def test_no_float64_where_there_is_none(make, monkeypatch):
+    """On a device that is only pretended: types and places are followed, numbers aren't there."""
+    monkeypatch.setattr(norms, "WITHOUT_FLOAT64", ("cuda",))  # as Apple's is
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        weight, clipper = nn.Parameter(torch.empty(3, device="cuda")), make()
+        optimizer = torch.optim.Adam([weight], fused=True)
+        clipper._watch = SimpleNamespace(send=lambda count: None, latest=lambda: 0)
+        for _ in range(5):
+            weight.grad = torch.empty_like(weight)
+            with WithoutFloat64():
+                clipper.step(optimizer)
+        alrc = ALRC(mean=2.0, mean_square=5.0, signed=True)
+        with WithoutFloat64():
+            alrc.limit_loss(torch.empty(4, device="cuda"))
+            total_norm([weight])
+            with pytest.raises(AssertionError):
+                weight.double()
 
 
 def test_float64_keeps_its_digits():

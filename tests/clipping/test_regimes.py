@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.amp import GradScaler
 
-from autoclip_sep.clipping import AutoClip, NoClipping
+from autoclip_sep.clipping import AGC, AutoClip, NoClipping, NormClipping
 
 
 def network():
@@ -113,6 +113,18 @@ def test_sparse_and_dense_gradients_together():
         return history(clipper)
 
     assert run(table, head) == pytest.approx(run(dense_table, dense_head), rel=1e-5)
+
+
+def test_a_lazily_conjugated_gradient():
+    weight = nn.Parameter(torch.zeros(2, dtype=torch.complex64))
+    weight.grad = torch.tensor([3j, 4.0]).conj()
+    result = NormClipping(1.0).limit_gradients([weight])
+    assert result.norm == 5
+    torch.testing.assert_close(weight.grad.resolve_conj(), torch.tensor([-0.6j, 0.8]))
+    weight.data = weight.data.conj()
+    weight.grad = torch.tensor([3j, 4.0])
+    AGC(exclude=()).limit_gradients([weight])
+    assert weight.grad.abs().max() < 1e-4
 
 
 def test_mixed_precisions_in_one_network():

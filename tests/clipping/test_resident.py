@@ -129,6 +129,33 @@ def test_state_goes_on_in_the_other_way(window):
     torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", CLIPPERS)
+def test_a_fused_step_makes_nothing_where_the_default_device_is(name):
+    with torch.device("cpu"):
+        weights, results = train(CLIPPERS[name](), FUSED["adam"], "step", bad=(3,))
+    model, clipper, found = network(), CLIPPERS[name](), []
+    optimizer = FUSED["adam"](model.parameters())
+    for step in range(15):
+        backward(model, step, step == 3)
+        with torch.device("meta"):
+            found.append(clipper.step(optimizer))
+        optimizer.zero_grad()
+    table = torch.tensor([[float(value) for value in result] for result in found])
+    assert torch.equal(table.nan_to_num(), results.nan_to_num())
+    assert torch.equal(torch.cat([p.detach().flatten() for p in model.parameters()]), weights)
+
+
+def test_a_norm_that_overflows_in_a_fused_step_is_said_to():
+    model, clipper = network(), AutoClip(max_nonfinite=1)
+    optimizer = FUSED["sgd"](model.parameters())
+    for parameter in model.parameters():
+        parameter.grad = torch.full_like(parameter, 1e25)
+    clipper.step(optimizer)
+    with pytest.raises(NonFiniteGradients, match="finite, but beyond float32"):
+        clipper.step(optimizer)
+    assert clipper.skipped == 1
+
+
 def test_bad_steps_in_a_row_end_the_training():
     model, clipper = network(), AutoClip(max_nonfinite=3)
     optimizer = torch.optim.Adam(model.named_parameters(), fused=True)
