@@ -100,7 +100,7 @@ class GradientClipping(Callback):
         self.on_train_end(trainer, pl_module)
 
     def state_dict(self) -> dict[str, Any]:
-        """clippers: the state of each, tensors and plain numbers only."""
+        """clippers: the state of each, numbers, bytes and lists of numbers only."""
         return {"clippers": [clipper.state_dict() for clipper in self.clippers]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
