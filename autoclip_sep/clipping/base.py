@@ -3,6 +3,7 @@
 import logging
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import torch
@@ -16,7 +17,7 @@ from autoclip_sep.clipping.handle import Handle
 from autoclip_sep.clipping.norms import global_norm, read_norms, tensor_norms, wide
 from autoclip_sep.clipping.resident import Watch, fused_step, require_fused
 from autoclip_sep.clipping.result import ClipResult, Limit, NonFiniteGradients, describe
-from autoclip_sep.clipping.usage import Usage, refuse_fsdp1
+from autoclip_sep.clipping.usage import Usage
 
 logger = logging.getLogger(__name__)
 
@@ -149,20 +150,23 @@ class Clipper(ABC):
         threshold = torch.where(recorded, threshold, math.inf)
         return describe(norm, Limit(threshold, divisor.reciprocal(), clipped), finite=finite)
 
-    def attach(self, optimizer: Optimizer, scaler: GradScaler | None = None) -> Handle:
+    def attach(
+        self, optimizer: Optimizer | Sequence[Optimizer], scaler: GradScaler | None = None
+    ) -> Handle:
         """Limits gradients in every `optimizer.step()` from now on, for loops one doesn't own.
 
-        See `Handle` for what happens in a step. Give the GradScaler where there is one.
+        Several optimizers of one model, as Muon and AdamW, share one norm. See `Handle` for what
+        happens in a step. Give the GradScaler where there is one.
 
-        Raises ValueError for a clipper that limits losses: a step comes too late for them; and for
-        parameters of FullyShardedDataParallel.
+        Raises ValueError for a clipper that limits losses: a step comes too late for them; for
+        parameters of FullyShardedDataParallel; where this clipper, or another on this optimizer, is
+        attached already. TypeError for what isn't an optimizer.
         """
         if self.limits_loss:
             raise ValueError(
                 f"{type(self).__name__} limits losses, which an optimizer never sees: "
                 "call limit_loss before the backward pass and limit_gradients after it"
             )
-        refuse_fsdp1(parameter for _, parameter in optimizer_parameters(optimizer))
         return Handle(self._limit_known, optimizer, scaler)
 
     @abstractmethod

@@ -1,6 +1,8 @@
 """A clipper attached to an optimizer, for training loops that one doesn't own."""
 
-from collections.abc import Callable
+import math
+import weakref
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -9,98 +11,238 @@ from torch.amp.grad_scaler import GradScaler, OptState
 from torch.optim import Optimizer
 
 from autoclip_sep.clipping.gradients import Gradients, Parameters, optimizer_parameters
+from autoclip_sep.clipping.interception import intercept
 from autoclip_sep.clipping.norms import global_norm, tensor_norms
-from autoclip_sep.clipping.result import ClipResult
+from autoclip_sep.clipping.result import ClipResult, Limit, describe
+from autoclip_sep.clipping.rounds import Round
+from autoclip_sep.clipping.usage import refuse_fsdp1
+from autoclip_sep.clipping.wrapping import Undoing, layers
+
+_HANDLES: weakref.WeakSet["Handle"] = weakref.WeakSet()
 
 
 class Handle:
-    """Limits gradients before each step of an optimizer, until removed.
+    """Limits gradients before each step of an optimizer, or of several together, until removed.
 
-    - A step whose norm isn't finite is skipped: every `.grad` is set to None, and torch's
-      optimizers then do nothing, step counters included.
+    - A step whose norm isn't finite is left out: `step()` returns before it has done anything, so
+      weights, state and counters keep their bits in any optimizer. Every `.grad` is set to None.
     - Scaled gradients are unscaled first, once: by the scaler itself in `scaler.step(optimizer)`;
       here where a fused optimizer would have done it inside its kernel; and here, if the scaler
       was given, where `optimizer.step()` is called on gradients that are still scaled. A step that
       the scaler skips doesn't reach the clipper.
     - The step by which torch.distributed.checkpoint has a new optimizer make its state, with
       gradients and learning rates of zero, doesn't reach the clipper either.
-    - With `optimizer.step(closure)` the gradients are limited after each call of the closure.
+    - In `optimizer.step(closure)` the gradients are limited after the closure.
+    - Where an optimizer wraps another one, as SAM and Lookahead do, the step of the innermost is
+      the update: the gradient that it gets is the one that is limited, and where it is left out,
+      whatever the wrapper did is undone, at the price of a copy of weights and state in each step.
+    - Several optimizers have one norm, one entry in the history and one decision for each backward
+      pass, after which each of them must be stepped once, in any order.
 
     Parameters are taken in the optimizer's order and named where it was built from
     `model.named_parameters()`.
     """
 
-    #: The result of the latest step that reached the clipper.
+    #: The result of the latest step; not finite, with a norm of NaN, where a scaler skipped it. If
+    #: the scaler wasn't given, that is known of fused optimizers only.
     last: ClipResult | None
 
     def __init__(
         self,
         limit: Callable[[Parameters], tuple[ClipResult, bool]],
-        optimizer: Optimizer,
+        optimizer: Optimizer | Sequence[Optimizer],
         scaler: GradScaler | None = None,
     ) -> None:
+        given = list(optimizer) if isinstance(optimizer, list | tuple) else [optimizer]
+        stacks = [layers(each) for each in given]
         self.last = None
         self._limit = limit
         self._scaler = scaler
-        try:
-            self._hook = optimizer.register_step_pre_hook(self._before_step)
-        except AttributeError:  # Accelerate's is a torch optimizer by name only
-            raise TypeError(
-                f"{type(optimizer).__name__} only wraps an optimizer: attach to the one inside, "
-                "before it is wrapped or as its .optimizer"
-            ) from None
+        # Weakly, since they hold this handle: an optimizer's state goes as soon as it does.
+        self._stacks = [[weakref.ref(layer) for layer in stack] for stack in stacks]
+        self._refuse(stacks)
+        self._round = Round()
+        self._busy = False  # in a step that has been decided on
+        self._reached = False
+        self._undoing = Undoing(stacks[0])
+        self._removals = self._undoing.removals
+        for stack in stacks:
+            self._removals.append(intercept(stack[-1], "step", self._step))
+            if hasattr(stack[-1], "register_step_pre_hook"):
+                hook = stack[-1].register_step_pre_hook(self._before_held_step)
+                self._removals.append(hook.remove)
+        if scaler is not None:
+            self._removals.append(intercept(scaler, "step", self._scaler_step))
+        _HANDLES.add(self)
 
     def remove(self) -> None:
         """Leaves the optimizer as it was before; a second call does nothing."""
-        self._hook.remove()
+        while self._removals:
+            self._removals.pop()()
+        _HANDLES.discard(self)
 
-    def _before_step(
-        self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-        # `args` begins with the optimizer itself.
-        closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
-        if closure is None:
-            if not _only_makes_state(optimizer):
-                self._clip(optimizer)
+    def _refuse(self, stacks: list[list[Any]]) -> None:
+        parameters = [p for stack in stacks for _, p in optimizer_parameters(stack[-1])]
+        refuse_fsdp1(parameters)
+        if len(stacks) > 1 and any(len(stack) > 1 for stack in stacks):
+            raise ValueError("one optimizer of several must not wrap another: attach to it alone")
+        if len({id(parameter) for parameter in parameters}) < len(parameters):
+            raise ValueError("two of the optimizers have the same parameters: attach to each once")
+        for other in _HANDLES:
+            attached = other._optimizers()
+            if any(layer is inner for stack in stacks for layer in stack for inner in attached):
+                raise ValueError(
+                    "there is a clipper attached to this optimizer already: remove() its handle "
+                    "first; it would clip what the other one leaves over"
+                )
+            if attached and other._limit == self._limit:
+                raise ValueError(
+                    "this clipper is attached to another optimizer already: attach it to a list of "
+                    "both, or remove() its handle first"
+                )
+
+    def _optimizers(self) -> list[Any]:
+        """Those whose steps are the update."""
+        return [optimizer for stack in self._stacks if (optimizer := stack[-1]()) is not None]
+
+    def _step(self, optimizer: Any, step: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        if self._busy:
+            return step(*args, **kwargs)
+        closure = kwargs.get("closure", args[0] if args else None)
+        self._busy = True
+        try:
+            if closure is not None:
+                return self._step_with(optimizer, closure, step, args, kwargs)
+            if _only_makes_state(optimizer) or self._goes_ahead(optimizer):
+                return step(*args, **kwargs)
             return None
+        finally:
+            self._busy = False
+
+    def _step_with(
+        self,
+        optimizer: Any,
+        closure: Callable[[], Any],
+        step: Callable[..., Any],
+        args: Any,
+        kwargs: Any,
+    ) -> Any:
+        kind = type(optimizer).__name__
+        if len(self._stacks) > 1:
+            raise ValueError(
+                f"{kind}.step(closure) has gradients for this step only, not for all optimizers "
+                "attached together: call backward() before the steps"
+            )
+        versions, loss = _versions(optimizer), None
 
         def limited_closure() -> Any:
+            nonlocal loss
+            if _versions(optimizer) != versions:
+                raise ValueError(
+                    f"{kind} moves the weights before it calls its closure, so no step of it can "
+                    "be left out: remove() the handle, and call clipper.limit_gradients at the end "
+                    "of the closure"
+                )
             loss = closure()
-            self._clip(optimizer)
+            if not self._goes_ahead(optimizer):
+                raise _LeftOut
             return loss
 
         if "closure" in kwargs:
-            return args, {**kwargs, "closure": limited_closure}
-        return (args[0], limited_closure, *args[2:]), kwargs
+            kwargs = {**kwargs, "closure": limited_closure}
+        else:
+            args = (limited_closure, *args[1:])
+        try:
+            return step(*args, **kwargs)
+        except _LeftOut:
+            return loss
 
-    def _clip(self, optimizer: Optimizer) -> None:
-        parameters = optimizer_parameters(optimizer)
-        if self._unscale(optimizer):
-            self.last, finite = self._limit(parameters)
-            if finite:
-                return
-        # Also where the scaler skips in the kernel: torch's fused SGD would be left with momentum
-        # buffers that nothing was ever written to, if it is the first step.
-        for _, parameter in parameters:
-            parameter.grad = None
+    def _before_held_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+        """A step that somebody took hold of before the clipper was attached to it.
 
-    def _unscale(self, optimizer: Optimizer) -> bool:
+        As Accelerate does for its scaler in `prepare`. It can't be left out, and torch's optimizers
+        needn't be: without gradients they do nothing.
+        """
+        if self._busy:
+            return
+        closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
+        if closure is not None or not type(optimizer).__module__.startswith("torch.optim"):
+            raise RuntimeError(
+                f"the step of this {type(optimizer).__name__} can't be left out, since it was "
+                "wrapped before the clipper was attached: attach first"
+            )
+        if not _only_makes_state(optimizer):
+            self._goes_ahead(optimizer)
+
+    def _scaler_step(self, scaler: Any, step: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        optimizer = kwargs.get("optimizer", args[0] if args else None)
+        self._reached = False
+        result = step(*args, **kwargs)
+        if not self._reached and any(
+            layer() is optimizer for stack in self._stacks for layer in stack
+        ):
+            self.last = self._skipped_by_scaler()
+        return result
+
+    def _skipped_by_scaler(self) -> ClipResult:
+        (_, parameter), *_ = optimizer_parameters(self._optimizers()[0])
+        norm = torch.full((), math.nan, device=parameter.device)
+        return describe(norm, Limit(), finite=False)
+
+    def _goes_ahead(self, optimizer: Any) -> bool:
+        """Limits the gradients, once for all optimizers, and says whether the step is taken."""
+        self._reached = True
+        goes_ahead = self._round.decided(optimizer)
+        if goes_ahead is None:
+            optimizers = self._optimizers()
+            parameters = [pair for each in optimizers for pair in optimizer_parameters(each)]
+            unscaled = self._unscale(optimizer, optimizers)
+            if unscaled:
+                self.last, goes_ahead = self._limit(parameters)
+            else:
+                self.last, goes_ahead = self._skipped_by_scaler(), False
+            if not goes_ahead:
+                for _, parameter in parameters:
+                    parameter.grad = None
+            if unscaled:  # else the scaler says so for each optimizer, and steps some of them only
+                self._round.begin(optimizers, optimizer, goes_ahead)
+        self._undoing.update(goes_ahead)
+        return goes_ahead
+
+    def _unscale(self, optimizer: Any, optimizers: list[Any]) -> bool:
         """Sees to it that gradients are unscaled; False where the scaler skips this step."""
+        scaler = self._scaler if self._scaler is not None and self._scaler.is_enabled() else None
         found_inf = getattr(optimizer, "found_inf", None)
         if found_inf is not None:  # inside scaler.step of an optimizer that unscales by itself
+            if scaler is None and len(self._stacks) > 1:
+                raise RuntimeError(
+                    "the gradients of the other optimizers are still scaled: give the scaler, as "
+                    "in clipper.attach(optimizers, scaler)"
+                )
             if found_inf:
                 return False
             scale = getattr(optimizer, "grad_scale", None)
             if scale is not None:
                 _divide(optimizer, scale)
-                optimizer.grad_scale = None  # type: ignore[attr-defined]
-        elif self._scaler is not None and self._scaler.is_enabled():
-            _unscale_once(self._scaler, optimizer)
-        return True
+                optimizer.grad_scale = None
+        if scaler is None:
+            return True
+        for references in self._stacks:
+            stack = [layer for reference in references if (layer := reference()) is not None]
+            if found_inf is None or stack[-1] is not optimizer:
+                _unscale_once(scaler, stack)
+        if len(optimizers) == 1:
+            return True
+        states = [scaler._per_optimizer_states[id(each)] for each in optimizers]
+        return not any(inf for state in states for inf in state["found_inf_per_device"].values())
+
+
+class _LeftOut(BaseException):
+    """Ends a step from within its closure; no handler of errors is to hold it up."""
 
 
 @torch.no_grad()
-def _only_makes_state(optimizer: Optimizer) -> bool:
+def _only_makes_state(optimizer: Any) -> bool:
     if any(group.get("lr") != 0 for group in optimizer.param_groups):
         return False
     gradients = Gradients(optimizer_parameters(optimizer))
@@ -108,14 +250,20 @@ def _only_makes_state(optimizer: Optimizer) -> bool:
     return len(gradients) > 0 and bool(global_norm(tensor_norms(gradients)) == 0)
 
 
-def _unscale_once(scaler: GradScaler, optimizer: Optimizer) -> None:
-    # The stage has no public name; it says whether unscale_ has been called since the last update.
-    if scaler._per_optimizer_states[id(optimizer)]["stage"] is OptState.READY:
-        scaler.unscale_(optimizer)
+def _unscale_once(scaler: GradScaler, stack: list[Any]) -> None:
+    """Unless that has been done since the last update, under the name of whichever layer."""
+    # The stage has no public name.
+    states = [scaler._per_optimizer_states[id(layer)] for layer in stack]
+    if all(state["stage"] is OptState.READY for state in states):
+        scaler.unscale_(stack[0])
+
+
+def _versions(optimizer: Any) -> list[int]:
+    return [parameter._version for _, parameter in optimizer_parameters(optimizer)]
 
 
 @torch.no_grad()
-def _divide(optimizer: Optimizer, scale: Tensor) -> None:
+def _divide(optimizer: Any, scale: Tensor) -> None:
     inverse = scale.double().reciprocal().float()  # as the scaler does it
     for group in Gradients(optimizer_parameters(optimizer)).grouped():
         torch._foreach_mul_(group, inverse.to(group[0].device))
