@@ -36,6 +36,8 @@ def intercept(target: Any, name: str, around: Around) -> Callable[[], None]:
     def remove() -> None:
         nonlocal active
         active = False
+        if (target := reference()) is None:
+            return
         own = vars(target)
         own.pop("__reduce_ex__", None)
         if own.get(name) is bound:  # else somebody's patch lies on top, and passes through
