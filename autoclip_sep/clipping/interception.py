@@ -19,32 +19,32 @@ def intercept(target: Any, name: str, around: Around) -> Callable[[], None]:
     before = vars(target).get(name)
     method = getattr(type(target), name)
     reference = weakref.ref(target)  # no circle: an optimizer's state goes as soon as it does
-    active = True
 
     def taken_over(self: Any, *args: Any, **kwargs: Any) -> Any:
         original = partial(method, self) if before is None else before
-        return around(self, original, args, kwargs) if active else original(*args, **kwargs)
+        return original(*args, **kwargs) if patch.inert else around(self, original, args, kwargs)
 
     @wraps(method if before is None else before)
     def bound(*args: Any, **kwargs: Any) -> Any:
         return taken_over(reference(), *args, **kwargs)
 
-    bound.__func__ = taken_over  # type: ignore[attr-defined]  # what torch's schedulers patch
-    setattr(target, name, bound)
+    patch: Any = bound
+    patch.inert, patch.before = False, before
+    patch.__func__ = taken_over  # what torch's schedulers patch
+    setattr(target, name, patch)
     target.__reduce_ex__ = partial(_refuse_to_copy, type(target).__name__)
 
     def remove() -> None:
-        nonlocal active
-        active = False
+        patch.inert = True  # somebody else's may lie on top: then it stays, and passes through
         if (target := reference()) is None:
             return
         own = vars(target)
-        own.pop("__reduce_ex__", None)
-        if own.get(name) is bound:  # else somebody's patch lies on top, and passes through
-            if before is None:
-                del own[name]
-            else:
-                own[name] = before
+        while getattr(own.get(name), "inert", False):
+            below = own.pop(name).before
+            if below is not None:
+                own[name] = below
+        if not hasattr(own.get(name), "inert"):
+            own.pop("__reduce_ex__", None)
 
     return remove
 

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from autoclip_sep.clipping.gradients import optimizer_parameters
+from autoclip_sep.clipping.gradients import Gradients, optimizer_parameters
+from autoclip_sep.clipping.norms import global_norm, tensor_norms
 
 
 class Round:
@@ -15,13 +17,13 @@ class Round:
     """
 
     def __init__(self) -> None:
-        self._waiting: dict[int, list[tuple[Tensor | None, int]]] = {}
+        self._waiting: dict[int, Tensor] = {}
         self._goes_ahead = True
 
     def begin(self, optimizers: list[Any], first: Any, goes_ahead: bool) -> None:
-        """Notes the decision, and the gradients as they were limited."""
+        """Notes the decision, and the gradients of the others as they were limited."""
         self._goes_ahead = goes_ahead
-        self._waiting = {id(o): _gradients(o) for o in optimizers if o is not first}
+        self._waiting = {id(o): _norm(o) for o in optimizers if o is not first}
 
     def decided(self, optimizer: Any) -> bool | None:
         """The decision of the round that this step belongs to; None where it begins a new one.
@@ -31,12 +33,12 @@ class Round:
         """
         kind = type(optimizer).__name__
         if id(optimizer) in self._waiting:
-            noted, now = self._waiting.pop(id(optimizer)), _gradients(optimizer)
-            pairs = zip(noted, now, strict=False)
-            if len(noted) != len(now) or any(a is not b or m != n for (a, m), (b, n) in pairs):
+            # By value: zero_grad() and a scaler's unscale_ don't always leave another trace.
+            if self._waiting.pop(id(optimizer)).item() != _norm(optimizer).item():
                 raise RuntimeError(
                     f"the gradients of {kind} changed after they were limited with those of the "
-                    "other optimizers: call all steps after one backward pass, then zero_grad()"
+                    "other optimizers: give attach the GradScaler if there is one, and call all "
+                    "steps after one backward pass, then zero_grad()"
                 )
             return self._goes_ahead
         if self._waiting:
@@ -47,6 +49,7 @@ class Round:
         return None
 
 
-def _gradients(optimizer: Any) -> list[tuple[Tensor | None, int]]:
-    gradients = [parameter.grad for _, parameter in optimizer_parameters(optimizer)]
-    return [(g, -1 if g is None else g._version) for g in gradients]
+@torch.no_grad()
+def _norm(optimizer: Any) -> Tensor:
+    gradients = Gradients(optimizer_parameters(optimizer))
+    return global_norm(tensor_norms(gradients)) if len(gradients) else torch.zeros(())

@@ -191,6 +191,51 @@ def test_last_is_the_result_of_the_latest_step():
     assert handle.last.threshold == 0.5
 
 
+@pytest.mark.parametrize("give", [True, False], ids=["scaler given", "scaler not given"])
+@pytest.mark.parametrize("name", KINDS)
+def test_last_says_that_a_scaler_skipped(name, give):
+    if not give and "fused" not in name:
+        pytest.skip("a plain optimizer isn't told of what a scaler skips")
+    model, scaler, clipper = network(), GradScaler("cpu", init_scale=64.0), NormClipping(0.5)
+    optimizer = KINDS[name](model.parameters())
+    handle = clipper.attach(optimizer, scaler if give else None)
+    for step in range(6):
+        backward(model, step, scaler)
+        if step in (0, 3):
+            model[0].weight.grad[0, 0] = math.inf
+        before = weights(model)
+        scaler.step(optimizer)
+        scaler.update()
+        assert bool(handle.last.finite) == (step not in (0, 3))
+        assert math.isnan(handle.last.norm) == (step in (0, 3))
+        assert torch.equal(weights(model), before) == (step in (0, 3))
+        optimizer.zero_grad()
+    assert (clipper.steps, clipper.skipped) == (4, 0)
+    handle.remove()
+    assert "step" not in vars(scaler)
+
+
+def test_a_scaler_of_two_optimizers_with_a_clipper_each():
+    model, scaler = network(), GradScaler("cpu", init_scale=64.0)
+    optimizers = [torch.optim.SGD(layer.parameters(), lr=0.1) for layer in model[::2]]
+    clippers = [NormClipping(0.5), AutoClip()]
+    one, other = (c.attach(o, scaler) for c, o in zip(clippers, optimizers, strict=True))
+    for step in range(3):
+        backward(model, step, scaler)
+        if step == 1:
+            model[0].weight.grad[0, 0] = math.inf
+        for optimizer in optimizers:
+            scaler.step(optimizer)
+        scaler.update()
+        assert bool(one.last.finite) == (step != 1)
+        assert other.last.finite
+        model.zero_grad()
+    one.remove()
+    other.remove()
+    assert [clipper.steps for clipper in clippers] == [2, 3]
+    assert "step" not in vars(scaler)
+
+
 def test_all_groups_share_one_norm():
     model, clipper = network(), NormClipping(1.0)
     groups = [{"params": model[0].parameters(), "lr": 0.0}, {"params": model[2].parameters()}]

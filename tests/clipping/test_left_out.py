@@ -69,16 +69,18 @@ def make(name, parameters):
 
 
 def memory(model, *optimizers):
-    """All that a step may change, as deep copies."""
-    return copy.deepcopy(
-        [
-            [parameter.detach() for parameter in model.parameters()],
-            *(
-                [list(o.state.values()), [dict(g, params=None) for g in o.param_groups]]
-                for o in optimizers
-            ),
-        ]
-    )
+    """All that a step may change, as copies."""
+    weights = [parameter.detach().clone() for parameter in model.parameters()]
+    places = {id(p): f"parameter {i}" for i, p in enumerate(model.parameters())}
+    kept = [[o.state, [dict(g, params=None) for g in o.param_groups]] for o in optimizers]
+    return weights, copy.deepcopy([_by_place(each, places) for each in kept])
+
+
+def _by_place(value, places):
+    """With parameters, as keys, replaced by names that two networks share."""
+    if isinstance(value, dict):
+        return {places.get(id(k), k): _by_place(v, places) for k, v in value.items()}
+    return [_by_place(v, places) for v in value] if isinstance(value, list) else value
 
 
 def assert_same(one, other):

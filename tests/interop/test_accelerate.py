@@ -142,3 +142,36 @@ def test_the_wrapped_optimizer_is_refused_and_the_one_inside_taken(plain):
     plain.loss_of(model, plain.examples()[:4]).backward()
     optimizer.step()
     assert clipper.steps == 1
+
+
+@pytest.mark.parametrize("foreign", [False, True])
+def test_attached_after_prepare_has_taken_hold_of_the_step(plain, foreign):
+    """For its scaler it does: such a step can't be left out, and torch's needn't be."""
+
+    class Foreign(torch.optim.SGD):
+        """Whose step might do anything without gradients."""
+
+        def step(self, closure=None):
+            return super().step(closure)
+
+    accelerator = Accelerator(cpu=True)
+    accelerator.native_amp, accelerator.scaler = True, GradScaler("cpu", init_scale=64.0)
+    model, clipper = plain.network(), AutoClip()
+    kind = Foreign if foreign else torch.optim.SGD
+    optimizer = accelerator.prepare(kind(model.parameters(), lr=0.1, momentum=0.9))
+    handle = clipper.attach(optimizer.optimizer, accelerator.scaler)
+    for batch in range(4):
+        accelerator.backward(plain.loss_of(model, plain.examples()[4 * batch : 4 * batch + 4]))
+        if batch == 2:
+            model[0].weight.grad[0, 0] = torch.inf
+        before = plain.weights(model)
+        if foreign:
+            with pytest.raises(RuntimeError, match=r"wrapped before .* attach first"):
+                optimizer.step()
+            return
+        optimizer.step()
+        optimizer.zero_grad()
+        assert torch.equal(plain.weights(model), before) == (batch == 2)
+        assert bool(handle.last.finite) == (batch != 2)
+        assert optimizer.step_was_skipped == (batch == 2)
+    assert (clipper.steps, clipper.skipped) == (3, 0)
