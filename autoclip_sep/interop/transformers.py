@@ -64,10 +64,12 @@ class GradientClipping(TrainerCallback):
         self._detach()  # a training that an exception ended
         if state.global_step:
             self._resume(_checkpoint(args, state))
-        optimizer = kwargs["optimizer"]
+        optimizer = wrapper = kwargs["optimizer"]
         while isinstance(optimizer, AcceleratedOptimizer):
-            optimizer = optimizer.optimizer  # whose hooks are the ones that are called
+            wrapper, optimizer = optimizer, optimizer.optimizer
         self._handle = attach(self.clipper, optimizer, kwargs["model"])
+        if wrapper is not optimizer:
+            wrapper.__setstate__({})  # for its scaler it keeps the step as it was before
 
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

@@ -127,6 +127,24 @@ def test_float16_with_a_scaler(make, plain, assert_same, optimizer, init_scale):
     torch.testing.assert_close(plain.weights(trainer.model), expected.weights)
 
 
+def test_a_scaler_and_an_optimizer_that_isnt_torchs(make, plain):
+    """Its step can't do without gradients, and would have to where the Trainer holds it."""
+
+    class Foreign(torch.optim.SGD):
+        def step(self, closure=None):
+            assert all(p.grad is not None for group in self.param_groups for p in group["params"])
+            return super().step(closure)
+
+    clipper = AutoClip()
+    trainer = make(GradientClipping(clipper), fp16=True, bad_batch=3)
+    trainer.optimizer = Foreign(trainer.model.parameters(), lr=0.01)
+    trainer.accelerator.native_amp = True
+    trainer.accelerator.scaler = GradScaler("cpu", enabled=False)  # which lets a NaN through
+    trainer.train()
+    assert (clipper.steps, clipper.skipped) == (2 * plain.batches, 2)
+    assert torch.isfinite(plain.weights(trainer.model)).all()
+
+
 def test_a_step_that_isnt_finite_is_skipped(make, plain, assert_same):
     seen = []
 
