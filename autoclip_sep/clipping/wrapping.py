@@ -17,8 +17,8 @@ _INSIDE = ("base_optimizer", "optimizer", "base")
 def layers(optimizer: Any) -> list[Any]:
     """The optimizer, the one wrapped in it, and so on to the one whose step is the update.
 
-    Raises TypeError for what isn't an optimizer, for a framework's stand-in for one, and where the
-    optimizer inside has other parameters.
+    Raises TypeError for what isn't an optimizer, for a framework's stand-in for one, for a sharded
+    engine's, and where the optimizer inside has other parameters.
     """
     kind = type(optimizer).__name__
     if not callable(getattr(optimizer, "step", None)) or not hasattr(optimizer, "param_groups"):
@@ -33,6 +33,12 @@ def layers(optimizer: Any) -> list[Any]:
     for name in _INSIDE:
         inside = getattr(optimizer, name, None)
         if callable(getattr(inside, "step", None)) and hasattr(inside, "param_groups"):
+            if name == "optimizer" and not isinstance(optimizer, torch.optim.Optimizer):
+                # DeepSpeed's and Megatron's, of which each process steps a piece.
+                raise TypeError(
+                    f"{kind} is no torch.optim.Optimizer, and its gradients may be pieces of the "
+                    "model's: use the clipping of the library it comes from"
+                )
             if _parameters(inside) != _parameters(optimizer):
                 raise TypeError(
                     f"{kind}.{name} steps other parameters than {kind} has: limit the gradients by "

@@ -158,9 +158,16 @@ def test_sparse_adam():
     assert (clipper.steps, clipper.skipped) == (4, 1)
 
 
-@pytest.mark.parametrize("name", ["torch.optim.LBFGS", "schedulefree.AdamWScheduleFreeClosure"])
-def test_an_optimizer_that_moves_before_its_closure_is_refused(name, monkeypatch):
-    monkeypatch.setitem(KINDS, name, {})
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("torch.optim.LBFGS", {}),
+        ("schedulefree.AdamWScheduleFreeClosure", {}),
+        ("pytorch_optimizer.BSAM", {"num_data": 6}),
+    ],
+)
+def test_an_optimizer_that_moves_before_its_closure_is_refused(name, settings, monkeypatch):
+    monkeypatch.setitem(KINDS, name, settings)
     model, clipper = network(), AutoClip()
     optimizer = make(name, model.parameters())
     clipper.attach(optimizer)
@@ -172,6 +179,7 @@ def test_an_optimizer_that_moves_before_its_closure_is_refused(name, monkeypatch
             loss.backward()
         return loss
 
+    closure()  # BSAM wants gradients to begin with
     with pytest.raises(ValueError, match=r"moves the weights before it calls its closure"):
         optimizer.step(closure)
 

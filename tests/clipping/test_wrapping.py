@@ -286,31 +286,31 @@ def test_refused():
     model, clipper = network(), AutoClip()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
 
-    class Master:
+    class Master(torch.optim.SGD):
         """As apex' optimizers, which step float32 copies of the parameters."""
 
-        def __init__(self):
-            self.param_groups = optimizer.param_groups
-            self.optimizer = torch.optim.SGD(network().parameters(), lr=0.1)
+    class Engine:
+        """As DeepSpeed's, which steps a piece of them."""
+
+        def __init__(self, inside):
+            self.optimizer, self.param_groups = inside, inside.param_groups
 
         def step(self):
-            pass
+            self.optimizer.step()
 
-    class Functional:
+    class Functional(torch.optim.SGD):
         """Has an optimizer and doesn't use it."""
 
-        def __init__(self):
-            self.optimizer = optimizer
-            self.param_groups = optimizer.param_groups
-
-        def step(self):
-            pass
-
+    master = Master(model.parameters(), lr=0.1)
+    master.optimizer = torch.optim.SGD(network().parameters(), lr=0.1)
     with pytest.raises(TypeError, match="steps other parameters than Master has"):
-        clipper.attach(Master())
+        clipper.attach(master)
+    with pytest.raises(TypeError, match=r"Engine is no torch\.optim\.Optimizer"):
+        clipper.attach(Engine(optimizer))
     with pytest.raises(TypeError, match="object is no optimizer"):
         clipper.attach(object())
-    unused = Functional()
+    unused = Functional(model.parameters(), lr=0.1)
+    unused.optimizer = optimizer
     clipper.attach(unused)
     backward(model, 0)
     with pytest.raises(RuntimeError, match="didn't call the step of the optimizer in it"):
