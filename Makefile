@@ -73,7 +73,7 @@ distclean: clean  ## Remove .venv, the built corpora and their stores too; runs 
 # or .venv is of another Python than the one asked for, it is made anew; else it is brought up to date.
 # Without room for it pip would only say so after minutes of downloads. Elsewhere than on Linux no CUDA
 # packages come along, and half as much will do.
-# --no-build-isolation: the two packages that come as source are built by the pinned setuptools.
+# --no-build-isolation: the packages that come as source are built by the pinned setuptools.
 $(INSTALLED): pyproject.toml constraints.txt
 	@if test ! -e $(INSTALLING) && $(PY) -m pip --version >/dev/null 2>&1 && \
 	    test "$$($(PY) -V)" = "$$($(ASKED) -V 2>/dev/null)"; then \

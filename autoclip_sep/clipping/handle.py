@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.amp.grad_scaler import GradScaler, OptState
+from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
 from autoclip_sep.clipping.gradients import Gradients, Parameters, optimizer_parameters
@@ -15,6 +14,7 @@ from autoclip_sep.clipping.interception import intercept
 from autoclip_sep.clipping.norms import global_norm, tensor_norms
 from autoclip_sep.clipping.result import ClipResult, Limit, describe
 from autoclip_sep.clipping.rounds import Round
+from autoclip_sep.clipping.scaling import unscale
 from autoclip_sep.clipping.usage import refuse_fsdp1
 from autoclip_sep.clipping.wrapping import Undoing, layers
 
@@ -54,6 +54,8 @@ class Handle:
         scaler: GradScaler | None = None,
     ) -> None:
         given = list(optimizer) if isinstance(optimizer, list | tuple) else [optimizer]
+        if not given:
+            raise ValueError("attach takes an optimizer or a list of some, and this list is empty")
         stacks = [layers(each) for each in given]
         self.last = None
         self._limit = limit
@@ -103,7 +105,11 @@ class Handle:
 
     def _optimizers(self) -> list[Any]:
         """Those whose steps are the update."""
-        return [optimizer for stack in self._stacks if (optimizer := stack[-1]()) is not None]
+        return [stack[-1] for stack in self._alive()]
+
+    def _alive(self) -> list[list[Any]]:
+        alive = [stack for stack in self._stacks if stack[-1]() is not None]
+        return [[layer for each in stack if (layer := each()) is not None] for stack in alive]
 
     def _step(self, optimizer: Any, step: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         if self._busy:
@@ -136,13 +142,14 @@ class Handle:
         versions, loss = _versions(optimizer), None
 
         def limited_closure() -> Any:
-            nonlocal loss
+            nonlocal loss, versions
             if _versions(optimizer) != versions:
                 raise ValueError(
-                    f"{kind} moves the weights before it calls its closure, so no step of it can "
-                    "be left out: remove() the handle, and call clipper.limit_gradients at the end "
-                    "of the closure"
+                    f"{kind} moves the weights before it calls its closure, or calls it twice, so "
+                    "no step of it can be left out: remove() the handle, and call "
+                    "clipper.limit_gradients at the end of the closure"
                 )
+            versions = []
             loss = closure()
             if not self._goes_ahead(optimizer):
                 raise _LeftOut
@@ -178,9 +185,7 @@ class Handle:
         optimizer = kwargs.get("optimizer", args[0] if args else None)
         self._reached = False
         result = step(*args, **kwargs)
-        if not self._reached and any(
-            layer() is optimizer for stack in self._stacks for layer in stack
-        ):
+        if not self._reached and any(o is optimizer for stack in self._alive() for o in stack):
             self.last = self._skipped_by_scaler()
         return result
 
@@ -196,7 +201,7 @@ class Handle:
         if goes_ahead is None:
             optimizers = self._optimizers()
             parameters = [pair for each in optimizers for pair in optimizer_parameters(each)]
-            unscaled = self._unscale(optimizer, optimizers)
+            unscaled = unscale(optimizer, self._alive(), self._scaler)
             if unscaled:
                 self.last, goes_ahead = self._limit(parameters)
             else:
@@ -208,33 +213,6 @@ class Handle:
                 self._round.begin(optimizers, optimizer, goes_ahead)
         self._undoing.update(goes_ahead)
         return goes_ahead
-
-    def _unscale(self, optimizer: Any, optimizers: list[Any]) -> bool:
-        """Sees to it that gradients are unscaled; False where the scaler skips this step."""
-        scaler = self._scaler if self._scaler is not None and self._scaler.is_enabled() else None
-        found_inf = getattr(optimizer, "found_inf", None)
-        if found_inf is not None:  # inside scaler.step of an optimizer that unscales by itself
-            if scaler is None and len(self._stacks) > 1:
-                raise RuntimeError(
-                    "the gradients of the other optimizers are still scaled: give the scaler, as "
-                    "in clipper.attach(optimizers, scaler)"
-                )
-            if found_inf:
-                return False
-            scale = getattr(optimizer, "grad_scale", None)
-            if scale is not None:
-                _divide(optimizer, scale)
-                optimizer.grad_scale = None
-        if scaler is None:
-            return True
-        for references in self._stacks:
-            stack = [layer for reference in references if (layer := reference()) is not None]
-            if found_inf is None or stack[-1] is not optimizer:
-                _unscale_once(scaler, stack)
-        if len(optimizers) == 1:
-            return True
-        states = [scaler._per_optimizer_states[id(each)] for each in optimizers]
-        return not any(inf for state in states for inf in state["found_inf_per_device"].values())
 
 
 class _LeftOut(BaseException):
@@ -250,20 +228,5 @@ def _only_makes_state(optimizer: Any) -> bool:
     return len(gradients) > 0 and bool(global_norm(tensor_norms(gradients)) == 0)
 
 
-def _unscale_once(scaler: GradScaler, stack: list[Any]) -> None:
-    """Unless that has been done since the last update, under the name of whichever layer."""
-    # The stage has no public name.
-    states = [scaler._per_optimizer_states[id(layer)] for layer in stack]
-    if all(state["stage"] is OptState.READY for state in states):
-        scaler.unscale_(stack[0])
-
-
 def _versions(optimizer: Any) -> list[int]:
     return [parameter._version for _, parameter in optimizer_parameters(optimizer)]
-
-
-@torch.no_grad()
-def _divide(optimizer: Any, scale: Tensor) -> None:
-    inverse = scale.double().reciprocal().float()  # as the scaler does it
-    for group in Gradients(optimizer_parameters(optimizer)).grouped():
-        torch._foreach_mul_(group, inverse.to(group[0].device))

@@ -49,6 +49,11 @@ def intercept(target: Any, name: str, around: Around) -> Callable[[], None]:
     return remove
 
 
+def is_intercepted(target: Any, name: str) -> bool:
+    """Whether calls of this method are taken over at present."""
+    return not getattr(vars(target).get(name), "inert", True)
+
+
 def _refuse_to_copy(kind: str, protocol: object) -> NoReturn:
     raise TypeError(
         f"a copy of this {kind} would lose the clipper attached to it: save state_dict(), or "

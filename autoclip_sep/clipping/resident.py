@@ -9,11 +9,17 @@ import torch
 from torch import Tensor
 from torch.optim import SGD, Optimizer
 
+from autoclip_sep.clipping.interception import is_intercepted
 from autoclip_sep.clipping.norms import wide
 
 
 def require_fused(optimizer: Optimizer) -> None:
-    """Raises ValueError unless every group of the optimizer is fused."""
+    """Raises ValueError unless every group of the optimizer is fused, and no clipper attached."""
+    if is_intercepted(optimizer, "step"):
+        raise ValueError(
+            "step() of an optimizer with a clipper attached would clip twice: call "
+            "optimizer.step(), or remove() the handle first"
+        )
     if not all(group.get("fused") for group in optimizer.param_groups):
         kind = type(optimizer).__name__
         raise ValueError(

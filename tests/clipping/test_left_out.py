@@ -184,6 +184,19 @@ def test_an_optimizer_that_moves_before_its_closure_is_refused(name, settings, m
         optimizer.step(closure)
 
 
+def test_a_closure_is_called_once_in_a_step():
+    class Twice(torch.optim.SGD):
+        def step(self, closure=None):
+            closure()
+            return super().step(closure)
+
+    model = network()
+    optimizer = Twice(model.parameters(), lr=0.1)
+    AutoClip().attach(optimizer)
+    with pytest.raises(ValueError, match="or calls it twice"):
+        optimizer.step(lambda: backward(model, 0))
+
+
 @pytest.mark.parametrize("scheduler_first", [True, False])
 def test_a_scheduler_may_come_before_or_after(scheduler_first, recwarn):
     model, clipper = network(), AutoClip()

@@ -160,6 +160,23 @@ def test_an_optimizer_without_gradients_takes_its_turn():
     assert clipper.steps == 3
 
 
+def test_steps_that_only_make_state_are_no_part_of_a_round():
+    if not torch.distributed.is_available():
+        pytest.skip("this torch has no torch.distributed")
+    from torch.distributed.checkpoint import state_dict as sharded
+
+    model, clipper = network(), AutoClip()
+    optimizers = muon_and_adamw(model)
+    clipper.attach(optimizers)
+    state = sharded.get_optimizer_state_dict(model, optimizers)
+    sharded.set_optimizer_state_dict(model, optimizers, state)
+    assert clipper.steps == 0
+    backward(model, 0)
+    for optimizer in optimizers:
+        optimizer.step()
+    assert clipper.steps == 1
+
+
 def twice(model, muon, adamw):
     muon.step()
     model.zero_grad()
@@ -232,6 +249,8 @@ def test_refused():
         clipper.attach(other)
     handle.remove()
     handle.remove()
+    with pytest.raises(ValueError, match="this list is empty"):
+        clipper.attach([])
     with pytest.raises(ValueError, match="the same parameters"):
         clipper.attach([muon, adamw, adamw])
     clipper.attach(other).remove()
@@ -239,6 +258,18 @@ def test_refused():
     backward(model, 0)
     muon.step()
     adamw.step()
+    assert clipper.steps == 1
+
+
+def test_step_of_an_attached_clipper_would_take_two_entries():
+    model, clipper = network(), NormClipping(1.0)
+    optimizer = torch.optim.Adam(model.parameters(), fused=True)
+    handle = clipper.attach(optimizer)
+    backward(model, 0)
+    with pytest.raises(ValueError, match="would clip twice"):
+        clipper.step(optimizer)
+    handle.remove()
+    clipper.step(optimizer)
     assert clipper.steps == 1
 
 
