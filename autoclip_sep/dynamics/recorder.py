@@ -1,19 +1,25 @@
 """Records a training run's dynamics every few steps, around any loop's own step.
 
-A run ends with the same weights, bit for bit, whether its steps were recorded or not.
+A run ends with the same weights, bit for bit, whether its steps were recorded or not. What can't
+be known of a step is NaN in its row, with one line in the log that says why.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import logging
+import math
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
 
 from autoclip_sep import random_state
-from autoclip_sep.clipping import ClipResult
-from autoclip_sep.clipping.norms import wide
-from autoclip_sep.dynamics.smoothness import Closure, raw_gradients, smoothness, total_norm
+from autoclip_sep.clipping.gradients import is_sharded
+from autoclip_sep.dynamics.backward import Buffers, Closure, evaluate, undisturbed
+from autoclip_sep.dynamics.probe import Probe
+from autoclip_sep.dynamics.smoothness import differences, set_weights, smoothness, total_norm
 from autoclip_sep.records import Records
 
 COLUMNS = (
@@ -29,29 +35,24 @@ COLUMNS = (
     "skipped",  # batches so far whose gradient was not finite
 )
 NAN = float("nan")
+# How far the closure may be from what was observed. Sums of micro-batches in bfloat16 come to 0.01.
+LOSS_TOLERANCE, GRADIENT_TOLERANCE = 0.01, 0.05
+
+logger = logging.getLogger(__name__)
 
 
-class Probe:
-    """What one step hands to the recorder. Set `clip` to what the clipper returned."""
+class Unknown(Exception):
+    """Says why a column of a row can't be known."""
 
-    def __init__(self, parameters: Sequence[Tensor], recording: bool, raw: bool) -> None:
-        self.clip: ClipResult | None = None
-        self.loss: Tensor | None = None
-        self.gradient: list[Tensor] | None = None
-        self.recording = recording
-        self._raw = raw
-        self._parameters = parameters
 
-    def observe(self, loss: Tensor) -> None:
-        """Note the loss (any shape) and, after backward and before clipping, its gradient."""
-        if not self.recording:
-            return
-        self.loss = loss.detach().mean()
-        if self._raw:
-            self.gradient = [
-                torch.zeros_like(p) if p.grad is None else p.grad.detach().clone()
-                for p in self._parameters
-            ]
+@dataclass(frozen=True)
+class Before:
+    """What the closure is evaluated with: the weights, buffers and random state before a step."""
+
+    parameters: list[Tensor]
+    weights: list[Tensor]
+    buffers: Buffers
+    random: random_state.RandomState
 
 
 class Recorder:
@@ -76,12 +77,19 @@ class Recorder:
     With a clipper, `probe.clip = clipper.limit_gradients(model.parameters())` after `observe`; with
     an attached one, `probe.clip = handle.last` after the optimizer's step.
 
+    Parameters are looked up at every recorded step: those of the model and of the optimizer that
+    require a gradient then. Where several processes train one model, each of them has a Recorder,
+    with records in the first only.
+
     records: where rows go; None records nothing but still counts.
     points: points between the weights before and after the step at which the gradient is taken
         for the smoothness; 0 leaves the smoothness out.
     raw_gradients: whether ``.grad`` is the gradient of the plain mean loss when `Probe.observe` is
         called. Not so with a clipper that limits losses; the closure then gives it once more.
-    average: averages a list of tensors over all processes, in place, where there are several.
+    average: averages a list of tensors over all processes, in place, where there are several: the
+        loss, and the closure's gradients unless they are sharded. What DDP has averaged before
+        stays as it is.
+    scaler: the loop's GradScaler, without which float16 gradients of the closure would underflow.
     """
 
     def __init__(
@@ -94,108 +102,163 @@ class Recorder:
         points: int = 1,
         raw_gradients: bool = True,
         average: Callable[[list[Tensor]], object] | None = None,
+        scaler: GradScaler | None = None,
     ) -> None:
         if every < 1 or points < 0:
             raise ValueError(f"every must be >= 1 and points >= 0, not {every} and {points}")
         self.model, self.optimizer, self.records = model, optimizer, records
         self.every, self.points, self.raw_gradients = every, points, raw_gradients
-        self.average = average
+        self.average, self.scaler = average, scaler
         self.epoch = 1
         self.steps = 0
         self.skipped = 0
         self.last: dict[str, Any] = {}
-        self._parameters = [p for p in model.parameters() if p.requires_grad]
+        self._checked = False  # whether the closure gave the observed gradient once
+        self._warned: set[str] = set()
 
     @contextmanager
     def step(self, closure: Closure | None = None) -> Iterator[Probe]:
         """Surround forward, backward, clipping and optimizer step of one batch.
 
-        closure: evaluates the mean loss of this batch at the present weights, with a graph.
+        closure: evaluates the mean loss of this step at the present weights, with a graph; or gives
+            the parts that it is the sum of, one micro-batch after the other, as a generator does.
             Without one no smoothness is recorded.
+
+        Where the closure fails the row has NaN and training goes on; where several processes train,
+        which a failed one would leave waiting, the error is raised once the weights are back.
         """
         self.steps += 1
         recording = self.steps % self.every == 0
-        probe = Probe(self._parameters, recording, self.raw_gradients)
-        if recording:
-            random_before = random_state.capture()
-            start = [p.detach().clone() for p in self._parameters]
+        probe = Probe(self._trained, self.optimizer, self.scaler, recording, self.raw_gradients)
+        before = self._before() if recording else None
         yield probe
         if probe.clip is not None and not bool(probe.clip.finite):
             self.skipped += 1
         if recording:
-            self._record(probe, start, random_before, closure)
+            self._record(probe, before, closure)
 
-    def _record(
-        self,
-        probe: Probe,
-        start: list[Tensor],
-        random_before: random_state.RandomState,
-        closure: Closure | None,
-    ) -> None:
-        steps = torch._foreach_sub([p.detach() for p in self._parameters], start)
-        step_norm = float(total_norm(steps))
-        smooth = NAN
-        if closure is not None and self.points and step_norm > 0:
-            with self._undisturbed():
-                smooth = self._smoothness(probe, start, random_before, closure)
+    def _trained(self) -> list[Tensor]:
+        return [p for p in self._reached() if p.requires_grad]
+
+    def _before(self) -> Before | None:
+        parameters = self._trained()
+        try:
+            weights = [p.detach().clone() for p in parameters]
+            return Before(parameters, weights, Buffers(self.model), random_state.capture())
+        except (RuntimeError, ValueError) as error:  # no memory; lazy modules before their first
+            self._warn("the weights before a step can't be kept", error)
+            return None
+
+    def _record(self, probe: Probe, before: Before | None, closure: Closure | None) -> None:
+        step_norm = smooth = NAN
+        try:
+            if before is not None:
+                step_norm = self._step_norm(before)
+                if closure is not None and self.points and step_norm > 0:
+                    smooth = self._smoothness(probe, before, closure)
+        except Unknown as unknown:
+            self._warn(str(unknown))
+        except Exception as error:
+            if _processes() > 1:
+                raise
+            self._warn("the closure failed", error)
         norm = threshold = scale = NAN
         if probe.clip is not None:
             norm = float(probe.clip.norm) if self.raw_gradients else NAN
             threshold, scale = float(probe.clip.threshold), float(probe.clip.scale)
         if probe.gradient is not None and (probe.clip is None or not self.raw_gradients):
             norm = float(total_norm(probe.gradient))
-        loss = NAN
-        if probe.loss is not None:
-            losses = [probe.loss.to(wide(probe.loss.device))]
-            if self.average is not None:
-                self.average(losses)
-            loss = float(losses[0])
+        elif probe.gradient is None and probe.loss is not None and self.raw_gradients:
+            self._warn("no parameter has a gradient when it is observed: do so after backward")
+        lr = self.optimizer.param_groups[0]["lr"] if probe.lr is None else probe.lr
         self.last = {
-            "step": self.steps, "epoch": self.epoch, "loss": loss, "grad_norm": norm,
-            "threshold": threshold, "scale": scale, "step_norm": step_norm, "smoothness": smooth,
-            "lr": float(self.optimizer.param_groups[0]["lr"]), "skipped": self.skipped,
+            "step": self.steps, "epoch": self.epoch, "loss": self._mean_loss(probe),
+            "grad_norm": norm, "threshold": threshold, "scale": scale, "step_norm": step_norm,
+            "smoothness": smooth, "lr": float(lr), "skipped": self.skipped,
         }  # fmt: skip
         if self.records is not None:
             self.records.append(self.last)
 
-    def _smoothness(
-        self,
-        probe: Probe,
-        start: list[Tensor],
-        random_before: random_state.RandomState,
-        closure: Closure,
-    ) -> float:
-        def gradients() -> list[Tensor]:
-            random_state.restore(random_before)  # the step's own dropout masks
-            found = raw_gradients(closure(), self._parameters)
-            if self.average is not None:
-                self.average(found)
-            return found
+    def _mean_loss(self, probe: Probe) -> float:
+        """Over all processes, where there is a way to average."""
+        if probe.loss is None:
+            return NAN
+        losses = [probe.loss.cpu().double() if probe.loss.is_mps else probe.loss.double()]
+        if self.average is not None:
+            self.average(losses)
+        return float(losses[0])
 
-        if probe.gradient is None:
-            end = [p.detach().clone() for p in self._parameters]
-            self._set_weights(start)
-            probe.gradient = gradients()
-            self._set_weights(end)
-        return smoothness(gradients, self._parameters, start, probe.gradient, self.points)
-
-    def _set_weights(self, values: list[Tensor]) -> None:
+    def _step_norm(self, before: Before) -> float:
+        now = self._trained()
+        if [id(p) for p in now] != [id(p) for p in before.parameters]:
+            raise Unknown("parameters were frozen, thawed or added within a recorded step")
         with torch.no_grad():
-            for parameter, value in zip(self._parameters, values, strict=True):
-                parameter.copy_(value)
+            return float(total_norm(differences(now, before.weights)))
 
-    @contextmanager
-    def _undisturbed(self) -> Iterator[None]:
-        """Buffers (BatchNorm's running statistics) and random state end as they came."""
-        random_now = random_state.capture()
-        buffers = [(buffer, buffer.detach().clone()) for buffer in self.model.buffers()]
-        try:
-            yield
-        finally:
-            with torch.no_grad():
-                for buffer, value in buffers:
-                    buffer.copy_(value)
-            random_state.restore(random_now)
+    def _smoothness(self, probe: Probe, before: Before, closure: Closure) -> float:
+        parameters = self._reached()
+        if any(getattr(p, "_post_accumulate_grad_hooks", None) for p in parameters):
+            raise Unknown(
+                "parameters have post-accumulate-grad hooks, in which an optimizer may step: no "
+                "gradient is taken a second time"
+            )
+        scaler = self.scaler
+        factor = scaler.get_scale() if scaler is not None and scaler.is_enabled() else 1.0
+
+        def evaluated() -> tuple[float, list[Tensor]]:
+            before.buffers.put_back()
+            random_state.restore(before.random)  # the step's own dropout masks
+            loss, found = evaluate(closure, before.parameters, factor)
+            if self.average is not None:
+                self.average([gradient for gradient in found if not is_sharded(gradient)])
+            return loss, found
+
+        with undisturbed(self.model, parameters):
+            if probe.gradient is None or not self._checked:
+                loss, found = _at(before, evaluated)
+                self._check(probe, loss, found)
+                probe.gradient = found if probe.gradient is None else probe.gradient
+            return smoothness(
+                lambda: evaluated()[1], before.parameters, before.weights, probe.gradient,
+                self.points,
+            )  # fmt: skip
+
+    def _reached(self) -> list[Tensor]:
+        """All that a backward pass may leave a gradient in: a loss may have parameters too."""
+        others = (p for group in self.optimizer.param_groups for p in group["params"])
+        return list({id(p): p for p in (*self.model.parameters(), *others)}.values())
+
+    def _check(self, probe: Probe, loss: float, gradient: list[Tensor]) -> None:
+        """Whether the closure, at the weights before the step, gives what was observed there.
+
+        Raises Unknown where its gradient is another one.
+        """
+        seen = NAN if probe.loss is None else float(probe.loss)
+        same_loss = not (math.isfinite(seen) and math.isfinite(loss)) or math.isclose(
+            loss, seen, rel_tol=LOSS_TOLERANCE, abs_tol=1e-6
+        )
+        said = (
+            f"the closure's loss before the step is {loss:.4g}, the observed one {seen:.4g}: the "
+            "closure must evaluate the mean loss of all of the step's micro-batches"
+        )
+        if probe.gradient is not None:
+            away = float(total_norm(differences(gradient, probe.gradient)))
+            norm = float(total_norm(probe.gradient))
+            if away > GRADIENT_TOLERANCE * norm:
+                raise Unknown(f"{said}, with the observed gradient (off by {away / norm:.0%})")
+            self._checked = math.isfinite(away)
+        elif not self.raw_gradients and not same_loss:
+            raise Unknown(said)
+        if not same_loss:
+            self._warn(said)
+
+    def _warn(self, reason: str, error: Exception | None = None) -> None:
+        """Once for each reason."""
+        kind = reason.partition(" is ")[0]
+        if kind not in self._warned:
+            self._warned.add(kind)
+            why = f" ({type(error).__name__}: {' '.join(str(error).split())})" if error else ""
+            logger.warning("step %d: %s%s", self.steps, reason, why)
 
     def state_dict(self) -> dict[str, int]:
         """Counters, for exact resume."""
@@ -204,3 +267,21 @@ class Recorder:
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go on counting from a saved state."""
         self.steps, self.skipped = state["steps"], state["skipped"]
+
+
+def _at(
+    before: Before, evaluated: Callable[[], tuple[float, list[Tensor]]]
+) -> tuple[float, list[Tensor]]:
+    """Loss and gradients at the weights before the step; the present ones come back."""
+    end = [p.detach().clone() for p in before.parameters]
+    set_weights(before.parameters, before.weights)
+    try:
+        return evaluated()
+    finally:
+        set_weights(before.parameters, end)
+
+
+def _processes() -> int:
+    distributed = torch.distributed
+    joined = distributed.is_available() and distributed.is_initialized()
+    return distributed.get_world_size() if joined else 1

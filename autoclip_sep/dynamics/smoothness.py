@@ -9,26 +9,45 @@ as AutoClip's Figure 1 records it: with the step d = theta_t - theta_{t-1},
 gamma in {1/(n+1), ..., n/(n+1)}, all gradients on the same batch with the same dropout masks.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from autoclip_sep.clipping.norms import wide
+from autoclip_sep.clipping.gradients import is_sharded
 
-Closure = Callable[[], Tensor]
+HALF = (torch.float16, torch.bfloat16)
 
 
 def total_norm(tensors: Sequence[Tensor]) -> Tensor:
-    """L2 norm over all tensors together, 0-dim, as wide as the device has it."""
-    norms = torch._foreach_norm(list(tensors))
-    device = norms[0].device
-    return torch.stack([norm.to(device, wide(device)) for norm in norms]).norm()
+    """L2 norm over all tensors together, a 0-dim float64 tensor on the CPU.
+
+    Sharded tensors (DTensor) count as the whole, the same in every process.
+    """
+    kinds: dict[tuple[object, ...], list[Tensor]] = {}
+    tensor: Any
+    for tensor in tensors:
+        layout = (tensor.device_mesh, tensor.placements) if is_sharded(tensor) else None
+        kinds.setdefault((tensor.device, tensor.dtype, layout), []).append(tensor)
+    norms = [torch.zeros(1, dtype=torch.float64)]
+    for (_, dtype, _), alike in kinds.items():
+        wide = torch.float32 if dtype in HALF else None  # 65505 would overflow
+        found: Any = torch.stack(torch._foreach_norm(alike, 2, dtype=wide))
+        norms.append((found.full_tensor() if is_sharded(found) else found).cpu().double())
+    return torch.cat(norms).norm()
 
 
-def raw_gradients(loss: Tensor, parameters: Sequence[Tensor]) -> list[Tensor]:
-    """Gradients that leave ``.grad`` alone; zeros for parameters that the loss doesn't reach."""
-    return list(torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True))
+def differences(minuends: Iterable[Tensor], subtrahends: Iterable[Tensor]) -> list[Tensor]:
+    """One by one, because a fused kernel takes no mixture of sharded and other tensors."""
+    return [one - other for one, other in zip(minuends, subtrahends, strict=True)]
+
+
+def set_weights(parameters: Sequence[Tensor], values: Iterable[Tensor]) -> None:
+    """Write the values into the parameters, in place."""
+    with torch.no_grad():
+        for parameter, value in zip(parameters, values, strict=True):
+            parameter.copy_(value)
 
 
 def smoothness(
@@ -48,7 +67,7 @@ def smoothness(
     Returns NaN where the step has no length.
     """
     end = [parameter.detach().clone() for parameter in parameters]
-    step = torch._foreach_sub(end, list(start))
+    step = differences(end, start)
     length = total_norm(step)
     if not bool(length > 0):
         return float("nan")
@@ -56,13 +75,9 @@ def smoothness(
     try:
         for point in range(1, points + 1):
             gamma = point / (points + 1)
-            with torch.no_grad():
-                for parameter, origin, direction in zip(parameters, start, step, strict=True):
-                    parameter.copy_(origin + gamma * direction)
-            change = torch._foreach_sub(list(closure()), list(gradient))
+            set_weights(parameters, (o + gamma * d for o, d in zip(start, step, strict=True)))
+            change = differences(closure(), gradient)
             steepest = torch.maximum(steepest, total_norm(change) / (gamma * length))
     finally:
-        with torch.no_grad():
-            for parameter, value in zip(parameters, end, strict=True):
-                parameter.copy_(value)
+        set_weights(parameters, end)
     return float(steepest)

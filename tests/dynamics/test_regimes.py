@@ -1,0 +1,428 @@
+"""The recorder in loops of every kind: its rows against copies of the model; no bit changed."""
+
+import copy
+import math
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from autoclip_sep.dynamics import Recorder
+
+
+def network():
+    torch.manual_seed(7)
+    return nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1)).double()
+
+
+def batches(count):
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(count, 8, 4, generator=generator, dtype=torch.float64).unbind()
+
+
+def loss_of(model, x):
+    return (model(x) - x.square().sum(1, keepdim=True)).abs().square().mean()
+
+
+def gradients(model, loss):
+    model = copy.deepcopy(model)
+    loss(model).backward()
+    found = [torch.zeros_like(p) if p.grad is None else p.grad for p in model.parameters()]
+    return torch.cat([g.to_dense().flatten() for g in found])
+
+
+def flat(model):
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def expected(before, after, loss):
+    """Step norm, gradient norm and smoothness with one point, on copies of the model."""
+    half = copy.deepcopy(before)
+    with torch.no_grad():
+        for middle, end in zip(half.parameters(), after.parameters(), strict=True):
+            middle.copy_(middle + 0.5 * (end - middle))
+    length = (flat(after) - flat(before)).norm()
+    start = gradients(before, loss)
+    change = (gradients(half, loss) - start).norm()
+    return [float(length), float(start.norm()), float(change / (0.5 * length))]
+
+
+def said(caplog):
+    return [r.getMessage() for r in caplog.records if r.name.startswith("autoclip_sep")]
+
+
+def found(recorder):
+    return [recorder.last[name] for name in ("step_norm", "grad_norm", "smoothness")]
+
+
+def train(model, steps=4, loss=loss_of, plain=loss_of, change=None, every=1, opt=torch.optim.SGD):
+    """A loop that records; gives each step's numbers and those of the copies."""
+    optimizer = opt(model.parameters(), lr=0.05)
+    recorder = Recorder(model, optimizer, None, every=every)
+    rows = []
+    for step, x in enumerate(batches(steps), start=1):
+        if change is not None:
+            change(model, optimizer, step)
+        before = copy.deepcopy(model)
+        with recorder.step(closure=partial(loss, model, x)) as probe:
+            value = loss(model, x)
+            value.backward()
+            probe.observe(value)
+            optimizer.step()
+        optimizer.zero_grad()
+        if recorder.last:
+            rows.append((found(recorder), expected(before, model, lambda m, x=x: plain(m, x))))
+    return rows
+
+
+def assert_right(rows, steps=4):
+    assert len(rows) == steps
+    for row, wanted in rows:
+        assert row == pytest.approx(wanted, rel=1e-9)
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_checkpointing(reentrant, caplog):
+    def loss(model, x):
+        x = x.clone().requires_grad_()  # without which reentrant checkpointing gives nothing
+        hidden = checkpoint(model[:2], x, use_reentrant=reentrant)
+        out = checkpoint(model[2], hidden, use_reentrant=reentrant)
+        return (out - x.square().sum(1, keepdim=True)).square().mean()
+
+    assert_right(train(network(), loss=loss))
+    assert not said(caplog)
+
+
+def test_parameters_frozen_and_thawed_and_added_between_steps(caplog):
+    def change(model, optimizer, step):
+        model[0].requires_grad_(step not in (2, 3))
+        if step == 3:
+            model.append(nn.Linear(1, 1).double())
+            optimizer.add_param_group({"params": list(model[-1].parameters())})
+
+    assert_right(train(network(), change=change))
+    assert not said(caplog)
+
+
+def test_a_parameter_frozen_within_a_step_is_not_known_and_said_once(caplog):
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    recorder = Recorder(model, optimizer, None, every=1)
+    for x in batches(2):
+        with recorder.step(closure=partial(loss_of, model, x)) as probe:
+            loss = loss_of(model, x)
+            loss.backward()
+            probe.observe(loss)
+            optimizer.step()
+            model[0].requires_grad_(False)
+        assert math.isnan(recorder.last["smoothness"])
+        assert math.isnan(recorder.last["step_norm"])
+        assert recorder.last["grad_norm"] > 0
+        model.requires_grad_(True)
+    assert said(caplog) == [
+        "step 1: parameters were frozen, thawed or added within a recorded step"
+    ]
+
+
+def test_all_frozen_is_a_step_of_no_length(caplog):
+    def change(model, optimizer, step):
+        model.requires_grad_(step != 2)
+
+    x = nn.Parameter(torch.ones(1, dtype=torch.float64))
+
+    def loss(model, batch):
+        return loss_of(model, batch) + 0 * x.sum()
+
+    rows = train(network(), loss=loss, plain=loss, steps=3, change=change)
+    assert rows[1][0][:2] == [0, 0]
+    assert math.isnan(rows[1][0][2])
+    assert_right([rows[0], rows[2]], steps=2)
+
+
+class Words(nn.Module):
+    def __init__(self, tied=False):
+        super().__init__()
+        torch.manual_seed(3)
+        self.words = nn.Embedding(6, 3, sparse=not tied).double()
+        self.out = nn.Linear(3, 6, bias=False).double()
+        if tied:
+            self.out.weight = self.words.weight
+
+    def forward(self, x):
+        return self.out(self.words(x.abs().mul(2).long().clamp(max=5))).mean(2)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_sparse_and_tied_embeddings(tied, caplog):
+    assert_right(train(Words(tied)))
+    assert not said(caplog)
+
+
+def test_complex_parameters(caplog):
+    torch.manual_seed(3)
+
+    def loss(model, x):
+        return (model(x.to(torch.complex128)) - 1).abs().square().mean()
+
+    model = nn.Linear(4, 2, dtype=torch.complex128)
+    assert_right(train(model, loss=loss, plain=loss))
+    assert not said(caplog)
+
+
+def test_compiled(caplog):
+    compiled = torch.compile(network(), backend="aot_eager")
+    optimizer = torch.optim.SGD(compiled.parameters(), lr=0.05)
+    recorder = Recorder(compiled, optimizer, None, every=1)
+    for x in batches(3):
+        before = copy.deepcopy(compiled._orig_mod)
+        with recorder.step(closure=partial(loss_of, compiled, x)) as probe:
+            loss = loss_of(compiled, x)
+            loss.backward()
+            probe.observe(loss)
+            optimizer.step()
+        optimizer.zero_grad()
+        wanted = expected(before, compiled._orig_mod, lambda m, x=x: loss_of(m, x))
+        assert found(recorder) == pytest.approx(wanted, rel=1e-9)
+    assert not said(caplog)
+
+
+@pytest.mark.parametrize("unscaled", ["before", "in the step"])
+def test_float16_with_a_scaler(unscaled, caplog):
+    """Gradients of 1e-8 are zero in float16, unless losses are scaled."""
+    torch.manual_seed(3)
+    model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1))
+    optimizer = torch.optim.SGD(model.parameters(), lr=3e5)
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**16)
+    recorder = Recorder(model, optimizer, None, every=1, scaler=scaler)
+
+    def loss_of(model, x, precision=torch.float16):
+        with torch.autocast("cpu", precision, enabled=precision is not None):
+            return 1e-7 * (model(x).float() - 3).square().mean()
+
+    for x in torch.randn(3, 8, 4):
+        before = copy.deepcopy(model)
+        with recorder.step(closure=partial(loss_of, model, x)) as probe:
+            loss = loss_of(model, x)
+            scaler.scale(loss).backward()
+            if unscaled == "before":
+                scaler.unscale_(optimizer)
+            probe.observe(loss)
+            scaler.step(optimizer)
+            scaler.update()
+        optimizer.zero_grad()
+        wanted = expected(before, model, lambda m, x=x: loss_of(m, x, None))
+        assert found(recorder) == pytest.approx(wanted, rel=0.03)
+    assert not said(caplog)
+
+
+def test_a_lazy_module_has_no_weights_before_its_first_step(caplog):
+    model = nn.Sequential(nn.LazyLinear(8), nn.Tanh(), nn.Linear(8, 1)).double()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    recorder = Recorder(model, optimizer, None, every=1)
+    for x in batches(2):
+        with recorder.step(closure=partial(loss_of, model, x)) as probe:
+            loss = loss_of(model, x)
+            loss.backward()
+            probe.observe(loss)
+            optimizer.step()
+        optimizer.zero_grad()
+        known = [not math.isnan(number) for number in found(recorder)]
+        assert known == [recorder.steps > 1, True, recorder.steps > 1]
+    assert len(said(caplog)) == 1
+
+
+def test_an_optimizer_in_the_backward_pass_takes_no_step_more(caplog):
+    """As in torch's tutorial: each parameter's own optimizer steps in a hook."""
+
+    def run(recording):
+        model = network()
+        optimizers = {p: torch.optim.SGD([p], lr=0.05) for p in model.parameters()}
+
+        def step_now(parameter):
+            optimizers[parameter].step()
+            optimizers[parameter].zero_grad()
+
+        for parameter in model.parameters():
+            parameter.register_post_accumulate_grad_hook(step_now)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+        recorder = Recorder(model, optimizer, None, every=1 if recording else 1000)
+        for x in batches(4):
+            with recorder.step(closure=partial(loss_of, model, x)) as probe:
+                loss = loss_of(model, x)
+                loss.backward()
+                probe.observe(loss)
+        return flat(model), recorder.last
+
+    weights, row = run(recording=True)
+    assert torch.equal(weights, run(recording=False)[0])
+    assert row["step_norm"] > 0
+    assert math.isnan(row["smoothness"])
+    assert math.isnan(row["grad_norm"])  # the hooks leave no gradient to observe
+    assert len(said(caplog)) == 2
+
+
+@pytest.mark.parametrize("fails", ["at once", "half-way"])
+def test_a_closure_that_fails_costs_the_number_and_nothing_else(fails, caplog):
+    def run(recording):
+        torch.manual_seed(5)
+        model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(), nn.Linear(8, 1))
+        model = model.double()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+        recorder = Recorder(model, optimizer, None, every=1 if recording else 1000)
+        calls = 0
+
+        def closure(x):
+            nonlocal calls
+            calls += 1
+            loss = loss_of(model, x)
+            if fails == "at once" or calls > 1:
+                raise torch.OutOfMemoryError("no memory\nis left")
+            return loss
+
+        for x in batches(4):
+            with recorder.step(closure=partial(closure, x)) as probe:
+                loss = loss_of(model, x)
+                loss.backward()
+                probe.observe(loss)
+                optimizer.step()
+            optimizer.zero_grad()
+        return model.state_dict(), recorder.last
+
+    state, row = run(recording=True)
+    for one, other in zip(state.values(), run(recording=False)[0].values(), strict=True):
+        assert torch.equal(one, other)
+    assert math.isnan(row["smoothness"])
+    assert row["step_norm"] > 0
+    (line,) = said(caplog)
+    assert "the closure failed (OutOfMemoryError: no memory is left)" in line
+
+
+class Replacing(nn.Module):
+    """Keeps a running mean in a buffer that it replaces rather than writes to, and uses it."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = network()
+        self.register_buffer("mean", torch.zeros(4, dtype=torch.float64))
+
+    def forward(self, x):
+        self.mean = 0.5 * self.mean + x.detach().mean(0)
+        return self.net(x - self.mean)
+
+
+def test_buffers_are_those_of_the_step_and_come_back(caplog):
+    model = Replacing()
+    assert_right(train(model))
+    plain = Replacing()
+    train(plain, every=1000)
+    assert torch.equal(model.mean, plain.mean)
+    assert torch.equal(flat(model), flat(plain))
+    assert not said(caplog)
+
+
+def test_gradients_come_back(caplog):
+    """Tensors and their bits, None where there was none, of parameters elsewhere too."""
+    model, elsewhere = Words(), nn.Parameter(torch.ones(1, dtype=torch.float64))
+    unused = nn.Parameter(torch.ones(1, dtype=torch.float64))
+    model.register_parameter("unused", unused)
+    optimizer = torch.optim.SGD([*model.parameters(), elsewhere], lr=0.1)
+    recorder = Recorder(model, optimizer, None, every=1)
+
+    def loss_of(x):
+        return (model(x) * elsewhere).square().mean()
+
+    for x in batches(2):
+        with recorder.step(closure=partial(loss_of, x)) as probe:
+            loss = loss_of(x)
+            loss.backward()
+            probe.observe(loss)
+            optimizer.step()
+            parameters = [*model.parameters(), elsewhere]
+            tensors = [p.grad for p in parameters]
+            values = [None if g is None else g.to_dense().clone() for g in tensors]
+        assert recorder.last["smoothness"] > 0
+        for parameter, tensor, value in zip(parameters, tensors, values, strict=True):
+            assert parameter.grad is tensor
+            assert tensor is None or torch.equal(tensor.to_dense(), value)
+        assert unused.grad is None
+        optimizer.zero_grad()
+    assert not said(caplog)
+
+
+def micro_batches(x):
+    return x.chunk(4)
+
+
+@pytest.mark.parametrize("observed", ["each micro-batch", "the step's mean"])
+@pytest.mark.parametrize("closure", ["parts", "mean"])
+def test_accumulated_micro_batches_are_one_step(observed, closure, caplog):
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    recorder = Recorder(model, optimizer, None, every=1)
+
+    def parts(x):
+        for part in micro_batches(x):
+            yield loss_of(model, part) / 4
+
+    def mean(x):
+        return sum(parts(x))
+
+    for x in batches(3):
+        before = copy.deepcopy(model)
+        with recorder.step(closure=partial(parts if closure == "parts" else mean, x)) as probe:
+            total = 0
+            for part in micro_batches(x):
+                loss = loss_of(model, part)
+                (loss / 4).backward()
+                total = total + loss.detach() / 4
+                if observed == "each micro-batch":
+                    probe.observe(loss)
+            if observed == "the step's mean":
+                probe.observe(total)
+            optimizer.step()
+        optimizer.zero_grad()
+        wanted = expected(before, model, lambda m, x=x: loss_of(m, x))
+        assert found(recorder) == pytest.approx(wanted, rel=1e-9)
+        assert recorder.last["loss"] == pytest.approx(loss_of(before, x).item(), rel=1e-12)
+    assert not said(caplog)
+
+
+@pytest.mark.parametrize("limited", [False, True])
+def test_a_closure_over_the_last_micro_batch_is_found_out(limited, caplog):
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    recorder = Recorder(model, optimizer, None, every=1, raw_gradients=not limited)
+    for x in batches(3):
+        *_, last = micro_batches(x)
+        with recorder.step(closure=partial(loss_of, model, last)) as probe:
+            for part in micro_batches(x):
+                loss = loss_of(model, part)
+                (loss / 4).backward()
+                probe.observe(loss)
+            optimizer.step()
+        optimizer.zero_grad()
+        assert math.isnan(recorder.last["smoothness"])
+        assert recorder.last["step_norm"] > 0
+    (line,) = said(caplog)
+    assert line.startswith("step 1: the closure's loss before the step is ")
+    assert "\n" not in line
+
+
+def test_a_loss_that_is_not_the_closures_is_said_once(caplog):
+    """Here the gradient is the observed one, and the smoothness right."""
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    recorder = Recorder(model, optimizer, None, every=1)
+    for x in batches(3):
+        before = copy.deepcopy(model)
+        with recorder.step(closure=partial(loss_of, model, x)) as probe:
+            loss = loss_of(model, x)
+            loss.backward()
+            probe.observe(loss / 4)
+            optimizer.step()
+        optimizer.zero_grad()
+        wanted = expected(before, model, lambda m, x=x: loss_of(m, x))
+        assert found(recorder) == pytest.approx(wanted, rel=1e-9)
+    assert len(said(caplog)) == 1
