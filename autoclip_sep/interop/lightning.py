@@ -5,6 +5,7 @@ Written for lightning 2.6; the callback works with the Trainer of `lightning` an
 installed.
 """
 
+import copy
 import logging
 from importlib.util import find_spec
 from typing import Any, TypeAlias
@@ -34,7 +35,8 @@ class GradientClipping(Callback):
     One step is one entry in the history, however many batches are accumulated. With 16-bit
     precision the clipper sees unscaled gradients, and no step that the scaler skips. A step whose
     norm isn't finite is skipped. The clippers' state goes into the Trainer's checkpoints and comes
-    back with `fit(ckpt_path=...)`.
+    back with `fit(ckpt_path=...)`. Another fit that begins at step 0, with a new Trainer, begins
+    with what the clippers knew when the first one began.
 
     clippers: one for each optimizer, in the order of `configure_optimizers`.
     log: whether to log `clipping/norm` and `clipping/threshold` as often as the Trainer logs steps,
@@ -54,14 +56,21 @@ class GradientClipping(Callback):
         self.clippers = clippers
         self._logs = log  # `log` is what Lightning itself puts on a callback
         self._handles: list[Handle] = []
+        self._first: dict[str, Any] | None = None  # the state that the first fit began with
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Refuses to clip twice."""
-        if stage == "fit" and trainer.gradient_clip_val:
+        """Refuses to clip twice; before a checkpoint is restored, forgets an earlier run."""
+        if stage != "fit":
+            return
+        if trainer.gradient_clip_val:
             raise InputError(
                 "GradientClipping beside another clipping: remove "
                 f"Trainer(gradient_clip_val={trainer.gradient_clip_val})"
             )
+        if self._first is None:
+            self._first = copy.deepcopy(self.state_dict())
+        elif not trainer.global_step:
+            self.load_state_dict(copy.deepcopy(self._first))
 
     # A hook on the optimizer and not `on_before_optimizer_step` or `configure_gradient_clipping`:
     # Lightning calls these before it asks whether the scaler skips the step, with gradients that
@@ -78,15 +87,25 @@ class GradientClipping(Callback):
         for clipper, optimizer in zip(self.clippers, optimizers, strict=True):
             self._handles.append(attach(clipper, optimizer, trainer.model, scaler))
 
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Forgets the results of the batch before."""
+        for handle in self._handles:
+            handle.last = None
+
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Logs the step, if this batch ended in one."""
-        for index, handle in enumerate(self._handles):
-            result, handle.last = handle.last, None
+        for index, result in enumerate(self.results()):
             if self._logs and result is not None:
                 prefix = "clipping" if len(self._handles) == 1 else f"clipping/{index}"
                 _log(pl_module, prefix, result)
+
+    def results(self) -> list[ClipResult | None]:
+        """Of each optimizer's step in the current batch; None where there was none."""
+        return [handle.last for handle in self._handles]
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leaves the optimizers as they were."""

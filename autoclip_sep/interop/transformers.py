@@ -4,13 +4,14 @@ Written for transformers 5.23. Importing this module imports transformers and ac
 where one of them is missing.
 """
 
+import copy
 import logging
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
 
-from autoclip_sep.clipping import Clipper, Handle
+from autoclip_sep.clipping import Clipper, ClipResult, Handle
 from autoclip_sep.errors import InputError
 from autoclip_sep.interop.attach import attach, require_gradient_limiter
 from autoclip_sep.optional import require
@@ -36,7 +37,8 @@ class GradientClipping(TrainerCallback):
     clipper sees unscaled gradients, and no step that the scaler skips. A step whose norm isn't
     finite is skipped. The clipper's state is saved as `clipping.pt` in the Trainer's checkpoints
     and comes back when training is resumed from one in `output_dir`; before it is resumed from one
-    elsewhere, load it: the Trainer doesn't tell callbacks where that is.
+    elsewhere, load it: the Trainer doesn't tell callbacks where that is. Another training that
+    begins at step 0 begins with what the clipper knew when the first one began.
 
     Raises InputError for clippers that limit losses, unless `max_grad_norm` is 0, in a
     hyperparameter search, under FSDP1 and DeepSpeed.
@@ -46,6 +48,7 @@ class GradientClipping(TrainerCallback):
         require_gradient_limiter(clipper)
         self.clipper = clipper
         self._handle: Handle | None = None
+        self._first: dict[str, Any] | None = None  # the state that the first training began with
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -62,14 +65,27 @@ class GradientClipping(TrainerCallback):
                 "every trial: attach one in Trainer.create_optimizer"
             )
         self._detach()  # a training that an exception ended
+        again, self._first = self._first, self._first or copy.deepcopy(self.clipper.state_dict())
         if state.global_step:
             self._resume(_checkpoint(args, state))
-        optimizer = wrapper = kwargs["optimizer"]
-        while isinstance(optimizer, AcceleratedOptimizer):
-            wrapper, optimizer = optimizer, optimizer.optimizer
-        self._handle = attach(self.clipper, optimizer, kwargs["model"])
-        if wrapper is not optimizer:
+        elif again:
+            self.clipper.load_state_dict(copy.deepcopy(again))
+        wrapper = kwargs["optimizer"]
+        self._handle = attach(self.clipper, unwrapped(wrapper), kwargs["model"])
+        while isinstance(wrapper, AcceleratedOptimizer):
             wrapper.__setstate__({})  # for its scaler it keeps the step as it was before
+            wrapper = wrapper.optimizer
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Forgets the result of the step before."""
+        if self._handle is not None:
+            self._handle.last = None
+
+    def result(self) -> ClipResult | None:
+        """Of the latest step; None where a scaler skipped it."""
+        return None if self._handle is None else self._handle.last
 
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -99,6 +115,13 @@ class GradientClipping(TrainerCallback):
                 path,
                 path.name,
             )
+
+
+def unwrapped(optimizer: Any) -> Any:
+    """The one inside of Accelerate's, whose hooks are those that are called."""
+    while isinstance(optimizer, AcceleratedOptimizer):
+        optimizer = optimizer.optimizer
+    return optimizer
 
 
 def _checkpoint(args: TrainingArguments, state: TrainerState) -> Path:

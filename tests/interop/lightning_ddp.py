@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from autoclip_sep.clipping import AutoClip
 from autoclip_sep.interop.lightning import GradientClipping
+from autoclip_sep.interop.lightning_recording import Recording
 
 BATCH_SIZE = 8  # over all processes
 
@@ -47,9 +48,17 @@ def examples():
     return inputs
 
 
+def names(batch):
+    return [f"{row[1].item():.6f}" for row in batch]
+
+
 def fit(devices, folder):
-    """Saves the clipper's state, the weights and the share that was logged, one file a process."""
+    """Saves the clipper's state, the weights and the share that was logged, one file a process.
+
+    The first process' records lie in `records-DEVICES`.
+    """
     clipper, module = AutoClip(percentile=50), Module()
+    recording = Recording(folder / f"records-{devices}", every=2, times=1.05, first=4, items=names)
     trainer = lightning.Trainer(
         accelerator="cpu",
         devices=devices,
@@ -62,7 +71,7 @@ def fit(devices, folder):
         enable_model_summary=False,
         default_root_dir=folder,
         use_distributed_sampler=False,
-        callbacks=[GradientClipping(clipper)],
+        callbacks=[GradientClipping(clipper), recording],
     )
     trainer.fit(module)
     saved = {

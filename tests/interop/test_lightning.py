@@ -18,6 +18,7 @@ from lightning.pytorch.plugins import MixedPrecision
 from torch.amp import GradScaler
 from torch.utils.data import DataLoader
 
+from autoclip_sep import records
 from autoclip_sep.clipping import ALRC, AutoClip, Combined, NonFiniteGradients, NormClipping
 from autoclip_sep.errors import InputError
 from autoclip_sep.interop import lightning as adapter
@@ -168,6 +169,18 @@ def test_nothing_is_left_on_the_optimizer_and_a_second_fit_goes_on(make, loader,
     trainer.fit_loop.max_epochs = 2
     trainer.fit(module, loader())
     assert clipper.steps == 2 * plain.batches
+
+
+def test_a_fit_of_a_new_trainer_at_step_0_begins_anew(make, loader, plain, assert_same):
+    """With what the clipper knew before the first fit, which may be more than nothing."""
+    clipper = AutoClip(percentile=50)
+    clipper.load_state_dict(plain.run(AutoClip(percentile=50), epochs=1).clipper.state_dict())
+    known = clipper.state_dict()
+    callback = GradientClipping(clipper)
+    for _ in range(2):
+        make.trainer(callback, max_epochs=1).fit(make(), loader())
+        assert clipper.steps == known["steps"] + plain.batches
+        assert torch.equal(plain.history(clipper)[: plain.batches], known["history"])
 
 
 class Batches:
@@ -411,3 +424,20 @@ def test_two_processes_equal_one(tmp_path):
         assert rank["share"] == pytest.approx(one["share"])
     assert ranks[0]["clipper"]["history"] == ranks[1]["clipper"]["history"]
     assert torch.equal(ranks[0]["weights"], ranks[1]["weights"])
+    assert_same_records(tmp_path / "records-1", tmp_path / "records-2")
+
+
+def assert_same_records(one, two):
+    """Written by the first process only, of the whole batch."""
+    rows, found = (records.read(folder / "dynamics.csv") for folder in (one, two))
+    assert len(rows) == len(found) == 12
+    assert sum(float(row["smoothness"]) > 0 for row in rows) == 10  # and two skipped steps
+    for wanted, row in zip(rows, found, strict=True):
+        for name, value in wanted.items():
+            expected = pytest.approx(float(value), rel=1e-8, nan_ok=True)
+            assert float(row[name]) == expected, name
+    rows, found = (records.read(folder / "spikes.csv") for folder in (one, two))
+    assert [(row["step"], row["item"]) for row in rows] == [
+        (row["step"], row["item"]) for row in found
+    ]
+    assert {"6", "18"} < {row["step"] for row in rows}  # where the NaN is

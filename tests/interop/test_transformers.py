@@ -171,10 +171,19 @@ def test_training_again_after_an_error_clips_once(make, plain):
     with pytest.raises(NonFiniteGradients):
         trainer.train()
     trainer.train_dataset = [{"inputs": row} for row in plain.examples()]
-    before = clipper.steps
     trainer.train()
-    assert clipper.steps == before + 2 * plain.batches
+    assert clipper.steps == 2 * plain.batches
     assert not trainer.optimizer.optimizer._optimizer_step_pre_hooks
+
+
+def test_training_again_from_step_0_begins_anew(make, plain, assert_same):
+    clipper = AutoClip(percentile=50)
+    trainer = make(GradientClipping(clipper))
+    trainer.train()
+    state = clipper.state_dict()
+    trainer.train()
+    assert clipper.steps == state["steps"] == 2 * plain.batches
+    assert not torch.equal(plain.history(clipper), state["history"])  # of weights further on
 
 
 @pytest.mark.parametrize("after", [12, 17], ids=["epoch's end", "mid-epoch"])
