@@ -23,8 +23,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from autoclip_sep.cli import command, compose, corpus  # isort: skip
 from autoclip_sep import runs
-from autoclip_sep.cli import command, compose, corpus
 from autoclip_sep.cli.arguments import read as read_settings
 from autoclip_sep.data.check import Report
 from autoclip_sep.data.corpus import Corpus

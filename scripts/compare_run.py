@@ -24,8 +24,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from autoclip_sep.cli import arguments, command  # isort: skip
 from autoclip_sep import runs
-from autoclip_sep.cli import arguments, command
 from autoclip_sep.cli.plan import FIXED, FREE
 from autoclip_sep.errors import InputError
 from autoclip_sep.figures import (

@@ -15,8 +15,8 @@ from operator import call
 from pathlib import Path
 from typing import TypeVar
 
+from autoclip_sep.cli import arguments, command  # isort: skip
 from autoclip_sep import figures, runs
-from autoclip_sep.cli import arguments, command
 from autoclip_sep.data.parallel import in_parallel
 from autoclip_sep.errors import InputError
 from autoclip_sep.figures import (

@@ -20,8 +20,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from autoclip_sep.cli import arguments, command  # isort: skip
 from autoclip_sep import records, runs
-from autoclip_sep.cli import arguments, command
 from autoclip_sep.errors import InputError
 from autoclip_sep.figures.runs_found import RunFound, find
 from autoclip_sep.files import write_whole

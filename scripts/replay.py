@@ -13,12 +13,14 @@ acted, not how training would have ended.
 import argparse
 import csv
 import io
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
+from autoclip_sep.cli import command, recorded_norms  # isort: skip
 
-from autoclip_sep.cli import command, recorded_norms
+import torch
+
 from autoclip_sep.cli.arguments import Parser
 from autoclip_sep.cli.recorded_norms import RecordedNorms
 from autoclip_sep.dynamics import Replay, replay
@@ -89,10 +91,11 @@ def table(recorded: RecordedNorms, courses: Sequence[Replay]) -> str:
 
 
 def counted(recorded: RecordedNorms) -> str:
-    """How many norms there are, of which steps, and how many were skipped."""
+    """How many norms there are, of which steps, and how many were skipped or are blank."""
     which = f" {recorded.which}" if recorded.which else ""
-    kept = sum(map(np.isfinite, recorded.norms))
-    return f"{kept:,} norms{which}, {recorded.skipped:,} not finite and skipped"
+    kept = sum(map(math.isfinite, recorded.norms))
+    blank = f", {recorded.blank:,} blank and left out" if recorded.blank else ""
+    return f"{kept:,} norms{which}, {recorded.skipped:,} not finite and skipped{blank}"
 
 
 def write(recorded: RecordedNorms, courses: Sequence[Replay], out: Path) -> None:
@@ -100,7 +103,7 @@ def write(recorded: RecordedNorms, courses: Sequence[Replay], out: Path) -> None
     name = recorded.source
     name = name if len(name) <= LONGEST_NAME else f"...{name[-LONGEST_NAME:]}"
     curves = [figure.Curve(one.percentile, one.thresholds.numpy(), one.share) for one in courses]
-    steps, norms = np.array(recorded.steps, dtype=float), np.array(recorded.norms)
+    steps, norms = torch.tensor([recorded.steps, recorded.norms], dtype=torch.float64).numpy()
     figure.draw(steps, norms, curves, f"{name}  ·  {counted(recorded)}", out / "replay")
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")

@@ -23,12 +23,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from autoclip_sep.cli import arguments, command, compose  # isort: skip
+
 import torch
 import yaml
 
 from autoclip_sep import runs
 from autoclip_sep.checkpoint import CheckpointFolder, digest
-from autoclip_sep.cli import arguments, command, compose
 from autoclip_sep.cli.checks import check_choice
 from autoclip_sep.cli.corpus import prepare
 from autoclip_sep.cli.plan import Plan, plan

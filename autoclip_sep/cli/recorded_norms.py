@@ -31,6 +31,8 @@ class RecordedNorms:
     steps: the number of each norm's step, rising, from 1.
     skipped: steps without a finite norm, those that a history left out included.
     source: what was read. which: the steps that these are, as in "of every 20th step"; may be "".
+    blank: rows of a table that were left out because they hold no norm, as a logger writes them
+        that logs other things at other times.
     """
 
     norms: list[float]
@@ -38,6 +40,7 @@ class RecordedNorms:
     skipped: int
     source: str
     which: str
+    blank: int = 0
 
 
 def read(source: str, column: str | None = None) -> RecordedNorms:
@@ -132,7 +135,9 @@ def _of_state(content: object, source: str) -> RecordedNorms:
 
 
 def _clippers(content: object, name: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Every state that has a history, by its dotted name."""
+    """Every state that has a history, by its dotted name; in lists by number."""
+    if isinstance(content, list | tuple):
+        content = dict(enumerate(content))
     if not isinstance(content, Mapping):
         return
     for prefix in ("", "gradients."):  # the second: in the state of a `Combined`
@@ -164,13 +169,15 @@ def _of_text(content: bytes, source: str, column: str | None) -> RecordedNorms:
             raise InputError(
                 f"{source}, line {line}: {len(cells)} columns, not {len(names)} as before"
             )
+    blank = [cells for _, cells in body if not cells[place]]
+    body = [(line, cells) for line, cells in body if cells[place]]
     norms = [_norm(cells[place], f"{source}, line {line}") for line, cells in body]
     if not any(map(math.isfinite, norms)):
         below = f" below the header {_shown(names[place])}" if header else ""
         raise InputError(f"{source} holds no number{below}: gradient norms are wanted")
     steps, which = _steps([cells for _, cells in body], names)
     skipped = sum(not math.isfinite(norm) for norm in norms)
-    return RecordedNorms(norms, steps, skipped, source, which)
+    return RecordedNorms(norms, steps, skipped, source, which, len(blank))
 
 
 def _rows(content: bytes, source: str) -> list[tuple[int, list[str]]]:
@@ -210,10 +217,9 @@ def _place(names: list[str], column: str | None, source: str, header: bool) -> i
 
 
 def _norm(text: str, where: str) -> float:
-    """A cell's number; NaN for an empty one, as pandas writes it."""
-    if text and not _is_number(text):
+    if not _is_number(text):
         raise InputError(f"{where}: {_shown(text)} is no number")
-    norm = float(text or "nan")
+    norm = float(text)
     if norm < 0:
         raise InputError(f"{where}: {text} is below 0, which no norm is")
     return norm

@@ -100,7 +100,15 @@ def test_a_window_by_itself_is_the_latest_of_all(tmp_path):
     assert (found.skipped, found.which) == (1, "the latest of 6")
 
 
-@pytest.mark.parametrize("wrapped", [lambda s: s, lambda s: {"a": {"b": s}, "c": [1]}])
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        lambda s: s,
+        lambda s: {"a": {"b": s}, "c": [1]},
+        lambda s: {"callbacks": {"GradientClipping": {"clippers": [s]}}},
+        lambda s: [{"a": (s,)}],
+    ],
+)
 def test_a_state_is_found_wherever_it_is_kept(tmp_path, wrapped):
     found = read(saved(tmp_path, wrapped(trained(AutoClip()).state_dict())))
     assert found.norms == [1, 2, 3, 4, 5, 6, 7]
@@ -117,6 +125,7 @@ def test_a_row_of_numbers_by_itself(tmp_path):
     [
         ({"model": {"weight": torch.ones(2)}}, "no clipper's history"),
         ({"a": {"history": torch.ones(2)}, "b": {"history": torch.ones(2)}}, "a.history, b.hist"),
+        ([{"history": torch.ones(2)}, {"history": torch.ones(2)}], "0.history, 1.history"),
         (AutoClip().state_dict(), "empty history"),
         (trained(AutoClip(scope="parameter")).state_dict(), "for each parameter"),
         (torch.tensor([1.0, -2.0]), "holds -2, which is below 0"),
@@ -152,12 +161,20 @@ def test_columns_of_text(tmp_path, text, column):
     assert (found.skipped, found.which) == (0, "")
 
 
-def test_what_is_not_finite_or_missing_is_counted(tmp_path):
+def test_what_is_not_finite_is_counted_and_what_is_blank_is_left_out(tmp_path):
     found = read(write(tmp_path, 'norm\n1\nnan\ninf\n""\n2\n'))
-    assert found.norms[0] == 1
-    assert found.norms[4] == 2
-    assert not any(map(math.isfinite, found.norms[1:4]))
-    assert found.skipped == 3
+    assert found.norms[::3] == [1, 2]
+    assert not any(map(math.isfinite, found.norms[1:3]))
+    assert (found.skipped, found.blank) == (2, 1)
+
+
+def test_a_logger_that_leaves_cells_blank(tmp_path):
+    """As Lightning's CSVLogger does, whose other metrics have rows of their own."""
+    text = "norm,epoch,step,valid\n1.5,0,9,\n,0,9,0.3\n2.5,0,19,\n,1,19,0.2\n3.5,1,29,\n"
+    found = read(write(tmp_path, text), "norm")
+    assert found.norms == [1.5, 2.5, 3.5]
+    assert found.steps == [9, 19, 29]
+    assert (found.skipped, found.blank) == (0, 2)
 
 
 @pytest.mark.parametrize(
@@ -191,6 +208,7 @@ def test_steps_that_do_not_rise_are_counted_instead(tmp_path, steps):
         ("\n \n# nothing\n", None, "norms.txt is empty"),
         ("norm\n", None, "no number below the header 'norm'"),
         ("nan\ninf\n", None, "holds no number"),
+        ("norm,a\n,1\n,2\n", "norm", "no number below the header 'norm'"),
         ("1\n" * 15 + "\n1,5x\n", None, "line 17: 2 columns, not 1"),
         ("3\n1,5\n2,5\n", None, "line 2: 2 columns, not 1 as before"),
         ("n\n" + "1\n" * 15 + "a lot\n", None, "line 17: 'a lot' is no number"),

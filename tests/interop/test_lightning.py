@@ -19,6 +19,7 @@ from torch.amp import GradScaler
 from torch.utils.data import DataLoader
 
 from autoclip_sep import records
+from autoclip_sep.cli import recorded_norms
 from autoclip_sep.clipping import ALRC, AutoClip, Combined, NonFiniteGradients, NormClipping
 from autoclip_sep.errors import InputError
 from autoclip_sep.interop import lightning as adapter
@@ -237,6 +238,16 @@ def test_a_checkpoint_without_clippers_is_gone_on_from_with_a_warning(
     )
     assert len(plain.history(clipper)) == plain.batches
     assert "they start anew" in caplog.text
+
+
+def test_replay_reads_the_checkpoint_of_a_fit(make, loader, plain, tmp_path):
+    clipper = AutoClip(percentile=None)
+    trainer = make.trainer(GradientClipping(clipper), max_epochs=1)
+    trainer.fit(make(), loader())
+    trainer.save_checkpoint(tmp_path / "last.ckpt")
+    found = recorded_norms.read(str(tmp_path / "last.ckpt"))
+    assert found.norms == plain.history(clipper).tolist()
+    assert found.which == "of every step"
 
 
 def test_a_checkpoint_of_another_number_of_clippers_is_refused():
