@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from autoclip_sep import random_state
+from autoclip_sep.clipping.usage import refuse_fsdp1
+from autoclip_sep.dynamics.smoothness import set_weights
 
 Closure = Callable[[], Tensor | Iterable[Tensor]]
 
@@ -73,6 +75,34 @@ class Buffers:
             place[name] = buffer
             if buffer is not None and value is not None:
                 buffer.copy_(value)
+
+
+class Start:
+    """Weights, buffers and random state before a step, which closures are evaluated with.
+
+    Raises ValueError where parameters are not initialized yet, and under FSDP1.
+    """
+
+    def __init__(self, model: nn.Module, parameters: list[Tensor]) -> None:
+        refuse_fsdp1(parameters)
+        self.parameters = parameters
+        self.weights = [parameter.detach().clone() for parameter in parameters]
+        self._buffers, self._random = Buffers(model), random_state.capture()
+
+    def surroundings(self) -> None:
+        """Buffers and random state, for the step's own dropout masks, as they were then."""
+        self._buffers.put_back()
+        random_state.restore(self._random)
+
+    @contextmanager
+    def returned(self) -> Iterator[None]:
+        """The parameters are at the start within, and end where they are now."""
+        end = [parameter.detach().clone() for parameter in self.parameters]
+        set_weights(self.parameters, self.weights)
+        try:
+            yield
+        finally:
+            set_weights(self.parameters, end)
 
 
 @contextmanager

@@ -8,18 +8,16 @@ import logging
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
-from autoclip_sep import random_state
 from autoclip_sep.clipping.gradients import is_sharded
-from autoclip_sep.dynamics.backward import Buffers, Closure, evaluate, undisturbed
+from autoclip_sep.dynamics.backward import Closure, Start, evaluate, undisturbed
 from autoclip_sep.dynamics.probe import Probe
-from autoclip_sep.dynamics.smoothness import differences, set_weights, smoothness, total_norm
+from autoclip_sep.dynamics.smoothness import differences, smoothness, total_norm
 from autoclip_sep.records import Records
 
 COLUMNS = (
@@ -43,16 +41,6 @@ logger = logging.getLogger(__name__)
 
 class Unknown(Exception):
     """Says why a column of a row can't be known."""
-
-
-@dataclass(frozen=True)
-class Before:
-    """What the closure is evaluated with: the weights, buffers and random state before a step."""
-
-    parameters: list[Tensor]
-    weights: list[Tensor]
-    buffers: Buffers
-    random: random_state.RandomState
 
 
 class Recorder:
@@ -130,32 +118,30 @@ class Recorder:
         self.steps += 1
         recording = self.steps % self.every == 0
         probe = Probe(self._trained, self.optimizer, self.scaler, recording, self.raw_gradients)
-        before = self._before() if recording else None
+        start = self._start() if recording else None
         yield probe
         if probe.clip is not None and not bool(probe.clip.finite):
             self.skipped += 1
         if recording:
-            self._record(probe, before, closure)
+            self._record(probe, start, closure)
 
     def _trained(self) -> list[Tensor]:
         return [p for p in self._reached() if p.requires_grad]
 
-    def _before(self) -> Before | None:
-        parameters = self._trained()
+    def _start(self) -> Start | None:
         try:
-            weights = [p.detach().clone() for p in parameters]
-            return Before(parameters, weights, Buffers(self.model), random_state.capture())
-        except (RuntimeError, ValueError) as error:  # no memory; lazy modules before their first
+            return Start(self.model, self._trained())
+        except (RuntimeError, ValueError) as error:
             self._warn("the weights before a step can't be kept", error)
             return None
 
-    def _record(self, probe: Probe, before: Before | None, closure: Closure | None) -> None:
+    def _record(self, probe: Probe, start: Start | None, closure: Closure | None) -> None:
         step_norm = smooth = NAN
         try:
-            if before is not None:
-                step_norm = self._step_norm(before)
+            if start is not None:
+                step_norm = self._step_norm(start)
                 if closure is not None and self.points and step_norm > 0:
-                    smooth = self._smoothness(probe, before, closure)
+                    smooth = self._smoothness(probe, start, closure)
         except Unknown as unknown:
             self._warn(str(unknown))
         except Exception as error:
@@ -166,7 +152,9 @@ class Recorder:
         if probe.clip is not None:
             norm = float(probe.clip.norm) if self.raw_gradients else NAN
             threshold, scale = float(probe.clip.threshold), float(probe.clip.scale)
-        if probe.gradient is not None and (probe.clip is None or not self.raw_gradients):
+        if start is None:
+            pass  # its gradient may be one shard's
+        elif probe.gradient is not None and (probe.clip is None or not self.raw_gradients):
             norm = float(total_norm(probe.gradient))
         elif probe.gradient is None and probe.loss is not None and self.raw_gradients:
             self._warn("no parameter has a gradient when it is observed: do so after backward")
@@ -188,14 +176,16 @@ class Recorder:
             self.average(losses)
         return float(losses[0])
 
-    def _step_norm(self, before: Before) -> float:
+    def _step_norm(self, start: Start) -> float:
         now = self._trained()
-        if [id(p) for p in now] != [id(p) for p in before.parameters]:
-            raise Unknown("parameters were frozen, thawed or added within a recorded step")
+        if [(id(p), p.shape) for p in now] != [
+            (id(p), w.shape) for p, w in zip(start.parameters, start.weights, strict=True)
+        ]:
+            raise Unknown("parameters were frozen, thawed, added or resized in a recorded step")
         with torch.no_grad():
-            return float(total_norm(differences(now, before.weights)))
+            return float(total_norm(differences(now, start.weights)))
 
-    def _smoothness(self, probe: Probe, before: Before, closure: Closure) -> float:
+    def _smoothness(self, probe: Probe, start: Start, closure: Closure) -> float:
         parameters = self._reached()
         if any(getattr(p, "_post_accumulate_grad_hooks", None) for p in parameters):
             raise Unknown(
@@ -206,22 +196,21 @@ class Recorder:
         factor = scaler.get_scale() if scaler is not None and scaler.is_enabled() else 1.0
 
         def evaluated() -> tuple[float, list[Tensor]]:
-            before.buffers.put_back()
-            random_state.restore(before.random)  # the step's own dropout masks
-            loss, found = evaluate(closure, before.parameters, factor)
+            start.surroundings()
+            loss, found = evaluate(closure, start.parameters, factor)
             if self.average is not None:
                 self.average([gradient for gradient in found if not is_sharded(gradient)])
             return loss, found
 
         with undisturbed(self.model, parameters):
             if probe.gradient is None or not self._checked:
-                loss, found = _at(before, evaluated)
+                with start.returned():
+                    loss, found = evaluated()
                 self._check(probe, loss, found)
                 probe.gradient = found if probe.gradient is None else probe.gradient
             return smoothness(
-                lambda: evaluated()[1], before.parameters, before.weights, probe.gradient,
-                self.points,
-            )  # fmt: skip
+                lambda: evaluated()[1], start.parameters, start.weights, probe.gradient, self.points
+            )
 
     def _reached(self) -> list[Tensor]:
         """All that a backward pass may leave a gradient in: a loss may have parameters too."""
@@ -245,7 +234,7 @@ class Recorder:
             away = float(total_norm(differences(gradient, probe.gradient)))
             norm = float(total_norm(probe.gradient))
             if away > GRADIENT_TOLERANCE * norm:
-                raise Unknown(f"{said}, with the observed gradient (off by {away / norm:.0%})")
+                raise Unknown(f"{said} (gradients are {away:.2g} apart, of norm {norm:.2g})")
             self._checked = math.isfinite(away)
         elif not self.raw_gradients and not same_loss:
             raise Unknown(said)
@@ -267,18 +256,6 @@ class Recorder:
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go on counting from a saved state."""
         self.steps, self.skipped = state["steps"], state["skipped"]
-
-
-def _at(
-    before: Before, evaluated: Callable[[], tuple[float, list[Tensor]]]
-) -> tuple[float, list[Tensor]]:
-    """Loss and gradients at the weights before the step; the present ones come back."""
-    end = [p.detach().clone() for p in before.parameters]
-    set_weights(before.parameters, before.weights)
-    try:
-        return evaluated()
-    finally:
-        set_weights(before.parameters, end)
 
 
 def _processes() -> int:
