@@ -45,9 +45,9 @@ class Losses(MaskInference):
         loss = super().__call__(estimate, batch)
         self.calls += 1
         bad = arguments["bad"] and self.calls == 1 and distributed.rank() == 1
-        if self.calls == 5 and arguments["crash"]:
+        if self.calls == 6 and arguments["crash"]:
             raise RuntimeError("a crash, from the test")
-        if self.calls == 5 and arguments["signal"] and distributed.rank() == 1:
+        if self.calls == 6 and arguments["signal"] and distributed.rank() == 1:
             os.kill(os.getpid(), arguments["signal"])
         return loss * float("nan") if bad else loss
 
