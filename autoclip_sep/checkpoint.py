@@ -8,7 +8,9 @@ States hold tensors and plain containers only, and load with ``weights_only=True
 
 import hashlib
 import io
+import pickletools
 import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,13 @@ from autoclip_sep.errors import InputError
 from autoclip_sep.files import write_whole
 
 State = dict[str, Any]
+
+# What tensors and plain containers are made of in a pickle. torch.load allows more, such as
+# `bytearray`, which makes gigabytes of a number.
+PLAIN = re.compile(
+    r"torch\._utils _rebuild_tensor_v[23]|torch \w+Storage|torch\.storage \w+Storage"
+    r"|collections (OrderedDict|Counter)|torch (Size|b?float\d+|u?int\d+|bool|complex\d+)"
+)
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -70,10 +79,25 @@ def load(path: Path, map_location: torch.device | str = "cpu") -> State:
     if hashlib.sha256(content).hexdigest() != expected:
         raise InputError(f"the checkpoint {path} is damaged: its sha256 is not the recorded one")
     try:
+        _check_plain(content)
         return torch.load(io.BytesIO(content), map_location=map_location, weights_only=True)
     except Exception as error:  # torch raises many kinds here, all of which mean the same to us
         reason = str(error).strip().split("\n")[0]
         raise InputError(f"{path} is not a checkpoint of tensors and numbers: {reason}") from error
+
+
+def _check_plain(content: bytes) -> None:
+    """Refuse what would ask for more memory than the file has bytes.
+
+    torch itself holds the size of each tensor against that of its bytes. Raises ValueError.
+    """
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+            raise ValueError("something in it is compressed, which torch.save does not do")
+        (pickled,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
+        for operation, argument, _ in pickletools.genops(archive.read(pickled)):
+            if operation.name == "GLOBAL" and not PLAIN.fullmatch(str(argument)):
+                raise ValueError(f"it holds {argument!r}")
 
 
 class CheckpointFolder:

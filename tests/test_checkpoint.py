@@ -2,6 +2,9 @@ import hashlib
 import os
 import pickle
 import resource
+import tracemalloc
+import zipfile
+from collections import Counter, OrderedDict
 
 import pytest
 import torch
@@ -70,6 +73,68 @@ def test_a_hostile_pickle_runs_nothing(tmp_path, monkeypatch):
     with pytest.raises(InputError):
         checkpoint.load(tmp_path / "y.pt")
     assert not (tmp_path / "was_here").exists()
+
+
+class Asks:
+    """What is made of a short pickle when it is loaded."""
+
+    def __init__(self, kind, *arguments):
+        self.made = kind, arguments
+
+    def __reduce__(self):
+        return self.made
+
+
+def compressed(path):
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", compression=zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+@pytest.mark.parametrize("what", ["bytes", "tensor", "sparse", "compressed", "parameter"])
+def test_a_small_file_asks_for_no_more_memory_than_it_has_bytes(tmp_path, what):
+    """Under a limit, so that what isn't refused fails at once."""
+    state = {
+        "bytes": Asks(bytearray, 2**33),
+        "tensor": Asks(torch.Tensor, 2**31),
+        "sparse": torch.sparse_coo_tensor(torch.zeros(2, 1), torch.ones(1), (2**20, 2**20)),
+        "compressed": torch.zeros(2**22),
+        "parameter": torch.nn.Parameter(torch.ones(2)),
+    }[what]
+    path = tmp_path / "x.pt"
+    torch.save({"weights": state}, path)
+    if what == "compressed":
+        compressed(path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    checkpoint._digest_path(path).write_text(f"{digest}  x.pt\n")
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match=r"not a checkpoint of tensors and numbers: (it|some)"):
+            checkpoint.load(path)
+        assert tracemalloc.get_traced_memory()[1] < 2**20 + 3 * path.stat().st_size
+    finally:
+        tracemalloc.stop()
+
+
+def test_all_kinds_of_plain_tensors_load(tmp_path):
+    kinds = [torch.float32, torch.float64, torch.bfloat16, torch.float16, torch.int64, torch.int32,
+             torch.uint8, torch.bool, torch.complex64]  # fmt: skip
+    state = {
+        "tensors": [torch.ones(3, 2, dtype=kind).T for kind in kinds],
+        "shape": torch.Size([2]),
+        "kinds": kinds,
+        "counts": Counter("aab"),
+        "more": OrderedDict(a=(1, None, True)),
+    }
+    checkpoint.save(tmp_path / "x.pt", state)
+    loaded = checkpoint.load(tmp_path / "x.pt")
+    assert [tensor.dtype for tensor in loaded["tensors"]] == kinds
+    assert all(bool((tensor == 1).all()) for tensor in loaded["tensors"])
+    assert {key: loaded[key] for key in ("shape", "kinds", "counts", "more")} == {
+        key: state[key] for key in ("shape", "kinds", "counts", "more")
+    }
 
 
 def test_the_newest_whole_one_is_found_and_the_damaged_one_named(tmp_path):

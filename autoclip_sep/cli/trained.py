@@ -13,6 +13,7 @@ from autoclip_sep.cli.build import build
 from autoclip_sep.errors import InputError
 from autoclip_sep.evaluation.separation import Separation
 from autoclip_sep.names import shown
+from autoclip_sep.saved_state import not_finite, sound_weights
 
 CHUNK, OVERLAP = 60, 5  # seconds
 
@@ -35,8 +36,8 @@ class Trained:
 def load(directory: str, kind: str, device: torch.device) -> Trained:
     """Read a run; kind is the checkpoint wanted: best or last.
 
-    Raises InputError where the directory is no run, or has no checkpoint yet, or one that doesn't
-    fit the run's network.
+    Raises InputError where the directory is no run, or has no checkpoint yet, or one whose weights
+    don't fit the run's network or aren't finite.
     """
     path = Path(directory)
     config = runs.read_config(path)
@@ -47,10 +48,12 @@ def load(directory: str, kind: str, device: torch.device) -> Trained:
     if state is None:
         raise InputError(f"{path} has no '{kind}' checkpoint yet: train it for an epoch first")
     used = folder.paths(kind)[-1 - len(complaints)]
+    if isinstance(state, dict) and (place := not_finite(state.get("model"), "model")):
+        raise InputError(f"{used}: {place} is not finite, nothing can be separated with that")
     try:
         model = build(config["model"], "model")
         stft = build(config["stft"], "stft").to(device)
-        model.load_state_dict(state["model"])
+        model.load_state_dict(sound_weights(state["model"], model))
         rate = config["data"]["sample_rate"]
         separation = Separation(
             model.to(device),
@@ -61,9 +64,9 @@ def load(directory: str, kind: str, device: torch.device) -> Trained:
             chunk=CHUNK * rate,
             overlap=OVERLAP * rate,
         )
-    except (KeyError, RuntimeError) as error:
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = str(error).strip().split("\n")[0]
-        raise InputError(f"{folder.folder} doesn't fit the config beside it: {reason}") from error
+        raise InputError(f"{used} doesn't fit the config beside it: {reason}") from error
     return Trained(
         path, config, separation, used.stem, checkpoint.digest(used), int(used.stem.split("-")[2])
     )

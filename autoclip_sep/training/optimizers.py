@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterable, Sequence
 
-import torch
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
@@ -62,22 +61,3 @@ def rmsprop(
     """RMSProp (Tieleman, Hinton; 2012)."""
     _check(lr=lr, alpha=alpha, momentum=momentum)
     return RMSprop(parameters, lr, alpha, momentum=momentum)
-
-
-def check_state(optimizer: torch.optim.Optimizer) -> None:
-    """Refuse optimizer state that doesn't fit its parameters or isn't finite.
-
-    Raises ValueError; torch itself loads such a state without a word.
-    """
-    for parameter, state in optimizer.state.items():
-        for name, value in state.items():
-            if not isinstance(value, torch.Tensor):
-                continue
-            if value.dim() and value.shape != parameter.shape:
-                raise ValueError(
-                    f"{name} has shape {tuple(value.shape)}, its parameter {tuple(parameter.shape)}"
-                )
-            if not bool(torch.isfinite(value).all()):
-                raise ValueError(
-                    f"{name} of a parameter of shape {tuple(parameter.shape)} is not finite"
-                )

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from tqdm import tqdm
 
 from autoclip_sep import random_state, runs
-from autoclip_sep.checkpoint import CheckpointFolder
+from autoclip_sep.checkpoint import CheckpointFolder, State
 from autoclip_sep.clipping import Clipper, ClipResult
 from autoclip_sep.data.augmentation import RandomTracks
 from autoclip_sep.data.loaders import TrainingLoader
@@ -22,9 +22,8 @@ from autoclip_sep.dynamics import COLUMNS, SPIKE_COLUMNS, Recorder, Spikes
 from autoclip_sep.errors import InputError
 from autoclip_sep.records import Records
 from autoclip_sep.stft import STFT
-from autoclip_sep.training import distributed, preemption
+from autoclip_sep.training import distributed, preemption, resume
 from autoclip_sep.training.loggers import Logger
-from autoclip_sep.training.optimizers import check_state
 from autoclip_sep.training.schedulers import Scheduler
 from autoclip_sep.training.settings import Settings, autocast_dtype
 from autoclip_sep.training.tally import Tally
@@ -270,16 +269,22 @@ class Trainer:
             return
         for records in self.records.values():
             records.sync()
+        self.checkpoints.save(
+            "last", self.recorder.steps, self.epoch - 1, self._state(random_states)
+        )
+        self._write_state("running")
+
+    def _state(self, random_states: list[random_state.RandomState]) -> State:
+        """All that going on from here depends on."""
         parts = self.parts
-        self.checkpoints.save("last", self.recorder.steps, self.epoch - 1, {
+        return {
             "epoch": self.epoch, "batch": self.batch, "best": self.best,
             "model": parts.model.state_dict(), "optimizer": parts.optimizer.state_dict(),
             "scheduler": parts.scheduler.state_dict(), "clipper": parts.clipper.state_dict(),
             "recorder": self.recorder.state_dict(), "spikes": self.spikes.state_dict(),
             "tally": self.tally.state_dict(),
             "random": random_states, "environment": self._environment(),
-        })  # fmt: skip
-        self._write_state("running")
+        }  # fmt: skip
 
     def _environment(self) -> dict[str, Any]:
         """What the last bits of a run depend on beside its config."""
@@ -298,18 +303,18 @@ class Trainer:
             self._check_nothing_is_lost()
             self._forget_what_follows()
             return
-        parts = self.parts
+        parts, own = self.parts, self._state([])
         try:
-            parts.model.load_state_dict(state["model"])
-            parts.optimizer.load_state_dict(state["optimizer"])
-            check_state(parts.optimizer)
-            parts.scheduler.load_state_dict(state["scheduler"])
-            parts.clipper.load_state_dict(state["clipper"])
-        except (RuntimeError, ValueError, KeyError) as error:
+            state = resume.check(state, own, parts.model, parts.optimizer, parts.clipper)
+        except ValueError as error:
             reason = str(error).strip().split("\n")[0]
             raise InputError(
                 f"the checkpoint in {self.checkpoints.folder} is not of this run: {reason}"
             ) from error
+        parts.model.load_state_dict(state["model"])
+        parts.optimizer.load_state_dict(state["optimizer"])
+        parts.scheduler.load_state_dict(state["scheduler"])
+        parts.clipper.load_state_dict(state["clipper"])
         self.recorder.load_state_dict(state["recorder"])
         self.tally.load_state_dict(state["tally"])
         if "spikes" in state:  # not in a run that began before they were looked for

@@ -157,6 +157,24 @@ def test_a_config_without_a_setting_is_one_line(run, tmp_path, lost):
         trained.load(str(tmp_path / "run"), "best", torch.device("cpu"))
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda weights: weights.fill_(torch.nan), "weight is not finite"),
+        (lambda weights: torch.zeros(1).expand(weights.shape), "has shape"),
+        (lambda weights: weights.to(torch.complex64), "is torch.complex64"),
+        (lambda weights: weights.numpy().tolist(), "is no plain tensor"),
+    ],
+)
+def test_weights_that_cannot_be_right_separate_nothing(run, tmp_path, change, message):
+    folder = CheckpointFolder(shutil.copytree(run, tmp_path / "run") / "checkpoints")
+    state, _ = folder.newest("best")
+    state["model"]["norm.weight"] = change(state["model"]["norm.weight"])
+    path = folder.save("best", 2, 2, state)
+    with pytest.raises(InputError, match=f"{path.name}.*{message}"):
+        trained.load(str(tmp_path / "run"), "best", torch.device("cpu"))
+
+
 MUSIC = ["data=musdb_demo", "data.sources=2", "data.source_names=[vocals,drums]", "data.channels=1"]
 
 

@@ -1,0 +1,135 @@
+"""What a run goes on from: the state in a checkpoint, checked as a whole before any is loaded."""
+
+import copy
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from autoclip_sep import random_state
+from autoclip_sep.checkpoint import State
+from autoclip_sep.clipping import Clipper
+from autoclip_sep.dynamics import Spikes
+from autoclip_sep.saved_state import sound, sound_weights
+
+# Numbers that torch's schedules and optimizers change; all others are the config's.
+MOVING = frozenset(
+    "lr _last_lr best last_epoch num_bad_epochs cooldown_counter _step_count T_cur T_i".split()
+)
+LATER = {"spikes"}  # not in a run that began before they were looked for
+
+
+def check(
+    saved: Any, own: State, model: nn.Module, optimizer: Optimizer, clipper: Clipper
+) -> State:
+    """A copy of a saved state that may be loaded into the objects of this run.
+
+    own: what the run would save now, before its first step.
+
+    Raises ValueError, naming the place, for a state that this run can't have saved: other entries,
+    types, shapes or settings, or numbers that can't be right.
+    """
+    _require_mapping(saved, "the state")
+    odd = [str(key)[:60] for key in (saved.keys() ^ own.keys()) - (LATER & own.keys())]
+    if odd:
+        raise ValueError(f"the state doesn't have the entries wanted: {', '.join(odd[:5])}")
+    special: dict[str, Callable[[Any], Any]] = {
+        "model": lambda value: sound_weights(value, model),
+        "optimizer": lambda value: _optimizer(value, optimizer),
+        "scheduler": lambda value: sound(value, own["scheduler"], "scheduler", moving=MOVING),
+        "clipper": lambda value: _taken(copy.deepcopy(clipper), value, own["clipper"], "clipper"),
+        "spikes": lambda value: _taken(Spikes(None), value, own["spikes"], "spikes"),
+        "random": _random,
+        "environment": lambda value: _environment(value, own["environment"]),
+    }
+    state = {
+        key: special[key](value) if key in special else sound(value, own[key], key, name=key)
+        for key, value in saved.items()
+    }
+    epoch, batch, steps = state["epoch"], state["batch"], state["recorder"]["steps"]
+    if not 1 <= epoch <= steps + 1 or batch > steps:
+        raise ValueError(f"batch {batch} of epoch {epoch} isn't where {steps} steps lead")
+    return state
+
+
+def _optimizer(saved: Any, optimizer: Optimizer) -> State:
+    """Entries are those of this kind of optimizer; groups are as built, their rates aside."""
+    like = _after_a_step(optimizer)
+    _require_mapping(saved, "optimizer")
+    if odd := [str(key)[:60] for key in saved.keys() ^ like.keys()]:
+        raise ValueError(f"optimizer doesn't have the entries wanted: {', '.join(odd[:5])}")
+    groups, entries = saved["param_groups"], saved["state"]
+    built = like["param_groups"]
+    if isinstance(groups, list) and list(map(type, groups)) == [dict] * len(built):
+        # What the torch that saved it didn't know yet is as built.
+        groups = [{**own, **group} for own, group in zip(built, groups, strict=True)]
+    _require_mapping(entries, "optimizer.state")
+    # A parameter that had no gradient yet has no entries.
+    wanted = {key: own for key, own in like["state"].items() if key in entries}
+    return {
+        "param_groups": sound(groups, built, "optimizer.groups", moving=MOVING),
+        "state": sound(entries, wanted, "optimizer.state"),
+    }
+
+
+def _after_a_step(optimizer: Optimizer) -> State:
+    """The state of a copy that has taken one step: what this kind of optimizer remembers."""
+    twin = copy.deepcopy(optimizer)
+    for group in twin.param_groups:
+        for parameter in group["params"]:
+            parameter.grad = torch.ones_like(parameter)
+    twin.step()
+    return twin.state_dict()
+
+
+def _taken(taker: Clipper | Spikes, saved: Any, own: State, where: str) -> State:
+    """What an object of the kind takes that nobody uses, once its form is right."""
+    _require_mapping(saved, where)
+    if odd := [str(key)[:60] for key in saved.keys() - own.keys()]:
+        raise ValueError(f"{where} has unknown entries: {', '.join(odd[:5])}")
+    state = dict(saved)
+    for key in saved:
+        if own[key] is not None:
+            name = key.rpartition(".")[2]
+            state[key] = sound(saved[key], own[key], f"{where}.{key}", name=name, free=True)
+    try:
+        taker.load_state_dict(state)
+    except Exception as error:  # whatever it is, the state is to blame
+        raise ValueError(f"{where}: {error}") from error
+    return state
+
+
+def _random(saved: Any) -> list[random_state.RandomState]:
+    """The generators' states of every process, tried on a generator that nobody uses."""
+    if not isinstance(saved, list) or not saved:
+        raise ValueError("random is no list of states")
+    some = torch.empty(0, dtype=torch.uint8)
+    states = []
+    for state in saved:
+        _require_mapping(state, "random")
+        devices = state.get("cuda")
+        like = {"cpu": some, "cuda": [some] * len(devices if isinstance(devices, list) else [])}
+        states.append(sound(state, like, "random", free=True))
+        try:
+            torch.Generator().set_state(states[-1]["cpu"])
+        except RuntimeError as error:
+            raise ValueError(f"random.cpu: {error}") from error
+    return states
+
+
+def _environment(saved: Any, own: Mapping[str, Any]) -> State:
+    """Short words and numbers, for a warning."""
+    _require_mapping(saved, "environment")
+    known = {key: saved[key] for key in own if key in saved}
+    for key, value in known.items():
+        if not isinstance(value, int | str) or not re.fullmatch(r"[\w.+:-]{0,60}", str(value)):
+            raise ValueError(f"environment.{key} is no word and no number")
+    return known
+
+
+def _require_mapping(value: Any, where: str) -> None:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{where} is no mapping")

@@ -1,0 +1,260 @@
+"""Only a state that the run itself could have saved is loaded; whatever else is one line."""
+
+import copy
+import math
+import shutil
+import subprocess
+import sys
+from functools import partial
+
+import pytest
+import torch
+
+from autoclip_sep.checkpoint import CheckpointFolder
+from autoclip_sep.saved_state import sound
+from autoclip_sep.training import optimizers, resume
+from tests.commands import ENVIRONMENT
+from tests.training.test_trainer import trainer
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, tiny_store):
+    directory = tmp_path_factory.mktemp("resume") / "run"
+    trainer(directory, tiny_store, epochs=1, probe_points=0).fit()
+    return directory
+
+
+def places(value, path=()):
+    """Paths to all leaves and containers of a state; of things in a row the first is enough."""
+    yield path
+    if isinstance(value, dict):
+        for key in value:
+            yield from places(value[key], (*path, key))
+    elif isinstance(value, list | tuple) and value:
+        yield from places(value[0], (*path, 0))
+
+
+def put(state, path, new):
+    """A copy of the state with something new at the path; REMOVED takes out what is there."""
+    if not path:
+        return new
+    key, *rest = path
+    new = put(state[key], rest, new)
+    kind, changed = type(state), dict(state) if isinstance(state, dict) else list(state)
+    if new is REMOVED:
+        del changed[key]
+    else:
+        changed[key] = new
+    return kind(changed)
+
+
+REMOVED, UNCHANGED = object(), object()
+
+
+def of_floats(change):
+    return lambda t: change(t) if t.is_floating_point() else UNCHANGED
+
+
+ANY = {
+    "removed": lambda _: REMOVED,
+    "text": lambda _: "x" * 100,
+    "nested list": lambda _: [[]],
+    "other tensor": lambda _: torch.zeros(7, 7, 7),
+    "complex": lambda _: torch.zeros(2, dtype=torch.complex64),
+}
+TENSORS = {
+    "none": lambda _: None,
+    "number": lambda _: 1.0,
+    "parameter": lambda t: torch.nn.Parameter(t, requires_grad=False),
+    "one more axis": lambda t: t.new_zeros((*t.shape, 2)),
+    "other dtype": lambda t: t.to(torch.int16 if t.is_floating_point() else torch.float16),
+    "other float": of_floats(lambda t: t.float() if t.dtype == torch.float64 else t.double()),
+    "expanded": lambda t: t.new_zeros(1).expand(t.shape if t.numel() > 1 else (1000,)),
+    "huge view": lambda t: t.new_zeros(1).expand(2**40),
+    "sparse": lambda t: t.reshape(-1).to_sparse(),
+    "nan": of_floats(lambda t: torch.full_like(t, math.nan) if t.numel() else UNCHANGED),
+    "inf": of_floats(lambda t: torch.full_like(t, math.inf) if t.numel() else UNCHANGED),
+    "negative": of_floats(lambda t: -t.abs() - 1 if t.numel() else UNCHANGED),
+    "transposed": lambda t: t.T.contiguous().T if t.squeeze().ndim == 2 else UNCHANGED,
+}
+NUMBERS = {
+    "none": lambda _: None,
+    "nan": lambda _: math.nan,
+    "minus inf": lambda _: -math.inf,
+    "negative": lambda _: -5,
+    "beyond 64 bits": lambda _: 2**64,
+    "beyond float": lambda _: 10**400,
+    "tensor": lambda v: torch.tensor(float(v)),
+    "in a list": lambda v: [v],
+}
+DICTS = {"none": lambda _: None, "more": lambda d: {**d, 99: {}}, "empty": lambda _: {}}
+ROWS = {"none": lambda _: None, "more": lambda r: type(r)([*r, 1]), "empty": lambda r: type(r)()}
+
+
+def may_be_right(path, name):
+    """Values that a run may have saved, or that do no harm."""
+    if path[:1] == ("environment",) or path[-1:] == ("cuda",):
+        return name in ("removed", "more", "empty", "text", "negative", "beyond 64 bits", "nan")
+    if name == "negative":
+        signed = path[:1] == ("model",) or path[-1:] in {("exp_avg",), ("best",), ("loss",)}
+        return signed and path[-1:] != ("running_var",)
+    unused = path[:2] == ("optimizer", "state")  # a parameter without a gradient has no entry
+    group = ("optimizer", "param_groups", 0)
+    as_built = path[:3] == group and len(path) == 4
+    return (
+        name == "removed" and (path == ("spikes",) or as_built or (unused and len(path) == 3))
+    ) or (name == "empty" and path in (("optimizer", "state"), group))
+
+
+def mutations(state):
+    """Where, what, and the state in which that was done."""
+    for path in places(state):
+        if path[:1] == ("model",) and path[-1].startswith("blstm.layers."):
+            continue  # weights like others
+        value = state
+        for key in path:
+            value = value[key]
+        kinds = {torch.Tensor: TENSORS, bool: {}, int: NUMBERS, float: NUMBERS, dict: DICTS,
+                 list: ROWS, tuple: ROWS}  # fmt: skip
+        changes = next((kinds[kind] for kind in kinds if isinstance(value, kind)), {})
+        for name, change in {**ANY, **changes}.items():
+            if may_be_right(path, name) or (not path and name == "removed"):
+                continue
+            new = change(value)
+            if new is not UNCHANGED:
+                yield f"{'.'.join(map(str, path))}: {name}", put(state, path, new)
+
+
+def test_every_misshapen_state_is_refused_before_anything_is_loaded(run, tiny_store, assert_same):
+    saved, _ = CheckpointFolder(run / "checkpoints").newest("last")
+    own = trainer(run, tiny_store, epochs=1)
+    parts = own.parts
+    like = own._state([])
+    check = partial(
+        resume.check, own=like, model=parts.model, optimizer=parts.optimizer, clipper=parts.clipper
+    )
+    check(saved)
+    before = copy.deepcopy(like)
+    tried, accepted, odd = 0, [], []
+    for what, state in mutations(saved):
+        tried += 1
+        try:
+            check(state)
+        except ValueError as error:
+            odd += [f"{what}: {error}"] if len(str(error)) > 300 else []
+        except Exception as error:
+            odd.append(f"{what}: {error!r}")
+        else:
+            accepted.append(what)
+    assert (accepted, odd) == ([], [])
+    assert tried > 600
+    assert_same(like, before)
+
+
+SCHEDULES = {
+    "plateau": lambda o: torch.optim.lr_scheduler.ReduceLROnPlateau(o, factor=0.5, patience=0),
+    "cosine": lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, 5),
+    "restarts": lambda o: torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(o, 2),
+    "steps": lambda o: torch.optim.lr_scheduler.StepLR(o, 2),
+    "milestones": lambda o: torch.optim.lr_scheduler.MultiStepLR(o, [1, 3]),
+    "exponential": lambda o: torch.optim.lr_scheduler.ExponentialLR(o, 0.9),
+}
+
+
+@pytest.mark.parametrize("kind", SCHEDULES)
+def test_schedules_go_on_from_their_own_state(kind):
+    def built():
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(3))], lr=0.1)
+        return SCHEDULES[kind](optimizer)
+
+    schedule = built()
+    for loss in (1.0, 2.0, 3.0):
+        schedule.optimizer.step()
+        schedule.step(*[loss][: kind == "plateau"])
+    saved, own = schedule.state_dict(), built().state_dict()
+    assert sound(saved, own, "scheduler", moving=resume.MOVING) == saved
+
+
+OPTIMIZERS = {
+    "adam": partial(optimizers.adam, lr=0.1),
+    "adamw": partial(optimizers.adamw, lr=0.1),
+    "sgd": partial(optimizers.sgd, lr=0.1),
+    "momentum": partial(optimizers.sgd, lr=0.1, momentum=0.9),
+    "rmsprop": partial(optimizers.rmsprop, lr=0.1),
+    "amsgrad": lambda p: torch.optim.Adam(p, lr=0.1, amsgrad=True),
+    "capturable": lambda p: torch.optim.Adam(p, lr=torch.tensor(0.1), foreach=False),
+    "centered": lambda p: torch.optim.RMSprop(p, lr=0.1, centered=True, momentum=0.9),
+    **{
+        name: partial(getattr(torch.optim, name), lr=0.1)
+        for name in "Adadelta Adafactor Adagrad Adamax ASGD NAdam RAdam Rprop".split()
+    },
+}
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_optimizers_go_on_from_their_own_state(kind, assert_same):
+    def built():
+        torch.manual_seed(1)
+        layers = torch.nn.Linear(3, 4), torch.nn.Linear(4, 2)
+        return layers, OPTIMIZERS[kind]([p for layer in layers for p in layer.parameters()])
+
+    (first, second), optimizer = built()
+    for n in range(3):
+        hidden = first(torch.randn(5, 3))
+        # The second layer comes late, which torch's fused momentum can't bear.
+        late = n < 2 and kind != "momentum"
+        (hidden if late else second(hidden)).square().mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        saved = optimizer.state_dict()
+        copied = resume._optimizer(saved, built()[1])
+        assert_same(copied, {key: saved[key] for key in copied})
+    for place, entries in copied["state"].items():
+        for name, value in entries.items():
+            if torch.is_tensor(value):
+                assert value.data_ptr() != saved["state"][place][name].data_ptr()
+
+
+DANGEROUS = """
+import pathlib, sys, torch
+from autoclip_sep.checkpoint import CheckpointFolder
+from autoclip_sep.data.store import Store
+from autoclip_sep.errors import InputError
+from tests.training.test_trainer import trainer
+
+folder, store = pathlib.Path(sys.argv[1]), Store(sys.argv[2])
+checkpoints = CheckpointFolder(folder / "checkpoints")
+state, _ = checkpoints.newest("last")
+entries = next(iter(state["optimizer"]["state"].values()))
+entries["exp_avg"] = {CHANGE}
+checkpoints.save("last", 4, 1, state)
+try:
+    trainer(folder, store, epochs=3, probe_points=0).fit()
+except InputError as error:
+    print(error)
+    sys.exit(2)
+"""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "torch.zeros(())",
+        "torch.zeros(1).expand(entries['exp_avg'].shape)",
+        "entries['exp_avg_sq']",
+        "torch.zeros(1)",
+    ],
+)
+def test_moments_without_memory_of_their_own_reach_no_kernel(run, tiny_store, tmp_path, change):
+    """At worst fused Adam writes past their end, which ends a process without a word."""
+    shutil.copytree(run, tmp_path / "run")
+    program = DANGEROUS.replace("{CHANGE}", change)
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "run"), str(tiny_store.folder)],
+        env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    if change == "entries['exp_avg_sq']":  # right in form: what it shares is copied apart
+        assert done.returncode == 0, done.stderr
+    else:
+        assert done.returncode == 2, done.stderr
+        assert "exp_avg has shape" in done.stdout
