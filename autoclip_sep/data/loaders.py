@@ -1,6 +1,8 @@
 """Batches for training, validation and evaluation, the same for any number of workers."""
 
-from collections.abc import Collection, Iterator
+import signal
+import threading
+from collections.abc import Collection, Iterable, Iterator
 from typing import Protocol
 
 import numpy as np
@@ -9,6 +11,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from autoclip_sep.data.augmentation import RandomMixtures, RandomTracks
 from autoclip_sep.data.excerpts import Excerpts, excerpts, whole
+from autoclip_sep.data.parallel import signals_for_this_process_alone
 from autoclip_sep.data.store import Split
 from autoclip_sep.errors import InputError
 from autoclip_sep.types import Batch
@@ -38,6 +41,9 @@ class EpochSampler(Sampler[tuple[int, int]]):
 class TrainingLoader:
     """Training batches epoch after epoch; its workers, if any, live as long as it does.
 
+    Where one of them is killed, perhaps because memory ran out, `lost` says so, the others end, and
+    this process reads what is left. Signals that ask to stop are for this process, not for them.
+
     batch_size is that of all ranks together. augmentation: how examples are put together where
     they aren't the corpus' own mixtures. The other arguments are those of `training_batches`.
     """
@@ -64,9 +70,10 @@ class TrainingLoader:
         else:
             raise InputError("excerpt=None: whole items can't be mixed at random")
         _check(len(dataset), batch_size, excerpt, world)
-        self._sampler = EpochSampler(dataset.steps)
+        self._dataset, self._sampler = dataset, EpochSampler(dataset.steps)
         self.steps = dataset.steps
-        self._loader = DataLoader(
+        self.lost: str | None = None
+        self._loader: DataLoader[Batch] | None = DataLoader(
             dataset,
             sampler=self._sampler,
             batch_size=None,  # the dataset gives whole batches
@@ -82,21 +89,48 @@ class TrainingLoader:
 
         One epoch at a time: asking for the next one ends the one before.
         """
-        return _Epoch(self._loader, self._sampler, epoch, start)
+        return _Epoch(self, epoch, start)
+
+    def read(self, epoch: int, start: int) -> Iterator[Batch]:
+        """What `epoch` gives to a loop."""
+        step = start
+        try:
+            for batch in self._begin(epoch, start):
+                step += 1
+                yield batch
+        except Exception as error:
+            if self._loader is None or not self._loader.num_workers:
+                raise
+            self.lost = str(error).strip().split("\n")[0]
+            self._loader = None  # ends the other workers
+        # What a lost worker was to read, or why it can't be read.
+        for rest in range(step, self.steps):
+            yield self._dataset[epoch, rest]
+
+    def _begin(self, epoch: int, start: int) -> Iterable[Batch]:
+        """The epoch's batches from the workers that there are."""
+        self._sampler.epoch, self._sampler.start = epoch, start
+        if self._loader is None or not self._loader.num_workers:
+            return self._loader or ()
+        on_child = signal.getsignal(signal.SIGCHLD)
+        with signals_for_this_process_alone():
+            batches = iter(self._loader)
+        # torch's handler would raise for a dead worker anywhere, in the middle of a step or of a
+        # checkpoint. Without it the next wait for a batch does.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGCHLD, on_child or signal.SIG_DFL)
+        return batches
 
 
 class _Epoch:
-    def __init__(
-        self, loader: DataLoader[Batch], sampler: EpochSampler, epoch: int, start: int
-    ) -> None:
-        self._loader, self._sampler, self._epoch, self._start = loader, sampler, epoch, start
+    def __init__(self, loader: TrainingLoader, epoch: int, start: int) -> None:
+        self._loader, self._epoch, self._start = loader, epoch, start
 
     def __len__(self) -> int:
-        return max(0, self._sampler.steps - self._start)
+        return max(0, self._loader.steps - self._start)
 
     def __iter__(self) -> Iterator[Batch]:
-        self._sampler.epoch, self._sampler.start = self._epoch, self._start
-        return iter(self._loader)
+        return self._loader.read(self._epoch, self._start)
 
 
 def training_batches(

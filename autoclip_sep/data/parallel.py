@@ -16,6 +16,7 @@ from tqdm import tqdm
 from autoclip_sep.errors import InputError
 
 MANY = 1000  # failures after which nobody wants to know of more
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -47,7 +48,7 @@ def in_parallel(
     work = delayed(function if failures is None else partial(_attempt, function))
     done: list[Result] = []
     with Parallel(n_jobs=jobs, return_as="generator", batch_size="auto") as pool:
-        with _signals_for_this_process_alone() if jobs > 1 else nullcontext():
+        with signals_for_this_process_alone() if jobs > 1 else nullcontext():
             results = pool(work(task) for task in tasks if len(failures or ()) < MANY)
         bar = tqdm(results, label, len(tasks), leave=False, disable=None if progress else True)
         for result in _of_the_living(bar):
@@ -78,13 +79,14 @@ def _attempt(function: Callable[[Task], Result], task: Task) -> Result | InputEr
 
 
 @contextmanager
-def _signals_for_this_process_alone() -> Iterator[None]:
-    """Processes begun here don't hear Ctrl-C and SIGTERM: this one does, and ends them.
+def signals_for_this_process_alone() -> Iterator[None]:
+    """Processes begun here don't hear Ctrl-C, SIGTERM and the like: this one does, and ends them.
 
-    Else each of them prints a traceback. A signal that comes meanwhile waits for the end.
+    Else each of them dies of what is sent to all, as `timeout`, a terminal or a cluster does, and
+    some print a traceback. A signal that comes meanwhile waits for the end.
     """
     resource_tracker.ensure_running()  # unblocks the signals when it begins, before Python 3.14
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     try:
         yield
     finally:

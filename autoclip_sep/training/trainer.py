@@ -197,6 +197,11 @@ class Trainer:
         if self._asked_to_stop():
             self._save()
             self._write_state("interrupted")
+            if self.loader.lost is not None:
+                raise InputError(
+                    f"{self.loader.lost}; saved at step {step}, the same command goes on from "
+                    "there; if memory ran out, trainer.workers=0 needs the least"
+                )
             raise self._interrupted(
                 f"interrupted at step {step}, saved; the same command goes on from there"
             )
@@ -204,8 +209,9 @@ class Trainer:
             self._save()
 
     def _asked_to_stop(self) -> bool:
-        """Whether a signal has come to any process; all get the same answer."""
-        return distributed.any_process(self.preemption.signal is not None)
+        """Whether a signal came to any process, or one lost a worker; all get the same answer."""
+        stop = self.preemption.signal is not None or self.loader.lost is not None
+        return distributed.any_process(stop)
 
     def _interrupted(self, message: str) -> preemption.Interrupted:
         return preemption.Interrupted(self.preemption.signal or preemption.SIGNALS[0], message)

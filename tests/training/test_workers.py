@@ -1,0 +1,84 @@
+"""Processes that read data: what is sent to all of them, and what becomes of a run without one."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from autoclip_sep import runs
+from tests.commands import ENVIRONMENT
+from tests.training.test_trainer import everything, trainer
+
+PROGRAM = """
+import pathlib, sys
+from autoclip_sep.cli.command import exit_codes
+from autoclip_sep.data.store import Store
+from tests.training.test_trainer import trainer
+
+with exit_codes("train"):
+    trainer(pathlib.Path(sys.argv[1]), Store(sys.argv[2]), epochs=12, workers=2).fit()
+"""
+WORK = {"start_new_session": True, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+
+
+def start(directory, store):
+    """A run in a process group of its own, as `timeout` begins one; waits for its first steps."""
+    call = [sys.executable, "-c", PROGRAM, str(directory), str(store.folder)]
+    before = runs.read_state(directory).get("step", 0)
+    process = subprocess.Popen(call, env=ENVIRONMENT, text=True, **WORK)
+    rows = directory / "dynamics.csv"
+    deadline = time.monotonic() + 120
+    while not rows.exists() or rows.read_bytes().count(b"\n") < 2 + before // 2:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return process
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory, tiny_store):
+    directory = tmp_path_factory.mktemp("straight")
+    trainer(directory, tiny_store, epochs=12).fit()
+    return everything(directory)
+
+
+def test_a_signal_to_all_processes_saves_every_time(tmp_path, tiny_store, straight, assert_same):
+    for _ in range(3):
+        process = start(tmp_path, tiny_store)
+        os.killpg(process.pid, signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 128 + signal.SIGTERM, said
+        assert runs.read_state(tmp_path)["status"] == "interrupted"
+        assert "saved" in said
+        assert said.count("\n") == 1, said
+    trainer(tmp_path, tiny_store, epochs=12).fit()
+    assert_same(everything(tmp_path), straight)
+
+
+def test_a_killed_worker_is_one_line_and_the_work_is_saved(
+    tmp_path, tiny_store, straight, assert_same
+):
+    process = start(tmp_path, tiny_store)
+    children = f"/proc/{process.pid}/task/{process.pid}/children"
+    if not os.path.exists(children):
+        process.kill()
+        pytest.skip("the system doesn't tell a process' children")
+    with open(children, encoding="ascii") as file:
+        workers = [int(child) for child in file.read().split() if is_worker(child)]
+    os.kill(workers[0], signal.SIGKILL)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 2, said
+    assert said.count("\n") == 1, said
+    assert "worker" in said
+    assert runs.read_state(tmp_path)["status"] == "interrupted"
+    trainer(tmp_path, tiny_store, epochs=12).fit()
+    assert_same(everything(tmp_path), straight)
+
+
+def is_worker(child):
+    """Not the resource tracker, which multiprocessing starts too."""
+    with open(f"/proc/{child}/cmdline", "rb") as file:
+        return b"tracker" not in file.read()
