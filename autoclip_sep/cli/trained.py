@@ -46,7 +46,10 @@ def load(directory: str, kind: str, device: torch.device) -> Trained:
     for complaint in complaints:
         print(shown(f"{complaint}; using the one before"))
     if state is None:
-        raise InputError(f"{path} has no '{kind}' checkpoint yet: train it for an epoch first")
+        what = "train it for an epoch first"
+        if folder.paths("last"):
+            what = "no epoch had a finite validation loss; train on, or take checkpoint=last"
+        raise InputError(f"{path} has no '{kind}' checkpoint yet: {what}")
     used = folder.paths(kind)[-1 - len(complaints)]
     if isinstance(state, dict) and (place := not_finite(state.get("model"), "model")):
         raise InputError(f"{used}: {place} is not finite, nothing can be separated with that")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from autoclip_sep.data import complaints, fingerprints
 from autoclip_sep.data.decoding import Layout, decode, decode_mixture, measure
 from autoclip_sep.data.parallel import MANY, in_parallel, release
-from autoclip_sep.data.store import INDEX, MIXTURE, VERSION, Item, Store
+from autoclip_sep.data.store import CHUNK, INDEX, MIXTURE, VERSION, Item, Store, checksums
 from autoclip_sep.errors import InputError
 from autoclip_sep.files import UNSUPPORTED, write_whole
 from autoclip_sep.locks import exclusive
@@ -123,10 +123,10 @@ def _convert(
         "values": samples.stat().st_size // np.dtype(dtype).itemsize,
         "fingerprint": fingerprints.fingerprint(digests, items),
         "splits": splits,
+        "chunk": CHUNK,
     }
-    index = io.BytesIO()  # written by numpy itself, a full disk would have neither name nor number
-    np.save(index, _index(layouts, mixtures))
-    write_whole(folder / "index.npy", index.getvalue())
+    _save(folder / "index.npy", _index(layouts, mixtures))
+    _save(folder / "crc32.npy", checksums(samples))
     fingerprints.write_stamps(folder, stamps)
     (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
 
@@ -160,6 +160,13 @@ def _reserve(path: Path, size: int) -> None:
                 f"{path}: no room for {size} bytes ({error.strerror}); make room, or choose another"
                 " folder with data.store=..."
             ) from error
+
+
+def _save(path: Path, array: NDArray[Any]) -> None:
+    """By numpy itself, a full disk would have neither name nor number."""
+    content = io.BytesIO()
+    np.save(content, array)
+    write_whole(path, content.getvalue())
 
 
 def _index(layouts: Sequence[Layout], mixtures: dict[int, int]) -> NDArray[np.void]:

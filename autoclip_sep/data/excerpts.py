@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from autoclip_sep.data.store import Split
+from autoclip_sep.errors import InputError
 from autoclip_sep.types import Batch
 
 
@@ -100,6 +101,8 @@ def whole(split: Split, items: NDArray[np.int64]) -> Batch:
     mixture = torch.from_numpy(np.stack([mixture for mixture, _ in pairs]))
     sources = torch.from_numpy(np.stack([sources for _, sources in pairs]))
     names = tuple(split.items[int(item)] for item in items)
+    _check_finite(split, mixture, names)
+    _check_finite(split, sources, names)
     return Batch(mixture, sources, torch.from_numpy(split.lengths[items]), names)
 
 
@@ -108,5 +111,28 @@ def as_batch(
 ) -> Batch:
     """All signals (B, signals, C, T) of some examples: the mixtures are their sums."""
     mixture = reduce(torch.add, signals.unbind(dim=1))  # twice as fast as a sum over the axis
+    _check_finite(split, mixture, names)
     targets = signals if split.targets.all() else signals[:, torch.from_numpy(split.targets)]
     return Batch(mixture, targets, torch.from_numpy(lengths), names)
+
+
+def _check_finite(split: Split, waveforms: Tensor, names: tuple[str, ...]) -> None:
+    """Refuse NaN, infinity and what overflows when squared: (B, ...) waveforms.
+
+    Before a network sees them: BatchNorm's statistics would keep a NaN although the step is
+    skipped. Left out they aren't: a store was checked when it was made, so it is damaged.
+    """
+    if split.dtype.kind != "f" or _is_finite(waveforms):
+        return
+    bad = [name for name, one in zip(names, waveforms, strict=True) if not _is_finite(one)]
+    shown = ", ".join(bad[:3]) + (f" and {len(bad) - 3} more" if len(bad) > 3 else "")
+    raise InputError(
+        f"{split.folder}: samples of {shown} are no numbers, or far from [-1, 1]; delete the"
+        " folder, it is made again"
+    )
+
+
+def _is_finite(waveform: Tensor) -> bool:
+    """Whether its sum of squares is finite: a fortieth of the time that a look at each takes."""
+    flat = waveform.reshape(-1)
+    return bool(torch.isfinite(flat @ flat))

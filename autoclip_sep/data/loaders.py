@@ -1,8 +1,10 @@
 """Batches for training, validation and evaluation, the same for any number of workers."""
 
+import os
 import signal
 import threading
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import nullcontext
 from typing import Protocol
 
 import numpy as np
@@ -79,6 +81,7 @@ class TrainingLoader:
             batch_size=None,  # the dataset gives whole batches
             num_workers=workers,
             persistent_workers=workers > 0,
+            worker_init_fn=_begin_worker,
             pin_memory=pin_memory,
             # Its own generator: DataLoader would draw its workers' seed from the global one.
             generator=torch.Generator(),
@@ -113,13 +116,26 @@ class TrainingLoader:
         if self._loader is None or not self._loader.num_workers:
             return self._loader or ()
         on_child = signal.getsignal(signal.SIGCHLD)
-        with signals_for_this_process_alone():
+        alone = signals_for_this_process_alone if hasattr(signal, "sigwaitinfo") else nullcontext
+        with alone():
             batches = iter(self._loader)
         # torch's handler would raise for a dead worker anywhere, in the middle of a step or of a
         # checkpoint. Without it the next wait for a batch does.
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGCHLD, on_child or signal.SIG_DFL)
         return batches
+
+
+def _begin_worker(number: int) -> None:
+    """Let the parent still end it by SIGTERM, which is blocked, as it does where it ends itself."""
+
+    def listen() -> None:
+        while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+            pass  # for all of the processes: the parent decides
+        os._exit(0)
+
+    if hasattr(signal, "sigwaitinfo"):
+        threading.Thread(target=listen, daemon=True).start()
 
 
 class _Epoch:

@@ -1,17 +1,20 @@
-"""A corpus decoded once: `<folder>/{samples.bin, index.npy, meta.json, files.json}`.
+"""A corpus decoded once: `<folder>/{samples.bin, index.npy, crc32.npy, meta.json, files.json}`.
 
 samples.bin holds, for each mixture, its signals one after the other, each (T, C) interleaved, all
 int16 or all float32. index.npy says where each begins. An excerpt is then one slice of a memory
 map, and a mixture is the sum of its signals. A mixture file is stored as well only where that sum
-differs from it by more than 2 LSB (lossy stems, for example). meta.json carries the fingerprint
+differs from it by more than 2 LSB (lossy stems, for example). crc32.npy holds a checksum for each
+64 KiB of samples.bin, with which each is compared once by each process that reads of it; stores
+made before there were any go without. meta.json carries the fingerprint
 of the files the store was made from; files.json their sizes and times, for a fast second look.
 """
 
 import json
 import os
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,7 @@ from autoclip_sep.errors import InputError
 from autoclip_sep.names import shown
 
 VERSION = 1
+CHUNK = 2**16  # bytes of samples.bin that have a checksum in common
 LSB = 2.0**-15  # the last of 16 bits, where full scale is 1
 MIXTURE = -1  # in the index's `signal` column: the corpus' own mixture
 INDEX = np.dtype(
@@ -83,7 +87,13 @@ class Split:
     """
 
     def __init__(
-        self, samples: Path, dtype: str, items: list[str], index: NDArray[np.void], first: int
+        self,
+        samples: Path,
+        dtype: str,
+        items: list[str],
+        index: NDArray[np.void],
+        first: int,
+        checksums: NDArray[np.uint32] | None = None,
     ) -> None:
         own = index[(index["item"] >= first) & (index["item"] < first + len(items))]
         signals = own[own["signal"] != MIXTURE]
@@ -101,12 +111,22 @@ class Split:
         }
         self._path, self._dtype = samples, np.dtype(dtype)
         self._map: NDArray[Any] | None = None
+        self._checksums = checksums
+        self._compared: NDArray[np.bool_] = np.zeros(
+            0 if checksums is None else len(checksums), bool
+        )
 
     def __len__(self) -> int:
         return len(self.items)
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_map": None}  # each process opens its own
+        # Each process opens its own map, and compares for itself.
+        return self.__dict__ | {"_map": None, "_compared": np.zeros_like(self._compared)}
+
+    @property
+    def folder(self) -> Path:
+        """The store's."""
+        return self._path.parent
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -124,8 +144,8 @@ class Split:
         stop = length if frames is None else start + frames
         if not 0 <= start <= stop <= length:
             raise IndexError(f"samples {start} to {stop} of {self.items[i]}, which has {length}")
-        shape = (len(self.targets), length, self.channels)
-        return self._block(int(self._offsets[i]), shape)[:, start:stop].transpose(0, 2, 1)
+        block = self._block(i, int(self._offsets[i]), len(self.targets), start, stop)
+        return block.transpose(0, 2, 1)
 
     def load(
         self, i: int, start: int = 0, frames: int | None = None
@@ -138,15 +158,40 @@ class Split:
         signals *= np.float32(self.scale)
         if i not in self._mixtures:
             return signals.sum(axis=0), signals[self.targets]
-        block = self._block(self._mixtures[i], (int(self.lengths[i]), self.channels))
-        mixture = block[start : start + signals.shape[-1]].T.astype(np.float32)
+        block = self._block(i, self._mixtures[i], 1, start, start + signals.shape[-1])
+        mixture = block[0].T.astype(np.float32)
         return mixture * np.float32(self.scale), signals[self.targets]
 
-    def _block(self, offset: int, shape: tuple[int, ...]) -> NDArray[Any]:
+    def _block(self, i: int, offset: int, signals: int, start: int, stop: int) -> NDArray[Any]:
+        """Samples start to stop of signals that lie one after the other: (signals, T, C), a view.
+
+        Raises InputError where they aren't what was stored.
+        """
         if self._map is None:
             # A plain array over the map: numpy's memmap class costs microseconds per slice.
             self._map = np.asarray(np.memmap(self._path, self._dtype, mode="r"))
-        return self._map[offset : offset + prod(shape)].reshape(shape)
+        size = int(self.lengths[i]) * self.channels
+        if self._checksums is not None:
+            for own in range(offset, offset + signals * size, size):
+                self._compare(i, own + start * self.channels, own + stop * self.channels)
+        block = self._map[offset : offset + signals * size].reshape(signals, -1, self.channels)
+        return block[:, start:stop]
+
+    def _compare(self, i: int, start: int, stop: int) -> None:
+        """Hold values start to stop of the map, which are of mixture i, against their checksums."""
+        assert self._map is not None
+        assert self._checksums is not None
+        values = CHUNK // self._dtype.itemsize
+        for chunk in range(start // values, -(-stop // values)):
+            if self._compared[chunk]:
+                continue
+            found = zlib.crc32(self._map[chunk * values : (chunk + 1) * values].data)
+            if found != self._checksums[chunk]:
+                raise InputError(
+                    f"{self._path} is damaged within {CHUNK} bytes from {chunk * CHUNK} on, read"
+                    f" for {self.items[i]}: delete {self.folder}, it is made again"
+                )
+            self._compared[chunk] = True
 
 
 class Store:
@@ -157,7 +202,7 @@ class Store:
 
     def __init__(self, folder: str | os.PathLike[str], files: Sequence[Item] = ()) -> None:
         self.folder, self.files = Path(folder), files
-        meta, self.index = _open(self.folder)
+        meta, self.index, self._checksums = _open(self.folder)
         self.sample_rate: int = meta["sample_rate"]
         self.fingerprint: str = meta["fingerprint"]
         self.dtype: str = meta["dtype"]
@@ -174,7 +219,7 @@ class Store:
         names = list(self._splits)
         first = sum(len(self._splits[other]) for other in names[: names.index(name)])
         path = self.folder / "samples.bin"
-        return Split(path, self.dtype, self._splits[name], self.index, first)
+        return Split(path, self.dtype, self._splits[name], self.index, first, self._checksums)
 
 
 def scale_of(dtype: DTypeLike) -> float:
@@ -182,8 +227,14 @@ def scale_of(dtype: DTypeLike) -> float:
     return LSB if np.dtype(dtype) == np.int16 else 1.0
 
 
-def _open(folder: Path) -> tuple[dict[str, Any], NDArray[np.void]]:
-    """meta.json and the index, if the three files belong together."""
+def checksums(samples: Path) -> NDArray[np.uint32]:
+    """Of samples.bin, as crc32.npy holds them: (chunks,)."""
+    with open(samples, "rb") as file:
+        return np.array([zlib.crc32(chunk) for chunk in iter(partial(file.read, CHUNK), b"")], "u4")
+
+
+def _open(folder: Path) -> tuple[dict[str, Any], NDArray[np.void], NDArray[np.uint32] | None]:
+    """meta.json, the index and the checksums, None in older stores, if all belong together."""
     try:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
         index = np.load(folder / "index.npy", allow_pickle=False)
@@ -191,6 +242,15 @@ def _open(folder: Path) -> tuple[dict[str, Any], NDArray[np.void]]:
         wanted = meta["values"] * np.dtype(meta["dtype"]).itemsize
         if meta["version"] != VERSION or index.dtype != INDEX or size != wanted:
             raise ValueError(f"samples.bin has {size} bytes, not {wanted}, or an old layout")
+        sums = None
+        if "chunk" in meta:
+            sums = np.load(folder / "crc32.npy", allow_pickle=False)
+            if (
+                meta["chunk"] != CHUNK
+                or sums.dtype != np.uint32
+                or sums.shape != (-(-size // CHUNK),)
+            ):
+                raise ValueError("crc32.npy is not of this samples.bin")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder}: not a whole store ({error}); delete the folder") from error
-    return meta, index
+    return meta, index, sums

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from autoclip_sep.errors import InputError
 from autoclip_sep.separation.chunks import separate_long
 from autoclip_sep.separation.separate import separate
 from autoclip_sep.stft import STFT
@@ -30,9 +31,16 @@ class Separation:
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> Tensor:
-        """One waveform per source, in float32, dropout off: (B, S, C, T)."""
+        """One waveform per source, in float32, dropout off: (B, S, C, T).
+
+        Raises InputError where they aren't finite: such a score would be taken for silence.
+        """
         self.model.eval()
-        return separate(self.model(batch), batch, self.stft, self.sources)
+        waveforms = separate(self.model(batch), batch, self.stft, self.sources)
+        if not bool(waveforms.isfinite().all()):
+            of = ", ".join(filter(None, batch.items))
+            raise InputError(f"the network's estimate is not finite{of and f' for {of}'}")
+        return waveforms
 
     def whole(self, batch: Batch) -> Tensor:
         """The same for one mixture (B = 1) of any length; the waveforms are on the processor."""

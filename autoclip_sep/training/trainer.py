@@ -21,6 +21,7 @@ from autoclip_sep.data.store import Split
 from autoclip_sep.dynamics import COLUMNS, SPIKE_COLUMNS, Recorder, Spikes
 from autoclip_sep.errors import InputError
 from autoclip_sep.records import Records
+from autoclip_sep.saved_state import not_finite
 from autoclip_sep.stft import STFT
 from autoclip_sep.training import distributed, preemption, resume
 from autoclip_sep.training.loggers import Logger
@@ -219,6 +220,7 @@ class Trainer:
     def _finish_epoch(self) -> None:
         """Validation, learning rate, records, checkpoints."""
         parts = self.parts
+        self._check_finite()
         began = time.perf_counter()
         valid_loss, valid_si_sdr = validate(
             parts.model,
@@ -269,7 +271,19 @@ class Trainer:
             f"spikes {self.spikes.count}"
         )
 
+    def _check_finite(self) -> None:
+        """Refuse to save, or to call finished, what no step will mend."""
+        parts = self.parts
+        place = not_finite(parts.model.state_dict(), "model")
+        place = place or not_finite(parts.optimizer.state_dict()["state"], "optimizer")
+        if place:
+            raise InputError(
+                f"{place} is not finite at step {self.recorder.steps}: not saved, the checkpoint "
+                "before is whole; a lower optimizer.lr or percentile may help, in a run of its own"
+            )
+
     def _save(self) -> None:
+        self._check_finite()
         random_states = distributed.gather(random_state.capture())
         if not self.first:
             return

@@ -1,13 +1,22 @@
+import json
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from autoclip_sep import audio
+from autoclip_sep.data.augmentation import RandomTracks
 from autoclip_sep.data.conversion import prepare
-from autoclip_sep.data.store import Item, Store
+from autoclip_sep.data.loaders import (
+    TrainingLoader,
+    evaluation_batches,
+    fixed_excerpts,
+    training_batches,
+)
+from autoclip_sep.data.store import Item, Signal, Store
 from autoclip_sep.errors import InputError
 
 MakeItems = Callable[..., list[Item]]
@@ -135,3 +144,103 @@ def test_pickles_in_the_index_are_refused(store: Store) -> None:
     np.save(store.folder / "index.npy", np.array([{"a": 1}], dtype=object))
     with pytest.raises(InputError, match="not a whole store"):
         Store(store.folder)
+
+
+def older(store: Store) -> Store:
+    """The store as it was made before there were checksums."""
+    meta = json.loads((store.folder / "meta.json").read_text())
+    del meta["chunk"]
+    (store.folder / "meta.json").write_text(json.dumps(meta))
+    (store.folder / "crc32.npy").unlink()
+    return Store(store.folder)
+
+
+def damage(store: Store, byte: int) -> None:
+    with open(store.folder / "samples.bin", "r+b") as file:
+        file.seek(byte)
+        (old,) = file.read(1)
+        file.seek(byte)
+        file.write(bytes([old ^ 1]))
+
+
+@pytest.fixture
+def long_store(tmp_path: Path) -> Store:
+    """Three mixtures of 200,000 bytes each: some chunks belong to one, some to two."""
+    rng = np.random.default_rng(0)
+    items = []
+    for name in "abc":
+        paths = [tmp_path / f"{name}{s}.wav" for s in range(2)]
+        for path in paths:
+            audio.write(path, rng.uniform(-0.4, 0.4, 50_000), 8000)
+        items.append(Item(name, "train", tuple(Signal(path) for path in paths)))
+    return prepare(tmp_path / "long", 8000, items, progress=False, jobs=1)
+
+
+@pytest.mark.parametrize(
+    ("byte", "read"),
+    [
+        (0, (0, 0, 10)),
+        (199_999, (0, 49_999, 1)),
+        (350_000, (1, 20_000, 9000)),
+        (599_999, (2, 0, 50_000)),
+    ],
+)
+def test_a_flipped_bit_is_noticed_where_it_is_read(
+    long_store: Store, byte: int, read: tuple[int, int, int]
+) -> None:
+    damage(long_store, byte)
+    split = long_store.split("train")
+    with pytest.raises(InputError, match=rf"samples\.bin is damaged .* for {'abc'[read[0]]}: del"):
+        split.load(*read)
+    with pytest.raises(InputError):  # again, and in another process
+        pickle.loads(pickle.dumps(split)).signals(*read)
+    split.load(0, 10_000, 5000) if byte > 300_000 else split.load(2, 10_000, 5000)
+
+
+def test_every_flipped_bit_is_noticed_by_who_reads_everything(long_store: Store) -> None:
+    for byte in np.random.default_rng(1).integers(0, 600_000, 25).tolist():
+        damage(long_store, byte)
+        split = long_store.split("train")
+        with pytest.raises(InputError, match="damaged"):
+            [split.load(i) for i in range(3)]
+        damage(long_store, byte)
+    [long_store.split("train").load(i) for i in range(3)]
+
+
+def test_a_store_of_before_there_were_checksums_opens(long_store: Store) -> None:
+    expected = long_store.split("train").load(1)
+    split = older(long_store).split("train")
+    assert all(np.array_equal(*pair) for pair in zip(split.load(1), expected, strict=True))
+
+
+@pytest.mark.parametrize("wrong", [np.zeros(3, np.uint32), np.zeros(10, np.int64), None])
+def test_checksums_of_something_else_are_refused(
+    long_store: Store, wrong: np.ndarray | None
+) -> None:
+    path = long_store.folder / "crc32.npy"
+    path.unlink() if wrong is None else np.save(path, wrong)
+    with pytest.raises(InputError, match="not a whole store"):
+        Store(long_store.folder)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e30])
+def test_samples_that_are_no_numbers_are_named_before_a_network_sees_them(
+    make_items: MakeItems, tmp_path: Path, bad: float
+) -> None:
+    items = make_items(subtype="FLOAT", mixtures=False)
+    store = older(prepare(tmp_path / "store", 8000, items, progress=False, jobs=1))
+    samples = np.memmap(store.folder / "samples.bin", np.float32, "r+")
+    samples[2 * 700 + 3 : 2 * 700 + 13] = bad  # in the second mixture, train-1
+    samples.flush()
+    split = store.split("train")
+    how: dict[str, Any] = {"batch_size": 10, "excerpt": 1200, "seed": 0}
+    tracks = RandomTracks(examples_per_track=1, lowest_gain=1.0)
+    for batches in (
+        training_batches(split, **how, epoch=1),
+        training_batches(split, **how, epoch=1, workers=1),
+        TrainingLoader(split, **how, augmentation=tracks).epoch(1),
+        evaluation_batches(split, 1),
+        fixed_excerpts(split, 4, 1200),
+    ):
+        with pytest.raises(InputError, match=r"samples of (\S+ \+ )?train-1\b.* are no numbers"):
+            list(batches)

@@ -248,6 +248,28 @@ def test_a_nan_validation_is_never_best(tmp_path, tiny_store, monkeypatch):
     assert run.parts.optimizer.param_groups[0]["lr"] == 0.01
 
 
+@pytest.mark.parametrize("place", ["weight", "buffer", "moment"])
+def test_a_network_with_a_nan_is_never_saved_best_or_finished(tmp_path, tiny_store, place):
+    def poison(loss):
+        model, optimizer = run.parts.model, run.parts.optimizer
+        with torch.no_grad():
+            if place == "weight":  # that no loss depends on
+                model.register_parameter("spare", torch.nn.Parameter(torch.tensor(math.nan)))
+            elif place == "buffer":
+                model.norm.running_mean[0] = math.nan
+            else:
+                next(iter(optimizer.state.values()))["exp_avg_sq"][0] = math.inf
+        return loss
+
+    run = trainer(tmp_path, tiny_store, at=5, action=poison, probe_points=0)
+    with pytest.raises(InputError, match=r"(model|optimizer)\..* is not finite at step 6"):
+        run.fit()
+    folder = CheckpointFolder(tmp_path / "checkpoints")
+    assert [path.name for path in folder.paths("last")] == ["last-000000003-00001.pt"]
+    assert [path.name for path in folder.paths("best")] == ["best-000000003-00001.pt"]
+    assert runs.read_state(tmp_path)["status"] != "finished"
+
+
 def test_records_without_their_checkpoints_are_not_overwritten(tmp_path, tiny_store):
     trainer(tmp_path, tiny_store).fit()
     for path in (tmp_path / "checkpoints").iterdir():
