@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from autoclip_sep.errors import InputError
-from autoclip_sep.files import write_whole
+from autoclip_sep.files import sweep, write_whole
 
 State = dict[str, Any]
 
@@ -51,12 +51,17 @@ def digest(path: Path) -> str:
 def save(path: Path, state: State) -> None:
     """Write a state to a path that doesn't exist yet, and its digest beside it.
 
-    Raises InputError where the disk is full or the folder can't be written; nothing is left then.
+    Its folder is made, but not what that lies in: a run that was deleted doesn't come back as a
+    part of itself. Raises InputError then, and where the disk is full or the folder can't be
+    written; nothing is left.
     """
     buffer = io.BytesIO()
     torch.save(state, buffer)
     content = buffer.getvalue()
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(exist_ok=True)
+    except FileNotFoundError as error:
+        raise InputError(f"{path.parent.parent} was deleted: {path.name} isn't saved") from error
     line = f"{hashlib.sha256(content).hexdigest()}  {path.name}\n"
     try:
         _write(_digest_path(path), line.encode())
@@ -115,6 +120,15 @@ class CheckpointFolder:
         pattern = re.compile(rf"{re.escape(kind)}-\d+-\d+\.pt")
         found = self.folder.glob(f"{kind}-*.pt") if self.folder.is_dir() else []
         return sorted(path for path in found if pattern.fullmatch(path.name))
+
+    def open(self) -> None:
+        """Make the folder, and delete what killed saves left: for who holds the run's lock."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        sweep(self.folder)
+        for kind in ("last", "best"):
+            for path in self.folder.glob(f"{kind}-*.pt.sha256"):
+                if not path.with_suffix("").exists():
+                    path.unlink()
 
     def save(self, kind: str, step: int, epochs: int, state: State, keep: int = 2) -> Path:
         """Save a state unless that place is there already, then drop all but the newest `keep`."""

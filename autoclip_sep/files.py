@@ -4,12 +4,14 @@ import errno
 import io
 import itertools
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 _numbers = itertools.count()
+_TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
 
 # What fsync and fallocate answer on file systems that can't, such as some of FUSE's.
 UNSUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
@@ -35,6 +37,16 @@ def write_whole(path: Path, content: bytes) -> None:
         if error.filename is None:
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
+
+
+def sweep(folder: Path) -> None:
+    """Delete what `write_whole` left in a folder where it was killed, of whatever size.
+
+    Only for who holds the folder's lock: somebody else's file may be about to get its name.
+    """
+    for path in folder.glob(".*.tmp"):
+        if _TEMPORARY.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 def sync(file: int) -> None:

@@ -94,9 +94,17 @@ class Records:
         self._file = self.path.open("a", encoding="utf-8", newline="")
 
     def sync(self) -> None:
-        """Wait until every row is on the disk."""
+        """Wait until every row is on the disk.
+
+        Raises InputError where the file is no longer at its path.
+        """
         self._file.flush()
         sync(self._file.fileno())
+        there = self.path.exists() and os.path.samestat(
+            os.stat(self.path), os.fstat(self._file.fileno())
+        )
+        if not there:
+            raise InputError(f"{self.path} was deleted or replaced while it was written to")
 
     def close(self) -> None:
         """Close the file; further rows are an error."""

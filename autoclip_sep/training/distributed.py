@@ -5,6 +5,7 @@ model, so that the loop shows the order on which clipping depends: average, then
 """
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -13,14 +14,33 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 
+from autoclip_sep.errors import InputError
+
 TIMEOUT = timedelta(minutes=5)  # torch's own 30 minutes would hide a dead rank for half an hour
 
 
 def rank() -> int:
-    """This process' number, from 0."""
+    """This process' number, from 0. Raises InputError where the environment's isn't one."""
     if distributed.is_initialized():
         return distributed.get_rank()
-    return int(os.environ.get("RANK", "0"))  # of torchrun, before the processes have met
+    number, size = _told("RANK", "0"), _told("WORLD_SIZE", "1")  # before the processes have met
+    if not number < size:
+        raise InputError(
+            f"RANK={number} of WORLD_SIZE={size} in the environment: torchrun sets both; unset them"
+            " for one process"
+        )
+    return number
+
+
+def _told(name: str, default: str) -> int:
+    """A number that torchrun puts into the environment."""
+    value = os.environ.get(name, default)
+    if not re.fullmatch(r"[0-9]{1,6}", value):
+        raise InputError(
+            f"{name}={value[:40]!r} in the environment: torchrun sets a whole number; unset it for"
+            " one process"
+        )
+    return int(value)
 
 
 def world() -> int:
@@ -30,13 +50,23 @@ def world() -> int:
 
 @contextmanager
 def process_group(device: torch.device) -> Iterator[None]:
-    """Join the other processes where ``torchrun`` started us, and leave them at the end."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    """Join the other processes where ``torchrun`` started us, and leave them at the end.
+
+    Raises InputError where the environment says something else than torchrun does, or they can't
+    be met.
+    """
+    rank()  # refuses nonsense
+    if _told("WORLD_SIZE", "1") == 1:
         yield
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
+    try:
+        backend = "nccl" if device.type == "cuda" else "gloo"
+        distributed.init_process_group(backend, timeout=TIMEOUT)
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise InputError(f"the other processes can't be met: {reason}") from error
     try:
         yield
     finally:

@@ -1,6 +1,7 @@
 """What a training run is told beside its objects, checked before any data is touched."""
 
 import os
+import re
 from dataclasses import dataclass
 
 import torch
@@ -75,7 +76,10 @@ def find_device(name: str) -> torch.device:
     Raises ValueError for a device that isn't here.
     """
     if name in ("auto", "cuda"):
-        own = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"  # torchrun numbers its processes
+        local = os.environ.get("LOCAL_RANK", "0")  # torchrun numbers its processes
+        if not re.fullmatch(r"[0-9]{1,6}", local):
+            raise ValueError(f"LOCAL_RANK={local[:40]!r} in the environment is no whole number")
+        own = f"cuda:{local}"
         name = own if name == "cuda" or torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)

@@ -20,6 +20,7 @@ from autoclip_sep.data.loaders import TrainingLoader
 from autoclip_sep.data.store import Split
 from autoclip_sep.dynamics import COLUMNS, SPIKE_COLUMNS, Recorder, Spikes
 from autoclip_sep.errors import InputError
+from autoclip_sep.files import sweep
 from autoclip_sep.records import Records
 from autoclip_sep.saved_state import not_finite
 from autoclip_sep.stft import STFT
@@ -123,6 +124,7 @@ class Trainer:
             while self.epoch <= self.settings.epochs:
                 self.train_epoch()
                 self._finish_epoch()
+            self._sync()  # so that nothing that was deleted meanwhile is called finished
             self._write_state("finished")
             if self._asked_to_stop():
                 raise self._interrupted("stopped; this run is finished")
@@ -179,6 +181,8 @@ class Trainer:
     def _open_records(self) -> None:
         if not self.first:
             return
+        self.checkpoints.open()
+        sweep(self.directory)
         for name, columns in RECORDS.items():
             self.records[name] = Records(self.directory / f"{name}.csv", columns)
         self.recorder.records = self.records["dynamics"]
@@ -287,12 +291,15 @@ class Trainer:
         random_states = distributed.gather(random_state.capture())
         if not self.first:
             return
-        for records in self.records.values():
-            records.sync()
+        self._sync()
         self.checkpoints.save(
             "last", self.recorder.steps, self.epoch - 1, self._state(random_states)
         )
         self._write_state("running")
+
+    def _sync(self) -> None:
+        for records in self.records.values():
+            records.sync()
 
     def _state(self, random_states: list[random_state.RandomState]) -> State:
         """All that going on from here depends on."""

@@ -7,10 +7,14 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from autoclip_sep import checkpoint, records, runs
 from autoclip_sep.checkpoint import CheckpointFolder
 from autoclip_sep.data.excerpts import epoch_plan
+from autoclip_sep.errors import InputError
+from autoclip_sep.training.distributed import process_group
+from autoclip_sep.training.settings import find_device
 from tests.commands import ENVIRONMENT
 
 PROGRAM = """
@@ -83,6 +87,36 @@ def final_state(directory):
     state = checkpoint.load(CheckpointFolder(directory / "checkpoints").paths("last")[-1])
     del state["environment"]
     return state
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"RANK": "first"}, "RANK='first'"),
+        ({"RANK": ""}, "RANK=''"),
+        ({"RANK": "-1", "WORLD_SIZE": "2"}, "RANK='-1'"),
+        ({"RANK": "2", "WORLD_SIZE": "2"}, "RANK=2 of WORLD_SIZE=2"),
+        ({"WORLD_SIZE": "0"}, "WORLD_SIZE=0"),
+        ({"WORLD_SIZE": "2.0"}, "WORLD_SIZE='2.0'"),
+        ({"WORLD_SIZE": "\u0662"}, "WORLD_SIZE="),
+        ({"WORLD_SIZE": "2"}, "can't be met"),
+        ({"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "localhost"}, "can't be met"),
+        ({"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": "x"}, "met"),
+    ],
+)
+def test_an_environment_of_nonsense_is_one_line(monkeypatch, environment, said):
+    for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match=said), process_group(torch.device("cpu")):
+        pass
+
+
+def test_the_gpu_of_a_local_rank_of_nonsense_is_refused(monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "first")
+    with pytest.raises(ValueError, match="LOCAL_RANK='first'"):
+        find_device("cuda")
 
 
 def test_two_processes_train_as_one(tmp_path, tiny_store):

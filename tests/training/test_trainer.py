@@ -2,6 +2,7 @@
 
 import math
 import os
+import shutil
 import signal
 
 import pytest
@@ -231,7 +232,7 @@ def test_a_run_that_began_before_spikes_were_looked_for_goes_on(tmp_path, tiny_s
 
 
 def test_nothing_but_bad_batches_stops_the_run(tmp_path, tiny_store):
-    run = trainer(tmp_path, tiny_store, epochs=20, probe_points=0)
+    run = trainer(tmp_path, tiny_store, epochs=20, probe_points=0, batch_size=1)
     with torch.no_grad():
         next(run.parts.model.parameters()).fill_(math.nan)
     with pytest.raises(NonFiniteGradients):
@@ -256,7 +257,7 @@ def test_a_network_with_a_nan_is_never_saved_best_or_finished(tmp_path, tiny_sto
             if place == "weight":  # that no loss depends on
                 model.register_parameter("spare", torch.nn.Parameter(torch.tensor(math.nan)))
             elif place == "buffer":
-                model.norm.running_mean[0] = math.nan
+                model.norm.running_mean.data[0] = math.nan
             else:
                 next(iter(optimizer.state.values()))["exp_avg_sq"][0] = math.inf
         return loss
@@ -268,6 +269,42 @@ def test_a_network_with_a_nan_is_never_saved_best_or_finished(tmp_path, tiny_sto
     assert [path.name for path in folder.paths("last")] == ["last-000000003-00001.pt"]
     assert [path.name for path in folder.paths("best")] == ["best-000000003-00001.pt"]
     assert runs.read_state(tmp_path)["status"] != "finished"
+
+
+@pytest.mark.parametrize("gone", ["all", "records", "all, made again"])
+def test_a_run_whose_directory_is_deleted_is_not_finished(tmp_path, tiny_store, gone):
+    def delete(loss):
+        shutil.rmtree(directory)
+        if gone == "records":
+            (directory / "checkpoints").mkdir(parents=True)
+        elif gone == "all, made again":
+            trainer(directory, tiny_store, epochs=1).fit()
+        return loss
+
+    directory = tmp_path / "run"
+    with pytest.raises(InputError, match=r"run\b.*(deleted|No such file)"):
+        trainer(directory, tiny_store, epochs=1, at=2, action=delete).fit()
+    assert directory.exists() == (gone != "all")
+    assert (runs.read_state(directory).get("status") == "finished") == ("made" in gone)
+
+
+def test_what_a_killed_save_left_is_swept_by_the_next_start(tmp_path, tiny_store):
+    trainer(tmp_path, tiny_store, epochs=1).fit()
+    folder = tmp_path / "checkpoints"
+    left = [
+        folder / ".last-000000006-00002.pt.4242.tmp",
+        folder / ".last-000000006-00002.pt.sha256.4242.tmp",
+        folder / "last-000000006-00002.pt.sha256",
+        tmp_path / ".state.json.17.tmp",
+    ]
+    kept = [folder / ".mine.tmp", tmp_path / "notes.12.tmp", folder / "thesis.pt.sha256"]
+    for path in [*left, *kept]:
+        path.write_bytes(b"x" * 1000)
+    trainer(tmp_path, tiny_store, epochs=2).fit()
+    digest = folder / "last-000000006-00002.pt.sha256"
+    assert [path for path in left if path.exists()] == [digest]  # its checkpoint was made again
+    assert digest.read_text().endswith("last-000000006-00002.pt\n")
+    assert all(path.exists() for path in kept)
 
 
 def test_records_without_their_checkpoints_are_not_overwritten(tmp_path, tiny_store):
