@@ -175,6 +175,18 @@ def test_weights_that_cannot_be_right_separate_nothing(run, tmp_path, change, me
         trained.load(str(tmp_path / "run"), "best", torch.device("cpu"))
 
 
+def test_a_run_without_a_finite_validation_says_so(run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    checkpoints = tmp_path / "run/checkpoints"
+    for path in checkpoints.iterdir():
+        path.rename(checkpoints / path.name.replace("best", "last"))
+    with pytest.raises(InputError, match="no epoch had a finite validation loss"):
+        trained.load(str(tmp_path / "run"), "best", torch.device("cpu"))
+    shutil.rmtree(checkpoints)
+    with pytest.raises(InputError, match="train it for an epoch first"):
+        trained.load(str(tmp_path / "run"), "best", torch.device("cpu"))
+
+
 MUSIC = ["data=musdb_demo", "data.sources=2", "data.source_names=[vocals,drums]", "data.channels=1"]
 
 

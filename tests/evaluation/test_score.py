@@ -7,7 +7,7 @@ from torch import nn
 
 from autoclip_sep import records
 from autoclip_sep.errors import InputError
-from autoclip_sep.evaluation.score import score_split
+from autoclip_sep.evaluation.score import COLUMNS, score_split
 from autoclip_sep.evaluation.separation import Separation
 from autoclip_sep.evaluation.summary import as_text, summarise
 from autoclip_sep.metrics.si_sdr import si_sdr
@@ -150,3 +150,14 @@ def test_nothing_but_silence_is_an_error(tmp_path):
     write_scores(path, [("a", 1, 1, math.nan, math.nan, 1)])
     with pytest.raises(InputError, match="silent"):
         summarise(path)
+
+
+def test_an_estimate_that_is_not_finite_is_no_silence(tmp_path, tiny_store):
+    one = separation()
+    one.model.register_forward_hook(
+        lambda _, __, found: Estimate(found.mixture_stft, waveforms=found.waveforms * math.nan)
+    )
+    split = tiny_store.split("test")
+    with pytest.raises(InputError, match=r"estimate is not finite for test\d"):
+        score_split(one, split, tmp_path / "test.csv", PROVENANCE, progress=False)
+    assert records.Records(tmp_path / "test.csv", COLUMNS).rows() == []
