@@ -14,10 +14,12 @@ from typing import Any
 import yaml
 
 from autoclip_sep import locks
+from autoclip_sep.config import checked, read_yaml
 from autoclip_sep.errors import InputError
 from autoclip_sep.files import write_whole
 from autoclip_sep.names import check_name, some
 from autoclip_sep.text import read_text
+from autoclip_sep.typed import fits
 
 Flat = dict[str, Any]
 
@@ -95,7 +97,8 @@ def write_config(directory: Path, config: Mapping[str, Any]) -> None:
 def read_config(directory: Path) -> dict[str, Any]:
     """A run's config.yaml.
 
-    Raises InputError where the directory is no run, naming what was looked for and found.
+    Raises InputError where the directory is no run, naming what was looked for and found, and for
+    values of wrong types; later, where a key is asked for that it doesn't have.
     """
     path = directory / "config.yaml"
     if not path.is_file():
@@ -106,22 +109,25 @@ def read_config(directory: Path) -> dict[str, Any]:
             f"{directory} is no run directory ({what}): run= wants one that holds "
             "config.yaml and checkpoints/"
         )
-    try:
-        config = yaml.safe_load(read_text(path))
-    except yaml.YAMLError as error:
-        raise InputError(f"cannot read {path}: {str(error).splitlines()[0]}") from error
-    if not isinstance(config, dict):
+    content = read_yaml(path)
+    if not isinstance(content, dict):
         raise InputError(f"{path} is not the config of a run: a mapping is wanted")
-    return config
+    return checked(content, str(path))
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A small JSON file; empty where there is none, or none that can be read."""
+def read_json(path: Path, **types: Any) -> dict[str, Any]:
+    """A small JSON file; empty where there is none, or none that can be read.
+
+    types: annotations that the values of these keys must fit, where the file has them.
+    """
     try:
-        content = json.loads(read_text(path))
-    except (InputError, ValueError):
+        content = json.loads(read_text(path)) if path.is_file() else {}
+    except (InputError, OSError, ValueError, RecursionError):
         return {}
-    return content if isinstance(content, dict) else {}
+    if not isinstance(content, dict):
+        return {}
+    fit = all(fits(content[key], hint) for key, hint in types.items() if key in content)
+    return content if fit else {}
 
 
 def write_state(directory: Path, **state: Any) -> None:
@@ -131,7 +137,7 @@ def write_state(directory: Path, **state: Any) -> None:
 
 def read_state(directory: Path) -> dict[str, Any]:
     """state.json, or an empty mapping for a run that has not begun."""
-    return read_json(directory / "state.json")
+    return read_json(directory / "state.json", status=str, step=int, epochs=int)
 
 
 class InUse(InputError):

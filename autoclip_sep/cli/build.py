@@ -4,15 +4,40 @@ Of this package, too, since it has functions that write files and start programs
 """
 
 import importlib
+import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, partial
-from typing import Any
+from typing import Any, get_type_hints
 
-from autoclip_sep.cli.compose import CONFIGS
+from torch import nn
+from torch.optim import Optimizer
+
+from autoclip_sep.cli import compose
+from autoclip_sep.clipping import Clipper
+from autoclip_sep.config import check
+from autoclip_sep.data.augmentation import RandomTracks
+from autoclip_sep.data.corpus import Corpus
 from autoclip_sep.errors import InputError
+from autoclip_sep.stft import STFT
+from autoclip_sep.training.loggers import Logger
+from autoclip_sep.training.schedulers import Scheduler
+from autoclip_sep.training.settings import Settings
 
 PACKAGE = "autoclip_sep."
+
+# What must stand at these keys of a config, or come of what stands there.
+KINDS: dict[str, tuple[type, ...]] = {
+    "model": (nn.Module,), "stft": (STFT,), "clipping": (Clipper,), "trainer": (Settings,),
+    "logger": (Logger,), "optimizer": (partial, Optimizer), "scheduler": (partial, Scheduler),
+    "loss.objective": (Callable,), "data.corpus": (Corpus,),  # type: ignore[dict-item]
+    "data.augmentation": (RandomTracks, type(None)),
+}  # fmt: skip
+
+# What a constructor raises where its arguments make no sense, or more than memory holds.
+REFUSALS = (
+    ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError,
+)  # fmt: skip
 
 
 def build(node: Any, where: str = "config") -> Any:
@@ -20,8 +45,16 @@ def build(node: Any, where: str = "config") -> Any:
 
     where: the node's dotted key, for messages.
 
-    Raises InputError for a target that `find` refuses and for arguments that a class refuses.
+    Raises InputError for a target that `find` refuses, for arguments that aren't what the target's
+    annotations say or that it refuses, and for what can't stand at such a key.
     """
+    built = _built(node, where)
+    if not isinstance(built, KINDS.get(where, object)):
+        raise InputError(f"{where}: nothing that can be used as {where} is described there")
+    return built
+
+
+def _built(node: Any, where: str) -> Any:
     if isinstance(node, list):
         return [build(value, f"{where}[{index}]") for index, value in enumerate(node)]
     if not isinstance(node, Mapping):
@@ -34,7 +67,11 @@ def build(node: Any, where: str = "config") -> Any:
     if "_target_" not in node:
         return arguments
     target = find(node["_target_"], where)
-    if node.get("_partial_", False):
+    told = target.__init__ if inspect.isclass(target) else target
+    hints = get_type_hints(told, include_extras=True)
+    for key in arguments.keys() & hints.keys():
+        check(arguments[key], hints[key], f"{where}.{key}")
+    if node.get("_partial_", False) is True:
         return partial(target, **arguments)
     return call(target, where, **arguments)
 
@@ -42,11 +79,15 @@ def build(node: Any, where: str = "config") -> Any:
 def call(target: Any, where: str, *positional: Any, **arguments: Any) -> Any:
     """Call a constructor; what it refuses is named with its place in the config."""
     try:
-        return target(*positional, **arguments)
+        made = target(*positional, **arguments)
     except InputError:
         raise
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{where}: {str(error).splitlines()[0]}") from error
+    except REFUSALS as error:
+        reason = " ".join(str(error).strip().partition("\n")[0].split())
+        raise InputError(f"{where}: {reason or type(error).__name__}") from error
+    if not isinstance(made, KINDS.get(where, object)):
+        raise InputError(f"{where}: nothing that can be used as {where} is described there")
+    return made
 
 
 def find(target: Any, where: str) -> Any:
@@ -74,6 +115,5 @@ def find(target: Any, where: str) -> Any:
 @cache
 def _named_in_configs() -> set[str]:
     """The targets in the files of configs/ that are of this package."""
-    texts = (path.read_text(encoding="utf-8") for path in CONFIGS.rglob("*.yaml"))
     named = re.compile(rf"_target_:\s*({re.escape(PACKAGE)}[\w.]+)")
-    return {target for text in texts for target in named.findall(text)}
+    return {target for path in compose.files() for target in named.findall(compose.text(path))}

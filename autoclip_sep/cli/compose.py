@@ -1,7 +1,7 @@
 """Command line to config: the only use of Hydra. Every mistake becomes one line (InputError)."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,8 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException, OverrideParseException
+from hydra.core.override_parser.types import Override, OverrideType
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import (
     InterpolationResolutionError,
@@ -20,6 +20,7 @@ from omegaconf.errors import (
 )
 
 from autoclip_sep.cli.arguments import near
+from autoclip_sep.config import Config, checked, read_yaml
 from autoclip_sep.errors import InputError
 from autoclip_sep.runs import flatten
 
@@ -28,7 +29,31 @@ CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 # Values of these keys are paths: text, whatever characters they hold.
 PATH_KEY = re.compile(r"(?:run|runs|input|output|(?:.+\.)?(?:root|store|corpora))")
 
+# What Hydra and OmegaConf let through where a file or a value is nothing that they know.
+UNFORESEEN = (
+    ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError,
+    ValueError, yaml.YAMLError,
+)  # fmt: skip
+
 DOLLAR = "\ue000"  # stands for $ in a path while OmegaConf looks for interpolations
+
+
+def files(group: str = "") -> list[Path]:
+    """The files of configs/, or of one group; not what editors and other systems hide there."""
+    return sorted(
+        path
+        for path in (CONFIGS / group).rglob("*.yaml")
+        if not any(part.startswith(".") for part in path.relative_to(CONFIGS).parts)
+        and path.is_file()
+    )
+
+
+def text(path: Path) -> str:
+    """What a file of configs/ says; empty where it can't be read: it may not be asked for."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def set_paths_aside(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
@@ -52,7 +77,7 @@ def compose(name: str, arguments: Sequence[str]) -> DictConfig:
     arguments, paths = set_paths_aside(arguments)
     overrides = parse(arguments)
     for override in overrides:
-        if override.is_add() or override.is_force_add() or override.is_delete():
+        if not override.type == OverrideType.CHANGE or override.package is not None:
             raise InputError(
                 f"{override.input_line}: settings can't be added or deleted, only set: key=value"
             )
@@ -60,28 +85,38 @@ def compose(name: str, arguments: Sequence[str]) -> DictConfig:
         named = isinstance(override.value(), str) or override.is_sweep_override()
         if not named and (CONFIGS / group).is_dir():
             raise InputError(_unknown_choice(group, str(override.get_value_string())))
+    for path in files():
+        if "&" in text(path):  # Hydra writes aliases out, whatever that takes
+            read_yaml(path)
     try:
         config = _compose(name, arguments)
-        for key, path in paths.items():
-            OmegaConf.update(config, key, path.replace("$", DOLLAR))
+        for key, value in paths.items():
+            OmegaConf.update(config, key, value.replace("$", DOLLAR))
         OmegaConf.to_container(_own(config), resolve=True)
     except MissingMandatoryValue as error:
         raise InputError(_missing(error)) from error
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(_explain(name, overrides, error)) from error
+    except UNFORESEEN as error:
+        asked = " ".join([*arguments, *(f"{key}={path}" for key, path in paths.items())])
+        for path in files():
+            if path.stem in asked:
+                read_yaml(path)  # which names the file
+        reason = " ".join(str(error).partition("\n")[0].split()) or type(error).__name__
+        raise InputError(f"{name} {asked}: makes no config ({reason[:200]})") from error
     return config
 
 
-def plain(config: DictConfig) -> dict[str, Any]:
+def plain(config: DictConfig) -> Config:
     """The resolved config without Hydra's own node, as plain containers.
 
-    Raises InputError where a value that must be given is missing.
+    Raises InputError where a value that must be given is missing, or one is of a wrong type.
     """
     if missing := missing_keys(config):
         raise InputError(f"{missing[0]} is missing: add {missing[0]}=...")
     values = _restore_dollars(OmegaConf.to_container(_own(config), resolve=True))
     assert isinstance(values, dict)
-    return values
+    return checked(values)
 
 
 def missing_keys(config: DictConfig) -> list[str]:
@@ -104,7 +139,9 @@ def sweep(name: str, arguments: Sequence[str]) -> list[list[str]]:
     arguments, paths = set_paths_aside(arguments)
     given = parse(arguments)
     single = [str(override.input_line) for override in given if not override.is_sweep_override()]
-    params = compose(name, single).hydra.sweeper.get("params") or {}
+    params = OmegaConf.select(compose(name, single), "hydra.sweeper.params") or {}
+    if not isinstance(params, Mapping):
+        raise InputError("hydra.sweeper.params: a mapping of settings to values is wanted")
     keys = {override.key_or_group for override in given}
     extra = [f"{key}={value}" for key, value in params.items() if key not in keys]
     (batch,) = BasicSweeper.split_arguments(parse([*extra, *arguments]), max_batch_size=None)
@@ -114,13 +151,14 @@ def sweep(name: str, arguments: Sequence[str]) -> list[list[str]]:
 def parse(arguments: Sequence[str]) -> list[Override]:
     """Read ``key=value`` arguments by Hydra's grammar."""
     for argument in arguments:
-        if "=" not in argument and not argument.startswith("~"):
+        key, equals, _ = argument.partition("=")
+        if not key or not (equals or key.startswith("~")):
             raise InputError(f"{argument!r} is no setting: write key=value, see --help")
     try:
-        return OverridesParser.create().parse_overrides(list(arguments))
-    except OverrideParseException as error:
+        return [OverridesParser.create().parse_override(argument) for argument in arguments]
+    except (HydraException, RecursionError, ValueError) as error:
         raise InputError(
-            f"{error.override}: the value is not understood; quote it: \"key='value'\""
+            f"{argument[:200]}: the value is not understood; quote it: \"key='value'\""
         ) from error
 
 
@@ -150,18 +188,18 @@ def _explain(name: str, overrides: list[Override], error: Exception) -> str:
     """One line for what Hydra or OmegaConf refused, with the near miss."""
     text = str(error)
     if isinstance(error, InterpolationResolutionError):
-        return text.split("\n")[0]
+        return text.strip().split("\n")[0] or f"{name}: an interpolation without an end"
     if found := re.search(r"Could not override '([^']+)'", text):
         return _unknown_key(name, found[1], overrides)
     if found := re.search(r"Ambiguous value for argument '([^']+)'", text):
         return f"{found[1]}: one value is wanted; with -m each of them gets a run"
-    if found := re.search(r"Could not find '([^']+)/([^'/]*)'", text):
+    if found := re.search(r"Could not find '([^'/]+)/([^']*)'", text):
         return _unknown_choice(found[1], found[2])
     return text.strip().split("\n")[0]
 
 
 def _unknown_choice(group: str, choice: str) -> str:
-    options = sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
+    options = [path.stem for path in files(group)]
     return (
         f"{group}={choice}: there is no such {group}{near(choice, options)}; "
         f"there are {', '.join(options)}"
@@ -170,12 +208,12 @@ def _unknown_choice(group: str, choice: str) -> str:
 
 def _unknown_key(name: str, key: str, overrides: list[Override]) -> str:
     chosen = [o.input_line for o in overrides if (CONFIGS / str(o.key_or_group)).is_dir()]
-    files = sorted(CONFIGS.glob("*/*.yaml"), key=lambda path: (len(path.stem), path))
     owners = [
         f"{path.parent.name}={path.stem}"
-        for path in files
-        if path.read_text(encoding="utf-8").startswith("# @package _global_")
-        and key in (yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+        for path in sorted(files(), key=lambda path: (len(path.stem), path))
+        if path.parent != CONFIGS
+        and text(path).startswith("# @package _global_")
+        and key in (read_yaml(path) or {})
     ]
     if owners:
         with_what = f" with {' '.join(str(c) for c in chosen)}" if chosen else ""

@@ -11,7 +11,6 @@ from typing import Any
 from autoclip_sep import runs
 from autoclip_sep.cli import compose, sources
 from autoclip_sep.cli.build import build
-from autoclip_sep.cli.checks import check_flag
 from autoclip_sep.clipping import Clipper
 from autoclip_sep.errors import InputError
 from autoclip_sep.training.settings import Settings
@@ -49,7 +48,7 @@ class Plan:
         Where that lies elsewhere than it did, only a look at it can tell, unless force=true.
         """
         state = runs.read_state(self.directory)
-        if state.get("status") != "finished" or state["epochs"] < self.settings.epochs:
+        if state.get("status") != "finished" or state.get("epochs", 0) < self.settings.epochs:
             return False
         return bool(self.config["force"]) or self._same_root()
 
@@ -76,30 +75,21 @@ def plan(arguments: Sequence[str]) -> Plan:
     Raises InputError for whatever is wrong with it.
     """
     composed = compose.compose("train", arguments)
-    config = compose.plain(composed)
-    seed = config["seed"]
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
-        raise InputError(f"seed={seed}: a whole number from 0 to 2147483647 is wanted")
+    return understand(compose.plain(composed), compose.choices(composed))
+
+
+def understand(config: dict[str, Any], chosen: Mapping[str, str]) -> Plan:
+    """The plan that a composed config is; chosen: the file of each group. Raises as `plan` does."""
     clipper: Clipper = build(config["clipping"], "clipping")
     settings: Settings = build(config["trainer"], "trainer")
-    chosen = compose.choices(composed)
     names = [f"{group}={chosen[group]}" for group in NAMED]
     default = _defaults(tuple(names), _required(tuple(names), config))
-    given = runs.flatten(config)
-    _check_flags(given, default)
     sources.names(config)
-    _check_network(given, default)
+    _check_network(runs.flatten(config), default)
     changed = runs.changed(config, default, told=FREE.fullmatch)
     parts = (chosen["data"], chosen["loss"], chosen["model"], clipper.label)
-    directory = Path(config["runs"]) / runs.directory_name(parts, seed, changed)
+    directory = Path(config["runs"]) / runs.directory_name(parts, config["seed"], changed)
     return Plan(config, clipper, settings, directory)
-
-
-def _check_flags(given: runs.Flat, default: runs.Flat) -> None:
-    """Refuse a text, such as no, for what is true or false by default: it would count as true."""
-    flags = [key for key, value in default.items() if isinstance(value, bool) and key in given]
-    for key in sorted(flags, key=len):  # data.permute before loss.objective.permute, made of it
-        check_flag(given, key)
 
 
 def _check_network(given: runs.Flat, default: runs.Flat) -> None:
@@ -112,15 +102,16 @@ def _check_network(given: runs.Flat, default: runs.Flat) -> None:
     for key in ("loss.heads", "model.heads"):
         if not isinstance(heads, list) or default.get(key) != heads:
             continue
-        if not isinstance(given[key], list) or set(map(str, given[key])) != set(heads):
+        wanted = given.get(key)
+        if not isinstance(wanted, list) or set(map(str, wanted)) != set(heads):
             raise InputError(
-                f"{key}={given[key]}: this loss trains {' and '.join(heads)}, no more and no less; "
+                f"{key}={wanted}: this loss trains {' and '.join(heads)}, no more and no less; "
                 f"leave {key} out"
             )
     follows = default.get("model.sources") == default["data.sources"]
-    if follows and given["model.sources"] != count:
+    if follows and given.get("model.sources") != count:
         raise InputError(
-            f"model.sources={given['model.sources']!r}: data.sources is {count}; leave "
+            f"model.sources={given.get('model.sources')!r}: data.sources is {count}; leave "
             "model.sources out"
         )
 

@@ -1,11 +1,12 @@
 """What a class that configs/data names must give."""
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from autoclip_sep.data.store import Store
 
 
+@runtime_checkable
 class Corpus(Protocol):
     """Settings of a corpus, and its reader or builder."""
 

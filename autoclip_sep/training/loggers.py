@@ -4,13 +4,14 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from autoclip_sep.optional import require
 
 LAST_UPLOAD = 300  # seconds; W&B would try for hours where the server left, with the run all done
 
 
+@runtime_checkable
 class Logger(Protocol):
     """Is told every row that the run records."""
 

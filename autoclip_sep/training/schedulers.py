@@ -1,6 +1,6 @@
 """Learning-rate schedules, stepped once an epoch with the validation loss."""
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
@@ -8,6 +8,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from autoclip_sep.clipping.arguments import whole_number
 
 
+@runtime_checkable
 class Scheduler(Protocol):
     """What the trainer asks of a schedule."""
 

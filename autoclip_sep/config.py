@@ -1,0 +1,112 @@
+"""Configs that may come from strangers: read within bounds, of the right types, nothing missing.
+
+What a constructor is given is checked by its annotations where it is built; here are the settings
+that no constructor's annotations tell.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+
+from autoclip_sep.errors import InputError
+from autoclip_sep.typed import fits, named, shown
+
+MOST_BYTES = 1_000_000  # of a file
+MOST_NODES = 10_000  # of what it stands for once its aliases are written out
+
+Group = Mapping[str, Any]
+Seed = Annotated[int, range(2**31)]
+Count = Annotated[
+    int, range(1, 1_000_001)
+]  # more of anything here is a slip, and no memory holds it
+Threads = Annotated[int, range(10_001)]
+TYPES: dict[str, Any] = {
+    "seed": Seed, "runs": str, "force": bool, "percentile": float | None, "threads": Threads,
+    "run": str, "input": str, "output": str, "split": str, "checkpoint": str, "device": str,
+    "downmix": bool, "bss_eval": bool | None, "progress": bool,
+    "data": Group, "loss": Group, "model": Group, "clipping": Group, "optimizer": Group,
+    "scheduler": Group, "logger": Group, "trainer": Group, "stft": Group,
+    "data.name": str, "data.sample_rate": Count, "data.sources": Count, "data.channels": Count,
+    "data.source_names": Sequence[str | int] | None, "data.permute": bool, "data.hq": bool | None,
+    "data.window_length": Count, "data.hop_length": Count, "data.valid_excerpts": Count,
+    "data.bss_eval": bool | None, "data.root": str | None, "data.store": str, "data.corpora": str,
+    "data.corpus": Group, "data.augmentation": Group | None,
+    "loss.name": str, "loss.heads": Sequence[str], "loss.signed": bool, "loss.objective": Group,
+    "clipping._target_": str, "clipping.percentile": float | None, "trainer.epochs": int,
+    "trainer.batch_size": int, "trainer.probe_points": int,
+    "rates": Mapping[str, Mapping[str, Mapping[str, float]]],
+}  # fmt: skip
+
+
+class Config(dict[str, Any]):
+    """A config in which a missing key is an InputError that names it."""
+
+    def __init__(self, content: Mapping[str, Any], where: str = "", key: str = "") -> None:
+        super().__init__({
+            name: Config(value, where, f"{key}{name}.") if isinstance(value, Mapping) else value
+            for name, value in content.items()
+        })  # fmt: skip
+        self._where = f"{where}: {key}" if where else key
+
+    def __missing__(self, key: str) -> Any:
+        raise InputError(f"{self._where}{key} is missing")
+
+
+yaml.SafeDumper.add_representer(Config, yaml.SafeDumper.represent_dict)
+
+
+def checked(content: Mapping[str, Any], where: str = "") -> Config:
+    """The config, its values of the right types; InputError for the first that isn't.
+
+    where: the file it is from, for messages.
+    """
+    for key, hint in TYPES.items():
+        node: Any = content
+        for part in key.split("."):
+            if not isinstance(node, Mapping) or part not in node:
+                break
+            node = node[part]
+        else:
+            check(node, hint, f"{where}: {key}" if where else key)
+    return Config(content, where)
+
+
+def check(value: Any, hint: Any, key: str) -> None:
+    """Raises InputError where the value of a setting isn't what an annotation says."""
+    if not fits(value, hint):
+        raise InputError(f"{key}={shown(value)}: {named(hint)} is wanted")
+
+
+def read_yaml(path: Path) -> Any:
+    """What a small YAML file holds.
+
+    Raises InputError where it is no YAML, or too large, or would be with its aliases written out:
+    a few hundred bytes can stand for more than any memory holds.
+    """
+    if path.stat().st_size > MOST_BYTES:
+        raise InputError(f"{path} is too large for a config: more than {MOST_BYTES:,} bytes")
+    try:
+        loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
+        node = loader.get_single_node()
+        if _size(node, {}) > MOST_NODES:
+            raise InputError(f"{path} is too large for a config: more than {MOST_NODES:,} values")
+        return None if node is None else loader.construct_document(node)
+    except InputError:
+        raise
+    except RecursionError as error:
+        raise InputError(f"cannot read {path}: it is nested too deeply") from error
+    except (yaml.YAMLError, ValueError, TypeError) as error:  # the last two: impossible dates, keys
+        raise InputError(f"cannot read {path}: {str(error).splitlines()[0]}") from error
+
+
+def _size(node: Any, sizes: dict[int, float]) -> float:
+    """How many values a node stands for, each alias counted in full; without end in a circle."""
+    if id(node) not in sizes:
+        sizes[id(node)] = math.inf  # until it is known
+        inner = node.value if isinstance(node, yaml.CollectionNode) else []
+        parts = [part for one in inner for part in (one if isinstance(one, tuple) else [one])]
+        sizes[id(node)] = 1 + sum(_size(part, sizes) for part in parts)
+    return sizes[id(node)]

@@ -1,0 +1,77 @@
+"""Whether a value that was read from text is of a type, as annotations write types."""
+
+import sys
+from collections.abc import Iterable, Mapping
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+import yaml
+
+_NAMES = {int: "a whole number", float: "a finite number", bool: "true or false", str: "text",
+          None: "null", NoneType: "null"}  # fmt: skip
+_LONGEST = 60  # characters of a value in a message
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a value is what an annotation says; Any and what isn't known here fit everything.
+
+    Stricter than Python where that hides a slip: true is no number, a text is no list, a number is
+    finite and has 64 bits, and no text holds a NUL, which no path can. Annotated[int, range(1, 9)]
+    is a whole number from 1 to 8.
+    """
+    if hint is float:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return number and abs(value) <= sys.float_info.max
+    if hint is int:
+        return type(value) is int and -(2**63) <= value < 2**63
+    if hint is str:
+        return isinstance(value, str) and "\0" not in value
+    if hint is None:
+        return value is None
+    if get_origin(hint) is not None:
+        return _fits_parts(value, get_origin(hint), get_args(hint))
+    plain = hint is not Any and isinstance(hint, type) and not getattr(hint, "_is_protocol", False)
+    return not plain or isinstance(value, hint)
+
+
+def _fits_parts(value: Any, origin: Any, parts: tuple[Any, ...]) -> bool:
+    if origin is Annotated:
+        return fits(value, parts[0]) and value in parts[1]
+    if origin in (Union, UnionType):
+        return any(fits(value, part) for part in parts)
+    if origin is tuple and ... not in parts:
+        alike = isinstance(value, list | tuple) and len(value) == len(parts)
+        return alike and all(map(fits, value, parts))
+    if not issubclass(origin, Iterable):
+        return True
+    if issubclass(origin, Mapping):
+        return isinstance(value, Mapping) and all(
+            fits(key, parts[0]) and fits(inner, parts[1]) for key, inner in value.items()
+        )
+    return isinstance(value, list | tuple) and all(fits(inner, parts[0]) for inner in value)
+
+
+def named(hint: Any) -> str:
+    """What an annotation asks for, in words: "a whole number or null"."""
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return f"{named(parts[0])} from {parts[1][0]} to {parts[1][-1]}"
+    if origin in (Union, UnionType):
+        return " or ".join(map(named, parts))
+    if origin is tuple:
+        return f"a list of {len(parts)}, each {named(parts[0])},"
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return "a mapping of names to values"
+    if origin is not None:
+        return f"a list, each {named(parts[0])},"
+    return _NAMES.get(hint, getattr(hint, "__name__", str(hint)))
+
+
+def shown(value: Any) -> str:
+    """A value as it is written in a config, on one line and cut where it is long."""
+    try:
+        text = yaml.safe_dump(value, default_flow_style=True, width=sys.maxsize)
+    except yaml.YAMLError:  # nothing that a config can hold
+        text = repr(value)
+    text = " ".join(text.removesuffix("...\n").split())
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
