@@ -1,46 +1,74 @@
 """Append-only CSV files that survive a crash.
 
 Every row is handed to the operating system as it is written, so a killed process loses none; a line
-that a power cut left half-written is dropped when the file is next opened. Floats are written with
-``repr``, which reads back to the same bits.
+that a power cut left half-written is dropped when the file is next opened, and so is a damaged one.
+Floats are written with ``repr``, which reads back to the same bits.
 """
 
 import csv
 import io
 import os
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TextIO
 
 from autoclip_sep.errors import InputError
 from autoclip_sep.files import sync, write_whole
 
 Row = dict[str, str]
+LONGEST = 10  # lines of a row: names may have line breaks in them
 
 
 def _whole_lines(path: Path) -> str:
-    """The file's text without a last line that was never finished.
-
-    Raises InputError where it is no text.
-    """
+    """The file's text without a last line that was never finished; names may be in any encoding."""
     content = path.read_bytes()
+    return content[: content.rfind(b"\n") + 1].decode("utf-8", "surrogateescape")
+
+
+def _rows(text: str) -> Iterator[tuple[int, str, list[str] | None]]:
+    """Each row's line number, its text and its cells; None for cells that aren't the header's."""
+    lines = io.StringIO(text).readlines()
+    number, width = 0, None
+    while number < len(lines):
+        for end in range(number + 1, min(number + LONGEST, len(lines)) + 1):
+            chunk = "".join(lines[number:end])
+            cells = _cells(chunk)
+            if cells is not None and width in (None, len(cells)):
+                break
+        else:
+            end, chunk, cells = number + 1, lines[number], None
+        width = width or len(cells or [])
+        if chunk.strip():
+            yield number + 1, chunk, cells
+        number = end
+
+
+def _cells(chunk: str) -> list[str] | None:
+    """The cells of one row's text; None where it is none."""
     try:
-        return content[: content.rfind(b"\n") + 1].decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is damaged at byte {error.start}: move it away") from error
+        (cells,) = csv.reader([chunk], strict=True)
+    except (csv.Error, ValueError):  # too long for a cell; a quotation mark that is never closed
+        return None
+    return None if "\0" in chunk else cells
 
 
 def read(path: str | os.PathLike[str]) -> list[Row]:
     """All whole rows of a record file, as text by column name.
 
-    Raises InputError where there is no such file, or nothing in it, or no text.
+    Raises InputError where there is no such file, or nothing in it, or a row is damaged.
     """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"no records at {path}: train the run first")
-    rows = list(csv.DictReader(io.StringIO(_whole_lines(path))))
-    if not rows:
+    found = list(_rows(_whole_lines(path)))
+    for line, _, cells in found:
+        if cells is None:
+            raise InputError(f"{path}, line {line} is damaged: take it out, or move the file away")
+    if len(found) < 2:
         raise InputError(f"{path} holds no rows yet")
-    return rows
+    (_, _, header), *rows = found
+    return [dict(zip(header or [], cells or [], strict=True)) for _, _, cells in rows]
 
 
 def _line(values: Sequence[object]) -> str:
@@ -53,7 +81,8 @@ def _line(values: Sequence[object]) -> str:
 class Records:
     """A CSV file with fixed columns, opened for appending.
 
-    Raises InputError where the file exists with other columns, or is no text.
+    Damaged rows are left out, which is said; the file as it was lies beside it then.
+    Raises InputError where the file exists with other columns.
     """
 
     def __init__(self, path: str | os.PathLike[str], columns: Sequence[str]) -> None:
@@ -61,7 +90,7 @@ class Records:
         self.columns = tuple(columns)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._mend()
-        self._file = self.path.open("a", encoding="utf-8", newline="")
+        self._file = self._opened()
 
     def _mend(self) -> None:
         header = _line(self.columns)
@@ -69,10 +98,28 @@ class Records:
         if not text:
             write_whole(self.path, header.encode())
         elif not text.startswith(header):
-            found = text.split("\n", 1)[0]
+            found = text.split("\n", 1)[0][:200]
             raise InputError(f"{self.path} has the columns {found}, not {header.strip()}: move it")
-        elif len(text.encode()) != self.path.stat().st_size:
-            write_whole(self.path, text.encode())
+        else:
+            rows = list(_rows(text))
+            damaged = [line for line, _, cells in rows if cells is None]
+            self._write([chunk for _, chunk, cells in rows if cells is not None], damaged)
+
+    def _write(self, chunks: Sequence[str], damaged: Sequence[int]) -> None:
+        """Replace the file by these rows; where damaged ones are left out, that is said."""
+        before = self.path.read_bytes()
+        if damaged:
+            aside = self.path.with_name(f"{self.path.name}.damaged")
+            write_whole(aside, before)
+            count = "a damaged row is" if len(damaged) == 1 else f"{len(damaged)} damaged rows are"
+            print(
+                f"{self.path}: {count} left out, from line {damaged[0]} on; {aside.name} is the "
+                "file as it was",
+                file=sys.stderr,
+            )
+        content = "".join(chunks).encode("utf-8", "surrogateescape")
+        if content != before:
+            write_whole(self.path, content)
 
     def append(self, row: Mapping[str, object]) -> None:
         """Write one row. A value for every column, no more: KeyError otherwise."""
@@ -83,15 +130,30 @@ class Records:
 
     def rows(self) -> list[Row]:
         """The rows so far, as text by column name."""
-        return list(csv.DictReader(io.StringIO(_whole_lines(self.path))))
+        _, *rows = _rows(_whole_lines(self.path))
+        return [self._named(cells) for _, _, cells in rows]
 
     def keep(self, wanted: Callable[[Row], bool]) -> None:
-        """Drop the rows that are not wanted: those written after the checkpoint resumed from."""
-        kept = [row for row in self.rows() if wanted(row)]
-        lines = [_line([row[column] for column in self.columns]) for row in kept]
+        """Drop the rows that are not wanted: those written after the checkpoint resumed from.
+
+        Where `wanted` can't read a row, with ValueError or the like, it is damaged: dropped, too.
+        """
+        (_, header, _), *rows = _rows(_whole_lines(self.path))
+        kept, damaged = [header], []
+        for line, chunk, cells in rows:
+            try:
+                kept += [chunk] if wanted(self._named(cells)) else []
+            except (ArithmeticError, TypeError, ValueError):
+                damaged.append(line)
         self._file.close()
-        write_whole(self.path, "".join([_line(self.columns), *lines]).encode())
-        self._file = self.path.open("a", encoding="utf-8", newline="")
+        self._write(kept, damaged)
+        self._file = self._opened()
+
+    def _named(self, cells: Sequence[str] | None) -> Row:
+        return dict(zip(self.columns, cells or [], strict=True))
+
+    def _opened(self) -> TextIO:
+        return self.path.open("a", encoding="utf-8", errors="surrogateescape", newline="")
 
     def sync(self) -> None:
         """Wait until every row is on the disk.

@@ -80,10 +80,42 @@ def test_missing_and_empty_records_are_named(tmp_path):
         records.read(tmp_path / "a.csv")
 
 
-def test_a_damaged_byte_is_one_line(tmp_path):
+DAMAGE = {
+    "NULs": b"\0\0\0\0\n", "text": b"nothing at all\n", "too long": b"1," + b"9" * 200_000 + b"\n",
+    "too many": b"1,2,3\n", "too few": b"1\n", "a quotation mark": b'2,"0.5\n', "nan": b"nan,nan\n",
+    "bytes": b"\xff\xfe,\xb2\n", "infinite": b"inf,1\n", "no number": b",\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+@pytest.mark.parametrize("place", [1, 3, 4])
+def test_a_damaged_row_stops_nothing_and_is_told(tmp_path, capsys, damage, place):
+    path = tmp_path / "a.csv"
+    lines = [b"step,loss\n", b"1,0.5\n", b"2,0.25\n", b"3,0.125\n"]
+    path.write_bytes(b"".join([*lines[:place], damage, *lines[place:]]))
+    before = path.read_bytes()
+    file = Records(path, ("step", "loss"))
+    file.keep(lambda row: int(row["step"]) <= 2)
+    file.append({"step": 3, "loss": 1.0})
+    assert path.read_text() == "step,loss\n1,0.5\n2,0.25\n3,1.0\n"
+    said = capsys.readouterr().err
+    assert f"a.csv: a damaged row is left out, from line {place + 1} on" in said
+    assert len(said.splitlines()) == 1
+    assert path.with_name("a.csv.damaged").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["NULs", "text", "too long", "too many", "a quotation mark"])
+def test_a_damaged_row_is_named_where_it_is_only_read(tmp_path, name):
     path = tmp_path / "x.csv"
-    path.write_bytes(b"a\n1\n\xb2\n3\n")
-    with pytest.raises(InputError, match="damaged at byte 4"):
+    path.write_bytes(b"step,loss\n1,0.5\n" + DAMAGE[name] + b"2,0.5\n")
+    with pytest.raises(InputError, match=r"x\.csv, line 3 is damaged"):
         records.read(path)
-    with pytest.raises(InputError, match="damaged at byte 4"):
-        Records(path, ("a",))
+
+
+def test_names_that_are_not_utf8_read_back(tmp_path):
+    name = b"caf\xe9.wav".decode("utf-8", "surrogateescape")
+    file = Records(tmp_path / "a.csv", ("item",))
+    file.append({"item": name})
+    file.keep(lambda row: row["item"] == name)
+    assert records.read(tmp_path / "a.csv") == [{"item": name}]
+    assert (tmp_path / "a.csv").read_bytes() == b"item\ncaf\xe9.wav\n"
