@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import yaml
 
 from autoclip_sep.errors import InputError
+from autoclip_sep.text import read_text
 from autoclip_sep.typed import fits, named, shown
 
 MOST_BYTES = 1_000_000  # of a file
@@ -89,7 +90,7 @@ def read_yaml(path: Path) -> Any:
     if path.stat().st_size > MOST_BYTES:
         raise InputError(f"{path} is too large for a config: more than {MOST_BYTES:,} bytes")
     try:
-        loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
+        loader = yaml.SafeLoader(read_text(path))
         node = loader.get_single_node()
         if _size(node, {}) > MOST_NODES:
             raise InputError(f"{path} is too large for a config: more than {MOST_NODES:,} values")

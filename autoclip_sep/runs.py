@@ -7,14 +7,14 @@ other setting that differs from its default, so two different runs never share a
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from autoclip_sep import locks
-from autoclip_sep.config import checked, read_yaml
+from autoclip_sep.config import Config, checked, read_yaml
 from autoclip_sep.errors import InputError
 from autoclip_sep.files import write_whole
 from autoclip_sep.names import check_name, some
@@ -22,6 +22,7 @@ from autoclip_sep.text import read_text
 from autoclip_sep.typed import fits
 
 Flat = dict[str, Any]
+PROVENANCE = "provenance.json"
 
 # Settings of a clipper that its label tells, and so the name of the directory.
 LABELLED = ("percentile", "threshold", "deviations", "ratio", "relative", "window")
@@ -94,7 +95,7 @@ def write_config(directory: Path, config: Mapping[str, Any]) -> None:
     write_text(directory / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False))
 
 
-def read_config(directory: Path) -> dict[str, Any]:
+def read_config(directory: Path) -> Config:
     """A run's config.yaml.
 
     Raises InputError where the directory is no run, naming what was looked for and found, and for
@@ -115,19 +116,25 @@ def read_config(directory: Path) -> dict[str, Any]:
     return checked(content, str(path))
 
 
-def read_json(path: Path, **types: Any) -> dict[str, Any]:
+def read_json(path: Path, **types: Any) -> Config:
     """A small JSON file; empty where there is none, or none that can be read.
 
-    types: annotations that the values of these keys must fit, where the file has them.
+    types: annotations that the values of these keys must fit, where the file has them. Asking for a
+    key that the file doesn't have raises InputError.
     """
-    try:
+    content: Any = {}
+    with suppress(InputError, ValueError, RecursionError):  # damaged, nested too deeply
         content = json.loads(read_text(path)) if path.is_file() else {}
-    except (InputError, OSError, ValueError, RecursionError):
-        return {}
-    if not isinstance(content, dict):
-        return {}
-    fit = all(fits(content[key], hint) for key, hint in types.items() if key in content)
-    return content if fit else {}
+    whole = isinstance(content, dict) and all(
+        fits(content[key], hint) for key, hint in types.items() if key in content
+    )
+    return Config(content if whole else {}, str(path))
+
+
+def read_provenance(directory: Path) -> Config:
+    """What was noted of where a run's numbers come from; empty where nothing was."""
+    texts = dict.fromkeys(("commit", "version", "torch", "python", "device", "date"), str)
+    return read_json(directory / PROVENANCE, fingerprint=str, threads=int, **texts)
 
 
 def write_state(directory: Path, **state: Any) -> None:
@@ -135,9 +142,10 @@ def write_state(directory: Path, **state: Any) -> None:
     write_text(directory / "state.json", json.dumps(state, indent=1) + "\n")
 
 
-def read_state(directory: Path) -> dict[str, Any]:
+def read_state(directory: Path) -> Config:
     """state.json, or an empty mapping for a run that has not begun."""
-    return read_json(directory / "state.json", status=str, step=int, epochs=int)
+    numbers = {"clipped_share": float, "test_squared_error": float}  # of supersampling
+    return read_json(directory / "state.json", status=str, step=int, epochs=int, **numbers)
 
 
 class InUse(InputError):

@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Annotated
 
 from autoclip_sep.cli import arguments, command  # isort: skip
 from autoclip_sep import runs
@@ -61,7 +62,8 @@ class Member:
     @property
     def digits(self) -> int | None:
         """In which its dynamics.csv was kept; None for all of them."""
-        return runs.read_json(self.directory / "kept.json").get("digits")
+        digits = Annotated[int, range(1, 100)] | None
+        return runs.read_json(self.directory / "kept.json", digits=digits).get("digits")
 
     @property
     def last_step(self) -> int:

@@ -81,7 +81,7 @@ def draw(folders: Sequence[Path], output: Path) -> list[str]:
     if not found and not courses:
         raise InputError(complaints[0])
     state = _state(folders)
-    before = runs.read_json(output / DRAWN)
+    before = runs.read_json(output / DRAWN, files=Sequence[str], said=Sequence[str])
     if before.get("of") == state and all((output / name).exists() for name in before["files"]):
         return [*before["said"], "nothing new to draw"]
     work: list[Work] = [partial(boxcar.draw_all, folder, output) for folder in courses]

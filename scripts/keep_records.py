@@ -23,7 +23,7 @@ from pathlib import Path
 from autoclip_sep.cli import arguments, command  # isort: skip
 from autoclip_sep import records, runs
 from autoclip_sep.errors import InputError
-from autoclip_sep.figures.runs_found import RunFound, find
+from autoclip_sep.figures.runs_found import RunFound, columns, find
 from autoclip_sep.files import write_whole
 
 WHOLE = ("config.yaml", "provenance.json", "history.csv", "evaluation/*.json")
@@ -67,6 +67,7 @@ def keep(source: Path, output: Path, fewer: Fewer) -> None:
             continue
         try:
             rows = records.read(run.directory / "dynamics.csv")
+            columns(run.directory / "dynamics.csv")  # numbers all of them
         except InputError as error:  # too short for a row, for instance
             print(f"left out: {error}")
             continue

@@ -18,7 +18,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -118,9 +118,10 @@ def _is_done(planned: Plan) -> bool:
     """Whether it is trained, and its best checkpoint scored."""
     best = CheckpointFolder(planned.directory / "checkpoints").paths("best")
     tables = ["test", *(["test_bss_eval"] if planned.config["data"].get("bss_eval") else [])]
-    notes = [runs.read_json(planned.directory / "evaluation" / f"{name}.json") for name in tables]
+    folder = planned.directory / "evaluation"
+    notes = [runs.read_json(folder / f"{name}.json", provenance=Mapping) for name in tables]
     return planned.finished() and bool(best) and all(
-        "summary" in note and note["provenance"]["sha256"] == digest(best[-1]) for note in notes
+        "summary" in note and note["provenance"].get("sha256") == digest(best[-1]) for note in notes
     )  # fmt: skip
 
 

@@ -11,13 +11,12 @@ import torch
 
 from autoclip_sep import __version__, runs
 
-NAME = "provenance.json"
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def read(directory: Path) -> dict[str, Any]:
     """What was noted when the run began; empty for a new run."""
-    return runs.read_json(directory / NAME)
+    return runs.read_provenance(directory)
 
 
 def write(directory: Path, fingerprint: str, device: torch.device) -> None:
@@ -34,7 +33,7 @@ def write(directory: Path, fingerprint: str, device: torch.device) -> None:
         "date": datetime.now(UTC).date().isoformat(),
         "fingerprint": fingerprint,
     }
-    runs.write_text(directory / NAME, json.dumps(note, indent=1) + "\n")
+    runs.write_text(directory / runs.PROVENANCE, json.dumps(note, indent=1) + "\n")
 
 
 def commit() -> str:

@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,10 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoclip_sep import records, runs
+from autoclip_sep.config import Config
 from autoclip_sep.errors import InputError
 
 Series = NDArray[np.float64]
+
 Columns = dict[str, Series]
+
+COUNTED = {"step", "epoch"}  # columns of whole numbers
 
 RUNS = "*/*/*/*/seed*/dynamics.csv"  # below the folder of all runs
 
@@ -23,6 +28,17 @@ STAND_INS = {"demo": "synthetic speech, a stand-in for WSJ0-2mix"}
 
 # The paper's AutoClip: the whole history, the global norm, from the first step on.
 PAPERS = {"window": None, "scope": "global", "warmup": 0}
+
+
+class Table(Columns):
+    """A record file's columns; asking for one that it doesn't have raises InputError."""
+
+    def __init__(self, path: Path, content: Mapping[str, Series]) -> None:
+        super().__init__(content)
+        self._path = path
+
+    def __missing__(self, key: str) -> Series:
+        raise InputError(f"{self._path} has no column {key}: not the records of a run")
 
 
 @dataclass(frozen=True)
@@ -39,7 +55,7 @@ class RunFound:
     @cached_property
     def provenance(self) -> dict[str, Any]:
         """Commit, device, corpus fingerprint, date; empty where none were kept."""
-        return runs.read_json(self.directory / "provenance.json")
+        return runs.read_provenance(self.directory)
 
     @cached_property
     def dynamics(self) -> Columns:
@@ -91,8 +107,9 @@ class RunFound:
 
     def score(self, split: str = "test") -> dict[str, Any]:
         """The summary of an evaluation; empty where there is none."""
-        summary = runs.read_json(self.directory / "evaluation" / f"{split}.json").get("summary", {})
-        return dict(summary)
+        path = self.directory / "evaluation" / f"{split}.json"
+        numbers = Mapping[str, float | Mapping[str, Any]]
+        return Config(runs.read_json(path, summary=numbers).get("summary", {}), str(path))
 
 
 def columns(path: Path) -> Columns:
@@ -102,9 +119,13 @@ def columns(path: Path) -> Columns:
     """
     rows = records.read(path)
     try:
-        return {key: np.array([float(row[key]) for row in rows]) for key in rows[0]}
-    except (TypeError, ValueError) as error:
+        found = {key: np.array([float(row[key]) for row in rows]) for key in rows[0]}
+    except ValueError as error:
         raise InputError(f"{path}: {error}: not the records of a run") from error
+    for key in COUNTED & found.keys():
+        if not (np.abs(found[key]) < 2**53).all() or (found[key] % 1).any():
+            raise InputError(f"{path}: {key} is no whole number in some row: it is damaged")
+    return Table(path, found)
 
 
 def find(root: Path) -> list[RunFound]:

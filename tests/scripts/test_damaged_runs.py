@@ -1,0 +1,172 @@
+"""The scripts on run directories in which one file is damaged: done without it, or one line."""
+
+import json
+import os
+import shutil
+import sys
+import traceback
+
+import pytest
+import torch
+
+from autoclip_sep import runs
+from autoclip_sep.cli import provenance
+from autoclip_sep.cli.compose import compose, plain
+from autoclip_sep.clipping import AutoClip
+from autoclip_sep.losses.mask_inference import MaskInference
+from autoclip_sep.models.separator import Separator
+from autoclip_sep.stft import STFT
+from autoclip_sep.training.loggers import NoLogger
+from autoclip_sep.training.optimizers import adam
+from autoclip_sep.training.schedulers import Constant
+from autoclip_sep.training.settings import Settings
+from autoclip_sep.training.trainer import Parts, Trainer
+from tests.commands import load
+
+# Each file of a run directory, and the scripts that read it.
+FILES = {
+    "config.yaml": ("compare_run", "check_data"),
+    "provenance.json": ("compare_run",),
+    "state.json": ("compare_run", "keep_records"),
+    "dynamics.csv": ("compare_run", "keep_records", "replay"),
+    "history.csv": ("compare_run",),
+    "evaluation/test.json": ("keep_records",),
+    "kept.json": ("compare_run",),
+    "checkpoints/last.pt": ("replay",),
+    "checkpoints/last.pt.sha256": ("replay",),
+}
+
+
+def train(directory, store):
+    """A run of three epochs with all its files, an evaluation's included."""
+    torch.manual_seed(0)
+    stft = STFT()
+    model = Separator(stft, ["masks"], hidden=4, layers=1)
+    optimizer = adam(model.parameters())
+    parts = Parts(
+        model, MaskInference(stft), AutoClip(10), optimizer, Constant(optimizer), stft,
+        store.split("train"), store.split("valid"), NoLogger(),
+    )  # fmt: skip
+    numbers = Settings(epochs=3, batch_size=4, excerpt=800, record_every=1, progress=False)
+    Trainer(parts, numbers, directory, 0, torch.device("cpu")).fit()
+    own = ["trainer.epochs=3", "trainer.batch_size=4", "data=tree", "data.root=not/here"]
+    config = plain(compose("train", own))
+    runs.write_config(directory, config)
+    provenance.write(directory, "f" * 64, torch.device("cpu"))
+    summary = {"si_sdr_mean": 1.0, "si_sdr_improvement_mean": 2.0, "scored": 10}
+    (directory / "evaluation").mkdir()
+    content = {"provenance": {"sha256": "0" * 64}, "summary": summary}
+    (directory / "evaluation/test.json").write_text(json.dumps(content))
+    (directory / "kept.json").write_text(json.dumps({"digits": 6}))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, tiny_store):
+    """Two runs of the same settings, as deep below a folder as real ones."""
+    place = tmp_path_factory.mktemp("place")
+    train(place / "runs/demo/mask_inference/blstm_demo/autoclip_p10/seed0", tiny_store)
+    shutil.copytree(
+        place / "runs/demo/mask_inference/blstm_demo/autoclip_p10/seed0",
+        place / "runs/demo/mask_inference/blstm_demo/none/seed0",
+    )
+    return place
+
+
+def wrong_json(content):
+    """A JSON file whose values are all of another type."""
+    return json.dumps({key: [{"a": 1}] for key in json.loads(content)}).encode()
+
+
+def damages(path):
+    """What can befall a file, by name."""
+    content = path.read_bytes()
+    found = {
+        "empty": b"", "half": content[: len(content) // 2], "binary": bytes(range(256)) * 20,
+        "NULs": bytes(len(content)), "page": b"<html>no such file</html>\n",
+    }  # fmt: skip
+    if path.suffix != ".csv":
+        found |= {"list": b"[1, 2]", "number": b"5", "deep": b"[" * 100_000}
+    if path.suffix == ".json":
+        found["types"] = wrong_json(content)
+        found["nested"] = json.dumps({"summary": {"si_sdr_mean": [1]}, "provenance": 3}).encode()
+    if path.suffix == ".csv":
+        header, *rows = content.splitlines(keepends=True)
+        first = header.split(b",")[0]
+        found |= {
+            "NULs in the middle": content[: len(content) // 2] + bytes(50) + content[-20:],
+            "one huge line": content + b"9" * 300_000 + b"\n",
+            "another column": content.replace(first, b"other", 1), "header only": header,
+            "text": header + b"".join(rows[:-1]) + b"a," * header.count(b",") + b"b\n",
+            "nan": header + b"nan," * header.count(b",") + b"nan\n",
+            "infinite": header + b"inf," * header.count(b",") + b"inf\n",
+            "negative": header + b"-1," * header.count(b",") + b"-1\n",
+            "ragged": header + b"1,2,3\n" * 3, "backwards": header + b"".join(rows[::-1]),
+        }  # fmt: skip
+    return found
+
+
+def damage(path, name, content):
+    """Damage a file; content None: no bytes are to be written."""
+    path.unlink()
+    if name == "folder":
+        path.mkdir()
+    elif name == "fifo":
+        os.mkfifo(path)
+    elif name == "link":
+        path.symlink_to("nowhere")
+    elif name != "missing":
+        path.write_bytes(content)
+
+
+def said(main, words, monkeypatch, capsys):
+    """What is wrong with how a script ends: nothing where it is done, or says one line."""
+    monkeypatch.setattr(sys, "argv", ["it.py", *words])
+    try:
+        main()
+    except SystemExit as end:
+        lines = capsys.readouterr().err.strip().splitlines()
+        return "" if end.code in (0, 1) or (end.code == 2 and len(lines) == 1) else f"{lines}"
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        return f"{type(error).__name__}: {error} ({where.filename}:{where.lineno})"[:300]
+    finally:
+        capsys.readouterr()
+    return ""
+
+
+@pytest.fixture(scope="module")
+def scripts():
+    """The scripts' main functions; replay's pictures, a second each, are drawn elsewhere."""
+    found = {name: load(f"scripts/{name}.py") for name in WORDS}
+    found["replay"].write = lambda *_: None
+    return {name: script.main for name, script in found.items()}
+
+
+WORDS = {
+    "compare_run": lambda run, out: [f"run={run}", f"reference={run.parents[1] / 'none/seed0'}"],
+    "keep_records": lambda run, out: [f"runs={run.parents[4]}", f"output={out}/kept"],
+    "replay": lambda run, out: [str(run), f"--out={out}/replay"],
+    "check_data": lambda run, out: [f"run={run}"],
+}
+
+
+@pytest.mark.parametrize(("name", "readers"), FILES.items())
+def test_a_damaged_file_is_one_line(place, name, readers, scripts, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    run = place / "runs/demo/mask_inference/blstm_demo/autoclip_p10/seed0"
+    path = next(run.glob(name.replace("last", "last-*3")))
+    before = path.read_bytes()
+    faults = {}
+    cases = damages(path) | dict.fromkeys(("missing", "folder", "fifo", "link"))
+    for case, content in cases.items():
+        if case == "fifo" and name.startswith("checkpoints"):
+            continue
+        damage(path, case, content)
+        for script in readers:
+            if fault := said(scripts[script], WORDS[script](run, tmp_path), monkeypatch, capsys):
+                faults[f"{script}: {case}"] = fault
+        if path.is_dir():
+            path.rmdir()
+        path.unlink(missing_ok=True)
+        path.write_bytes(before)
+    assert faults == {}
