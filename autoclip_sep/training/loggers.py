@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -41,7 +42,8 @@ class NoLogger:
 class WandbLogger:
     """Weights & Biases, online or offline, with the run's own step as every chart's axis.
 
-    Whatever goes wrong there is said once and the mirror is given up; the run is not hurt.
+    Whatever goes wrong there is said once and the mirror is given up; the run is not hurt. Nothing is
+    asked: without an API key the run goes on with its own files alone.
     mode: online, offline or disabled, as wandb names them. timeout: seconds to wait for the server
     when a run starts.
     """
@@ -62,11 +64,12 @@ class WandbLogger:
             os.environ.setdefault("WANDB_FINISH_TIMEOUT", str(LAST_UPLOAD))
             wandb = require("wandb", "logger=wandb")
             name = directory.as_posix().replace("/", "-")[-120:]
-            self._run = wandb.init(
-                project=self.project, mode=self.mode, dir=str(directory), config=dict(config),
-                name=name, id=name, resume="allow",
-                settings=wandb.Settings(init_timeout=self.timeout),
-            )  # fmt: skip
+            with _nobody_to_ask():
+                self._run = wandb.init(
+                    project=self.project, mode=self.mode, dir=str(directory), config=dict(config),
+                    name=name, id=name, resume="allow",
+                    settings=wandb.Settings(init_timeout=self.timeout),
+                )  # fmt: skip
             self._run.define_metric("step")
             self._run.define_metric("*", step_metric="step")
 
@@ -90,3 +93,14 @@ class WandbLogger:
             reason = str(error).strip().split("\n")[0]
             print(f"W&B: cannot {what} ({reason}); the run goes on without it", file=sys.stderr)
             self._run = None
+
+
+@contextmanager
+def _nobody_to_ask() -> Iterator[None]:
+    """No terminal to read from: without a key W&B would ask for one there, and wait for ever."""
+    before = sys.stdin
+    with open(os.devnull, encoding="utf-8") as sys.stdin:
+        try:
+            yield
+        finally:
+            sys.stdin = before

@@ -1,5 +1,10 @@
 """W&B as a mirror: the real package, without a network."""
 
+import contextlib
+import os
+import pty
+import select
+import signal
 import subprocess
 import sys
 
@@ -49,6 +54,40 @@ def test_a_server_that_is_not_there_is_said_once_and_hurts_nothing(tmp_path):
     done = run(
         tmp_path, "online", WANDB_BASE_URL="http://127.0.0.1:9", WANDB_API_KEY="0" * 40,
     )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "given up" in done.stdout
+    assert done.stderr.count("the run goes on without it") == 1
+
+
+KEYLESS = {name: value for name, value in ENVIRONMENT.items() if not name.startswith("WANDB_")}
+
+
+def test_without_a_key_nothing_is_asked_at_a_terminal(tmp_path):
+    (tmp_path / "run").mkdir()
+    here = {**KEYLESS, "HOME": str(tmp_path), "WANDB_BASE_URL": "http://127.0.0.1:9"}
+    child, terminal = pty.fork()
+    if child == 0:
+        os.chdir(tmp_path)
+        os.execve(sys.executable, [sys.executable, "-c", PROGRAM, "online"], here)
+    said = b""
+    with contextlib.suppress(OSError):  # which is how a terminal ends
+        while select.select([terminal], [], [], 60)[0]:
+            said += os.read(terminal, 4096)
+    os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0, said.decode()
+    assert b"given up" in said
+    assert said.count(b"the run goes on without it") == 1
+    assert b"wandb login" in said
+
+
+def test_without_a_key_and_an_input_to_ask_the_run_goes_on(tmp_path):
+    (tmp_path / "run").mkdir()
+    here = {**KEYLESS, "HOME": str(tmp_path), "WANDB_BASE_URL": "http://127.0.0.1:9"}
+    call = ["sh", "-c", 'exec "$0" -c "$1" online <&-', sys.executable, PROGRAM]
+    done = subprocess.run(
+        call, cwd=tmp_path, env=here, capture_output=True, text=True, check=False, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     assert "given up" in done.stdout
     assert done.stderr.count("the run goes on without it") == 1
