@@ -19,6 +19,11 @@ silent mixture, a silent source where sources are alike, a sound that is two sou
 2: the corpus can't be used, or the command is wrong.
 """
 
+import signal
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback while all this is imported
+
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

@@ -19,6 +19,11 @@ that lowers the learning rate elsewhere than in all references is told as leavin
 Exit code 0: the run follows, as far as it has come; 1: it leaves; 2: wrong input.
 """
 
+import signal
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback while all this is imported
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise

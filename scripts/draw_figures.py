@@ -7,6 +7,11 @@ recipes/training_dynamics/results and recipes/alrc_supersampling/results. Everyt
 the runs allow; what isn't says why. Nothing is drawn again while the records stay what they were.
 """
 
+import signal
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback while all this is imported
+
 import hashlib
 import json
 from collections.abc import Callable, Sequence

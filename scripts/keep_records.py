@@ -13,6 +13,11 @@ the correlation of smoothness and gradient norm by up to 0.06 and the step size'
 aren't finished or not evaluated, or recorded nothing, are named and left out.
 """
 
+import signal
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback while all this is imported
+
 import json
 import math
 import shutil

@@ -12,6 +12,11 @@ all listed. An interrupted call is continued by the same call. Then:
     python train.py data=libri2mix data.root=corpora/Libri2Mix/wav8k/min
 """
 
+import signal
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback while all this is imported
+
 from pathlib import Path
 from typing import Literal
 

@@ -15,6 +15,11 @@ the same call. Then:
     python train.py data=wsj0_2mix data.root=wsj0-mix/2speakers/wav8k/min model=blstm trainer=paper
 """
 
+import signal
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback while all this is imported
+
 from pathlib import Path
 
 from autoclip_sep.cli import arguments, command

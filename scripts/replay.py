@@ -10,6 +10,11 @@ have gone elsewhere and met other norms: this tells how often and how hard a per
 acted, not how training would have ended.
 """
 
+import signal
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback while all this is imported
+
 import argparse
 import csv
 import io

@@ -14,6 +14,11 @@ runs are passed over, interrupted ones go on, a failed one doesn't stop the othe
 tables go to figures/. Ctrl-C stops all runs with their work saved.
 """
 
+import signal
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback while all this is imported
+
 import re
 import shlex
 import subprocess

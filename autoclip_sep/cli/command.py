@@ -6,10 +6,10 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 import yaml
@@ -93,6 +93,9 @@ def exit_codes(name: str) -> Iterator[None]:
 
     What it says meanwhile is seen line by line, in a file or a pipe too.
     """
+    _open_streams()
+    if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:  # as while scripts import
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Names of files may be bytes that no text holds.
         sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
@@ -101,17 +104,38 @@ def exit_codes(name: str) -> Iterator[None]:
         yield
         sys.stdout.flush()
     except BrokenPipeError:  # whoever read our output, `| head` perhaps, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing left to flush
-        sys.exit(128 + signal.SIGPIPE)
-    except EXPECTED as error:
-        print(f"{name}: {one_line(error)}", file=sys.stderr)
-        sys.exit(2)
+        _end("", 128 + signal.SIGPIPE)
     except Interrupted as stop:
-        print(f"{name}: {stop}", file=sys.stderr)
-        sys.exit(stop.exit_code)
+        _end(f"{name}: {stop}", stop.exit_code)
     except KeyboardInterrupt:
-        print(f"{name}: stopped", file=sys.stderr)
-        sys.exit(130)
+        _end(f"{name}: stopped", 130)
+    except Exception as error:
+        if (said := explained(error)) is None:
+            raise
+        _end(f"{name}: {said}", 2)
+
+
+def _open_streams() -> None:
+    """Line by line, what is said is seen at once; a stream that is closed leads nowhere.
+
+    Left closed, the next file to be opened would take its place, and what torch says go into it.
+    """
+    for stream, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, stream) is None:
+            setattr(sys, stream, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
+
+
+def _end(line: str, code: int) -> NoReturn:
+    """Say the last line, if there is one, and exit; whoever was to hear it may be gone."""
+    with suppress(OSError):
+        print(*([line] if line else []), file=sys.stderr, end="\n" if line else "")
+    try:
+        sys.stdout.flush()
+    except OSError:  # or it would be tried again at the end, with a complaint
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
 
 
 def _take_signals_elsewhere() -> None:
@@ -123,6 +147,11 @@ def _take_signals_elsewhere() -> None:
     """
     if sys.__stderr__ is not None and not faulthandler.is_enabled():
         faulthandler.enable(sys.__stderr__)
+
+
+def explained(error: Exception) -> str | None:
+    """One line for what a person can cause and mend; None for a fault of ours."""
+    return one_line(error) if isinstance(error, EXPECTED) else system_errors.of_sizes(error)
 
 
 def one_line(error: Exception) -> str:
@@ -158,9 +187,13 @@ def _multirun(name: str, job: Job, check: Job, arguments: list[str]) -> None:
         print(f"[{number}/{len(jobs)}] {' '.join(one)}", flush=True)
         try:
             job(one)
-        except EXPECTED as error:
-            failures.append(f"{' '.join(one)}: {one_line(error)}")
-            print(f"{name}: {one_line(error)}", file=sys.stderr)
+        except (Interrupted, BrokenPipeError):
+            raise
+        except Exception as error:
+            if (said := explained(error)) is None:
+                raise
+            failures.append(f"{' '.join(one)}: {said}")
+            print(f"{name}: {said}", file=sys.stderr)
     if failures:
         print(f"{len(jobs) - len(failures)} ok, {len(failures)} failed:", file=sys.stderr)
         print("\n".join(failures), file=sys.stderr)

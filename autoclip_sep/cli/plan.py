@@ -8,8 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from autoclip_sep import runs
-from autoclip_sep.cli import compose, sources
+from autoclip_sep.cli import compose, sources, system_errors
 from autoclip_sep.cli.build import build
 from autoclip_sep.clipping import Clipper
 from autoclip_sep.errors import InputError
@@ -61,6 +63,25 @@ class Plan:
             self.config,
             free=lambda key: FREE.fullmatch(key) and not FIXED.fullmatch(key),
         )
+
+    def check_memory(self) -> None:
+        """Refuse what can't fit; where memory is promised that isn't there, a process is killed.
+
+        A batch of waveforms, and the network's weights and their gradients: 4 bytes a number.
+        """
+        data, there = self.config["data"], system_errors.memory()
+        examples = self.settings.batch_size * self.settings.excerpt
+        with torch.device("meta"):
+            weights = sum(map(torch.numel, build(self.config["model"], "model").parameters()))
+        for what, numbers in (
+            ("model", 2 * weights),
+            ("trainer.excerpt, batch_size", examples * data["channels"] * (data["sources"] + 1)),
+        ):
+            if 4 * numbers > there:
+                raise InputError(
+                    f"{what}: {4e-9 * numbers:,.0f} GB of memory are needed for that alone, and "
+                    f"there are {1e-9 * there:,.0f}: smaller ones are wanted"
+                )
 
     def _same_root(self) -> bool:
         if not (self.directory / "config.yaml").exists():

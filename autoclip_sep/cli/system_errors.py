@@ -2,6 +2,8 @@
 
 import errno
 import os
+import re
+from contextlib import suppress
 from pathlib import Path
 
 FULL = ("the disk is full", "make room and give the same command again")
@@ -26,10 +28,41 @@ SAID = {
     errno.ENOMEM: ("no memory left", "free some and give the same command again"),
 }
 
+# How Python, numpy, torch and oneDNN say that a size is beyond memory, or a processor can't do it.
+TOO_LARGE = re.compile(
+    "can't allocate memory|out of memory|not enough memory|bad_alloc|Storage size calculation overf"
+    "|array is too big|Maximum allowed dimension|Overflow when unpacking|too large to convert to C"
+)
+UNSUPPORTED = "could not create a primitive"
+
 
 def is_full(error: OSError) -> bool:
     """Whether there was no room, on the disk or in a quota."""
     return SAID.get(error.errno or 0) == FULL
+
+
+def of_sizes(error: BaseException) -> str | None:
+    """A line for what asks for more memory than there is, or isn't known to the processor.
+
+    None for all else: a fault of ours keeps its traceback.
+    """
+    said = " ".join(str(error).partition("\n")[0].split())[:300]
+    if isinstance(error, MemoryError) or TOO_LARGE.search(str(error)):
+        return (
+            f"not enough memory ({said or type(error).__name__}): make the network, the batch or "
+            "the excerpt smaller"
+        )
+    if isinstance(error, RuntimeError) and UNSUPPORTED in said:
+        return f"this processor can't compute that ({said}): trainer.precision=fp32 always works"
+    return None
+
+
+def memory() -> int:
+    """The bytes of memory that this process can have at most."""
+    bounds = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    with suppress(OSError, ValueError):  # "max" where there is no bound
+        bounds.append(int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="utf-8")))
+    return min(bounds)
 
 
 def line(error: OSError) -> str:

@@ -40,6 +40,7 @@ def train(arguments: Sequence[str]) -> None:
     planned = plan(arguments)
     command.set_threads(planned.settings.threads)
     device = call(find_device, "trainer.device", planned.settings.device)
+    planned.check_memory()
     built = build_parts(planned, device)  # what can't be built is said before any data is made
     planned.check_directory()
     place = shown(str(planned.directory))

@@ -42,8 +42,8 @@ class NoLogger:
 class WandbLogger:
     """Weights & Biases, online or offline, with the run's own step as every chart's axis.
 
-    Whatever goes wrong there is said once and the mirror is given up; the run is not hurt. Nothing is
-    asked: without an API key the run goes on with its own files alone.
+    Whatever goes wrong there is said once and the mirror is given up; the run is not hurt. It never
+    asks anything: without an API key the run goes on with its own files alone.
     mode: online, offline or disabled, as wandb names them. timeout: seconds to wait for the server
     when a run starts.
     """

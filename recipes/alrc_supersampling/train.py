@@ -4,6 +4,11 @@ Ede, Beanland: "Adaptive learning rate clipping stabilizes learning" (2020), arX
 loop of its own, around the library's clippers and its recorder.
 """
 
+import signal
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback while all this is imported
+
 import time
 from collections.abc import Sequence
 from functools import cache, partial

@@ -7,11 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from autoclip_sep.cli import command
 from autoclip_sep.errors import InputError
-from tests.commands import ENVIRONMENT
+from tests.commands import ENVIRONMENT, ROOT
 
 USAGE = "Does it.\n\n    python scripts/it.py a=b\n"
 
@@ -120,6 +122,137 @@ def test_signals_leave_a_network_whole_whose_gradients_are_being_computed():
         [sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.fixture
+def sweep(monkeypatch, capsys):
+    """Run a job for seed=1 and seed=2; its exit code and what it said on standard error."""
+
+    def run(job):
+        monkeypatch.setattr(sys, "argv", ["it.py", "-m", "seed=1,2"])
+        with pytest.raises(SystemExit) as end:
+            command.main("train", job, USAGE, check=lambda _: None)
+        return end.value.code, capsys.readouterr().err
+
+    return run
+
+
+TOO_LARGE = {
+    "Python's": lambda: bytearray(2**60), "torch's": lambda: torch.empty(2**57),
+    "torch's sizes": lambda: torch.empty(2**62), "torch's numbers": lambda: torch.empty(2**70),
+    "numpy's": lambda: np.zeros(2**57), "numpy's sizes": lambda: np.zeros((2**62, 4)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("allocate", TOO_LARGE.values(), ids=TOO_LARGE)
+def test_too_little_memory_is_one_line_and_a_sweep_goes_on(script, sweep, allocate):
+    code, _, said = script(lambda _: allocate())
+    assert code == 2
+    assert said.startswith("it: not enough memory (")
+    assert said.count("\n") == 1
+    ran = []
+
+    def job(words):
+        ran.append(words)
+        if words == ["seed=1"]:
+            allocate()
+
+    code, said = sweep(job)
+    assert (code, ran) == (1, [["seed=1"], ["seed=2"]])
+    assert "1 ok, 1 failed:\nseed=1: not enough memory" in said
+
+
+def test_every_failure_of_a_sweep_is_told_at_the_end(sweep):
+    def job(words):
+        raise InputError(f"no {words[0]}")
+
+    code, said = sweep(job)
+    assert code == 1
+    assert said.endswith("0 ok, 2 failed:\nseed=1: no seed=1\nseed=2: no seed=2\n")
+
+
+@pytest.mark.parametrize("fault", [RuntimeError("shapes differ"), TypeError("not a tensor")])
+def test_a_fault_of_ours_keeps_its_traceback(script, fault):
+    def job(_):
+        raise fault
+
+    with pytest.raises(type(fault)):
+        script(job)
+
+
+NO_BF16 = """
+import torch
+from autoclip_sep.cli import command
+with command.exit_codes("it"):
+    network = torch.nn.LSTM(8, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        network(torch.ones(2, 5, 8))
+    print("this processor has it")
+"""
+
+
+def test_what_a_processor_cannot_compute_is_one_line():
+    here = {**ENVIRONMENT, "ONEDNN_MAX_CPU_ISA": "SSE41"}
+    done = subprocess.run(
+        [sys.executable, "-c", NO_BF16], env=here, capture_output=True, text=True, check=False
+    )
+    if done.stdout:
+        pytest.skip("oneDNN computes LSTMs in bfloat16 here whatever it is told")
+    assert done.returncode == 2
+    assert "trainer.precision=fp32 always works" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-", ">/dev/full"])
+def test_streams_that_are_closed_or_full_change_no_file(tmp_path, closed):
+    code = (
+        "import os, sys\n"
+        "from autoclip_sep.cli import command\n"
+        "with command.exit_codes('it'):\n"
+        "    with open('file', 'w') as file:\n"
+        "        print('said'); os.write(1, b'said'); print('said', file=sys.stderr)\n"
+        "        file.write('written')\n"
+    )
+    call = ["sh", "-c", f'exec "$0" -c "$1" {closed}', sys.executable, code]
+    done = subprocess.run(
+        call, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+    full = closed == ">/dev/full"
+    assert done.returncode == (2 if full else 0), done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+    if full:
+        assert "the disk is full" in done.stderr
+    else:
+        assert (tmp_path / "file").read_text() == "written"
+
+
+def test_what_is_not_printed_is_escaped(script):
+    def job(_):
+        raise InputError("no song \x1b[2J\udce9\u202e.wav")
+
+    assert script(job)[2] == "it: no song \\x1b[2J\\udce9\\u202e.wav\n"
+
+
+SCRIPTS = ["train.py", "evaluate.py", "separate.py", "scripts/replay.py", "scripts/reproduce.py"]
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_a_command_is_imported_leaves_no_traceback(tmp_path, script, number):
+    # In the place of torch, so that the signal comes during its import, on a slow machine, too.
+    (tmp_path / "torch.py").write_text(
+        "import os, time\nprint('importing', flush=True)\ntime.sleep(60)\n"
+    )
+    here = {**ENVIRONMENT, "PYTHONPATH": f"{tmp_path}:{ENVIRONMENT['PYTHONPATH']}"}
+    with subprocess.Popen(
+        [sys.executable, str(ROOT / script), "--help"], env=here, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stdout.readline() == "importing\n"
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (-number, "")  # which a shell gives as 128 + number
 
 
 def test_an_error_is_one_line_of_bounded_length_whatever_is_listed_in_it(script):

@@ -195,6 +195,18 @@ def test_a_sweep_reports_failures_and_goes_on(place, straight):
     assert len(list((place / "sweep").glob("*/*/*/*/*/dynamics.csv"))) == 2
 
 
+def test_a_network_and_a_batch_too_large_for_memory_stop_no_sweep(place, straight):
+    done = command(
+        place, "train.py", "-m", *SMALL, "trainer.epochs=1", "runs=large",
+        "model.hidden=1000000,4611686018427387904,16", "trainer.excerpt=6336,4611686018427387904",
+        check=1,
+    )  # fmt: skip
+    assert "1 ok, 5 failed" in done.stderr
+    assert "GB of memory are needed" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(list((place / "large").glob("*/*/*/*/*/dynamics.csv"))) == 1
+
+
 def test_a_sweep_with_a_value_that_cannot_be_meant_runs_nothing(place):
     done = command(place, "train.py", "-m", *SMALL, "runs=none", "percentile=10,x", check=2)
     assert done.stderr.count("\n") == 1
