@@ -123,8 +123,8 @@ def columns(path: Path) -> Columns:
     except ValueError as error:
         raise InputError(f"{path}: {error}: not the records of a run") from error
     for key in COUNTED & found.keys():
-        if not (np.abs(found[key]) < 2**53).all() or (found[key] % 1).any():
-            raise InputError(f"{path}: {key} is no whole number in some row: it is damaged")
+        if not ((found[key] >= 1) & (found[key] < 2**53)).all() or (found[key] % 1).any():
+            raise InputError(f"{path}: {key} isn't a whole number from 1 in all rows: not a run's")
     return Table(path, found)
 
 

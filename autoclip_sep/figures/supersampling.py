@@ -17,7 +17,7 @@ import numpy as np
 
 from autoclip_sep import records, runs
 from autoclip_sep.errors import InputError
-from autoclip_sep.figures.runs_found import Series
+from autoclip_sep.figures.runs_found import Series, columns
 from autoclip_sep.files import write_whole
 
 BOXCAR, BLOCK = 500, 100  # iterations
@@ -115,7 +115,7 @@ def _of_run(directory: Path) -> Course:
     config, state = runs.read_config(directory), runs.read_state(directory)
     came = runs.read_json(directory / "provenance.json")
     optimizer, _, rate = directory.parts[-3].rpartition("_")
-    errors = np.array([float(row["error"]) for row in records.read(directory / "records.csv")])
+    errors = columns(directory / "records.csv")["error"]
     commit, device, date, fingerprint = (
         str(came.get(key, "unknown")) for key in ("commit", "device", "date", "fingerprint")
     )

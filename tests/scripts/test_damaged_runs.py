@@ -13,6 +13,17 @@ from autoclip_sep import runs
 from autoclip_sep.cli import provenance
 from autoclip_sep.cli.compose import compose, plain
 from autoclip_sep.clipping import AutoClip
+from autoclip_sep.errors import InputError
+from autoclip_sep.figures import (
+    clipped_shares,
+    comparable,
+    families,
+    origin,
+    pairs,
+    results,
+    step_sizes,
+)
+from autoclip_sep.figures.runs_found import find
 from autoclip_sep.losses.mask_inference import MaskInference
 from autoclip_sep.models.separator import Separator
 from autoclip_sep.stft import STFT
@@ -141,6 +152,34 @@ def scripts():
     found["replay"].write = lambda *_: None
     return {name: script.main for name, script in found.items()}
 
+
+def test_what_figures_read_of_a_damaged_run_is_one_line(place):
+    directory = place / "runs/demo/mask_inference/blstm_demo/autoclip_p10/seed0"
+    faults = {}
+    for name in ("config.yaml", "provenance.json", "dynamics.csv", "history.csv",
+                 "evaluation/test.json"):  # fmt: skip
+        path = directory / name
+        before = path.read_bytes()
+        for case, content in damages(path).items():
+            path.write_bytes(content)
+            found = find(place / "runs")
+            for reader in READERS:
+                try:
+                    reader(found)
+                except InputError:
+                    continue
+                except Exception as error:
+                    where = traceback.extract_tb(error.__traceback__)[-1]
+                    faults[f"{name}: {case}"] = f"{error!r} ({where.filename}:{where.lineno})"
+        path.write_bytes(before)
+    assert faults == {}
+
+
+READERS = (
+    comparable.comparable, families.by_clipping, origin.origin, pairs.pairs, results.table,
+    clipped_shares.courses, lambda found: [step_sizes.sizes(r) for r in found],
+    lambda found: origin.network(found[0]),
+)  # fmt: skip
 
 WORDS = {
     "compare_run": lambda run, out: [f"run={run}", f"reference={run.parents[1] / 'none/seed0'}"],
