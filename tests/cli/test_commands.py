@@ -195,7 +195,7 @@ def test_a_sweep_reports_failures_and_goes_on(place, straight):
     assert len(list((place / "sweep").glob("*/*/*/*/*/dynamics.csv"))) == 2
 
 
-def test_a_network_and_a_batch_too_large_for_memory_stop_no_sweep(place, straight):
+def test_a_network_and_a_batch_too_large_for_memory_stop_no_sweep(place):
     done = command(
         place, "train.py", "-m", *SMALL, "trainer.epochs=1", "runs=large",
         "model.hidden=1000000,4611686018427387904,16", "trainer.excerpt=6336,4611686018427387904",
