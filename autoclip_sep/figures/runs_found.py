@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,7 @@ class RunFound:
     def score(self, split: str = "test") -> dict[str, Any]:
         """The summary of an evaluation; empty where there is none."""
         path = self.directory / "evaluation" / f"{split}.json"
-        numbers = Mapping[str, float | Mapping[str, Any]]
+        numbers = Mapping[str, Real | Mapping[str, Any]]  # NaN is one
         return Config(runs.read_json(path, summary=numbers).get("summary", {}), str(path))
 
 
