@@ -165,7 +165,7 @@ def test_what_both_dont_know_is_no_difference():
         ("step,loss\n20,one\n", "could not convert"),
         ("step,loss\n40,1\n20,1\n", "not in the order of step"),
         ("epoch,loss\n1,1\n", "no column step"),
-        ("step,loss\n20\n", "not the records of a run"),
+        ("step,loss\n20\n", "line 2 is damaged"),
     ],
 )
 def test_what_is_no_record_file_is_refused(tmp_path, text, message):
