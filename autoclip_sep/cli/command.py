@@ -96,9 +96,6 @@ def exit_codes(name: str) -> Iterator[None]:
     _open_streams()
     if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:  # as while scripts import
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # Names of files may be bytes that no text holds.
-        sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
     _take_signals_elsewhere()
     try:
         yield
@@ -124,7 +121,8 @@ def _open_streams() -> None:
         if getattr(sys, stream) is None:
             setattr(sys, stream, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)
+        # Names of files may be bytes that no text holds.
+        sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
 
 
 def _end(line: str, code: int) -> NoReturn:

@@ -231,7 +231,7 @@ def test_what_is_not_printed_is_escaped(script):
     def job(_):
         raise InputError("no song \x1b[2J\udce9\u202e.wav")
 
-    assert script(job)[2] == "it: no song \\x1b[2J\\udce9\\u202e.wav\n"
+    assert script(job)[2] == "it: no song \\x1b[2J\\xe9\\u202e.wav\n"
 
 
 SCRIPTS = ["train.py", "evaluate.py", "separate.py", "scripts/replay.py", "scripts/reproduce.py"]
