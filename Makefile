@@ -16,14 +16,14 @@ INSTALLING := $(VENV)/.installing
 ASKED := $(if $(filter file,$(origin PYTHON)),$(PY),$(PYTHON))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo reproduce-figures figures evaluate test lint bench bench-data bench-clipping clean distclean run-given
+.PHONY: help install demo reproduce-figures figures evaluate test test-faults lint bench bench-data bench-clipping clean distclean run-given
 
 help:  ## Show this list
 	@echo "autoclip_sep: source-separation training around AutoClip"
 	@echo
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo "Settings: PYTHON=python3.12 (for .venv), RUN=runs/... (for evaluate), WORKERS=2 (for test),"
+	@echo "Settings: PYTHON=python3.12 (for .venv), RUN=runs/... (for evaluate), WORKERS=2 (for the tests),"
 	@echo "          SCALE=full ARGS=\"seed=1 runs=...\" (for reproduce-figures)"
 
 install: $(INSTALLED)  ## Set up .venv at the versions of constraints.txt (about 6 GB)
@@ -44,6 +44,9 @@ evaluate: run-given $(INSTALLED)  ## SI-SDR of one run on its test set: make eva
 # One thread for each process: the processes already fill the cores.
 test: lint  ## Lint, types, then all tests
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist worksteal
+
+test-faults: $(INSTALLED)  ## Faults at full length, with their numbers: kills, full disks, damage (minutes)
+	OMP_NUM_THREADS=1 $(PY) -m pytest faults -n $(WORKERS) --dist worksteal
 
 lint: $(INSTALLED)  ## ruff and mypy
 	$(PY) -m ruff check .

@@ -1,4 +1,4 @@
-"""What was saved by an earlier commit (tests/golden/README.md) loads, and goes on as it did there."""
+"""What an earlier commit saved (tests/golden/README.md) loads, and goes on as it did there."""
 
 import json
 import shutil

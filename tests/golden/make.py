@@ -124,7 +124,7 @@ def keep_runs(folder: Path, place: Path) -> None:
 
 
 def interrupt(place: Path) -> None:
-    """Stop a run where its sixth step begins, as SIGTERM does, in the middle of its second epoch."""
+    """Stop a run by SIGTERM in its sixth step, in the middle of its second epoch."""
     program = (
         "import os, signal\n"
         "from autoclip_sep.cli import train\n"

@@ -1,0 +1,1 @@
+"""Faults at full length: minutes, so that `make test-faults` alone runs them, not `make test`."""
