@@ -88,7 +88,7 @@ def test_sigkill_at_each_operation_of_going_on(place, measured, part):
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_at_any_moment(place, measured, number):
-    """Before training has begun there is nothing to save: the process may just end."""
+    """From the start, and from the first checkpoint: before it the process may just end."""
     longer, moments = ("trainer.epochs=12",), 20
     straight, seconds = place.whole("long", *longer)
     times = random.Random(int(number))
@@ -96,7 +96,9 @@ def test_a_signal_at_any_moment(place, measured, number):
     for moment in range(moments):
         name = f"signal{moment}"
         process = forked.begin(place.folder, "train", *place.arguments(name, *longer))
-        time.sleep(times.uniform(0, seconds))
+        while moment % 2 and not list((place.folder / name).rglob("last-*.pt")):
+            time.sleep(0.002)
+        time.sleep(times.uniform(0, seconds / 2))
         process.send(number)
         ended = process.wait()
         assert "Traceback" not in ended.errors, ended

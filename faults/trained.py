@@ -36,7 +36,9 @@ class Place:
 
     def arguments(self, name: str, *more: str) -> list[str]:
         """Of the command that trains a run, or goes on with it."""
-        return [*TRAIN, *more, f"runs={name}"]
+        other = any(argument.startswith("clipping=") for argument in more)
+        kept = [a for a in TRAIN if not (other and a.startswith("percentile="))]
+        return [*kept, *more, f"runs={name}"]
 
     def train(self, name: str, *arguments: str, **how) -> forked.Ended:
         """Train a run, or go on with it, to the end of that."""
