@@ -7,9 +7,8 @@ import torch
 
 from autoclip_sep.cli import provenance
 from faults.trained import Place
-from tests.conftest import _seed, can_mount  # noqa: F401 - a fixture of every test
 
-torch.set_num_threads(1)
+torch.set_num_threads(1)  # as in all that is forked off, or the last bits would differ
 
 
 @pytest.fixture(scope="session")

