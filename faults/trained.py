@@ -79,7 +79,7 @@ def assert_same_runs(one: Path, other: Path) -> None:
         )
         assert left.name == right.name
         _assert_same(checkpoint.load(left), checkpoint.load(right))
-    # assert not rests(other)
+    assert not rests(other)
 
 
 def rests(run: Path) -> list[str]:
