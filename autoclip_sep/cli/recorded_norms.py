@@ -142,7 +142,7 @@ def _clippers(content: object, name: str = "") -> Iterator[tuple[str, Mapping[st
         return
     for prefix in ("", "gradients."):  # the second: in the state of a `Combined`
         history = content.get(f"{prefix}history")
-        if isinstance(history, bytes | list) or (isinstance(history, Tensor) and history.ndim == 1):
+        if isinstance(history, list) or (isinstance(history, Tensor) and history.ndim == 1):
             own = {str(k).removeprefix(prefix): v for k, v in content.items()
                    if str(k).startswith(prefix)}  # fmt: skip
             yield f"{name}{prefix}history", own

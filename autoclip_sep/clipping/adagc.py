@@ -14,7 +14,7 @@ from autoclip_sep.clipping.gradients import Gradients
 from autoclip_sep.clipping.local_norm import limit_each
 from autoclip_sep.clipping.norm import limit_norm
 from autoclip_sep.clipping.result import Limit
-from autoclip_sep.clipping.rows import pack, unpack
+from autoclip_sep.clipping.rows import unpack
 
 
 class AdaGC(Clipper):
@@ -69,7 +69,7 @@ class AdaGC(Clipper):
         """means: a row, one for each position, NaN where it had no gradient yet."""
         last = max(self._means, default=-1)
         means = [self._means.get(position, math.nan) for position in range(last + 1)]
-        return {"means": pack(means)}
+        return {"means": means}
 
     def _load(self, state: State) -> None:
         means = unpack("AdaGC's means", state["means"])

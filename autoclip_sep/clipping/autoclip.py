@@ -23,7 +23,7 @@ from autoclip_sep.clipping.local_norm import limit_each
 from autoclip_sep.clipping.norm import limit_norm
 from autoclip_sep.clipping.resident import ResidentHistory
 from autoclip_sep.clipping.result import Limit
-from autoclip_sep.clipping.rows import Row, pack, to_tensor, unpack
+from autoclip_sep.clipping.rows import to_tensor, unpack
 
 logger = logging.getLogger(__name__)
 
@@ -124,12 +124,12 @@ class AutoClip(Clipper):
         after the other, and `lengths`, a list of whole numbers, says how long each is.
         """
         if self._resident is not None:
-            return {"history": pack(self._resident.tensor().tolist())}
+            return {"history": self._resident.tensor().tolist()}
         if self.scope == "global":
-            return {"history": pack(self._histories.get(0, History()).entries())}
+            return {"history": self._histories.get(0, History()).entries().tolist()}
         last = max(self._histories, default=-1)
         rows = [self._histories.get(i, History()).entries() for i in range(last + 1)]
-        return {"history": pack(chain(*rows)), "lengths": [len(row) for row in rows]}
+        return {"history": list(chain(*rows)), "lengths": [len(row) for row in rows]}
 
     def _load(self, state: State) -> None:
         rows = [state["history"]]
@@ -140,12 +140,12 @@ class AutoClip(Clipper):
         self._resident = None
 
 
-def _split(history: object, lengths: object) -> list[Row]:
+def _split(history: object, lengths: object) -> list[list[float]]:
     entries = unpack("a clipper's history", history)
     if isinstance(lengths, Tensor) and lengths.dtype == torch.int64:  # a state of version 1
         lengths = lengths.flatten().tolist()
     sizes = lengths if isinstance(lengths, list) else [-1]
     if all(type(n) is int and n >= 0 for n in sizes) and sum(sizes) == len(entries):
         ends = accumulate(sizes, initial=0)
-        return [pack(entries[start:end]) for start, end in pairwise(ends)]
+        return [entries[start:end].tolist() for start, end in pairwise(ends)]
     raise ValueError("the lengths of a clipper's histories must add up to the entries given")

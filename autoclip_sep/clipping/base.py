@@ -221,7 +221,7 @@ class Clipper(ABC):
         logger.warning("step %d skipped, gradient norm %s: %s", self.steps, norm, where)
 
     def state_dict(self) -> State:
-        """Everything needed to go on exactly: numbers, bytes and lists of numbers only."""
+        """Everything needed to go on exactly: numbers and lists of numbers only."""
         return {
             "version": STATE_VERSION,
             "steps": self.steps,

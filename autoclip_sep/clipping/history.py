@@ -65,14 +65,14 @@ class History:
     def unpacked(cls, row: object, window: int | None = None) -> "History":
         """The history of these entries, oldest first, as far as the window reaches.
 
-        row: its packed entries, or a tensor (entries,) float64. Zeros, which entered in states of
+        row: its entries, or a tensor (entries,) float64. Zeros, which entered in states of
         version 1, are left out.
 
-        Raises ValueError for anything else and for entries that aren't finite.
+        Raises ValueError for anything else and for entries that aren't finite or are negative.
         """
         entries = unpack("a clipper's history", row)
-        if not all(map(math.isfinite, entries)):
-            raise ValueError("a clipper's history must be finite")
+        if not all(0 <= entry < math.inf for entry in entries):
+            raise ValueError("a clipper's history must be finite, and never negative")
         history = cls(window)
         kept = array("d", filter(None, entries))
         history._arrived = kept if window is None else kept[-window:]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from autoclip_sep.clipping.arguments import number
 from autoclip_sep.clipping.norms import wide
-from autoclip_sep.clipping.rows import Row, pack, unpack
+from autoclip_sep.clipping.rows import unpack
 
 
 class RunningMoments:
@@ -70,9 +70,9 @@ class RunningMoments:
         self._moments = torch.where((bad > 0) | (count == 0), self._moments, moved)
         return tuple(number > 0 for number in raised)
 
-    def packed(self) -> Row:
+    def packed(self) -> list[float]:
         """Mean and mean square, for a state; empty before the first batch."""
-        return pack([] if self._moments is None else self._moments.tolist())
+        return [] if self._moments is None else self._moments.tolist()
 
     def load(self, row: object) -> None:
         """Takes over what `packed` gave; raises ValueError for anything else."""

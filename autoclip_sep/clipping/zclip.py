@@ -16,7 +16,6 @@ from autoclip_sep.clipping.gradients import Gradients
 from autoclip_sep.clipping.history import History
 from autoclip_sep.clipping.norm import limit_norm
 from autoclip_sep.clipping.result import Limit
-from autoclip_sep.clipping.rows import pack
 
 
 class ZClip(Clipper):
@@ -74,7 +73,7 @@ class ZClip(Clipper):
         return {
             "mean": self._mean,
             "variance": self._variance,
-            "first": pack(self._first),
+            "first": list(self._first),
         }
 
     def _load(self, state: State) -> None:

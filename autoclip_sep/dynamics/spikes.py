@@ -7,7 +7,6 @@ from typing import Any
 from torch import Tensor
 
 from autoclip_sep.clipping.history import History
-from autoclip_sep.clipping.rows import pack
 from autoclip_sep.records import Records
 
 SPIKE_COLUMNS = (
@@ -117,8 +116,8 @@ class Spikes:
         return [example for part in self.gather(examples) for example in part]
 
     def state_dict(self) -> dict[str, Any]:
-        """Numbers and bytes, for exact resume."""
-        return {"count": self.count, "norms": pack(self._norms.entries())}
+        """Numbers, for exact resume."""
+        return {"count": self.count, "norms": self._norms.entries().tolist()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on watching from a saved state."""

@@ -92,7 +92,8 @@ def _taken(taker: Clipper | Spikes, saved: Any, own: State, where: str) -> State
         raise ValueError(f"{where} has unknown entries: {', '.join(odd[:5])}")
     state = dict(saved)
     for key in saved:
-        if own[key] is not None:
+        # Rows of numbers are the taker's own to judge: they were tensors in older states.
+        if isinstance(own[key], int | float):
             name = key.rpartition(".")[2]
             state[key] = sound(saved[key], own[key], f"{where}.{key}", name=name, free=True)
     try:

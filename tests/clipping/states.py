@@ -2,10 +2,7 @@
 
 import torch
 
-from autoclip_sep.clipping.rows import unpack
-
 
 def numbers(value):
-    """A row that is packed, a list or a number, as float64."""
-    row = unpack("row", value) if isinstance(value, bytes) else value
-    return torch.as_tensor(row, dtype=torch.float64)
+    """A list or a number, as float64."""
+    return torch.as_tensor(value, dtype=torch.float64)

@@ -193,7 +193,7 @@ def test_options_are_checked(options, message):
 
 @pytest.mark.parametrize(
     "wrong",
-    [torch.ones(3).double(), torch.ones(2), torch.tensor([1, math.nan]).double(), [1.0, 2.0]],
+    [torch.ones(3).double(), torch.ones(2), torch.tensor([1, math.nan]).double(), ["1", 2.0]],
 )
 def test_foreign_moments_are_refused(wrong):
     clipper = alrc()

@@ -67,7 +67,7 @@ def test_each_process_of_fsdp2_gets_its_clipper_back(world, tmp_path):
         for found in (rank[name] for rank in ranks):
             assert found["saved"] == found["back"] == found["fresh"] == wanted["saved"]
             assert torch.equal(*found["futures"])
-        assert len(ranks[0]["autoclip"]["saved"]["history"]) == 8 * 10
+        assert len(ranks[0]["autoclip"]["saved"]["history"]) == 10
 
 
 def test_a_million_norms_take_eight_megabytes(tmp_path):
@@ -89,7 +89,7 @@ def test_tensors_of_older_states_are_still_read(make_clipper):
     state = parts[2].state_dict()
 
     def older(key, value):
-        if isinstance(value, bytes) or key.endswith(("history", "means", "first", "moments")):
+        if key.endswith(("history", "means", "first", "moments")):
             return numbers(value)
         if key.endswith("lengths"):
             return torch.tensor(value)

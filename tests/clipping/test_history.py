@@ -94,8 +94,9 @@ def test_a_million_entries_come_back():
         torch.tensor([1.0, float("nan")], dtype=torch.float64),
         torch.tensor([float("inf")], dtype=torch.float64),
         torch.ones(1, dtype=torch.float64).expand(10**9),
-        [1.0, 2.0],
-        bytes(9),
+        ["1", 2.0],
+        [1.0, -2.0],
+        bytes(8),
     ],
 )
 def test_anything_but_finite_float64_is_refused(wrong):

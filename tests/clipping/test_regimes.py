@@ -112,7 +112,7 @@ def test_sparse_and_dense_gradients_together():
             optimizer.zero_grad()
         return history(clipper)
 
-    assert run(table, head) == pytest.approx(run(dense_table, dense_head), rel=1e-5)
+    assert run(table, head) == pytest.approx(run(dense_table, dense_head), rel=1e-4)
 
 
 def test_a_lazily_conjugated_gradient():

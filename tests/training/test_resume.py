@@ -98,6 +98,10 @@ def may_be_right(path, name):
     if name == "negative":
         signed = path[:1] == ("model",) or path[-1:] in {("exp_avg",), ("best",), ("loss",)}
         return signed and path[-1:] != ("running_var",)
+    if path[:2] in {("clipper", "history"), ("spikes", "norms")}:  # others may have come in
+        return (
+            name in ("more", "empty") if path[2:] == () else name in ("removed", "beyond 64 bits")
+        )
     unused = path[:2] == ("optimizer", "state")  # a parameter without a gradient has no entry
     group = ("optimizer", "param_groups", 0)
     as_built = path[:3] == group and len(path) == 4

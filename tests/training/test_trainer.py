@@ -189,7 +189,7 @@ def test_a_bad_batch_is_skipped_and_counted(tmp_path, tiny_store):
     ).fit()  # fmt: skip
     state, _ = everything(tmp_path)
     assert state["recorder"]["skipped"] == 1
-    assert len(state["clipper"]["history"]) // 8 == 8
+    assert len(state["clipper"]["history"]) == 8
     assert all(bool(torch.isfinite(value).all()) for value in state["model"].values())
     rows = records.read(tmp_path / "history.csv")
     assert [int(row["skipped"]) for row in rows] == [1, 1, 1]
