@@ -58,5 +58,5 @@ class Separation:
 
 def _unknown(mixture: Tensor) -> Batch:
     """A batch (1, C, T) without targets."""
-    length = torch.tensor(mixture.shape[-1:])
+    length = torch.tensor(mixture.shape[-1:], device=mixture.device)
     return Batch(mixture, mixture[:, None, :, :0], length, ("",))

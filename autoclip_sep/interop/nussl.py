@@ -63,8 +63,8 @@ class NetworkSeparation(Base):
 
 def to_batch(mixture: AudioSignal) -> Batch:
     """A batch of one: mixture (1, C, T), no sources (1, 0, C, T)."""
-    waveform = torch.as_tensor(mixture.audio_data, dtype=torch.float32)[None]
-    lengths = torch.tensor([waveform.shape[-1]])
+    waveform = torch.as_tensor(mixture.audio_data, dtype=torch.float32, device="cpu")[None]
+    lengths = torch.tensor([waveform.shape[-1]], device="cpu")
     return Batch(waveform, waveform.new_zeros(1, 0, *waveform.shape[1:]), lengths, ("mixture",))
 
 

@@ -62,7 +62,7 @@ def bss_eval(
         )
     length = reference.shape[-1]
     if not _sounding(estimate, reference, length).all():
-        undefined = torch.full((len(reference), 1), torch.nan, dtype=torch.float64)
+        undefined = reference.new_full((len(reference), 1), torch.nan, dtype=torch.float64)
         return BSSEval(undefined, undefined, undefined, undefined)
     correlations = _correlations(reference.flatten(0, 1), estimate.flatten(0, 1))
     window = min(round(seconds * sample_rate), length)

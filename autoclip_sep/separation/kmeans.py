@@ -60,7 +60,7 @@ def _plus_plus(points: Tensor, weight: Tensor, clusters: int, seed: int) -> Tens
     centres = points.new_empty(len(points), RESTARTS, 0, points.shape[-1])
     chance = weight.double()[:, None].expand(-1, RESTARTS, -1)
     for _ in range(clusters):
-        drawn = torch.rand(RESTARTS, 1, generator=generator, dtype=torch.float64)
+        drawn = torch.rand(RESTARTS, 1, generator=generator, dtype=torch.float64, device="cpu")
         cumulated = chance.cumsum(dim=-1)
         level = drawn.to(points.device) * cumulated[..., -1:]
         index = torch.searchsorted(cumulated, level, right=True).squeeze(-1)
