@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +145,8 @@ def write_state(directory: Path, **state: Any) -> None:
 
 def read_state(directory: Path) -> Config:
     """state.json, or an empty mapping for a run that has not begun."""
-    numbers = {"clipped_share": float, "test_squared_error": float}  # of supersampling
+    # Of supersampling: where a run diverged they are no finite numbers.
+    numbers = {"clipped_share": Real, "test_squared_error": Real}
     return read_json(directory / "state.json", status=str, step=int, epochs=int, **numbers)
 
 

@@ -61,7 +61,8 @@ def named(hint: Any) -> str:
     if origin is tuple:
         return f"a list of {len(parts)}, each {named(parts[0])},"
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        return "a mapping of names to values"
+        values = "" if parts[1] is Any else f", each value {named(parts[1])},"
+        return f"a mapping of names to values{values}"
     if origin is not None:
         return f"a list, each {named(parts[0])},"
     return _NAMES.get(hint, getattr(hint, "__name__", str(hint)))

@@ -57,7 +57,7 @@ def run(arguments: Sequence[str]) -> None:
     with runs.lock(settings.directory):
         runs.write_state(settings.directory, status="running")
         runs.write_config(settings.directory, settings.config)
-        (settings.directory / provenance.NAME).unlink(missing_ok=True)
+        (settings.directory / runs.PROVENANCE).unlink(missing_ok=True)
         provenance.write(settings.directory, photographs.fingerprint, torch.device("cpu"))
         began = time.perf_counter()
         errors, end = train(settings, photographs)

@@ -37,7 +37,7 @@ def long_file(path):
         ),
         (
             lambda: Path("no\nwhere").read_text(),
-            "no where: not there (No such file or directory); look for a mistake in the path",
+            r"no\nwhere: not there (No such file or directory); look for a mistake in the path",
         ),
         (
             lambda: Path("a" * 300).write_text(""),
