@@ -17,7 +17,7 @@ from tests.golden.make import only_run
 
 PARTS = 4  # of a test, side by side
 PAGES = range(2, 61, 2)  # of 4096 bytes, that a disk has
-LIMITS = (0, 64, 512, 1024, 2048, 4096, 7000, 8192, 16384, 28000)  # bytes of a file
+LIMITS = (0, 64, 512, 1024, 2048, 4096, 7000, 8192, 16384, 20000)  # bytes of a file
 
 
 @pytest.mark.parametrize("part", range(PARTS))

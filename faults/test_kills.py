@@ -71,6 +71,7 @@ def test_sigkill_at_each_operation_of_going_on(place, measured, part):
     """The second process is killed too, while it drops what follows the checkpoint, and later."""
     straight, _ = place.whole("short", *SHORT)
     first = place.folder / "half"
+    place.remove(first.name)  # of another part
     place.train(first.name, *SHORT, before=lambda: watch(first, kill(110)))
     half = only_run(first)
     place.copy(half, "counted")

@@ -1,4 +1,5 @@
 import hashlib
+import itertools
 import os
 import pickle
 import resource
@@ -182,6 +183,25 @@ def test_a_full_disk_leaves_the_old_one_and_no_rest(tmp_path, monkeypatch, faili
     with monkeypatch.context() as patch:
         patch.setattr(os, failing, full)
         with pytest.raises(InputError, match=r"last-000000020-00000.*bytes needed.*No space left"):
+            folder.save("last", 20, 0, {"step": 20})
+    assert len(list(tmp_path.iterdir())) == 2
+    assert folder.newest("last") == ({"step": 10}, [])
+
+
+@pytest.mark.parametrize("failing", [1, 2, 3, 4])  # file and folder, of the digest and of the state
+def test_an_fsync_that_fails_leaves_nothing_half(tmp_path, monkeypatch, failing):
+    folder = CheckpointFolder(tmp_path)
+    folder.save("last", 10, 0, {"step": 10})
+    calls, sync = itertools.count(1), os.fsync
+
+    def fails(file):
+        if next(calls) == failing:
+            raise OSError(5, "Input/output error")
+        sync(file)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fails)
+        with pytest.raises(InputError, match="Input/output error"):
             folder.save("last", 20, 0, {"step": 20})
     assert len(list(tmp_path.iterdir())) == 2
     assert folder.newest("last") == ({"step": 10}, [])
