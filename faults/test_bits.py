@@ -92,6 +92,7 @@ def test_bits_of_the_files_beside(place, measured, name):
             ended = place.train("flipped", LONGER)
         else:
             ended = forked.run(place.folder, "evaluate", f"run={run}")
+        assert "Traceback" not in ended.errors, ended
         if ended.code:
             assert_one_line(ended)
             refused += 1

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from autoclip_sep.errors import InputError
+from autoclip_sep.training.settings import MOST
 
 
 def check_flag(settings: Mapping[str, Any], key: str) -> None:
@@ -19,7 +20,9 @@ def check_choice(settings: Mapping[str, Any], key: str, *choices: str) -> None:
 
 
 def check_threads(settings: Mapping[str, Any]) -> None:
-    """Refuse a number of threads that isn't a whole number from 0 on."""
+    """Refuse a number of threads that isn't a whole number, or that no machine has."""
     threads = settings["threads"]
-    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 0:
-        raise InputError(f"threads={threads}: a whole number is wanted, 0 for torch's own choice")
+    if isinstance(threads, bool) or not isinstance(threads, int) or not 0 <= threads <= MOST:
+        raise InputError(
+            f"threads={threads}: a whole number from 0 (torch's own choice) to {MOST} is wanted"
+        )

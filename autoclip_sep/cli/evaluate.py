@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from autoclip_sep import runs
 from autoclip_sep.cli import command, compose, corpus, sources, trained
 from autoclip_sep.cli.build import call
-from autoclip_sep.cli.checks import check_choice
+from autoclip_sep.cli.checks import check_choice, check_threads
 from autoclip_sep.evaluation import bss_eval, summary
 from autoclip_sep.evaluation.score import score_split
 from autoclip_sep.names import shown
@@ -32,6 +32,7 @@ def evaluate(arguments: Sequence[str]) -> None:
     settings = compose.plain(compose.compose("evaluate", arguments))
     check_choice(settings, "split", "train", "valid", "test")
     check_choice(settings, "checkpoint", "best", "last")
+    check_threads(settings)
     command.set_threads(settings["threads"])
     device = call(find_device, "device", settings["device"])
     run = trained.load(settings["run"], settings["checkpoint"], device)

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import torch
 
 PRECISIONS = ("fp32", "bf16", "auto")
+MOST = (
+    1024  # threads or processes: no machine runs more at once, and thousands take minutes to begin
+)
 
 
 @dataclass(frozen=True)
@@ -41,19 +44,21 @@ class Settings:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "excerpt", "record_every", "checkpoint_every"):
             self._whole(name, at_least=1)
-        for name in ("probe_points", "workers", "threads"):
-            self._whole(name, at_least=0)
+        self._whole("probe_points", at_least=0)
+        for name in ("workers", "threads"):
+            self._whole(name, at_least=0, at_most=MOST)
         if not isinstance(self.progress, bool):
             raise TypeError(f"progress must be true or false, not {self.progress!r}")
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {PRECISIONS}, not {self.precision!r}")
 
-    def _whole(self, name: str, at_least: int) -> None:
+    def _whole(self, name: str, at_least: int, at_most: int = 2**62) -> None:
         value = getattr(self, name)
         if isinstance(value, bool) or not isinstance(value, int):
             raise TypeError(f"{name} must be a whole number, not {value!r}")
-        if value < at_least:
-            raise ValueError(f"{name} must be at least {at_least}, not {value}")
+        if not at_least <= value <= at_most:
+            limit = f"at least {at_least}" if value < at_least else f"at most {at_most}"
+            raise ValueError(f"{name} must be {limit}, not {value}")
 
 
 def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
