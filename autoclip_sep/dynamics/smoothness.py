@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from autoclip_sep.clipping.gradients import is_sharded
+from autoclip_sep.clipping.norms import wide
 
 HALF = (torch.float16, torch.bfloat16)
 
@@ -25,17 +26,26 @@ def total_norm(tensors: Sequence[Tensor]) -> Tensor:
 
     Sharded tensors (DTensor) count as the whole, the same in every process.
     """
-    kinds: dict[tuple[object, ...], list[Tensor]] = {}
+    kinds: dict[tuple[Any, ...], list[Tensor]] = {}
     tensor: Any
     for tensor in tensors:
         layout = (tensor.device_mesh, tensor.placements) if is_sharded(tensor) else None
         kinds.setdefault((tensor.device, tensor.dtype, layout), []).append(tensor)
-    norms = [torch.zeros(1, dtype=torch.float64)]
+    norms = [torch.zeros(1, dtype=torch.float64, device="cpu")]
     for (_, dtype, _), alike in kinds.items():
-        wide = torch.float32 if dtype in HALF else None  # 65505 would overflow
-        found: Any = torch.stack(torch._foreach_norm(alike, 2, dtype=wide))
-        norms.append((found.full_tensor() if is_sharded(found) else found).cpu().double())
+        found = _norms(alike, torch.float32 if dtype in HALF else None)  # 65505 would overflow
+        # In float32 squares are infinite above 1.8e19, and lose digits below 1e-15.
+        largest = float(found.max())
+        if not 1e-15 < largest < 1e18 and not dtype.is_complex:
+            found = _norms(alike, wide(alike[0].device))
+        norms.append(found.cpu().double())
     return torch.cat(norms).norm()
+
+
+def _norms(tensors: list[Tensor], dtype: torch.dtype | None) -> Tensor:
+    found: Any = torch.stack(torch._foreach_norm(tensors, 2, dtype=dtype))
+    norms: Tensor = found.full_tensor() if is_sharded(found) else found
+    return norms
 
 
 def differences(minuends: Iterable[Tensor], subtrahends: Iterable[Tensor]) -> list[Tensor]:

@@ -57,3 +57,8 @@ def test_weights_come_back_when_the_closure_fails():
 def test_total_norm_adds_up_over_tensors_and_types():
     tensors = [torch.tensor([3.0]), torch.tensor([4.0], dtype=torch.float64)]
     assert float(total_norm(tensors)) == 5.0
+
+
+@pytest.mark.parametrize("size", [1e25, 1e-18, 1e-30])
+def test_total_norm_of_what_float32_cannot_square(size):
+    assert float(total_norm([torch.tensor([3 * size, 4 * size])])) == pytest.approx(5 * size)
