@@ -101,7 +101,8 @@ class Recorder:
         self.steps = 0
         self.skipped = 0
         self.last: dict[str, Any] = {}
-        self._checked = False  # whether the closure gave the observed gradient once
+        self._checked = False  # whether the closure gave the observed gradient when last asked
+        self._evaluated = 0  # recorded steps whose closure was evaluated
         self._warned: set[str] = set()
 
     @contextmanager
@@ -202,8 +203,10 @@ class Recorder:
                 self.average([gradient for gradient in found if not is_sharded(gradient)])
             return loss, found
 
+        self._evaluated += 1
+        power_of_two = self._evaluated & (self._evaluated - 1) == 0  # a loop may change on its way
         with undisturbed(self.model, parameters):
-            if probe.gradient is None or not self._checked:
+            if probe.gradient is None or not self._checked or power_of_two:
                 with start.returned():
                     loss, found = evaluated()
                 self._check(probe, loss, found)
@@ -233,9 +236,9 @@ class Recorder:
         if probe.gradient is not None:
             away = float(total_norm(differences(gradient, probe.gradient)))
             norm = float(total_norm(probe.gradient))
+            self._checked = math.isfinite(away) and away <= GRADIENT_TOLERANCE * norm
             if away > GRADIENT_TOLERANCE * norm:
                 raise Unknown(f"{said} (gradients are {away:.2g} apart, of norm {norm:.2g})")
-            self._checked = math.isfinite(away)
         elif not self.raw_gradients and not same_loss:
             raise Unknown(said)
         if not same_loss:

@@ -410,6 +410,26 @@ def test_a_closure_over_the_last_micro_batch_is_found_out(limited, caplog):
     assert "\n" not in line
 
 
+def test_a_closure_that_becomes_another_loss_on_the_way_is_found_out(caplog):
+    """Right in the first step, of one micro-batch; wrong from the second on, and right at last."""
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    recorder = Recorder(model, optimizer, None, every=1)
+    rows = []
+    for number, x in enumerate(batches(6)):
+        parts = micro_batches(x) if 1 <= number < 5 else [x]
+        with recorder.step(closure=partial(loss_of, model, parts[-1])) as probe:
+            for part in parts:
+                loss = loss_of(model, part)
+                (loss / len(parts)).backward()
+                probe.observe(loss)
+            optimizer.step()
+        optimizer.zero_grad()
+        rows.append(recorder.last["smoothness"])
+    assert [math.isnan(row) for row in rows] == [False, True, True, True, True, False]
+    assert len(said(caplog)) == 1
+
+
 def test_a_loss_that_is_not_the_closures_is_said_once(caplog):
     """Here the gradient is the observed one, and the smoothness right."""
     model = network()
