@@ -7,11 +7,14 @@ import select
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
 from autoclip_sep.training.loggers import NoLogger, WandbLogger
-from tests.commands import ENVIRONMENT
+from tests.commands import ENVIRONMENT, command, start
+from tests.golden.make import TRAIN, only_run, write_corpus
 
 PROGRAM = """
 import sys
@@ -91,6 +94,50 @@ def test_without_a_key_and_an_input_to_ask_the_run_goes_on(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "given up" in done.stdout
     assert done.stderr.count("the run goes on without it") == 1
+
+
+@pytest.mark.parametrize("gone", ["from the start", "in the middle"])
+def test_a_run_whose_mirror_is_gone_ends_well_with_all_its_rows(tmp_path, monkeypatch, gone):
+    """The mirror is W&B's own service, which talks to the server, and no server is there."""
+    write_corpus(tmp_path / "corpus")
+    train = [*TRAIN, "trainer.epochs=20"]
+    command(tmp_path, "train.py", *train, "runs=alone")
+    if gone == "from the start":
+        monkeypatch.setitem(ENVIRONMENT, "WANDB_BASE_URL", "http://127.0.0.1:9")
+        monkeypatch.setitem(ENVIRONMENT, "WANDB_API_KEY", "0" * 40)
+        how = ["logger=wandb", "logger.timeout=2"]
+    else:
+        how = ["logger=wandb", "logger.mode=offline"]
+    process = start(tmp_path, "train.py", *train, *how, "runs=mirrored")
+    if gone == "in the middle":
+        while not list(tmp_path.glob("mirrored/**/last-*.pt")):
+            time.sleep(0.01)
+        services = [number for number in descendants(process.pid) if "wandb" in name_of(number)]
+        assert services
+        for number in services:
+            os.kill(number, signal.SIGKILL)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert errors.count("the run goes on without it") == 1, errors
+    alone, mirrored = only_run(tmp_path / "alone"), only_run(tmp_path / "mirrored")
+    for name in ("dynamics.csv", "history.csv", "spikes.csv"):
+        assert (alone / name).read_bytes() == (mirrored / name).read_bytes()
+
+
+def descendants(process):
+    """The numbers of the processes that it began, and of those that these began."""
+    children = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            if status.read_text().rpartition(")")[2].split()[1] == str(process):
+                children.append(int(status.parent.name))
+    return children + [one for child in children for one in descendants(child)]
+
+
+def name_of(process):
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{process}/cmdline").read_bytes().decode()
+    return ""
 
 
 def test_a_mirror_that_breaks_in_the_middle_is_given_up(capsys):
