@@ -25,9 +25,6 @@ from autoclip_sep.typed import fits
 Flat = dict[str, Any]
 PROVENANCE = "provenance.json"
 
-# Settings of a clipper that its label tells, and so the name of the directory.
-LABELLED = ("percentile", "threshold", "deviations", "ratio", "relative", "window")
-
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> Flat:
     """``{"a": {"b": 1}}`` as ``{"a.b": 1}``; lists are values."""

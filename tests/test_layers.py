@@ -31,7 +31,7 @@ STOREYS = {
 }
 
 # Rooms that may import only some of what lies below them.
-ROOMS_OF = {"figures": {""}, "dynamics": {"", "clipping"}, "clipping": set()}
+ROOMS_OF = {"figures": {"", "clipping"}, "dynamics": {"", "clipping"}, "clipping": set()}
 FILES_OF = {"dynamics": {"errors", "random_state", "records"}}  # of the ground floor
 
 # Rooms that may import only some packages, beside the standard library.

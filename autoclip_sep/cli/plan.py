@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,7 +23,7 @@ NAMED = ("data", "loss", "model", "clipping")  # the groups whose choices a dire
 # Settings that don't change a run's numbers, or that its directory's name already tells.
 FREE = re.compile(
     r"logger\..*|runs|force|seed|percentile"
-    rf"|clipping\.(.*\.)?({'|'.join(runs.LABELLED)})"
+    r"|clipping\.(?!(.*\.)?signed$).*"
     r"|trainer\.(epochs|progress|workers|threads|device|checkpoint_every)"
     r"|(.*\.)?(root|store|corpora)|data\.corpus\.expected.*"
 )
@@ -56,12 +57,19 @@ class Plan:
 
     def check_directory(self) -> None:
         """Refuse a directory that belongs to another config; InputError names the keys."""
-        if not (self.directory / "config.yaml").exists():
+        if (self.directory / "config.yaml").exists():
+            runs.check_same(self.directory, self.config, free=_may_differ)
             return
-        runs.check_same(
-            self.directory,
-            self.config,
-            free=lambda key: FREE.fullmatch(key) and not FIXED.fullmatch(key),
+        # The clipper's settings used to be among what the six digits stand for.
+        for path in self.directory.parents[1].glob(f"*/seed{self.seed}-*/config.yaml"):
+            with suppress(InputError):
+                runs.check_same(path.parent, self.config, free=_may_differ)
+                break
+        else:
+            return
+        raise InputError(
+            f"{path.parent} is this run, begun when directories were named otherwise: rename it to "
+            f"{self.directory}, or choose another folder with runs=..."
         )
 
     def check_memory(self) -> None:
@@ -135,6 +143,11 @@ def _check_network(given: runs.Flat, default: runs.Flat) -> None:
             f"model.sources={given.get('model.sources')!r}: data.sources is {count}; leave "
             "model.sources out"
         )
+
+
+def _may_differ(key: str) -> bool:
+    """Whether a setting may change when a run goes on."""
+    return bool(FREE.fullmatch(key)) and not FIXED.fullmatch(key)
 
 
 def _root(config: Mapping[str, Any]) -> str | None:

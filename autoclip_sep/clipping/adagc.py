@@ -48,7 +48,7 @@ class AdaGC(Clipper):
 
     @property
     def label(self) -> str:
-        return f"adagc_{plain_text(self.relative)}"
+        return f"adagc_{plain_text(self.relative)}{self._others('relative')}"
 
     def _limit(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
         if self._recorded <= self.warmup:

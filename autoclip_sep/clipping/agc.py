@@ -70,7 +70,7 @@ class AGC(Clipper):
 
     @property
     def label(self) -> str:
-        return f"agc_{plain_text(self.ratio)}"
+        return f"agc_{plain_text(self.ratio)}{self._others('ratio')}"
 
     def _limit(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
         clipped = []

@@ -56,13 +56,15 @@ class ALRC(Clipper):
         super().__init__(max_nonfinite=max_nonfinite)
         self.deviations = number("deviations", deviations, 0, math.inf, open_low=True)
         self.signed = flag("signed", signed)
+        self.decay, self.epsilon, self.mean, self.mean_square = decay, epsilon, mean, mean_square
         self._moments = RunningMoments(decay, epsilon, mean, mean_square, zeros=signed)
         self._capped: bool | Tensor = False
         self._negative: bool | Tensor = False
 
     @property
     def label(self) -> str:
-        return f"alrc_n{plain_text(self.deviations)}"
+        # `signed` follows from the loss, which a run's directory names beside the clipper.
+        return f"alrc_n{plain_text(self.deviations)}{self._others('deviations', 'signed')}"
 
     def limit_loss(self, loss: Tensor) -> Tensor:
         """Losses, one per example and of any shape, capped; a loss that isn't finite stays.

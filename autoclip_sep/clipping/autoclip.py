@@ -70,10 +70,7 @@ class AutoClip(Clipper):
     def label(self) -> str:
         shadow = self.percentile is None
         name = "shadow" if shadow else f"autoclip_p{plain_text(self.percentile or 0)}"
-        window = "" if self.window is None else f"_window{self.window}"
-        warmup = f"_warmup{self.warmup}" if self.warmup else ""
-        scope = "" if self.scope == "global" else f"_{self.scope}"
-        return name + window + warmup + scope
+        return name + self._others("percentile")
 
     def _limit(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
         if self._resident is not None:  # step() was in use until now

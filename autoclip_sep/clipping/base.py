@@ -2,6 +2,7 @@
 
 import logging
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, TypeAlias
@@ -17,6 +18,7 @@ from autoclip_sep.clipping.handle import Handle
 from autoclip_sep.clipping.norms import global_norm, read_norms, tensor_norms, wide
 from autoclip_sep.clipping.resident import Watch, fused_step, require_fused
 from autoclip_sep.clipping.result import ClipResult, Limit, NonFiniteGradients, describe
+from autoclip_sep.clipping.settings import in_label, settings
 from autoclip_sep.clipping.usage import Usage
 
 logger = logging.getLogger(__name__)
@@ -35,7 +37,8 @@ class Clipper(ABC):
             optimizer.step()
 
     One call of `limit_gradients` for each optimizer step, after accumulation and unscaling.
-    A subclass gives `label` and `_limit`, and adds its memory to `_state` and `_load`.
+    A subclass gives `_limit`, keeps the arguments of its class as attributes of the same names, and
+    adds its memory to `_state` and `_load`.
     """
 
     #: Whether `limit_loss` does anything.
@@ -56,9 +59,27 @@ class Clipper(ABC):
         self._usage = Usage(self.if_all, self.if_none)
 
     @property
-    @abstractmethod
     def label(self) -> str:
-        """A short name with the values that matter, fit for a folder: `autoclip_p10`."""
+        """A short name, fit for a folder, that tells every setting which isn't the class's default:
+        `autoclip_p10`, `autoclip_p10_window1000`."""
+        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__).lower() + self._others()
+
+    def __repr__(self) -> str:
+        """The class, its first setting, and those that aren't its defaults."""
+        shown = [
+            f"{key}={value!r}"
+            for place, (key, (value, other)) in enumerate(settings(self).items())
+            if other or (place == 0 and key != "max_nonfinite")
+        ]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    def _others(self, *told: str) -> str:
+        """The end of a label: what isn't the default, beside the settings that it tells anyhow."""
+        return "".join(
+            in_label(key, value)
+            for key, (value, other) in settings(self).items()
+            if other and key not in told
+        )
 
     @property
     def clipped(self) -> int:

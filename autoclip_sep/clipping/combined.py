@@ -30,7 +30,7 @@ class Combined(Clipper):
 
     @property
     def label(self) -> str:
-        return f"{self.loss.label}_{self.gradients.label}"
+        return f"{self.loss.label}_{self.gradients.label}{self._others('loss', 'gradients')}"
 
     def limit_loss(self, loss: Tensor) -> Tensor:
         return self.loss.limit_loss(loss)

@@ -27,7 +27,7 @@ class LocalNormClipping(Clipper):
 
     @property
     def label(self) -> str:
-        return f"local_norm_{plain_text(self.threshold)}"
+        return f"local_norm_{plain_text(self.threshold)}{self._others('threshold')}"
 
     def _limit(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
         return limit_each(gradients, norms, [self.threshold] * len(norms))

@@ -13,7 +13,7 @@ class NoClipping(Clipper):
 
     @property
     def label(self) -> str:
-        return "none"
+        return "none" + self._others()
 
     def _limit(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
         return Limit()

@@ -32,7 +32,7 @@ class NormClipping(Clipper):
 
     @property
     def label(self) -> str:
-        return f"norm_{plain_text(self.threshold)}"
+        return f"norm_{plain_text(self.threshold)}{self._others('threshold')}"
 
     def _limit(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
         return limit_norm(gradients, norm, self.threshold)

@@ -30,7 +30,7 @@ class ValueClipping(Clipper):
 
     @property
     def label(self) -> str:
-        return f"value_{plain_text(self.threshold)}"
+        return f"value_{plain_text(self.threshold)}{self._others('threshold')}"
 
     def _limit(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
         above: list[Tensor] = []

@@ -46,7 +46,7 @@ class ZClip(Clipper):
 
     @property
     def label(self) -> str:
-        return f"zclip_z{plain_text(self.deviations)}"
+        return f"zclip_z{plain_text(self.deviations)}{self._others('deviations')}"
 
     def _limit(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
         if len(self._first) < self.warmup:

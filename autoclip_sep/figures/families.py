@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from autoclip_sep import runs
+from autoclip_sep.clipping.settings import in_label
 from autoclip_sep.figures import drawing
 from autoclip_sep.figures.comparable import Seeds
 from autoclip_sep.figures.runs_found import RunFound
@@ -21,6 +22,8 @@ FAMILIES = {
     "Combined": ("ALRC and AutoClip", "#5B4FA0", "BuPu"),
 }
 OTHERS_COLOUR, OTHERS_MAP = "#6B7178", "Greys"
+# What is told of every clipper that has it; of other settings those that its label tells.
+TUNED = ("percentile", "threshold", "deviations", "ratio", "relative")
 SYMBOLS = {"percentile": "p", "deviations": "n"}  # other settings are called by their own name
 
 
@@ -45,9 +48,12 @@ def clipping(run: RunFound) -> Clipping:
     if run.percentile == 100 or (kind == "AutoClip" and settings.get("percentile") is None):
         return Clipping(NO_CLIPPING)
     flat = {key.rpartition(".")[2]: value for key, value in runs.flatten(settings).items()}
-    tuned = {key: float(flat[key]) for key in runs.LABELLED if flat.get(key) is not None}
-    text = ", ".join(f"{SYMBOLS.get(key, key)} = {value:g}" for key, value in tuned.items())
-    return Clipping(family_name(kind), tuple(tuned.values()), text)
+    tuned = {key: float(flat[key]) for key in TUNED if flat.get(key) is not None}
+    parts = [f"{SYMBOLS.get(key, key)} = {value:g}" for key, value in tuned.items()]
+    others = {key: value for key, value in flat.items() if key not in TUNED}
+    label = run.directory.parent.name
+    parts += [f"{key} = {value}" for key, value in others.items() if in_label(key, value) in label]
+    return Clipping(family_name(kind), tuple(tuned.values()), ", ".join(parts))
 
 
 def family_name(kind: str) -> str:

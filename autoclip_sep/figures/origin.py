@@ -16,7 +16,7 @@ class Origin:
     corpus: str
     fingerprint: str
     model: str  # with the settings that differ from the defaults
-    network: str  # layers × units
+    network: str  # layers × units, or its class
     batch: str
     iterations: str
     seeds: str
@@ -57,8 +57,11 @@ def origin(found: Sequence[RunFound]) -> Origin:
 
 
 def network(run: RunFound) -> str:
-    """Layers × units of the BLSTM."""
-    return f"{run.config['model']['layers']} × {run.config['model']['hidden']}"
+    """Layers × units where the network has them, as the BLSTM does; else the name of its class."""
+    model = run.config["model"]
+    if model.keys() >= {"layers", "hidden"}:
+        return f"{model['layers']} × {model['hidden']}"
+    return str(model["_target_"]).rpartition(".")[2]
 
 
 def iterations(found: Iterable[RunFound]) -> str:

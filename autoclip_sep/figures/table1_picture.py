@@ -66,6 +66,7 @@ def draw(table: Table, stem: Path) -> tuple[Half, Half]:
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.45))
     origin = table.origin
     stand_in = f", {STAND_INS[origin.corpus]}" if origin.corpus in STAND_INS else ""
+    network = f"{origin.network} BLSTM" if "×" in origin.network else origin.network
     ran = sorted({column.iterations for column in table.columns.values()} - {""})
     _half(left, table, both[0], most, (
         f"Paper: {paper.CORPUS_TITLE}",
@@ -73,7 +74,7 @@ def draw(table: Table, stem: Path) -> tuple[Half, Half]:
     ))  # fmt: skip
     _half(right, table, both[1], most, (
         f"Here: {origin.corpus}{stand_in}",
-        f"{origin.network} BLSTM, {' / '.join(ran)} iterations, {origin.seeds}",
+        f"{network}, {' / '.join(ran)} iterations, {origin.seeds}",
     ))  # fmt: skip
     right.set_yticks([])
     colours = figure.colorbar(right.collections[0], ax=right, pad=0.02, aspect=28)

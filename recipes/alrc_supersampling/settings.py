@@ -21,7 +21,7 @@ WHOLE = {"batch_size": 1, "iterations": 1, "channels": 1, "record_every": 1, "se
 # What the directory's name tells, or what doesn't change the numbers.
 NAMED = re.compile(
     r"images|error|batch_size|rate|optimizer\.lr|seed|root|runs|threads"
-    rf"|clipping\.(.*\.)?({'|'.join(runs.LABELLED)})|percentile"
+    r"|clipping\.(?!(.*\.)?signed$).*|percentile"
 )
 FREE = ("root", "runs", "threads")
 

@@ -1,5 +1,6 @@
 import pytest
 
+from autoclip_sep import runs
 from autoclip_sep.cli import compose
 from autoclip_sep.cli.plan import plan
 from autoclip_sep.errors import InputError
@@ -140,11 +141,38 @@ def test_what_changes_numbers_changes_the_directory(other):
     assert directory(other).startswith(directory() + "-")
 
 
-def test_what_a_clippers_label_leaves_out_changes_the_directory():
-    plain = directory("clipping=alrc")
-    assert directory("clipping=alrc", "clipping.decay=0.9") != plain
-    assert directory("clipping=alrc", "clipping.deviations=2").endswith("/alrc_n2/seed0")
-    assert directory("clipping=zclip", "clipping.warmup=5") != directory("clipping=zclip")
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (["clipping=alrc", "clipping.deviations=2"], "alrc_n2/seed0"),
+        (["clipping=zclip", "clipping.decay=0.9"], "zclip_z2.5_decay0.9/seed0"),
+        (["clipping=autoclip_window", "clipping.scope=parameter"],
+         "autoclip_p10_window1000_parameter/seed0"),
+        (["clipping=alrc_autoclip", "clipping.loss.decay=0.9"],
+         "alrc_n3_decay0.9_autoclip_p10/seed0"),
+    ],
+)  # fmt: skip
+def test_a_clippers_settings_are_told_by_its_label_and_not_by_the_seeds_digits(arguments, wanted):
+    assert directory(*arguments).endswith(f"/{wanted}")
+
+
+def test_losses_of_both_signs_share_alrcs_label_and_no_directory():
+    assert directory("clipping=alrc", "loss=snr").endswith("/alrc_n3/seed0")
+    assert directory("clipping=alrc", "clipping.signed=true") != directory("clipping=alrc")
+
+
+def test_a_run_named_in_the_old_way_is_pointed_at_not_begun_anew(tmp_path):
+    """Settings that a clipper's label left out were among what the seed's six digits stand for."""
+    asked = ["clipping=zclip", "clipping.decay=0.9", f"runs={tmp_path}"]
+    planned = plan(asked)
+    old = planned.directory.parents[1] / "zclip_z2.5" / "seed0-0123ab"
+    old.mkdir(parents=True)
+    runs.write_config(old, planned.config)
+    with pytest.raises(InputError, match=f"{old} is this run.*rename it to {planned.directory}"):
+        planned.check_directory()
+    plan(["clipping=zclip", f"runs={tmp_path}"]).check_directory()
+    old.rename(planned.directory.parent.parent / "elsewhere")
+    planned.check_directory()
 
 
 def test_alrc_knows_which_losses_change_sign():

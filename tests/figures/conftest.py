@@ -19,6 +19,8 @@ def clipping(label):
     name, _, value = label.rpartition("_")
     if value.startswith("window"):
         return {**clipping(name), "window": int(value.removeprefix("window"))}
+    if value == "parameter":
+        return {**clipping(name), "scope": "parameter"}
     if name == "autoclip":
         return {"_target_": CLIPPING + "AutoClip", "percentile": float(value[1:])}
     if name == "norm":
@@ -28,6 +30,9 @@ def clipping(label):
     if label == "shadow":
         return {"_target_": CLIPPING + "AutoClip", "percentile": None}
     return {"_target_": CLIPPING + "NoClipping"}
+
+
+BLSTM = {"_target_": "autoclip_sep.models.BLSTM", "layers": 2, "hidden": 128}
 
 
 @pytest.fixture
@@ -40,14 +45,14 @@ def add_run(tmp_path):
 
     def add(
         label="autoclip_p10", seed=0, gain=None, *, loss="mask_inference", corpus="demo",
-        model="blstm_demo", changed="", epochs=2, done=None, shares=None, losses=None,
-        norms=(4.0, 1.0, 2.0, 3.0), thresholds=None, commit="abc1234567",
+        model="blstm_demo", network=BLSTM, changed="", epochs=2, done=None, shares=None,
+        losses=None, norms=(4.0, 1.0, 2.0, 3.0), thresholds=None, commit="abc1234567",
     ):  # fmt: skip
         name = f"seed{seed}" + (f"-{changed}" if changed else "")
         directory = tmp_path / corpus / loss / model / label / name
         directory.mkdir(parents=True)
         runs.write_config(directory, {
-            "seed": seed, "clipping": clipping(label), "model": {"layers": 2, "hidden": 128},
+            "seed": seed, "clipping": clipping(label), "model": network,
             "trainer": {"epochs": epochs, "batch_size": 4},
         })  # fmt: skip
         came = {"commit": commit, "device": "a CPU", "date": "2026-01-02", "fingerprint": "f" * 64}

@@ -90,6 +90,11 @@ def test_many_commits_and_seeds_are_counted(add_run):
     assert origin(found).seeds == "9 seeds"
 
 
+def test_a_network_without_layers_and_units_is_named_by_its_class(add_run):
+    found = [add_run(network={"_target_": "torchaudio.models.ConvTasNet", "num_sources": 2})]
+    assert "(ConvTasNet, batches of 4)" in origin(found).line()
+
+
 def test_an_unknown_origin_is_told(add_run):
     run = add_run(corpus="digits")
     (run.directory / "provenance.json").unlink()

@@ -34,6 +34,13 @@ def test_what_each_setting_gains(found):
     assert math.isclose(ten.share.mean, 0.3)
 
 
+def test_runs_whose_labels_differ_are_never_one_setting(add_run):
+    labels = ("autoclip_p10", "autoclip_p10_parameter")
+    found = [add_run(label, gain=gain) for gain, label in enumerate(labels)]
+    gains = {one.clipping.name: one.gain.mean for one in strategies.strategies(found).settings}
+    assert gains == {"AutoClip, p = 10": 1.0, "AutoClip, p = 10, scope = parameter": 2.0}
+
+
 def test_a_window_is_a_setting_of_its_own(add_run):
     labels = ("autoclip_p10_window1000", "autoclip_p10", "autoclip_p100")
     found = [add_run(label, gain=gain) for gain, label in enumerate(labels)]
