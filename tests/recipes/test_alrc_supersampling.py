@@ -283,8 +283,8 @@ def test_other_settings_have_other_directories(recipe):
     alrc = recipe.understand(["clipping=alrc"])
     assert isinstance(alrc.clipper, ALRC)
     decay = recipe.understand(["clipping=alrc", "clipping.decay=0.9"])
-    assert decay.directory.parent == alrc.directory.parent
-    assert decay.directory != alrc.directory
+    assert (alrc.clipper.label, decay.clipper.label) == ("alrc_n3", "alrc_n3_decay0.9")
+    assert decay.directory.name == alrc.directory.name == "seed0"
 
 
 def test_kept_runs_are_the_runs(train, tmp_path):
