@@ -54,11 +54,11 @@ def run(kind, mode="single", rank=0, world=1):
 
 
 def main():
-    mode, rank, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
+    mode, rank, world, folder = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
     torch.set_num_threads(1)
     store = f"file://{folder}/{mode}-store"
-    dist.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
-    saved = {kind: run(kind, mode, rank, 2) for kind in ("several", "SAM")}
+    dist.init_process_group("gloo", init_method=store, rank=rank, world_size=world)
+    saved = {kind: run(kind, mode, rank, world) for kind in ("several", "SAM")}
     torch.save(saved, folder / f"{mode}-{rank}.pt")
     dist.destroy_process_group()
 

@@ -1,14 +1,12 @@
 """Two processes, by DDP and by FSDP2, take the same steps as one process with the whole batch."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 from tests.clipping.states import numbers
+from tests.ranks import gathered
 
 SCRIPT = Path(__file__).with_name("two_processes.py")
 GRADIENTS = [
@@ -31,39 +29,16 @@ RUNS = [
 ]
 
 
-def start(mode, world, folder):
-    """The saved outcome of every rank."""
-    environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": str(SCRIPT.parents[2])}
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, str(SCRIPT), mode, str(rank), str(world), str(folder)],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in range(world)
-    ]
-    try:
-        for rank in ranks:
-            output, _ = rank.communicate(timeout=120)
-            assert rank.returncode == 0, output
-    finally:
-        for rank in ranks:
-            rank.kill()
-    return [torch.load(folder / f"{mode}-{rank}.pt") for rank in range(world)]
-
-
 @pytest.fixture(scope="module")
 def single(tmp_path_factory):
-    return start("single", 1, tmp_path_factory.mktemp("single"))[0]
+    return gathered(SCRIPT, "single", 1, tmp_path_factory.mktemp("single"))[0]
 
 
 @pytest.fixture(scope="module", params=["ddp", "fsdp"])
 def ranks(request, tmp_path_factory):
     if not torch.distributed.is_available():
         pytest.skip("this torch has no torch.distributed")
-    return start(request.param, 2, tmp_path_factory.mktemp(request.param))
+    return gathered(SCRIPT, request.param, 2, tmp_path_factory.mktemp(request.param))
 
 
 @pytest.mark.parametrize("run", RUNS, ids=" ".join)

@@ -1,14 +1,12 @@
 """Two processes record what one process with the whole batch records, and train the same bits."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 from autoclip_sep.dynamics import COLUMNS
+from tests.ranks import gathered
 
 SCRIPT = Path(__file__).with_name("two_processes.py")
 LOSS = COLUMNS.index("loss")
@@ -29,33 +27,12 @@ def run(tmp_path_factory):
 
     def run(mode):
         if mode not in done:
-            done[mode] = start(mode, tmp_path_factory.mktemp(mode))
+            done[mode] = gathered(
+                SCRIPT, mode, 1 if mode == "single" else 2, tmp_path_factory.mktemp(mode)
+            )
         return done[mode]
 
     return run
-
-
-def start(mode, folder):
-    world = 1 if mode == "single" else 2
-    environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": str(SCRIPT.parents[2])}
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, str(SCRIPT), mode, str(rank), str(world), str(folder)],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in range(world)
-    ]
-    try:
-        for rank in ranks:
-            output, _ = rank.communicate(timeout=120)
-            assert rank.returncode == 0, output
-    finally:
-        for rank in ranks:
-            rank.kill()
-    return [torch.load(folder / f"{mode}-{rank}.pt") for rank in range(world)]
 
 
 @pytest.mark.parametrize(("mode", "way"), RUNS)
