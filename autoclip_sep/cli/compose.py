@@ -24,7 +24,7 @@ from autoclip_sep.config import Config, checked, read_yaml
 from autoclip_sep.errors import InputError
 from autoclip_sep.runs import flatten
 
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
 # Values of these keys are paths: text, whatever characters they hold.
 PATH_KEY = re.compile(r"(?:run|runs|input|output|(?:.+\.)?(?:root|store|corpora))")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).parents[2] / "configs" / "clipping"
+FOLDER = Path(__file__).parents[2] / "autoclip_sep" / "configs" / "clipping"
 LABELS = {
     "none": "none",
     "norm": "norm_1",

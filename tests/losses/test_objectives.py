@@ -27,7 +27,7 @@ OBJECTIVES: dict[str, Any] = {
     "chimera": Chimera(STFT_64),
     "snr": SNR(),
 }
-CONFIGS = Path(__file__).parents[2] / "configs" / "loss"
+CONFIGS = Path(__file__).parents[2] / "autoclip_sep" / "configs" / "loss"
 every_objective = pytest.mark.parametrize("name", sorted(OBJECTIVES))
 
 

@@ -13,7 +13,7 @@ from autoclip_sep.stft import STFT
 from autoclip_sep.types import Batch
 
 STFT_64 = STFT(64, 16)
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = Path(__file__).parents[2] / "autoclip_sep" / "configs"
 LOSSES = sorted(path.stem for path in (CONFIGS / "loss").glob("*.yaml"))
 
 
