@@ -1,11 +1,6 @@
 """Score a trained run on its corpus' test set: ``python evaluate.py --help``."""
 
-import signal
-
-if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback while all this is imported
-
-from autoclip_sep.cli.evaluate import main
+from autoclip_sep.cli.main import run
 
 if __name__ == "__main__":
-    main()
+    run("evaluate")

@@ -15,6 +15,7 @@ import torch
 import yaml
 
 from autoclip_sep.cli import compose, system_errors
+from autoclip_sep.cli.main import as_called
 from autoclip_sep.clipping import NegativeLoss, NonFiniteGradients
 from autoclip_sep.errors import InputError
 from autoclip_sep.names import shown
@@ -38,7 +39,7 @@ def main(name: str, job: Job, usage: str, check: Job | None = None) -> None:
     arguments = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
     with exit_codes(name):
         if {"-h", "--help"} & set(flags):
-            print(usage.strip())
+            print(as_called(usage.strip()))
         elif flags == ["--cfg"] and "job" in arguments:
             arguments.remove("job")
             print(yaml.safe_dump(_compose(name, arguments), sort_keys=False).strip())
@@ -56,13 +57,13 @@ def script(name: str, job: Callable[[list[str]], int | None], usage: str) -> Non
     SIGTERM ends it as Ctrl-C does, the processes it began too. Exit codes are those of `main`, and
     what the job returns.
     """
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        print(usage)
-        return
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     code = None
     with exit_codes(name):
-        code = job(sys.argv[1:])
+        if {"-h", "--help"} & set(sys.argv[1:]):
+            print(as_called(usage))
+        else:
+            code = job(sys.argv[1:])
     if code:
         sys.exit(code)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from autoclip_sep.cli import provenance
 from autoclip_sep.cli.build import build
+from autoclip_sep.cli.main import as_called
 from autoclip_sep.data.check import Report, check
 from autoclip_sep.data.corpus import Corpus
 from autoclip_sep.data.store import Store
@@ -52,7 +53,7 @@ def ready(config: Mapping[str, Any], arguments: Sequence[str], *, force: bool) -
     store = _store_of(found, config)
     report = look_at(config, found, store)
     if distributed.rank() == 0:
-        more = f": {COMMAND} {shlex.join(arguments)}" if report.findings else ""
+        more = f": {as_called(COMMAND)} {shlex.join(arguments)}" if report.findings else ""
         print(shown(f"data: {report.line()}{more}"))
     if report.leak and not force:
         raise InputError(

@@ -11,7 +11,7 @@ import torch
 
 from autoclip_sep import __version__, runs
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+CHECKOUT = Path(__file__).resolve().parents[2]  # what is installed from a wheel has none
 
 
 def read(directory: Path) -> dict[str, Any]:
@@ -37,7 +37,12 @@ def write(directory: Path, fingerprint: str, device: torch.device) -> None:
 
 
 def commit() -> str:
-    """The checkout's commit, with a + where tracked files differ from it; "unknown" without git."""
+    """The checkout's commit, with a + where tracked files differ from it; "unknown" without git.
+
+    Of a package that is installed somewhere in another project's checkout, too.
+    """
+    if not (CHECKOUT / ".git").exists():
+        return "unknown"
     try:
         described = subprocess.run(
             ["git", "describe", "--always", "--abbrev=10", "--exclude=*", "--dirty=+"],

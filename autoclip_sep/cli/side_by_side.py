@@ -15,14 +15,15 @@ POLL = 0.5  # seconds
 
 @dataclass
 class Job:
-    """Commands one after the other, each the path of a script and its arguments.
+    """Programs one after the other, each the words that Python is called with.
 
-    logs: folder for what they say, a file for each script. done: the share done so far, in [0, 1].
-    busy: whether another process is at it, perhaps of a call before this one that was killed.
+    commands: each with the name of its log. logs: folder for what they say. done: the share done so
+    far, in [0, 1]. busy: whether another process is at it, perhaps of a call before this one that
+    was killed.
     """
 
     name: str
-    commands: list[list[str]]
+    commands: list[tuple[str, list[str]]]
     logs: Path
     done: Callable[["Job"], float]
     busy: Callable[[], bool] = lambda: False
@@ -41,13 +42,13 @@ class Job:
                 return False
         if not self.commands:
             return False
-        script, *arguments = self.commands.pop(0)
-        self.log = self.logs / f"{Path(script).stem}.log"
+        name, words = self.commands.pop(0)
+        self.log = self.logs / f"{name}.log"
         self.log.parent.mkdir(parents=True, exist_ok=True)
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, script, *arguments],
+                [sys.executable, *words],
                 stdout=output, stderr=subprocess.STDOUT, env=environment,
             )  # fmt: skip
         return True

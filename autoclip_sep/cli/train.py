@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from autoclip_sep import runs
-from autoclip_sep.cli import command, corpus, provenance, sources
+from autoclip_sep.cli import command, compose, corpus, provenance, sources
 from autoclip_sep.cli.build import build, call
 from autoclip_sep.cli.plan import Plan, plan
 from autoclip_sep.names import shown
@@ -14,7 +14,7 @@ from autoclip_sep.training import distributed
 from autoclip_sep.training.settings import find_device
 from autoclip_sep.training.trainer import Parts, Trainer
 
-USAGE = """
+USAGE = f"""
 python train.py [-m] [group=choice ...] [key=value ...]
 
   python train.py clipping=autoclip percentile=10
@@ -22,7 +22,8 @@ python train.py [-m] [group=choice ...] [key=value ...]
   python train.py -m loss=mask_inference,snr percentile=0,1,10,25,50,90,100
   torchrun --nproc-per-node 2 train.py data=wsj0_2mix
 
-Groups: data loss model clipping optimizer scheduler logger trainer experiment (files: configs/)
+Groups: data loss model clipping optimizer scheduler logger trainer experiment
+Files of the groups: {compose.CONFIGS}
 --cfg job   show the whole config and stop       -m   run every combination of the values given
 
 Runs are kept in runs/<data>/<loss>/<model>/<clipping>/seed<n>. The same command goes on with an

@@ -7,12 +7,11 @@ import sys
 import pytest
 
 from autoclip_sep import runs
+from autoclip_sep.cli import compare as compare_run
 from autoclip_sep.dynamics import COLUMNS
 from autoclip_sep.records import Records
 from autoclip_sep.training.trainer import HISTORY
-from tests.commands import load
 
-compare_run = load("scripts/compare_run.py")
 ROWS = 48
 CONFIG = {
     "data": {"name": "demo", "root": "corpora"}, "model": {"layers": 2, "hidden": 128},
@@ -161,7 +160,7 @@ def test_a_run_in_progress_follows_so_far(tmp_path, compare, references):
 
 
 def test_the_reference_is_found_by_the_runs_settings(tmp_path, compare, monkeypatch):
-    monkeypatch.setattr(compare_run, "ROOT", tmp_path)
+    monkeypatch.setattr(compare_run, "CHECKOUT", tmp_path)
     kept = tmp_path / "recipes" / "one" / "results"
     for seed in (0, 1):
         add_run(kept, seed)
@@ -186,7 +185,7 @@ def test_the_picture_goes_where_it_was_asked_for(tmp_path, compare, references):
 
 
 def test_mistakes_are_one_line_and_exit_2(tmp_path, compare, references, monkeypatch):
-    monkeypatch.setattr(compare_run, "ROOT", tmp_path)
+    monkeypatch.setattr(compare_run, "CHECKOUT", tmp_path)
     run = add_run(tmp_path / "runs", 3)
     other = add_run(tmp_path / "runs", 4)
     for path in (other / "dynamics.csv", other / "history.csv"):

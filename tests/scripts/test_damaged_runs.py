@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from autoclip_sep import runs
-from autoclip_sep.cli import provenance
+from autoclip_sep.cli import check_data, compare, provenance, replay
 from autoclip_sep.cli.compose import compose, plain
 from autoclip_sep.clipping import AutoClip
 from autoclip_sep.errors import InputError
@@ -148,9 +148,10 @@ def said(main, words, monkeypatch, capsys):
 @pytest.fixture(scope="module")
 def scripts():
     """The scripts' main functions; replay's pictures, a second each, are drawn elsewhere."""
-    found = {name: load(f"scripts/{name}.py") for name in WORDS}
-    found["replay"].write = lambda *_: None
-    return {name: script.main for name, script in found.items()}
+    modules = (compare, load("scripts/keep_records.py"), replay, check_data)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(replay, "write", lambda *_: None)
+        yield {name: module.main for name, module in zip(WORDS, modules, strict=True)}
 
 
 def test_what_figures_read_of_a_damaged_run_is_one_line(place):

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from tests.commands import command, load, start
+from autoclip_sep.cli import reproduce
+from tests.commands import command, start
 
-reproduce = load("scripts/reproduce.py")
 TINY = [
     "experiment=demo", "model.hidden=8", "trainer.epochs=2", "trainer.batch_size=4",
     "trainer.excerpt=3200", "trainer.record_every=2", "data.corpus.train=16",

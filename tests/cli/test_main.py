@@ -1,0 +1,66 @@
+"""The console command: which commands there are, and how texts name them."""
+
+import importlib
+import sys
+from contextlib import suppress
+
+import pytest
+
+from autoclip_sep.cli import provenance
+from autoclip_sep.cli.main import COMMANDS, as_called, main
+from tests.commands import ROOT
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
+def test_commands_are_listed(arguments, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["autoclip-sep", *arguments])
+    main()
+    said = capsys.readouterr().out
+    for name, (_, what) in COMMANDS.items():
+        assert f"  {name} " in said
+        assert what in said
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [("trian", " (did you mean train?)"), ("check_data", " (did you mean check-data?)"), ("x", "")],
+)
+def test_a_wrong_command_is_one_line_with_the_nearest(word, meant, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["autoclip-sep", word, "percentile=10"])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    said = capsys.readouterr().err
+    assert said.startswith(f"autoclip-sep: {word!r} is no command{meant}; there are train, ")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_a_module_and_a_script(name, monkeypatch, capsys):
+    script = COMMANDS[name][0]
+    assert f'run("{name}")' in (ROOT / script).read_text(encoding="utf-8")
+    module = importlib.import_module(f"autoclip_sep.cli.{name.replace('-', '_')}")
+    for way, expected, other in (
+        (f"autoclip-sep {name}", f"autoclip-sep {name}", ".py"),
+        (script, f"python {script}", "autoclip-sep"),
+    ):
+        monkeypatch.setattr(sys, "argv", [way, "--help"])
+        with suppress(SystemExit):  # argparse ends so
+            module.main()
+        said = capsys.readouterr().out
+        assert expected in said
+        assert other not in said
+
+
+def test_a_text_names_commands_as_they_are_called(monkeypatch):
+    text = "python train.py -m; torchrun -n 2 train.py; as train.py; recipes/x/train.py"
+    assert as_called(text) == text
+    monkeypatch.setattr(sys, "argv", ["autoclip-sep evaluate"])
+    assert as_called(text) == (
+        "autoclip-sep train -m; torchrun -n 2 --no-python autoclip-sep train; as autoclip-sep "
+        "train; recipes/x/train.py"
+    )
+
+
+def test_an_installed_copy_has_no_commit_of_the_checkout_around_it(monkeypatch):
+    monkeypatch.setattr(provenance, "CHECKOUT", ROOT / "autoclip_sep")
+    assert provenance.commit() == "unknown"
