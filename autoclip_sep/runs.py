@@ -19,6 +19,7 @@ from autoclip_sep.config import Config, checked, read_yaml
 from autoclip_sep.errors import InputError
 from autoclip_sep.files import write_whole
 from autoclip_sep.names import check_name, some
+from autoclip_sep.older_configs import downgraded, upgraded
 from autoclip_sep.text import read_text
 from autoclip_sep.typed import fits
 
@@ -45,15 +46,18 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     return [key for key in keys if first.get(key, missing) != second.get(key, missing)]
 
 
-def changed(config: Mapping[str, Any], default: Flat, told: Callable[[str], Any]) -> Flat:
-    """The settings that differ from their defaults, by dotted key.
+def changed(
+    config: Mapping[str, Any], default: Mapping[str, Any], told: Callable[[str], Any]
+) -> Flat:
+    """The settings that differ from their defaults, by dotted key, as older runs call them.
 
     told: whether the directory's name tells a key by other means, or no name need tell it.
     """
+    usual = flatten(downgraded(default))
     return {
         key: value
-        for key, value in flatten(config).items()
-        if not told(key) and (key not in default or default[key] != value)
+        for key, value in flatten(downgraded(config)).items()
+        if not told(key) and (key not in usual or usual[key] != value)
     }
 
 
@@ -111,7 +115,7 @@ def read_config(directory: Path) -> Config:
     content = read_yaml(path)
     if not isinstance(content, dict):
         raise InputError(f"{path} is not the config of a run: a mapping is wanted")
-    return checked(content, str(path))
+    return checked(upgraded(content), str(path))
 
 
 def read_json(path: Path, **types: Any) -> Config:

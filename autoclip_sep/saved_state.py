@@ -99,7 +99,7 @@ def _number(value: Any, like: float, where: str, name: str) -> None:
     _require(abs(value) < 2**63 or value == like or kind is float, where, "is too large")
     _require(math.isfinite(value) or value == like, where, "is not finite")
     signed = not isinstance(like, int) and name not in NEVER_NEGATIVE
-    _require(value >= 0 or signed, where, "is negative")
+    _require(value >= 0 or signed or value == like, where, "is negative")
 
 
 def _strides(tensor: Tensor) -> list[int]:

@@ -3,9 +3,10 @@
 import sys
 from collections.abc import Iterable, Mapping
 from types import NoneType, UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
+from torch import Tensor
 
 _NAMES = {int: "a whole number", float: "a finite number", bool: "true or false", str: "text",
           None: "null", NoneType: "null"}  # fmt: skip
@@ -37,6 +38,8 @@ def fits(value: Any, hint: Any) -> bool:
 def _fits_parts(value: Any, origin: Any, parts: tuple[Any, ...]) -> bool:
     if origin is Annotated:
         return fits(value, parts[0]) and value in parts[1]
+    if origin is Literal:
+        return value in parts
     if origin in (Union, UnionType):
         return any(fits(value, part) for part in parts)
     if origin is tuple and ... not in parts:
@@ -56,8 +59,10 @@ def named(hint: Any) -> str:
     origin, parts = get_origin(hint), get_args(hint)
     if origin is Annotated:
         return f"{named(parts[0])} from {parts[1][0]} to {parts[1][-1]}"
-    if origin in (Union, UnionType):
-        return " or ".join(map(named, parts))
+    if origin is Literal:
+        return " or ".join(map(str, parts))
+    if origin in (Union, UnionType):  # of which a config can hold no tensor
+        return " or ".join(named(part) for part in parts if part is not Tensor)
     if origin is tuple:
         return f"a list of {len(parts)}, each {named(parts[0])},"
     if isinstance(origin, type) and issubclass(origin, Mapping):

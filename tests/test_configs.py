@@ -22,7 +22,8 @@ FILES = sorted(
 def arguments(choice, tmp_path):
     """The choice, and values for whatever it leaves to the user."""
     keys = compose.missing_keys(compose.compose("train", [choice]))
-    return [choice, f"runs={tmp_path}", *(f"{key}={tmp_path}" for key in keys)]
+    values = {key: tmp_path if key.startswith("data.") else 100 for key in keys}
+    return [choice, f"runs={tmp_path}", *(f"{key}={value}" for key, value in values.items())]
 
 
 @pytest.mark.parametrize("choice", FILES)

@@ -1,17 +1,20 @@
-"""Config to objects. A config from a stranger can name nothing but what the files in configs/ name.
+"""Config to objects. A config from a stranger can name no code but what is listed here.
 
-Of this package, too, since it has functions that write files and start programs.
+Of this package that is what the files in configs/ name, since it has functions that write files and
+start programs; of torch, optimizers, schedules and modules, each in its place.
 """
 
 import importlib
 import inspect
+import math
 import re
 from collections.abc import Callable, Mapping
 from functools import cache, partial
-from typing import Any, get_type_hints
+from typing import Any, get_origin, get_type_hints
 
 from torch import nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from autoclip_sep.cli import compose
 from autoclip_sep.clipping import Clipper
@@ -21,18 +24,27 @@ from autoclip_sep.data.corpus import Corpus
 from autoclip_sep.errors import InputError
 from autoclip_sep.stft import STFT
 from autoclip_sep.training.loggers import Logger
-from autoclip_sep.training.schedulers import Scheduler
+from autoclip_sep.training.schedulers import Schedule
 from autoclip_sep.training.settings import Settings
+from autoclip_sep.typed import shown
 
 PACKAGE = "autoclip_sep."
 
 # What must stand at these keys of a config, or come of what stands there.
 KINDS: dict[str, tuple[type, ...]] = {
     "model": (nn.Module,), "stft": (STFT,), "clipping": (Clipper,), "trainer": (Settings,),
-    "logger": (Logger,), "optimizer": (partial, Optimizer), "scheduler": (partial, Scheduler),
+    "logger": (Logger,), "optimizer": (partial, Optimizer), "scheduler": (partial, Schedule),
     "loss.objective": (Callable,), "data.corpus": (Corpus,),  # type: ignore[dict-item]
     "data.augmentation": (RandomTracks, type(None)),
 }  # fmt: skip
+
+# The classes of torch that may stand at a key of a config or below it: where torch lists them.
+OF_TORCH: dict[str, tuple[str, type]] = {
+    "optimizer": ("torch.optim", Optimizer),
+    "scheduler": ("torch.optim.lr_scheduler", LRScheduler),
+    "model": ("torch.nn", nn.Module),
+    "loss": ("torch.nn", nn.Module),
+}
 
 # What a constructor raises where its arguments make no sense, or more than memory holds.
 REFUSALS = (
@@ -67,13 +79,45 @@ def _built(node: Any, where: str) -> Any:
     if "_target_" not in node:
         return arguments
     target = find(node["_target_"], where)
-    told = target.__init__ if inspect.isclass(target) else target
-    hints = get_type_hints(told, include_extras=True)
+    hints = _hints(target)
     for key in arguments.keys() & hints.keys():
-        check(arguments[key], hints[key], f"{where}.{key}")
+        if not _unfinished(arguments[key]):
+            check(arguments[key], hints[key], f"{where}.{key}")
+        if get_origin(hints[key]) is tuple:  # YAML has lists only
+            arguments[key] = tuple(arguments[key])
+    if str(node["_target_"]).startswith("torch.optim."):
+        _check_numbers(target, arguments, where)
     if node.get("_partial_", False) is True:
         return partial(target, **arguments)
     return call(target, where, **arguments)
+
+
+def _hints(target: Any) -> dict[str, Any]:
+    told = target.__init__ if inspect.isclass(target) else target
+    try:
+        return get_type_hints(told, include_extras=True)
+    except NameError:  # names that torch imports for type checkers only
+        return {}
+
+
+def _unfinished(value: Any) -> bool:
+    """Whether a value is made later, or some of a list's are: schedules need the optimizer."""
+    return any(isinstance(one, partial) for one in (value if isinstance(value, list) else [value]))
+
+
+def _check_numbers(target: Any, arguments: Mapping[str, Any], where: str) -> None:
+    """Refuse numbers of an optimizer or a schedule that torch takes without a word.
+
+    Negative ones are right only where torch's own default is negative.
+    """
+    told = inspect.signature(target).parameters
+    for key, value in arguments.items():
+        default = told[key].default if key in told else None
+        least = 0.0 if not isinstance(default, int | float) or default >= 0 else -math.inf
+        for number in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(number, int | float) and not (math.isfinite(number) and number >= least):
+                rule = "be finite and not negative" if least == 0 else "be finite"
+                raise InputError(f"{where}.{key}={shown(value)}: must {rule}")
 
 
 def call(target: Any, where: str, *positional: Any, **arguments: Any) -> Any:
@@ -91,14 +135,22 @@ def call(target: Any, where: str, *positional: Any, **arguments: Any) -> Any:
 
 
 def find(target: Any, where: str) -> Any:
-    """The class or function of a dotted name that a file in configs/ names.
+    """The class or function of a dotted name that a file in configs/ names, or a class of torch.
 
-    It must be defined in this package itself: an imported one doesn't count.
+    It must be defined in this package, or in that part of torch, itself: an imported one doesn't
+    count.
     """
+    room, kind = OF_TORCH.get(re.split(r"[.\[]", where)[0], ("", object))
     refused = InputError(
         f"{where}._target_ is {target!r}: only classes and functions of {PACKAGE}* that a file in "
-        "configs/ names are built"
+        f"configs/ names are built{room and f', and classes of {room}'}"
     )
+    if room and isinstance(target, str) and re.fullmatch(rf"{re.escape(room)}\.\w+", target):
+        found = getattr(importlib.import_module(room), target.rpartition(".")[2], None)
+        of_torch = str(getattr(found, "__module__", None)).startswith(room)
+        if of_torch and inspect.isclass(found) and issubclass(found, kind):
+            return found
+        raise refused
     if not isinstance(target, str) or target not in _named_in_configs():
         raise refused
     module_name, _, name = target.rpartition(".")

@@ -122,7 +122,8 @@ def plain(config: DictConfig) -> Config:
 def missing_keys(config: DictConfig) -> list[str]:
     """The keys that have no default and no value yet."""
     own = _own(config)
-    return sorted(OmegaConf.missing_keys(own))
+    found = OmegaConf.missing_keys(own)
+    return sorted(re.sub(r"\[(\d+)\]", r".\1", key) for key in found)  # as Hydra reads them
 
 
 def choices(config: DictConfig) -> dict[str, str]:

@@ -15,6 +15,7 @@ from autoclip_sep import runs
 from autoclip_sep.cli import compose, sources, system_errors
 from autoclip_sep.cli.build import build
 from autoclip_sep.clipping import Clipper
+from autoclip_sep.config import Config
 from autoclip_sep.errors import InputError
 from autoclip_sep.training.settings import Settings
 
@@ -114,7 +115,7 @@ def understand(config: dict[str, Any], chosen: Mapping[str, str]) -> Plan:
     names = [f"{group}={chosen[group]}" for group in NAMED]
     default = _defaults(tuple(names), _required(tuple(names), config))
     sources.names(config)
-    _check_network(runs.flatten(config), default)
+    _check_network(runs.flatten(config), runs.flatten(default))
     changed = runs.changed(config, default, told=FREE.fullmatch)
     parts = (chosen["data"], chosen["loss"], chosen["model"], clipper.label)
     directory = Path(config["runs"]) / runs.directory_name(parts, config["seed"], changed)
@@ -169,6 +170,6 @@ def _keys_required(names: tuple[str, ...]) -> list[str]:
 
 
 @cache
-def _defaults(names: tuple[str, ...], required: tuple[str, ...]) -> runs.Flat:
-    """The default config of these choices, by dotted key."""
-    return runs.flatten(compose.plain(compose.compose("train", [*names, *required])))
+def _defaults(names: tuple[str, ...], required: tuple[str, ...]) -> Config:
+    """The default config of these choices."""
+    return compose.plain(compose.compose("train", [*names, *required]))

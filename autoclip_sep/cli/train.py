@@ -1,9 +1,11 @@
 """``python train.py``: compose, build, prepare the corpus, train."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import nn
+from torch.optim import Optimizer
 
 from autoclip_sep import runs
 from autoclip_sep.cli import command, compose, corpus, provenance, sources
@@ -11,8 +13,9 @@ from autoclip_sep.cli.build import build, call
 from autoclip_sep.cli.plan import Plan, plan
 from autoclip_sep.names import shown
 from autoclip_sep.training import distributed
+from autoclip_sep.training.schedulers import Schedule, try_optimizer, try_schedule
 from autoclip_sep.training.settings import find_device
-from autoclip_sep.training.trainer import Parts, Trainer
+from autoclip_sep.training.trainer import HISTORY, Parts, Trainer
 
 USAGE = f"""
 python train.py [-m] [group=choice ...] [key=value ...]
@@ -74,14 +77,27 @@ def build_parts(planned: Plan, device: torch.device) -> dict[str, Any]:
     config = planned.config
     torch.manual_seed(planned.seed)
     model = build(config["model"], "model").to(device)
-    optimizer = call(build(config["optimizer"], "optimizer"), "optimizer", model.parameters())
+    optimizer, scheduler = _update(config, model)
     return {
         "model": model,
         "objective": build(config["loss"]["objective"], "loss.objective"),
         "clipper": planned.clipper,
         "optimizer": optimizer,
-        "scheduler": call(build(config["scheduler"], "scheduler"), "scheduler", optimizer),
+        "scheduler": scheduler,
         "stft": build(config["stft"], "stft").to(device),
         "logger": build(config["logger"], "logger"),
         **sources.parts(config),
     }
+
+
+def _update(config: Mapping[str, Any], model: nn.Module) -> tuple[Optimizer, Schedule]:
+    """Optimizer and schedule, both tried first on a weight that nobody uses."""
+    make_optimizer = build(config["optimizer"], "optimizer")
+    node = dict(config["scheduler"])
+    when = {key: node.pop(key) for key in ("interval", "monitor") if key in node}
+    make_schedule = build(node, "scheduler")
+    tried = call(try_optimizer, "optimizer", make_optimizer)
+    schedule = call(Schedule, "scheduler", make_schedule, tried, **when)
+    call(try_schedule, "scheduler", schedule, dict.fromkeys(HISTORY, 0.0))
+    optimizer = call(make_optimizer, "optimizer", model.parameters())
+    return optimizer, call(Schedule, "scheduler", make_schedule, optimizer, **when)

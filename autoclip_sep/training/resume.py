@@ -39,7 +39,7 @@ def check(
     special: dict[str, Callable[[Any], Any]] = {
         "model": lambda value: sound_weights(value, model),
         "optimizer": lambda value: _optimizer(value, optimizer),
-        "scheduler": lambda value: sound(value, own["scheduler"], "scheduler", moving=MOVING),
+        "scheduler": lambda value: _schedule(value, own["scheduler"]),
         "clipper": lambda value: _taken(copy.deepcopy(clipper), value, own["clipper"], "clipper"),
         "spikes": lambda value: _taken(Spikes(None), value, own["spikes"], "spikes"),
         "random": _random,
@@ -52,6 +52,14 @@ def check(
     epoch, batch, steps = state["epoch"], state["batch"], state["recorder"]["steps"]
     if not 1 <= epoch <= steps + 1 or batch > steps:
         raise ValueError(f"batch {batch} of epoch {epoch} isn't where {steps} steps lead")
+    return state
+
+
+def _schedule(saved: Any, own: State) -> State:
+    """Settings are as built; what the schedule itself counts may have moved."""
+    if saved == {} and own.get("factor") == 1.0 and "total_iters" in own:
+        saved = own  # of a constant rate, which had no state in older runs
+    state: State = sound(saved, own, "scheduler", moving=MOVING)
     return state
 
 

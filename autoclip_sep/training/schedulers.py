@@ -1,51 +1,111 @@
-"""Learning-rate schedules, stepped once an epoch with the validation loss."""
+"""When a learning-rate schedule of torch is stepped, as in Lightning."""
 
-from typing import Any, Protocol, runtime_checkable
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
 
+import torch
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from autoclip_sep.clipping.arguments import whole_number
+INTERVALS = ("step", "epoch")
 
 
-@runtime_checkable
-class Scheduler(Protocol):
-    """What the trainer asks of a schedule."""
+class Schedule:
+    """A schedule, stepped once a batch or once an epoch.
 
-    def step(self, valid_loss: float) -> None:
-        """Set the learning rate of the next epoch."""
+    make: called with ``optimizer=``; schedules inside it (of SequentialLR) are partials, too.
+    interval: "step", after every batch, even one whose step is skipped, so that the rate is a
+    function of the number of batches; or "epoch", after the validation. monitor: the column of
+    history.csv that ReduceLROnPlateau is given; no other schedule has one.
+
+    Raises ValueError where these don't fit together.
+    """
+
+    def __init__(
+        self,
+        make: Callable[..., LRScheduler],
+        optimizer: Optimizer,
+        interval: str = "epoch",
+        monitor: str | None = None,
+    ) -> None:
+        if interval not in INTERVALS:
+            raise ValueError(f"interval must be step or epoch, not {interval!r}")
+        self.scheduler: LRScheduler = _made(partial(make), optimizer)
+        if not isinstance(self.scheduler, LRScheduler):
+            raise TypeError("it must be a torch.optim.lr_scheduler.LRScheduler")
+        if isinstance(self.scheduler, ReduceLROnPlateau) != (monitor is not None):
+            raise ValueError(
+                f"monitor={monitor!r}: ReduceLROnPlateau needs one, and no other schedule has one"
+            )
+        if monitor is not None and interval != "epoch":
+            raise ValueError(f"{monitor} is known once an epoch: interval must be epoch")
+        self.interval, self.monitor = interval, monitor
+        # Of torch, for whom a first step that was skipped is a call in the wrong order.
+        warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
+
+    def after_step(self) -> None:
+        """Set the rate of the next batch."""
+        if self.interval == "step":
+            self.scheduler.step()
+
+    def after_epoch(self, row: Mapping[str, Any]) -> None:
+        """Set the rate of the next epoch.
+
+        row: of history.csv; a monitored value that is NaN moves nothing.
+        """
+        if self.interval != "epoch":
+            return
+        if self.monitor is None:
+            self.scheduler.step()
+        elif not math.isnan(value := row[self.monitor]):
+            self.scheduler.step(value)
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain numbers, for exact resume."""
+        """That of torch's schedule: plain numbers, for exact resume."""
+        return dict(self.scheduler.state_dict())
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a saved state."""
+        self.scheduler.load_state_dict(state)
 
 
-class Constant:
-    """The learning rate stays what the optimizer was given."""
-
-    def __init__(self, optimizer: Optimizer) -> None:
-        pass
-
-    def step(self, valid_loss: float) -> None:
-        """Nothing changes."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Nothing to keep."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing to restore."""
+def _made(value: Any, optimizer: Optimizer) -> Any:
+    """What a partial makes for the optimizer, those inside it first."""
+    if isinstance(value, list):
+        return [_made(inner, optimizer) for inner in value]
+    if not isinstance(value, partial):
+        return value
+    inner = {key: _made(argument, optimizer) for key, argument in value.keywords.items()}
+    return value.func(*value.args, optimizer=optimizer, **inner)
 
 
-def plateau(optimizer: Optimizer, factor: float = 0.5, patience: int = 5) -> Scheduler:
-    """Multiply the rate by `factor` where the validation loss hasn't fallen for longer than
-    `patience` epochs.
+def try_optimizer(make: Callable[..., Optimizer]) -> Optimizer:
+    """An optimizer of one weight that has taken a step.
 
-    A fall of less than a ten-thousandth is none; below zero, torch takes a rise that small for one.
+    Raises whatever torch does where it takes a setting, or is an optimizer, that can't step here.
     """
-    if not 0 < factor < 1:
-        raise ValueError(f"factor must be between 0 and 1, not {factor}")
-    whole_number("patience", patience, 0)
-    return ReduceLROnPlateau(optimizer, factor=factor, patience=patience)
+    weight = torch.nn.Parameter(torch.zeros(1, 1))
+    weight.grad = torch.zeros(1, 1)
+    optimizer = make([weight])
+    optimizer.step()
+    return optimizer
+
+
+def try_schedule(schedule: Schedule, row: Mapping[str, Any]) -> Schedule:
+    """A schedule that nobody uses, stepped.
+
+    row: of history.csv. Raises whatever torch does where it takes a setting that it can't step
+    with, and ValueError for a column that there isn't and for a rate that can't be one.
+    """
+    if schedule.monitor not in (None, *row):
+        raise ValueError(f"monitor must be one of {', '.join(row)}, not {schedule.monitor!r}")
+    schedule.scheduler.optimizer.step()
+    schedule.after_step()
+    schedule.after_epoch(row)
+    rates = [float(group["lr"]) for group in schedule.scheduler.optimizer.param_groups]
+    if not all(math.isfinite(rate) and rate >= 0 for rate in rates):
+        raise ValueError(f"the learning rate becomes {rates[0]}")
+    return schedule

@@ -26,7 +26,7 @@ from autoclip_sep.saved_state import not_finite
 from autoclip_sep.stft import STFT
 from autoclip_sep.training import distributed, preemption, resume
 from autoclip_sep.training.loggers import Logger
-from autoclip_sep.training.schedulers import Scheduler
+from autoclip_sep.training.schedulers import Schedule
 from autoclip_sep.training.settings import Settings, autocast_dtype
 from autoclip_sep.training.tally import Tally
 from autoclip_sep.training.validation import Objective, validate
@@ -51,7 +51,7 @@ class Parts:
     objective: Objective
     clipper: Clipper
     optimizer: Optimizer
-    scheduler: Scheduler
+    scheduler: Schedule
     stft: STFT
     train: Split
     valid: Split
@@ -150,6 +150,7 @@ class Trainer:
                     optimizer.step()
                     self.tally.add(self._everyones_mean(losses), clip)
             optimizer.zero_grad(set_to_none=True)
+            self.parts.scheduler.after_step()
             distributed.share_buffers(model)
             self.batch += 1
             self._after_step()
@@ -246,9 +247,8 @@ class Trainer:
         }  # fmt: skip
         if self.first:
             self._record_epoch(row, time.perf_counter() - began)
-        if valid_loss == valid_loss:  # a NaN is never best and moves no schedule
-            parts.scheduler.step(valid_loss)
-        better = valid_loss < self.best
+        parts.scheduler.after_epoch(row)
+        better = valid_loss < self.best  # a NaN never is
         if better:
             self.best = valid_loss
             if self.first:

@@ -69,7 +69,7 @@ def understand(arguments: Sequence[str]) -> Settings:
         f"{chosen['optimizer']}_{name}", clipper.label,
     )  # fmt: skip
     names = [f"{group}={chosen[group]}" for group in ("clipping", "optimizer")]
-    default = runs.flatten(compose.plain(compose.compose("supersampling", names)))
+    default = compose.plain(compose.compose("supersampling", names))
     changed = runs.changed(config, default, told=NAMED.fullmatch)
     directory = Path(config["runs"]) / runs.directory_name(parts, config["seed"], changed)
     return Settings(config, clipper, optimizer, directory)

@@ -14,6 +14,7 @@ import torch
 from autoclip_sep.cli import compose
 from autoclip_sep.cli.build import build, call
 from autoclip_sep.cli.plan import plan
+from autoclip_sep.cli.train import build_parts
 from autoclip_sep.figures.runs_found import find
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -119,13 +120,14 @@ def check_paper(job):
         assert build(config["loss"]["objective"]).alpha == 0.75
 
     weights = [torch.nn.Parameter(torch.zeros(1))]
-    optimizer = call(build(config["optimizer"]), "optimizer", weights)
+    optimizer = call(build(config["optimizer"], "optimizer"), "optimizer", weights)
     assert isinstance(optimizer, torch.optim.Adam)
     (group,) = optimizer.param_groups
     assert (group["lr"], group["betas"], group["weight_decay"]) == (1e-3, (0.9, 0.999), 0.0)
-    scheduler = call(build(config["scheduler"]), "scheduler", optimizer)
-    assert isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau)
-    assert (scheduler.factor, scheduler.patience) == (0.5, 5)
+    schedule = build_parts(planned, torch.device("cpu"))["scheduler"]
+    assert (schedule.interval, schedule.monitor) == ("epoch", "valid_loss")
+    assert isinstance(schedule.scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau)
+    assert (schedule.scheduler.factor, schedule.scheduler.patience) == (0.5, 5)
 
     percentiles = (0, 1, 10, 25, 50, 90, 100)
     assert planned.clipper.label in ("none", *(f"autoclip_p{p}" for p in percentiles))

@@ -5,9 +5,11 @@ import os
 import shutil
 import sys
 import traceback
+from functools import partial
 
 import pytest
 import torch
+from torch.optim.lr_scheduler import ConstantLR
 
 from autoclip_sep import runs
 from autoclip_sep.cli import check_data, compare, provenance, replay
@@ -28,8 +30,7 @@ from autoclip_sep.losses.mask_inference import MaskInference
 from autoclip_sep.models.separator import Separator
 from autoclip_sep.stft import STFT
 from autoclip_sep.training.loggers import NoLogger
-from autoclip_sep.training.optimizers import adam
-from autoclip_sep.training.schedulers import Constant
+from autoclip_sep.training.schedulers import Schedule
 from autoclip_sep.training.settings import Settings
 from autoclip_sep.training.trainer import Parts, Trainer
 from tests.commands import load
@@ -53,9 +54,10 @@ def train(directory, store):
     torch.manual_seed(0)
     stft = STFT()
     model = Separator(stft, ["masks"], hidden=4, layers=1)
-    optimizer = adam(model.parameters())
+    optimizer = torch.optim.Adam(model.parameters(), fused=True)
+    schedule = Schedule(partial(ConstantLR, factor=1.0), optimizer)
     parts = Parts(
-        model, MaskInference(stft), AutoClip(10), optimizer, Constant(optimizer), stft,
+        model, MaskInference(stft), AutoClip(10), optimizer, schedule, stft,
         store.split("train"), store.split("valid"), NoLogger(),
     )  # fmt: skip
     numbers = Settings(epochs=3, batch_size=4, excerpt=800, record_every=1, progress=False)

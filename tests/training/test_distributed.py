@@ -19,6 +19,7 @@ from tests.commands import ENVIRONMENT
 
 PROGRAM = """
 import json, os, sys, torch
+from functools import partial
 from pathlib import Path
 from autoclip_sep.clipping import AutoClip
 from autoclip_sep.data.store import Store
@@ -27,8 +28,7 @@ from autoclip_sep.models.separator import Separator
 from autoclip_sep.stft import STFT
 from autoclip_sep.training import distributed
 from autoclip_sep.training.loggers import NoLogger
-from autoclip_sep.training.optimizers import adam
-from autoclip_sep.training.schedulers import plateau
+from autoclip_sep.training.schedulers import Schedule
 from autoclip_sep.training.settings import Settings
 from autoclip_sep.training.trainer import Parts, Trainer
 
@@ -38,7 +38,7 @@ torch.manual_seed(5)
 store, stft = Store(arguments["store"]), STFT()
 model = Separator(stft, ["masks"], hidden=8, layers=2, dropout=arguments["dropout"],
                   batch_norm=arguments["batch_norm"])
-optimizer = adam(model.parameters(), lr=0.01)
+optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=True)
 settings = Settings(epochs=arguments["epochs"], record_every=1, checkpoint_every=2, batch_size=4,
                     excerpt=3200, progress=False)
 
@@ -55,8 +55,11 @@ class Losses(MaskInference):
             os.kill(os.getpid(), arguments["signal"])
         return loss * float("nan") if bad else loss
 
+plateau = partial(torch.optim.lr_scheduler.ReduceLROnPlateau, factor=0.5, patience=5)
+schedule = Schedule(plateau, optimizer, "epoch", "valid_loss")
+
 with distributed.process_group(torch.device("cpu")):
-    parts = Parts(model, Losses(stft), AutoClip(25), optimizer, plateau(optimizer), stft,
+    parts = Parts(model, Losses(stft), AutoClip(25), optimizer, schedule, stft,
                   store.split("train"), store.split("valid"), NoLogger())
     Trainer(parts, settings, Path(arguments["directory"]), 3, torch.device("cpu")).fit()
 """

@@ -12,7 +12,7 @@ import torch
 
 from autoclip_sep.checkpoint import CheckpointFolder
 from autoclip_sep.saved_state import sound
-from autoclip_sep.training import optimizers, resume
+from autoclip_sep.training import resume
 from tests.commands import ENVIRONMENT
 from tests.training.test_trainer import trainer
 
@@ -162,6 +162,16 @@ SCHEDULES = {
     "steps": lambda o: torch.optim.lr_scheduler.StepLR(o, 2),
     "milestones": lambda o: torch.optim.lr_scheduler.MultiStepLR(o, [1, 3]),
     "exponential": lambda o: torch.optim.lr_scheduler.ExponentialLR(o, 0.9),
+    "linear": lambda o: torch.optim.lr_scheduler.LinearLR(o, 0.1),
+    "constant": lambda o: torch.optim.lr_scheduler.ConstantLR(o, 1.0, 0),
+    "polynomial": lambda o: torch.optim.lr_scheduler.PolynomialLR(o, 5),
+    "one cycle": lambda o: torch.optim.lr_scheduler.OneCycleLR(o, 0.5, 9, cycle_momentum=False),
+    "in a row": lambda o: torch.optim.lr_scheduler.SequentialLR(
+        o, [SCHEDULES[kind](o) for kind in ("linear", "cosine")], [2]
+    ),
+    "chained": lambda o: torch.optim.lr_scheduler.ChainedScheduler(
+        [SCHEDULES[kind](o) for kind in ("linear", "cosine")], o
+    ),
 }
 
 
@@ -180,11 +190,11 @@ def test_schedules_go_on_from_their_own_state(kind):
 
 
 OPTIMIZERS = {
-    "adam": partial(optimizers.adam, lr=0.1),
-    "adamw": partial(optimizers.adamw, lr=0.1),
-    "sgd": partial(optimizers.sgd, lr=0.1),
-    "momentum": partial(optimizers.sgd, lr=0.1, momentum=0.9),
-    "rmsprop": partial(optimizers.rmsprop, lr=0.1),
+    "adam": partial(torch.optim.Adam, lr=0.1, fused=True),
+    "adamw": partial(torch.optim.AdamW, lr=0.1, fused=True),
+    "sgd": partial(torch.optim.SGD, lr=0.1, fused=True),
+    "momentum": partial(torch.optim.SGD, lr=0.1, momentum=0.9, fused=True),
+    "rmsprop": partial(torch.optim.RMSprop, lr=0.1),
     "amsgrad": lambda p: torch.optim.Adam(p, lr=0.1, amsgrad=True),
     "capturable": lambda p: torch.optim.Adam(p, lr=torch.tensor(0.1), foreach=False),
     "centered": lambda p: torch.optim.RMSprop(p, lr=0.1, centered=True, momentum=0.9),

@@ -4,9 +4,18 @@ import math
 import os
 import shutil
 import signal
+from functools import partial
 
 import pytest
 import torch
+from torch.optim.lr_scheduler import (
+    ConstantLR,
+    CosineAnnealingLR,
+    LinearLR,
+    ReduceLROnPlateau,
+    SequentialLR,
+    StepLR,
+)
 
 from autoclip_sep import records, runs
 from autoclip_sep.checkpoint import CheckpointFolder
@@ -16,12 +25,27 @@ from autoclip_sep.losses.mask_inference import MaskInference
 from autoclip_sep.models.separator import Separator
 from autoclip_sep.stft import STFT
 from autoclip_sep.training.loggers import NoLogger
-from autoclip_sep.training.optimizers import adam
 from autoclip_sep.training.preemption import Interrupted
-from autoclip_sep.training.schedulers import plateau
+from autoclip_sep.training.schedulers import Schedule
 from autoclip_sep.training.settings import Settings
 from autoclip_sep.training.trainer import Parts, Trainer
 
+SCHEDULES = {  # an epoch of the store has few steps: rates change within it and between them
+    "plateau": (partial(ReduceLROnPlateau, factor=0.5, patience=0), "epoch", "valid_loss"),
+    "si_sdr": (partial(ReduceLROnPlateau, patience=0, mode="max"), "epoch", "valid_si_sdr"),
+    "constant": (partial(ConstantLR, factor=1.0, total_iters=0),),
+    "cosine": (partial(CosineAnnealingLR, T_max=3), "epoch"),
+    "cosine by steps": (partial(CosineAnnealingLR, T_max=20), "step"),
+    "step": (partial(StepLR, step_size=1, gamma=0.5), "epoch"),
+    "warmup_cosine": (
+        partial(
+            SequentialLR,
+            schedulers=[partial(LinearLR, total_iters=3), partial(CosineAnnealingLR, T_max=20)],
+            milestones=[3],
+        ),
+        "step",
+    ),
+}
 CLIPPERS = {"none": NoClipping, "autoclip": lambda: AutoClip(25), "alrc": ALRC}
 
 
@@ -45,14 +69,18 @@ class Hooked(MaskInference):
         return loss
 
 
-def trainer(directory, store, clipper="autoclip", *, epochs=3, at=None, action=None, **settings):
+def trainer(
+    directory, store, clipper="autoclip", *, epochs=3, at=None, action=None, schedule="plateau",
+    **settings,
+):  # fmt: skip
     torch.manual_seed(5)
     stft = STFT()
     model = Separator(stft, ["masks"], hidden=8, layers=2, dropout=0.3)
-    optimizer = adam(model.parameters(), lr=0.01)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=True)
+    make, *when = SCHEDULES[schedule]
     parts = Parts(
         model, Hooked(stft, at, action), CLIPPERS[clipper](), optimizer,
-        plateau(optimizer, patience=0), stft, store.split("train"), store.split("valid"),
+        Schedule(make, optimizer, *when), stft, store.split("train"), store.split("valid"),
         NoLogger(),
     )  # fmt: skip
     defaults = {"record_every": 2, "batch_size": 4, "excerpt": 3200, "progress": False}
