@@ -1,6 +1,10 @@
-import pytest
+import math
+from contextlib import suppress
 
-from autoclip_sep.cli.build import build
+import pytest
+import torch
+
+from autoclip_sep.cli.build import build, find
 from autoclip_sep.clipping import AutoClip
 from autoclip_sep.errors import InputError
 
@@ -19,6 +23,10 @@ autoclip_sep.runs.os.remove autoclip_sep.checkpoint.torch.load autoclip_sep.runs
 autoclip_sep.training.optimizers.Adam autoclip_sep.runs.Path autoclip_sep_evil.thing
 autoclip_sep.audio.write autoclip_sep.files.write_whole autoclip_sep.runs.write_text
 autoclip_sep.cli.side_by_side.run_all autoclip_sep.optional.require autoclip_sep.records.Records
+torch.optim torch.optim. torch.optim.adam.Adam torch.optim.lr_scheduler torch.optim.swa_utils.SWALR
+torch.optim.lr_scheduler.warnings.warn torch.optim.lr_scheduler.Optimizer torch.optim.Optimizer.step
+torch.nn.functional.relu torch.nn.init.zeros_ torch.nn.Parameter torch.nn.Module.to
+torch.nn.modules.module.torch.save torch.nn.parallel.DistributedDataParallel torch.nn.factory_kwargs
 """.split()
 
 
@@ -47,3 +55,41 @@ def test_what_a_class_refuses_is_named_with_its_place():
         build({"_target_": "autoclip_sep.clipping.AutoClip", "percentile": 101}, "clipping")
     with pytest.raises(InputError, match=r"^config.model: .*unexpected"):
         build({"model": {"_target_": "autoclip_sep.clipping.AutoClip", "percentil": 1}})
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["optimizer", "scheduler", "scheduler.schedulers[0]", "model", "model.inner", "loss.objective",
+     "clipping", "logger", "config"],
+)  # fmt: skip
+def test_of_torch_only_what_belongs_to_a_place_is_found(place):
+    of = {
+        "torch.optim.NAdam": ("optimizer",), "torch.optim.Muon": ("optimizer",),
+        "torch.optim.lr_scheduler.OneCycleLR": ("scheduler",),
+        "torch.optim.lr_scheduler.ReduceLROnPlateau": ("scheduler",),
+        "torch.nn.GRU": ("model", "loss"), "torch.nn.L1Loss": ("model", "loss"),
+        **dict.fromkeys(FOREIGN, ()),
+        "torch.optim.Adam": ("optimizer",),
+    }  # fmt: skip
+    found = set()
+    for target in of:
+        with suppress(InputError):
+            find(target, place)
+            found.add(target)
+    root = place.partition(".")[0]
+    assert found == {target for target, places in of.items() if root in places}
+
+
+def test_optimizers_and_schedules_of_torch_are_built():
+    weights = [torch.nn.Parameter(torch.ones(2, 2))]
+    node = {"_target_": "torch.optim.Adam", "_partial_": True, "lr": 1, "betas": [0.5, 0.9]}
+    optimizer = build(node, "optimizer")(weights)
+    assert optimizer.param_groups[0]["betas"] == (0.5, 0.9)
+    node = {"_target_": "torch.optim.Adafactor", "_partial_": True, "beta2_decay": -0.8}
+    assert build(node, "optimizer")(weights).param_groups[0]["beta2_decay"] == -0.8
+    for number, reason in ((-1, "not negative"), (math.inf, "finite"), (math.nan, "finite")):
+        with pytest.raises(InputError, match=rf"^scheduler\.gamma=.*{reason}"):
+            build({"_target_": "torch.optim.lr_scheduler.StepLR", "gamma": number}, "scheduler")
+        wrong = {"_target_": "torch.optim.lr_scheduler.MultiStepLR", "milestones": [1, number]}
+        with pytest.raises(InputError, match=rf"^scheduler\.milestones=.*{reason}"):
+            build(wrong, "scheduler")

@@ -28,8 +28,10 @@ SMALL = ["model.hidden=4", "model.layers=1"]
 COMMANDS = [  # and the groups that the first doesn't have so
     (["clipping=alrc_autoclip"], ()),
     (["data=musdb_demo", "loss=snr", "optimizer=sgd"], ("data", "loss", "optimizer")),
+    (["scheduler=warmup_cosine", "scheduler.schedulers.1.T_max=9", "optimizer=radam"],
+     ("scheduler", "optimizer")),
     (["data=tree", "data.root=x", "loss=chimera", "logger=wandb"], ("data", "loss", "logger")),
-]
+]  # fmt: skip
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12)
 )

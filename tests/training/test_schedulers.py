@@ -9,6 +9,7 @@ from torch.optim.lr_scheduler import ConstantLR, LinearLR, ReduceLROnPlateau
 
 from autoclip_sep import records
 from autoclip_sep.checkpoint import CheckpointFolder
+from autoclip_sep.errors import InputError
 from autoclip_sep.training.schedulers import Schedule
 from tests.training.test_trainer import SCHEDULES, Stop, crash, everything, trainer
 
@@ -111,11 +112,13 @@ def test_a_constant_rate_had_no_state_in_older_runs(tmp_path, tiny_store, schedu
     first.fit()
     folder = CheckpointFolder(tmp_path / "checkpoints")
     state, _ = folder.newest("last")
+    for path in folder.paths("last"):
+        path.unlink()
     folder.save("last", first.recorder.steps, 1, {**state, "scheduler": {}})
     second = trainer(tmp_path, tiny_store, epochs=2, **how)
     if schedule == "constant":
         second.fit()
         assert len(records.read(tmp_path / "history.csv")) == 2
     else:
-        with pytest.raises(Exception, match="not of this run: scheduler"):
+        with pytest.raises(InputError, match="not of this run: scheduler"):
             second.fit()
