@@ -11,6 +11,7 @@ import io
 import pickletools
 import re
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -99,13 +100,23 @@ def _check_plain(content: bytes) -> None:
 
     torch itself holds the size of each tensor against that of its bytes. Raises ValueError.
     """
+    for name in globals_of(content):
+        if not PLAIN.fullmatch(name):
+            raise ValueError(f"it holds {name!r}")
+
+
+def globals_of(content: bytes) -> Iterator[str]:
+    """What the pickle in a file of torch.save names: module and name, a space between them.
+
+    Raises ValueError where something in the file is compressed: a little of it may be gigabytes.
+    """
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
             raise ValueError("something in it is compressed, which torch.save does not do")
         (pickled,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
         for operation, argument, _ in pickletools.genops(archive.read(pickled)):
-            if operation.name == "GLOBAL" and not PLAIN.fullmatch(str(argument)):
-                raise ValueError(f"it holds {argument!r}")
+            if operation.name == "GLOBAL":
+                yield str(argument)
 
 
 class CheckpointFolder:

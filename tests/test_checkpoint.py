@@ -4,7 +4,6 @@ import os
 import pickle
 import resource
 import tracemalloc
-import zipfile
 from collections import Counter, OrderedDict
 
 import pytest
@@ -13,6 +12,7 @@ import torch
 from autoclip_sep import checkpoint
 from autoclip_sep.checkpoint import CheckpointFolder
 from autoclip_sep.errors import InputError
+from tests.small_files import Asks, compressed
 
 STATE = {"weights": torch.arange(1000.0), "step": 3, "best": float("inf"), "rng": [torch.ones(2)]}
 
@@ -74,24 +74,6 @@ def test_a_hostile_pickle_runs_nothing(tmp_path, monkeypatch):
     with pytest.raises(InputError):
         checkpoint.load(tmp_path / "y.pt")
     assert not (tmp_path / "was_here").exists()
-
-
-class Asks:
-    """What is made of a short pickle when it is loaded."""
-
-    def __init__(self, kind, *arguments):
-        self.made = kind, arguments
-
-    def __reduce__(self):
-        return self.made
-
-
-def compressed(path):
-    with zipfile.ZipFile(path) as archive:
-        members = {name: archive.read(name) for name in archive.namelist()}
-    with zipfile.ZipFile(path, "w", compression=zipfile.ZIP_DEFLATED) as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
 
 
 @pytest.mark.parametrize("what", ["bytes", "tensor", "sparse", "compressed", "parameter"])

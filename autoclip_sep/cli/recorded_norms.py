@@ -3,7 +3,9 @@
 import csv
 import io
 import math
+import re
 import sys
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -21,6 +23,7 @@ from autoclip_sep.errors import InputError
 COLUMN = "grad_norm"  # taken where several are there and none was asked for
 DELIMITERS = ",;\t "
 NO_TEXT = "neither UTF-8 text nor a file of torch.save"
+SIZED = re.compile(r"\w* bytearray|torch(\._tensor)? \w*Tensor")  # which torch.load makes of a size
 ZIP = b"PK\x03\x04"  # how every file of torch.save begins
 
 
@@ -74,6 +77,10 @@ def _unpacked(content: bytes, path: Path, name: str) -> object:
     if path.with_name(f"{path.name}.sha256").is_file():
         return checkpoint.load(path)  # one of ours: held against its digest
     try:
+        if zipfile.is_zipfile(io.BytesIO(content)):
+            for name in checkpoint.globals_of(content):
+                if SIZED.fullmatch(name):
+                    raise ValueError(f"it holds {name!r}, which may ask for any size")
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds here, all of which mean the same to us
         reason = str(error).strip().split("\n")[0].partition(". ")[0]

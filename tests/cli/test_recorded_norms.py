@@ -10,6 +10,7 @@ from autoclip_sep.clipping import ALRC, AutoClip, Combined, NoClipping
 from autoclip_sep.dynamics import COLUMNS
 from autoclip_sep.errors import InputError
 from autoclip_sep.records import Records
+from tests.small_files import Asks, compressed
 
 ROW = dict.fromkeys(COLUMNS, 0.5)
 
@@ -229,6 +230,21 @@ def test_bad_files_are_named_with_the_line(tmp_path, content, column, message):
         read(write(tmp_path, content), column)
     assert str(tmp_path / "norms.txt") in str(error.value)
     assert len(str(error.value)) < len(str(tmp_path)) + 250
+
+
+@pytest.mark.parametrize("what", ["compressed", "bytes", "tensor"])
+def test_a_small_file_asks_for_no_more_memory_than_it_has_bytes(tmp_path, what):
+    state = {
+        "compressed": {"history": torch.ones(2**20)},
+        "bytes": {"history": Asks(bytearray, 2**34)},
+        "tensor": {"history": Asks(torch.Tensor, 2**32)},
+    }[what]
+    path = tmp_path / "clipper.pt"
+    torch.save(state, path)
+    if what == "compressed":
+        compressed(path)
+    with pytest.raises(InputError, match="compressed" if what == "compressed" else "any size"):
+        read(path)
 
 
 def test_a_column_of_what_is_no_table_is_refused(tmp_path):
