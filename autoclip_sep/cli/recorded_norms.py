@@ -78,9 +78,9 @@ def _unpacked(content: bytes, path: Path, name: str) -> object:
         return checkpoint.load(path)  # one of ours: held against its digest
     try:
         if zipfile.is_zipfile(io.BytesIO(content)):
-            for name in checkpoint.globals_of(content):
-                if SIZED.fullmatch(name):
-                    raise ValueError(f"it holds {name!r}, which may ask for any size")
+            for kind in checkpoint.globals_of(content):
+                if SIZED.fullmatch(kind):
+                    raise ValueError(f"it holds {kind!r}, which may ask for any size")
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds here, all of which mean the same to us
         reason = str(error).strip().split("\n")[0].partition(". ")[0]

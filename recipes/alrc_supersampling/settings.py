@@ -11,10 +11,11 @@ from network import ERRORS
 
 from autoclip_sep import runs
 from autoclip_sep.cli import compose
-from autoclip_sep.cli.build import build
+from autoclip_sep.cli.build import build, call
 from autoclip_sep.cli.checks import check_choice, check_threads
 from autoclip_sep.clipping import Clipper
 from autoclip_sep.errors import InputError
+from autoclip_sep.training.schedulers import try_optimizer
 
 MOST = 2**31 - 1
 WHOLE = {"batch_size": 1, "iterations": 1, "channels": 1, "record_every": 1, "seed": 0}  # from
@@ -63,6 +64,7 @@ def understand(arguments: Sequence[str]) -> Settings:
     config["optimizer"]["lr"], config["rate"] = _rate(config, chosen["optimizer"], rates)
     clipper: Clipper = build(config["clipping"], "clipping")
     optimizer = build(config["optimizer"], "optimizer")
+    call(try_optimizer, "optimizer", optimizer)  # what it refuses is said before a run begins
     name = config["rate"] or f"lr{config['optimizer']['lr']:g}"
     parts = (
         "supersampling", config["images"], config["error"], f"batch{config['batch_size']}",

@@ -238,6 +238,8 @@ def test_a_run_that_was_killed_begins_again_and_ends_as_if_it_had_not_been(tmp_p
         ("batch_size=0", "a whole number from 1"),
         ("iterations=1.5", "a whole number from 1"),
         ("optimizer.lr=fast", "a number is wanted"),
+        ("optimizer.lr=-1", "optimizer.lr=-1: must be finite and not negative"),
+        ("optimizer.betas=[0.9,1.0]", "optimizer: Invalid beta parameter"),
         ("optimizer=adamw", "add optimizer.lr=..."),
         ("clipping=alcr", "did you mean alrc"),
         ("bach_size=4", "did you mean batch_size"),
