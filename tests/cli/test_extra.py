@@ -12,7 +12,8 @@ import pytest
 from autoclip_sep.cli import NEEDED
 from tests.commands import ENVIRONMENT, ROOT
 
-COMMANDS = ["train.py", *(f"scripts/{name}.py" for name in ("replay", "reproduce", "keep_records"))]
+SCRIPTS = ["train.py", *(f"scripts/{name}.py" for name in ("replay", "reproduce", "keep_records"))]
+CONSOLE = ["-c", "from autoclip_sep.cli.main import main; main()"]  # as pip writes it
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +27,10 @@ def bare(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*([str(ROOT / name)] for name in SCRIPTS), CONSOLE])
 def test_a_command_without_the_extra_names_it(bare, command):
     done = subprocess.run(
-        [sys.executable, "-S", str(ROOT / command), "--help"],
+        [sys.executable, "-S", *command, "--help"],
         env={**ENVIRONMENT, "PYTHONPATH": os.pathsep.join([str(bare), str(ROOT)])},
         capture_output=True,
         text=True,
