@@ -32,11 +32,13 @@ STOREYS = {
 
 # Rooms that may import only some of what lies below them.
 ROOMS_OF = {"figures": {"", "clipping"}, "dynamics": {"", "clipping"}, "clipping": set()}
-SHOWN = "clipping"  # by the package itself, which imports nothing else
 FILES_OF = {"dynamics": {"errors", "random_state", "records"}}  # of the ground floor
 
 # Rooms that may import only some packages, beside the standard library.
 PACKAGES_OF = {"clipping": {"torch"}, "dynamics": {"torch"}}
+
+# The one room that the package itself shows; it imports nothing else.
+SHOWN = "clipping"
 
 # Packages that only one room or file may import; () is none: optional.py imports them by name.
 HOMES = {
