@@ -7,7 +7,8 @@ import torch.distributed.checkpoint as dcp
 from autoclip_sep.clipping import AutoClip, Clipper
 from tests.clipping.states import numbers
 from tests.clipping.test_contract import network, train, weights
-from tests.clipping.test_distributed import start
+from tests.clipping.test_distributed import SCRIPT
+from tests.ranks import gathered
 
 
 def started(make_clipper):
@@ -62,7 +63,7 @@ def test_a_state_of_before_any_step_comes_back_too(make_clipper, tmp_path):
 
 @pytest.mark.parametrize("world", [1, 2])
 def test_each_process_of_fsdp2_gets_its_clipper_back(world, tmp_path):
-    ranks = start("dcp", world, tmp_path)
+    ranks = gathered(SCRIPT, "dcp", world, tmp_path)
     for name, wanted in ranks[0].items():
         for found in (rank[name] for rank in ranks):
             assert found["saved"] == found["back"] == found["fresh"] == wanted["saved"]
