@@ -68,9 +68,7 @@ def save(path: Path, state: State) -> None:
         _write(_digest_path(path), line.encode())
         _write(path, content)
     except InputError:
-        path.unlink(
-            missing_ok=True
-        )  # it is there already where its folder can't be brought to disk
+        path.unlink(missing_ok=True)  # it is there where only its folder failed to reach the disk
         _digest_path(path).unlink(missing_ok=True)
         raise
 

@@ -26,6 +26,10 @@ from autoclip_sep.typed import fits
 Flat = dict[str, Any]
 PROVENANCE = "provenance.json"
 
+# Keys of the settings that a clipper's label tells, and so the name of the directory. `signed`
+# follows from the loss, which the name tells beside it.
+LABELLED = r"clipping\.(?!(.*\.)?signed$).*"
+
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> Flat:
     """``{"a": {"b": 1}}`` as ``{"a.b": 1}``; lists are values."""

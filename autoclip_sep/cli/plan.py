@@ -24,7 +24,7 @@ NAMED = ("data", "loss", "model", "clipping")  # the groups whose choices a dire
 # Settings that don't change a run's numbers, or that its directory's name already tells.
 FREE = re.compile(
     r"logger\..*|runs|force|seed|percentile"
-    r"|clipping\.(?!(.*\.)?signed$).*"
+    rf"|{runs.LABELLED}"
     r"|trainer\.(epochs|progress|workers|threads|device|checkpoint_every)"
     r"|(.*\.)?(root|store|corpora)|data\.corpus\.expected.*"
 )
@@ -60,18 +60,11 @@ class Plan:
         """Refuse a directory that belongs to another config; InputError names the keys."""
         if (self.directory / "config.yaml").exists():
             runs.check_same(self.directory, self.config, free=_may_differ)
-            return
-        # The clipper's settings used to be among what the six digits stand for.
-        for path in self.directory.parents[1].glob(f"*/seed{self.seed}-*/config.yaml"):
-            with suppress(InputError):
-                runs.check_same(path.parent, self.config, free=_may_differ)
-                break
-        else:
-            return
-        raise InputError(
-            f"{path.parent} is this run, begun when directories were named otherwise: rename it to "
-            f"{self.directory}, or choose another folder with runs=..."
-        )
+        elif earlier := self._earlier_directory():
+            raise InputError(
+                f"{earlier} is this run, begun when directories were named otherwise: rename it to "
+                f"{self.directory}, or choose another folder with runs=..."
+            )
 
     def check_memory(self) -> None:
         """Refuse what can't fit; where memory is promised that isn't there, a process is killed.
@@ -91,6 +84,14 @@ class Plan:
                     f"{what}: {4e-9 * numbers:,.0f} GB of memory are needed for that alone, and "
                     f"there are {1e-9 * there:,.0f}: smaller ones are wanted"
                 )
+
+    def _earlier_directory(self) -> Path | None:
+        """Of this run where a clipper's settings were among what the six digits stand for."""
+        for path in self.directory.parents[1].glob(f"*/seed{self.seed}-*/config.yaml"):
+            with suppress(InputError):  # of another run, or a damaged one
+                runs.check_same(path.parent, self.config, free=_may_differ)
+                return path.parent
+        return None
 
     def _same_root(self) -> bool:
         if not (self.directory / "config.yaml").exists():

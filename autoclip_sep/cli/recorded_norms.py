@@ -5,7 +5,6 @@ import io
 import math
 import re
 import sys
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -77,10 +76,9 @@ def _unpacked(content: bytes, path: Path, name: str) -> object:
     if path.with_name(f"{path.name}.sha256").is_file():
         return checkpoint.load(path)  # one of ours: held against its digest
     try:
-        if zipfile.is_zipfile(io.BytesIO(content)):
-            for kind in checkpoint.globals_of(content):
-                if SIZED.fullmatch(kind):
-                    raise ValueError(f"it holds {kind!r}, which may ask for any size")
+        for kind in checkpoint.globals_of(content):
+            if SIZED.fullmatch(kind):
+                raise ValueError(f"it holds {kind!r}, which may ask for any size")
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds here, all of which mean the same to us
         reason = str(error).strip().split("\n")[0].partition(". ")[0]

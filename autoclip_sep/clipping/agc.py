@@ -57,7 +57,8 @@ class AGC(Clipper):
             raise ValueError(f"exclude must be a list of names, not one text: [{exclude!r}]")
         self.exclude = None if exclude is None else tuple(exclude)
         given = dict(transposed or {})
-        self.transposed = {name: whole_number("transposed", given[name], 1) for name in given}
+        checked = {name: whole_number("transposed", given[name], 1) for name in given}
+        self.transposed = checked or None  # a network without any is the default
 
     @staticmethod
     def transposed_in(model: nn.Module) -> dict[str, int]:

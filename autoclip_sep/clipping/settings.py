@@ -20,15 +20,16 @@ def settings(clipper: object) -> dict[str, tuple[Any, bool]]:
     found = {}
     for name, parameter in inspect.signature(type(clipper)).parameters.items():
         value = getattr(clipper, name)
-        nothing = isinstance(value, Mapping) and not value and parameter.default is None
-        found[name] = value, value != parameter.default and not nothing
+        found[name] = value, value != parameter.default
     return found
 
 
 def in_label(name: str, value: object) -> str:
     """How a label tells a setting: `_window1000`, `_parameter` for a text, a flag by its name."""
-    if value is True or isinstance(value, str):
-        text = name if value is True else str(value)
+    if isinstance(value, str):
+        text = value
+    elif value is True:
+        text = name
     elif isinstance(value, Real) and value is not False:
         text = name + plain_text(float(value))
     elif isinstance(value, Mapping):

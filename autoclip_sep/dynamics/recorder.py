@@ -236,8 +236,9 @@ class Recorder:
         if probe.gradient is not None:
             away = float(total_norm(differences(gradient, probe.gradient)))
             norm = float(total_norm(probe.gradient))
-            self._checked = math.isfinite(away) and away <= GRADIENT_TOLERANCE * norm
-            if away > GRADIENT_TOLERANCE * norm:
+            misfit = away > GRADIENT_TOLERANCE * norm
+            self._checked = math.isfinite(away) and not misfit
+            if misfit:
                 raise Unknown(f"{said} (gradients are {away:.2g} apart, of norm {norm:.2g})")
         elif not self.raw_gradients and not same_loss:
             raise Unknown(said)

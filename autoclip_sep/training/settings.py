@@ -7,9 +7,7 @@ from dataclasses import dataclass
 import torch
 
 PRECISIONS = ("fp32", "bf16", "auto")
-MOST = (
-    1024  # threads or processes: no machine runs more at once, and thousands take minutes to begin
-)
+MOST = 1024  # threads or processes: no machine runs more, and thousands take minutes to begin
 
 
 @dataclass(frozen=True)

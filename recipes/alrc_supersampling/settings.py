@@ -22,7 +22,7 @@ WHOLE = {"batch_size": 1, "iterations": 1, "channels": 1, "record_every": 1, "se
 # What the directory's name tells, or what doesn't change the numbers.
 NAMED = re.compile(
     r"images|error|batch_size|rate|optimizer\.lr|seed|root|runs|threads"
-    r"|clipping\.(?!(.*\.)?signed$).*|percentile"
+    rf"|{runs.LABELLED}|percentile"
 )
 FREE = ("root", "runs", "threads")
 
