@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from autoclip_sep.cli import provenance
+from autoclip_sep.runs import provenance
 from faults.trained import Place
 
 torch.set_num_threads(1)  # as in all that is forked off, or the last bits would differ

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import torch
 
-from autoclip_sep.cli import command, evaluate, separate, train
+from autoclip_sep.cli import command
+from autoclip_sep.cli.commands import evaluate, separate, train
 
 # torch imports a thousand modules with its first optimizer. No gradients here: threads that compute
 # them would be missing in what is forked off.

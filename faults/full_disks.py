@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from autoclip_sep import checkpoint
+from autoclip_sep.runs import checkpoint
 from faults.trained import SHORT, Place, assert_one_line, assert_same_runs, rests
 from tests.golden.make import only_run
 

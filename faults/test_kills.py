@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from autoclip_sep import checkpoint
+from autoclip_sep.runs import checkpoint
 from faults import forked
 from faults.operations import kill, watch
 from faults.trained import SHORT, assert_same_runs

@@ -14,7 +14,7 @@ import pytest
 import torch
 import yaml
 
-from autoclip_sep.checkpoint import CheckpointFolder
+from autoclip_sep.runs.checkpoint import CheckpointFolder
 from faults import forked
 from faults.trained import assert_one_line
 from tests.cli.test_build import FOREIGN
@@ -31,7 +31,7 @@ GADGETS = {
     "timeit.timeit": (CODE,), "code.interact": (CODE,), "pdb.run": (CODE,), "cProfile.run": (CODE,),
     "doctest.debug_script": (CODE,), "shutil.copy": ("/dev/null", MARK), "io.open": (MARK, "w"),
     "pickle.loads": (pickle.dumps(MARK),), "numpy.save": (MARK, 0), "torch.save": (0, MARK),
-    "autoclip_sep.runs.write_text": (Path(MARK), ""), "logging.FileHandler": (MARK,),
+    "autoclip_sep.runs.run_directory.write_text": (Path(MARK), ""), "logging.FileHandler": (MARK,),
 }  # fmt: skip
 TAGS = """
 python/object/apply:os.system [COMMAND]

@@ -4,8 +4,8 @@ import shutil
 from functools import partial
 from pathlib import Path
 
-from autoclip_sep import checkpoint
-from autoclip_sep.checkpoint import CheckpointFolder
+from autoclip_sep.runs import checkpoint
+from autoclip_sep.runs.checkpoint import CheckpointFolder
 from faults import forked
 from faults.operations import note, watch
 from tests.commands import command

@@ -27,11 +27,12 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from tqdm import tqdm
 
-from autoclip_sep.cli import command, provenance
+from autoclip_sep.cli import command
 from autoclip_sep.cli.arguments import Parser
 from autoclip_sep.clipping import AutoClip, Clipper, NormClipping
 from autoclip_sep.models.separator import Separator
 from autoclip_sep.optional import require
+from autoclip_sep.runs import provenance
 from autoclip_sep.stft import STFT
 
 PERCENTILE = 10.0

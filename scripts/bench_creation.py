@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from autoclip_sep import audio
+from autoclip_sep.audio import soundfiles
 from autoclip_sep.cli import arguments, command
-from autoclip_sep.data import wsj0_mix
-from autoclip_sep.data.parallel import cores, release
-from autoclip_sep.data.wsj0_mix import Recipe
+from autoclip_sep.data.creation import mixing
+from autoclip_sep.data.creation.mixing import Recipe
+from autoclip_sep.parallel import cores, release
 
 RATE = 16000
 SHARE = 8769 / 20000  # utterances for each mixture in the training set
@@ -66,7 +66,7 @@ def write_utterances(folder: Path, number: int) -> list[str]:
         noise = np.convolve(rng.standard_normal(length), np.hanning(9), "same")
         bursts = np.repeat(rng.random(length // 4000 + 1) > 0.3, 4000)[:length]
         names.append(f"wsj0/si_tr_s/{n % 100:03d}/{n % 100:03d}c{n // 100:04d}.wav")
-        audio.write(folder / names[-1], 0.05 * noise * bursts, RATE)
+        soundfiles.write(folder / names[-1], 0.05 * noise * bursts, RATE)
     return names
 
 
@@ -88,7 +88,7 @@ def make(recipes: list[Recipe], folder: Path, out: str, jobs: int) -> float:
     """Wall time of their creation in a new folder, in seconds."""
     target = folder / f"{out}-{jobs}"
     start = time.perf_counter()
-    wsj0_mix.create({"tr": recipes}, folder, target, jobs=jobs, progress=False)
+    mixing.create({"tr": recipes}, folder, target, jobs=jobs, progress=False)
     return time.perf_counter() - start
 
 

@@ -15,12 +15,12 @@ import numpy as np
 import soundfile
 import torch
 
-from autoclip_sep import audio
+from autoclip_sep.audio import soundfiles
 from autoclip_sep.cli import arguments, command
-from autoclip_sep.data.augmentation import RandomMixtures, RandomTracks
-from autoclip_sep.data.conversion import prepare
-from autoclip_sep.data.excerpts import Excerpts, epoch_plan
-from autoclip_sep.data.store import Item, Signal
+from autoclip_sep.data.loading.augmentation import RandomMixtures, RandomTracks
+from autoclip_sep.data.loading.segments import Excerpts, epoch_plan
+from autoclip_sep.data.store.conversion import prepare
+from autoclip_sep.data.store.reading import Item, Signal
 
 RATE, SECONDS = 8000, 5  # of the mixtures
 MIXTURES, BATCH = 1000, 25
@@ -65,7 +65,7 @@ def make(folder: Path) -> list[Item]:
     for n in range(MIXTURES):
         paths = [folder / f"s{s}" / f"{n}.wav" for s in (1, 2)]
         for path in paths:
-            audio.write(path, rng.uniform(-0.4, 0.4, SECONDS * RATE), RATE)
+            soundfiles.write(path, rng.uniform(-0.4, 0.4, SECONDS * RATE), RATE)
         items.append(Item(str(n), "train", tuple(Signal(path) for path in paths)))
     return items
 

@@ -26,10 +26,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoclip_sep.cli import arguments, command  # isort: skip
-from autoclip_sep import records, runs
 from autoclip_sep.errors import InputError
 from autoclip_sep.figures.runs_found import RunFound, columns, find
 from autoclip_sep.files import write_whole
+from autoclip_sep.runs import records, run_directory
 
 WHOLE = ("config.yaml", "provenance.json", "history.csv", "evaluation/*.json")
 
@@ -67,7 +67,7 @@ def keep(source: Path, output: Path, fewer: Fewer) -> None:
     count = size = 0
     for run in find(source):
         name = run.directory.relative_to(source)
-        if runs.read_state(run.directory).get("status") != "finished" or not run.score():
+        if run_directory.read_state(run.directory).get("status") != "finished" or not run.score():
             print(f"left out, not finished or not evaluated: {name}")
             continue
         try:
@@ -101,7 +101,7 @@ def keep_run(
     text = "\n".join([",".join(rows[0]), *lines, ""])
     write_whole(target / "dynamics.csv", text.encode())
     note = {"every": every, "rows": len(kept), "of": len(rows), "digits": fewer.digits}
-    runs.write_text(target / "kept.json", json.dumps(note, indent=1) + "\n")
+    run_directory.write_text(target / "kept.json", json.dumps(note, indent=1) + "\n")
     return note
 
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from autoclip_sep import audio
-from autoclip_sep.data.conversion import prepare
-from autoclip_sep.data.store import Item, Signal, Store
+from autoclip_sep.audio import soundfiles
+from autoclip_sep.data.store.conversion import prepare
+from autoclip_sep.data.store.reading import Item, Signal, Store
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -62,7 +62,7 @@ def tiny_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
             pair = np.stack([low / np.abs(low).max(), np.diff(noise[1], prepend=0) / 8]) * 0.4
             paths = [folder / split / f"s{s + 1}" / f"{n}.wav" for s in range(2)]
             for path, sound in zip(paths, pair, strict=True):
-                audio.write(path, sound.clip(-0.5, 0.5), 8000)
+                soundfiles.write(path, sound.clip(-0.5, 0.5), 8000)
             items.append(Item(f"{split}{n}", split, tuple(Signal(path) for path in paths)))
     return prepare(folder / "store", 8000, items, progress=False, jobs=1)
 

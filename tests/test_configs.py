@@ -8,8 +8,8 @@ import torch
 
 from autoclip_sep.cli import compose
 from autoclip_sep.cli.build import build
+from autoclip_sep.cli.commands.train import build_parts
 from autoclip_sep.cli.plan import plan
-from autoclip_sep.cli.train import build_parts
 
 GROUPS = sorted(path.name for path in compose.CONFIGS.iterdir() if path.is_dir())
 # Experiments of other commands than train.py, and the primary configs of these.

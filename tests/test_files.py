@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from autoclip_sep.files import Sink, whole_file, write_whole
-from autoclip_sep.records import Records
+from autoclip_sep.runs.records import Records
 from tests.commands import ENVIRONMENT
 from tests.conftest import can_mount
 
@@ -95,8 +95,8 @@ from pathlib import Path
 import numpy as np
 from autoclip_sep import audio, runs
 from autoclip_sep.data import parallel
-from autoclip_sep.data.conversion import prepare
-from autoclip_sep.data.store import Item, Signal
+from autoclip_sep.data.store.conversion import prepare
+from autoclip_sep.data.store.reading import Item, Signal
 place = Path(sys.argv[1])
 rng = np.random.default_rng(0)
 items = []

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from autoclip_sep import records, runs
-from autoclip_sep.cli.evaluate import evaluate
-from autoclip_sep.cli.separate import separate
-from autoclip_sep.cli.train import train
+from autoclip_sep.cli.commands.evaluate import evaluate
+from autoclip_sep.cli.commands.separate import separate
+from autoclip_sep.cli.commands.train import train
+from autoclip_sep.runs import records, run_directory
 from tests.clipping.conftest import CLIPPERS
 from tests.golden.make import SEPARATE, STEPS, TRAIN, go_on, only_run, write_corpus
 
@@ -64,7 +64,7 @@ def test_an_interrupted_run_goes_on(place, capsys):
     run = only_run(place / "interrupted")
     assert run == before
     assert "going on from step 6 (epoch 2)" in capsys.readouterr().out
-    assert runs.read_state(run)["status"] == "finished"
+    assert run_directory.read_state(run)["status"] == "finished"
     expected = followed("runs")
     columns = ("step", "loss", "grad_norm", "threshold", "step_norm", "lr")
     same_rows(run / "dynamics.csv", expected["dynamics"], columns)

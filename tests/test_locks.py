@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from autoclip_sep import runs
 from autoclip_sep.errors import InputError
 from autoclip_sep.locks import exclusive
+from autoclip_sep.runs import run_directory
 from tests.commands import ENVIRONMENT
 
 HOLD = """
@@ -83,7 +83,7 @@ def test_another_fault_of_the_system_is_no_leave(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize("hold", [runs.lock, lambda folder: exclusive(folder / "corpus")])
+@pytest.mark.parametrize("hold", [run_directory.lock, lambda folder: exclusive(folder / "corpus")])
 def test_a_link_in_a_locks_place_is_refused_and_its_target_left_as_it_was(
     tmp_path: Path, hold: Any
 ) -> None:
@@ -98,14 +98,14 @@ def test_a_link_in_a_locks_place_is_refused_and_its_target_left_as_it_was(
 
 def test_what_a_lock_file_holds_stays(tmp_path: Path) -> None:
     (tmp_path / ".lock").write_text("mine")
-    with runs.lock(tmp_path):
-        assert runs.in_use(tmp_path)
-    assert not runs.in_use(tmp_path)
+    with run_directory.lock(tmp_path):
+        assert run_directory.in_use(tmp_path)
+    assert not run_directory.in_use(tmp_path)
     assert (tmp_path / ".lock").read_text() == "mine"
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS])
-@pytest.mark.parametrize("hold", [runs.lock, lambda folder: exclusive(folder / "corpus")])
+@pytest.mark.parametrize("hold", [run_directory.lock, lambda folder: exclusive(folder / "corpus")])
 def test_where_nothing_can_be_locked_work_goes_on_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, hold: Any, number: int
 ) -> None:
@@ -120,11 +120,11 @@ def test_where_nothing_can_be_locked_work_goes_on_and_says_so(
         said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert f"nothing can be locked there ({os.strerror(number)})" in said
-    assert not runs.in_use(tmp_path)
+    assert not run_directory.in_use(tmp_path)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs here")
 def test_a_fifo_in_a_locks_place_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / ".lock")
-    with runs.lock(tmp_path):
+    with run_directory.lock(tmp_path):
         pass

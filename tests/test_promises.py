@@ -9,10 +9,10 @@ import time
 import pytest
 import torch
 
-from autoclip_sep import checkpoint, runs
-from autoclip_sep.checkpoint import CheckpointFolder
-from autoclip_sep.cli.train import train
+from autoclip_sep.cli.commands.train import train
 from autoclip_sep.errors import InputError
+from autoclip_sep.runs import checkpoint, run_directory
+from autoclip_sep.runs.checkpoint import CheckpointFolder
 from tests.commands import ENVIRONMENT, ROOT
 from tests.golden.make import TRAIN, only_run, write_corpus
 
@@ -55,7 +55,7 @@ def test_another_machine_is_said(run, capsys):
 
 def test_a_second_run_in_a_directory_is_refused(run):
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
-    with runs.lock(run), pytest.raises(InputError, match="in use"):
+    with run_directory.lock(run), pytest.raises(InputError, match="in use"):
         train([*TRAIN, "runs=runs", "trainer.epochs=2"])
     assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
 
@@ -103,4 +103,4 @@ def test_nothing_is_downloaded_or_unpacked():
     assert {name: modules for name, modules in found.items() if modules} == {
         "checkpoint.py": {"zipfile"}
     }
-    assert "extract" not in (ROOT / "autoclip_sep/checkpoint.py").read_text(encoding="utf-8")
+    assert "extract" not in (ROOT / "autoclip_sep/runs/checkpoint.py").read_text(encoding="utf-8")

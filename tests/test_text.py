@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from autoclip_sep import runs
 from autoclip_sep.errors import InputError
+from autoclip_sep.runs import run_directory
 from autoclip_sep.text import read_table, read_text
 
 ROWS = [{"mixture_ID": "a", "path": "x/y.wav"}, {"mixture_ID": "b, c", "path": "ä"}]
@@ -81,6 +81,6 @@ def test_what_isnt_there_is_one_line(tmp_path):
 
 def test_what_an_editor_saved_with_a_mark_is_a_config_and_a_note_still(tmp_path):
     (tmp_path / "config.yaml").write_bytes("a: ä\n".encode("utf-8-sig"))
-    assert runs.read_config(tmp_path) == {"a": "ä"}
+    assert run_directory.read_config(tmp_path) == {"a": "ä"}
     (tmp_path / "note.json").write_bytes(b'\xef\xbb\xbf{"fingerprint": "x"}')
-    assert runs.read_json(tmp_path / "note.json") == {"fingerprint": "x"}
+    assert run_directory.read_json(tmp_path / "note.json") == {"fingerprint": "x"}

@@ -18,10 +18,10 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from autoclip_sep.cli import compose
 from autoclip_sep.clipping import Clipper
-from autoclip_sep.config import check
-from autoclip_sep.data.augmentation import RandomTracks
-from autoclip_sep.data.corpus import Corpus
+from autoclip_sep.data.corpora.base import Corpus
+from autoclip_sep.data.loading.augmentation import RandomTracks
 from autoclip_sep.errors import InputError
+from autoclip_sep.runs.config import check
 from autoclip_sep.stft import STFT
 from autoclip_sep.training.loggers import Logger
 from autoclip_sep.training.schedulers import Schedule

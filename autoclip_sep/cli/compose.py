@@ -20,9 +20,9 @@ from omegaconf.errors import (
 )
 
 from autoclip_sep.cli.arguments import near
-from autoclip_sep.config import Config, checked, read_yaml
 from autoclip_sep.errors import InputError
-from autoclip_sep.runs import flatten
+from autoclip_sep.runs.config import Config, checked, read_yaml
+from autoclip_sep.runs.run_directory import flatten
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 

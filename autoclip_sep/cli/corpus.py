@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from autoclip_sep.cli import provenance
 from autoclip_sep.cli.build import build
 from autoclip_sep.cli.main import as_called
-from autoclip_sep.data.check import Report, check
-from autoclip_sep.data.corpus import Corpus
-from autoclip_sep.data.store import Store
+from autoclip_sep.data.checks.report import Report, check
+from autoclip_sep.data.corpora.base import Corpus
+from autoclip_sep.data.store.reading import Store
 from autoclip_sep.errors import InputError
 from autoclip_sep.names import shown
+from autoclip_sep.runs import provenance
 from autoclip_sep.training import distributed
 
 COMMAND = "python scripts/check_data.py"

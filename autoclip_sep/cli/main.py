@@ -43,7 +43,7 @@ def run(name: str) -> None:
     """Run a command with the arguments in ``sys.argv[1:]``, as the scripts of a checkout do."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback while all this is imported
-    importlib.import_module(f"autoclip_sep.cli.{name.replace('-', '_')}").main()
+    importlib.import_module(f"autoclip_sep.cli.commands.{name.replace('-', '_')}").main()
 
 
 def as_called(text: str) -> str:

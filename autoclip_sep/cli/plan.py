@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 
-from autoclip_sep import runs
 from autoclip_sep.cli import compose, sources, system_errors
 from autoclip_sep.cli.build import build
 from autoclip_sep.clipping import Clipper
-from autoclip_sep.config import Config
 from autoclip_sep.errors import InputError
+from autoclip_sep.runs import run_directory
+from autoclip_sep.runs.config import Config
 from autoclip_sep.training.settings import Settings
 
 NAMED = ("data", "loss", "model", "clipping")  # the groups whose choices a directory's name tells
@@ -24,7 +24,7 @@ NAMED = ("data", "loss", "model", "clipping")  # the groups whose choices a dire
 # Settings that don't change a run's numbers, or that its directory's name already tells.
 FREE = re.compile(
     r"logger\..*|runs|force|seed|percentile"
-    rf"|{runs.LABELLED}"
+    rf"|{run_directory.LABELLED}"
     r"|trainer\.(epochs|progress|workers|threads|device|checkpoint_every)"
     r"|(.*\.)?(root|store|corpora)|data\.corpus\.expected.*"
 )
@@ -51,7 +51,7 @@ class Plan:
 
         Where that lies elsewhere than it did, only a look at it can tell, unless force=true.
         """
-        state = runs.read_state(self.directory)
+        state = run_directory.read_state(self.directory)
         if state.get("status") != "finished" or state.get("epochs", 0) < self.settings.epochs:
             return False
         return bool(self.config["force"]) or self._same_root()
@@ -59,7 +59,7 @@ class Plan:
     def check_directory(self) -> None:
         """Refuse a directory that belongs to another config; InputError names the keys."""
         if (self.directory / "config.yaml").exists():
-            runs.check_same(self.directory, self.config, free=_may_differ)
+            run_directory.check_same(self.directory, self.config, free=_may_differ)
         elif earlier := self._earlier_directory():
             raise InputError(
                 f"{earlier} is this run, begun when directories were named otherwise: rename it to "
@@ -89,14 +89,14 @@ class Plan:
         """Of this run where a clipper's settings were among what the six digits stand for."""
         for path in self.directory.parents[1].glob(f"*/seed{self.seed}-*/config.yaml"):
             with suppress(InputError):  # of another run, or a damaged one
-                runs.check_same(path.parent, self.config, free=_may_differ)
+                run_directory.check_same(path.parent, self.config, free=_may_differ)
                 return path.parent
         return None
 
     def _same_root(self) -> bool:
         if not (self.directory / "config.yaml").exists():
             return True
-        asked, had = _root(self.config), _root(runs.read_config(self.directory))
+        asked, had = _root(self.config), _root(run_directory.read_config(self.directory))
         return not (asked and had) or os.path.realpath(asked) == os.path.realpath(had)
 
 
@@ -116,14 +116,14 @@ def understand(config: dict[str, Any], chosen: Mapping[str, str]) -> Plan:
     names = [f"{group}={chosen[group]}" for group in NAMED]
     default = _defaults(tuple(names), _required(tuple(names), config))
     sources.names(config)
-    _check_network(runs.flatten(config), runs.flatten(default))
-    changed = runs.changed(config, default, told=FREE.fullmatch)
+    _check_network(run_directory.flatten(config), run_directory.flatten(default))
+    changed = run_directory.changed(config, default, told=FREE.fullmatch)
     parts = (chosen["data"], chosen["loss"], chosen["model"], clipper.label)
-    directory = Path(config["runs"]) / runs.directory_name(parts, config["seed"], changed)
+    directory = Path(config["runs"]) / run_directory.directory_name(parts, config["seed"], changed)
     return Plan(config, clipper, settings, directory)
 
 
-def _check_network(given: runs.Flat, default: runs.Flat) -> None:
+def _check_network(given: run_directory.Flat, default: run_directory.Flat) -> None:
     """Refuse a network that gives anything but what its loss trains, for what the corpus has.
 
     Separation may listen to a head that nothing trained. Where somebody's own network calls
@@ -160,7 +160,7 @@ def _root(config: Mapping[str, Any]) -> str | None:
 
 def _required(names: tuple[str, ...], config: dict[str, Any]) -> tuple[str, ...]:
     """Values that these choices leave to the user, as arguments, taken from `config`."""
-    given = runs.flatten(config)
+    given = run_directory.flatten(config)
     return tuple(f"{key}={given[key]}" for key in _keys_required(names))
 
 

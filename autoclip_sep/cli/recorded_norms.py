@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autoclip_sep import checkpoint
-from autoclip_sep.checkpoint import CheckpointFolder
 from autoclip_sep.clipping.rows import unpack
 from autoclip_sep.errors import InputError
+from autoclip_sep.runs import checkpoint
+from autoclip_sep.runs.checkpoint import CheckpointFolder
 
 COLUMN = "grad_norm"  # taken where several are there and none was asked for
 DELIMITERS = ",;\t "

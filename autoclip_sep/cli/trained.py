@@ -6,14 +6,14 @@ from typing import Any
 
 import torch
 
-from autoclip_sep import checkpoint, runs
-from autoclip_sep.checkpoint import CheckpointFolder
 from autoclip_sep.cli import sources
 from autoclip_sep.cli.build import build
 from autoclip_sep.errors import InputError
 from autoclip_sep.evaluation.separation import Separation
 from autoclip_sep.names import shown
-from autoclip_sep.saved_state import not_finite, sound_weights
+from autoclip_sep.runs import checkpoint, run_directory
+from autoclip_sep.runs.checkpoint import CheckpointFolder
+from autoclip_sep.runs.saved_state import not_finite, sound_weights
 
 CHUNK, OVERLAP = 60, 5  # seconds
 
@@ -40,7 +40,7 @@ def load(directory: str, kind: str, device: torch.device) -> Trained:
     don't fit the run's network or aren't finite.
     """
     path = Path(directory)
-    config = runs.read_config(path)
+    config = run_directory.read_config(path)
     folder = CheckpointFolder(path / "checkpoints")
     state, complaints = folder.newest(kind)
     for complaint in complaints:

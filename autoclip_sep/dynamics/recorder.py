@@ -18,7 +18,7 @@ from autoclip_sep.clipping.gradients import is_sharded
 from autoclip_sep.dynamics.backward import Closure, Start, evaluate, undisturbed
 from autoclip_sep.dynamics.probe import Probe
 from autoclip_sep.dynamics.smoothness import differences, smoothness, total_norm
-from autoclip_sep.records import Records
+from autoclip_sep.runs.records import Records
 
 COLUMNS = (
     "step",  # counts every batch, from 1

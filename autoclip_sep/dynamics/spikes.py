@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from autoclip_sep.clipping.history import History
-from autoclip_sep.records import Records
+from autoclip_sep.runs.records import Records
 
 SPIKE_COLUMNS = (
     "step",

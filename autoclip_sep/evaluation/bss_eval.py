@@ -12,15 +12,15 @@ from typing import Any
 
 from tqdm import tqdm
 
-from autoclip_sep import records
-from autoclip_sep.data.loaders import evaluation_batches
-from autoclip_sep.data.store import Split
+from autoclip_sep.data.loading.loaders import evaluation_batches
+from autoclip_sep.data.store.reading import Split
 from autoclip_sep.errors import InputError
 from autoclip_sep.evaluation.separation import Separation
 from autoclip_sep.evaluation.tables import open_table, write_summary
 from autoclip_sep.metrics.bss_eval import bss_eval
 from autoclip_sep.metrics.si_sdr import si_sdr_permuted
 from autoclip_sep.permutation import reorder
+from autoclip_sep.runs import records
 from autoclip_sep.types import Batch
 
 SCORES = ("sdr", "isr", "sir", "sar")

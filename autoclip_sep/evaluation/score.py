@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from autoclip_sep.data.loaders import evaluation_batches
-from autoclip_sep.data.store import Split
+from autoclip_sep.data.loading.loaders import evaluation_batches
+from autoclip_sep.data.store.reading import Split
 from autoclip_sep.evaluation.separation import Separation
 from autoclip_sep.evaluation.tables import open_table
 from autoclip_sep.metrics.si_sdr import si_sdr, si_sdr_permuted

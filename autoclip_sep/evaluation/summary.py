@@ -6,9 +6,9 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
-from autoclip_sep import records
 from autoclip_sep.errors import InputError
 from autoclip_sep.evaluation.tables import write_summary
+from autoclip_sep.runs import records
 
 
 def summarise(path: Path) -> dict[str, Any]:

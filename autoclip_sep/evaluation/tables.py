@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from autoclip_sep import records, runs
+from autoclip_sep.runs import records, run_directory
 
 
 def open_table(
@@ -18,10 +18,10 @@ def open_table(
         are thrown away first. It is kept in the .json beside the table.
     """
     note = path.with_suffix(".json")
-    if runs.read_json(note).get("provenance") != provenance:
+    if run_directory.read_json(note).get("provenance") != provenance:
         path.unlink(missing_ok=True)
         path.parent.mkdir(parents=True, exist_ok=True)
-        runs.write_text(note, json.dumps({"provenance": provenance}, indent=1) + "\n")
+        run_directory.write_text(note, json.dumps({"provenance": provenance}, indent=1) + "\n")
     rows = records.Records(path, columns)
     count = Counter(row["item"] for row in rows.rows())
     if any(number != rows_per_item for number in count.values()):
@@ -32,5 +32,5 @@ def open_table(
 def write_summary(path: Path, summary: dict[str, Any]) -> None:
     """Put the summary of a table into the .json beside it."""
     note = path.with_suffix(".json")
-    content = runs.read_json(note)
-    runs.write_text(note, json.dumps({**content, "summary": summary}, indent=1) + "\n")
+    content = run_directory.read_json(note)
+    run_directory.write_text(note, json.dumps({**content, "summary": summary}, indent=1) + "\n")

@@ -4,11 +4,11 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from autoclip_sep import runs
 from autoclip_sep.clipping.settings import in_label
 from autoclip_sep.figures import drawing
 from autoclip_sep.figures.comparable import Seeds
 from autoclip_sep.figures.runs_found import RunFound
+from autoclip_sep.runs import run_directory
 
 NO_CLIPPING = "No clipping"
 
@@ -47,7 +47,7 @@ def clipping(run: RunFound) -> Clipping:
     kind = str(settings["_target_"]).rpartition(".")[2]
     if run.percentile == 100 or (kind == "AutoClip" and settings.get("percentile") is None):
         return Clipping(NO_CLIPPING)
-    flat = {key.rpartition(".")[2]: value for key, value in runs.flatten(settings).items()}
+    flat = {key.rpartition(".")[2]: value for key, value in run_directory.flatten(settings).items()}
     tuned = {key: float(flat[key]) for key in TUNED if flat.get(key) is not None}
     parts = [f"{SYMBOLS.get(key, key)} = {value:g}" for key, value in tuned.items()]
     others = {key: value for key, value in flat.items() if key not in TUNED}

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autoclip_sep import records, runs
-from autoclip_sep.config import Config
 from autoclip_sep.errors import InputError
+from autoclip_sep.runs import records, run_directory
+from autoclip_sep.runs.config import Config
 
 Series = NDArray[np.float64]
 
@@ -51,12 +51,12 @@ class RunFound:
     @cached_property
     def config(self) -> dict[str, Any]:
         """The run's settings."""
-        return runs.read_config(self.directory)
+        return run_directory.read_config(self.directory)
 
     @cached_property
     def provenance(self) -> dict[str, Any]:
         """Commit, device, corpus fingerprint, date; empty where none were kept."""
-        return runs.read_provenance(self.directory)
+        return run_directory.read_provenance(self.directory)
 
     @cached_property
     def dynamics(self) -> Columns:
@@ -110,7 +110,7 @@ class RunFound:
         """The summary of an evaluation; empty where there is none."""
         path = self.directory / "evaluation" / f"{split}.json"
         numbers = Mapping[str, Real | Mapping[str, Any]]  # NaN is one
-        return Config(runs.read_json(path, summary=numbers).get("summary", {}), str(path))
+        return Config(run_directory.read_json(path, summary=numbers).get("summary", {}), str(path))
 
 
 def columns(path: Path) -> Columns:

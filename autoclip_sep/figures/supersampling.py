@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from autoclip_sep import records, runs
 from autoclip_sep.errors import InputError
 from autoclip_sep.figures.runs_found import Series, columns
 from autoclip_sep.files import write_whole
+from autoclip_sep.runs import records, run_directory
 
 BOXCAR, BLOCK = 500, 100  # iterations
 SPIKE = 2.0  # times the lowest point of the learning curve so far
@@ -108,12 +108,12 @@ IDENTITY = ("images", "changed", "error", "optimizer", "rate", "batch_size", "cl
 
 
 def _is_finished(directory: Path) -> bool:
-    return runs.read_state(directory).get("status") == "finished"
+    return run_directory.read_state(directory).get("status") == "finished"
 
 
 def _of_run(directory: Path) -> Course:
-    config, state = runs.read_config(directory), runs.read_state(directory)
-    came = runs.read_json(directory / "provenance.json")
+    config, state = run_directory.read_config(directory), run_directory.read_state(directory)
+    came = run_directory.read_json(directory / "provenance.json")
     optimizer, _, rate = directory.parts[-3].rpartition("_")
     errors = columns(directory / "records.csv")["error"]
     commit, device, date, fingerprint = (

@@ -18,7 +18,7 @@ from autoclip_sep.clipping.norms import global_norm, tensor_norms
 from autoclip_sep.clipping.usage import refuse_fsdp1
 from autoclip_sep.dynamics import COLUMNS, SPIKE_COLUMNS, Probe, Recorder, Spikes
 from autoclip_sep.errors import InputError
-from autoclip_sep.records import Records
+from autoclip_sep.runs.records import Records
 
 Items = Callable[[Any], Sequence[str]]
 logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autoclip_sep import audio
+from autoclip_sep.audio import soundfiles
 
 
 def write_sources(
@@ -38,7 +38,7 @@ def write_sources(
                 fits[number] &= bool(np.abs(source).max(initial=0.0) <= 1.0)
         for path, file, small in zip(paths, waiting, fits, strict=True):
             subtype = "PCM_16" if small else "FLOAT"
-            writing = audio.writing(path, sample_rate, channels, frames, subtype)
+            writing = soundfiles.writing(path, sample_rate, channels, frames, subtype)
             add = stack.enter_context(writing)
             for samples in _read(file, channels):
                 add(samples)
@@ -57,5 +57,5 @@ def _naming(place: Path) -> Iterator[None]:
 def _read(file: IO[bytes], channels: int) -> Iterator[NDArray[Any]]:
     """The file's samples from its beginning on, (C, n) at a time."""
     file.seek(0)
-    while content := file.read(4 * channels * audio.BLOCK):
+    while content := file.read(4 * channels * soundfiles.BLOCK):
         yield np.frombuffer(content, np.float32).reshape(-1, channels).T

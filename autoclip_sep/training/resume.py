@@ -10,10 +10,10 @@ from torch import nn
 from torch.optim import Optimizer
 
 from autoclip_sep import random_state
-from autoclip_sep.checkpoint import State
 from autoclip_sep.clipping import Clipper
 from autoclip_sep.dynamics import Spikes
-from autoclip_sep.saved_state import sound, sound_weights
+from autoclip_sep.runs.checkpoint import State
+from autoclip_sep.runs.saved_state import sound, sound_weights
 
 # Numbers that torch's schedules and optimizers change; all others are the config's.
 MOVING = frozenset(

@@ -12,17 +12,18 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from tqdm import tqdm
 
-from autoclip_sep import random_state, runs
-from autoclip_sep.checkpoint import CheckpointFolder, State
+from autoclip_sep import random_state
 from autoclip_sep.clipping import Clipper, ClipResult
-from autoclip_sep.data.augmentation import RandomTracks
-from autoclip_sep.data.loaders import TrainingLoader
-from autoclip_sep.data.store import Split
+from autoclip_sep.data.loading.augmentation import RandomTracks
+from autoclip_sep.data.loading.loaders import TrainingLoader
+from autoclip_sep.data.store.reading import Split
 from autoclip_sep.dynamics import COLUMNS, SPIKE_COLUMNS, Recorder, Spikes
 from autoclip_sep.errors import InputError
 from autoclip_sep.files import sweep
-from autoclip_sep.records import Records
-from autoclip_sep.saved_state import not_finite
+from autoclip_sep.runs import run_directory
+from autoclip_sep.runs.checkpoint import CheckpointFolder, State
+from autoclip_sep.runs.records import Records
+from autoclip_sep.runs.saved_state import not_finite
 from autoclip_sep.stft import STFT
 from autoclip_sep.training import distributed, preemption, resume
 from autoclip_sep.training.loggers import Logger
@@ -381,6 +382,6 @@ class Trainer:
 
     def _write_state(self, status: str) -> None:
         if self.first:
-            runs.write_state(
+            run_directory.write_state(
                 self.directory, status=status, step=self.recorder.steps, epochs=self.epoch - 1
             )

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from autoclip_sep.data.loaders import fixed_excerpts
-from autoclip_sep.data.store import Split
+from autoclip_sep.data.loading.loaders import fixed_excerpts
+from autoclip_sep.data.store.reading import Split
 from autoclip_sep.metrics.si_sdr import si_sdr, si_sdr_permuted
 from autoclip_sep.separation.separate import separate
 from autoclip_sep.stft import STFT

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from network import ERRORS
 
-from autoclip_sep import runs
 from autoclip_sep.cli import compose
 from autoclip_sep.cli.build import build, call
 from autoclip_sep.cli.checks import check_choice, check_threads
 from autoclip_sep.clipping import Clipper
 from autoclip_sep.errors import InputError
+from autoclip_sep.runs import run_directory
 from autoclip_sep.training.schedulers import try_optimizer
 
 MOST = 2**31 - 1
@@ -22,7 +22,7 @@ WHOLE = {"batch_size": 1, "iterations": 1, "channels": 1, "record_every": 1, "se
 # What the directory's name tells, or what doesn't change the numbers.
 NAMED = re.compile(
     r"images|error|batch_size|rate|optimizer\.lr|seed|root|runs|threads"
-    rf"|{runs.LABELLED}|percentile"
+    rf"|{run_directory.LABELLED}|percentile"
 )
 FREE = ("root", "runs", "threads")
 
@@ -44,9 +44,9 @@ class Settings:
 
         Raises InputError where the directory holds a run of other settings, naming them.
         """
-        if runs.read_state(self.directory).get("status") != "finished":
+        if run_directory.read_state(self.directory).get("status") != "finished":
             return False
-        runs.check_same(self.directory, self.config, free=FREE.__contains__)
+        run_directory.check_same(self.directory, self.config, free=FREE.__contains__)
         return True
 
 
@@ -72,8 +72,8 @@ def understand(arguments: Sequence[str]) -> Settings:
     )  # fmt: skip
     names = [f"{group}={chosen[group]}" for group in ("clipping", "optimizer")]
     default = compose.plain(compose.compose("supersampling", names))
-    changed = runs.changed(config, default, told=NAMED.fullmatch)
-    directory = Path(config["runs"]) / runs.directory_name(parts, config["seed"], changed)
+    changed = run_directory.changed(config, default, told=NAMED.fullmatch)
+    directory = Path(config["runs"]) / run_directory.directory_name(parts, config["seed"], changed)
     return Settings(config, clipper, optimizer, directory)
 
 

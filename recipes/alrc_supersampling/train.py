@@ -19,11 +19,11 @@ from network import ERRORS, Network, shrink, squared
 from settings import Settings, understand
 from torch import Tensor
 
-from autoclip_sep import runs
-from autoclip_sep.cli import command, provenance
+from autoclip_sep.cli import command
 from autoclip_sep.clipping import NonFiniteGradients
 from autoclip_sep.dynamics import COLUMNS, Recorder
-from autoclip_sep.records import Records
+from autoclip_sep.runs import provenance, run_directory
+from autoclip_sep.runs.records import Records
 
 USAGE = """
 python recipes/alrc_supersampling/train.py [-m] [group=choice ...] [key=value ...]
@@ -54,15 +54,17 @@ def run(arguments: Sequence[str]) -> None:
         return
     command.set_threads(settings.config["threads"])
     photographs = read_images(settings.config["images"], settings.config["root"])
-    with runs.lock(settings.directory):
-        runs.write_state(settings.directory, status="running")
-        runs.write_config(settings.directory, settings.config)
-        (settings.directory / runs.PROVENANCE).unlink(missing_ok=True)
+    with run_directory.lock(settings.directory):
+        run_directory.write_state(settings.directory, status="running")
+        run_directory.write_config(settings.directory, settings.config)
+        (settings.directory / run_directory.PROVENANCE).unlink(missing_ok=True)
         provenance.write(settings.directory, photographs.fingerprint, torch.device("cpu"))
         began = time.perf_counter()
         errors, end = train(settings, photographs)
         write_errors(settings, errors)
-        runs.write_state(settings.directory, status="finished", iterations=len(errors), **end)
+        run_directory.write_state(
+            settings.directory, status="finished", iterations=len(errors), **end
+        )
     last = sum(errors[-500:]) / len(errors[-500:])
     print(
         f"{settings.directory}: {len(errors):,} iterations in {time.perf_counter() - began:.0f} s, "
@@ -136,7 +138,9 @@ def test_error(network: Network, data: images.Images) -> float:
 def write_errors(settings: Settings, errors: list[float]) -> None:
     """records.csv, whole or not at all: the training error of every iteration."""
     lines = [f"{number},{error:.6g}\n" for number, error in enumerate(errors, start=1)]
-    runs.write_text(settings.directory / "records.csv", "iteration,error\n" + "".join(lines))
+    run_directory.write_text(
+        settings.directory / "records.csv", "iteration,error\n" + "".join(lines)
+    )
 
 
 if __name__ == "__main__":

@@ -17,12 +17,15 @@ torch.utils.cpp_extension.load yaml.unsafe_load hydra.utils.instantiate hydra.ut
 omegaconf.OmegaConf.load socket.socket urllib.request.urlopen ctypes.CDLL multiprocessing.Process
 threading.Thread runpy.run_path webbrowser.open tempfile.mkdtemp soundfile.write sys.exit
 autoclip_sep autoclip_sep. autoclip_sep.nowhere.Nothing autoclip_sep.clipping.Nothing
-autoclip_sep.clipping.autoclip.Clipper.__init__.__globals__ autoclip_sep.audio.os.system
-autoclip_sep.audio.soundfile.write autoclip_sep.runs.fcntl.flock autoclip_sep.runs.json.loads
-autoclip_sep.runs.os.remove autoclip_sep.checkpoint.torch.load autoclip_sep.runs.yaml.unsafe_load
-autoclip_sep.training.optimizers.Adam autoclip_sep.runs.Path autoclip_sep_evil.thing
-autoclip_sep.audio.write autoclip_sep.files.write_whole autoclip_sep.runs.write_text
-autoclip_sep.cli.side_by_side.run_all autoclip_sep.optional.require autoclip_sep.records.Records
+autoclip_sep.clipping.autoclip.Clipper.__init__.__globals__
+autoclip_sep.audio.soundfiles.os.system autoclip_sep.audio.soundfiles.soundfile.write
+autoclip_sep.runs.run_directory.fcntl.flock autoclip_sep.runs.run_directory.json.loads
+autoclip_sep.runs.run_directory.os.remove autoclip_sep.runs.checkpoint.torch.load
+autoclip_sep.runs.run_directory.yaml.unsafe_load autoclip_sep.training.optimizers.Adam
+autoclip_sep.runs.run_directory.Path autoclip_sep_evil.thing autoclip_sep.audio.soundfiles.write
+autoclip_sep.files.write_whole autoclip_sep.runs.run_directory.write_text
+autoclip_sep.cli.side_by_side.run_all autoclip_sep.optional.require
+autoclip_sep.runs.records.Records
 torch.optim torch.optim. torch.optim.adam.Adam torch.optim.lr_scheduler torch.optim.swa_utils.SWALR
 torch.optim.lr_scheduler.warnings.warn torch.optim.lr_scheduler.Optimizer torch.optim.Optimizer.step
 torch.nn.functional.relu torch.nn.init.zeros_ torch.nn.Parameter torch.nn.Module.to

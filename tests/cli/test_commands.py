@@ -7,8 +7,9 @@ import time
 import numpy as np
 import pytest
 
-from autoclip_sep import audio, checkpoint, records, runs
-from autoclip_sep.checkpoint import CheckpointFolder
+from autoclip_sep.audio import soundfiles
+from autoclip_sep.runs import checkpoint, records, run_directory
+from autoclip_sep.runs.checkpoint import CheckpointFolder
 from tests.commands import command, start
 
 SMALL = [
@@ -85,14 +86,14 @@ def test_a_finished_run_is_left_alone(place, straight):
 
 
 def test_another_config_in_its_directory_is_refused(place, straight):
-    config = runs.read_config(straight)
+    config = run_directory.read_config(straight)
     config["optimizer"]["lr"] = 0.5
     try:
-        runs.write_config(straight, config)
+        run_directory.write_config(straight, config)
         done = command(place, "train.py", *SMALL, "runs=straight", check=2)
     finally:
         config["optimizer"]["lr"] = 1e-3
-        runs.write_config(straight, config)
+        run_directory.write_config(straight, config)
     assert "optimizer.lr" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
@@ -119,22 +120,22 @@ def test_the_last_checkpoint_has_scores_of_its_own(place, straight):
 
 def test_separate_keeps_rate_and_length(place, straight):
     samples = np.sin(np.arange(70_001) / 7)[None] * 0.3
-    audio.write(place / "song, a=1.wav", samples, 44100)
+    soundfiles.write(place / "song, a=1.wav", samples, 44100)
     done = command(place, "separate.py", f"run={straight}", "input=song, a=1.wav", "output=out")
     assert "resampled from 44100" in done.stdout
     total = np.zeros(70_001)
     for name in ("s1", "s2"):
-        header = audio.info(place / "out" / "song, a=1" / f"{name}.wav")
+        header = soundfiles.info(place / "out" / "song, a=1" / f"{name}.wav")
         assert (header.frames, header.sample_rate, header.channels) == (70_001, 44100, 1)
-        total += audio.read(place / "out" / "song, a=1" / f"{name}.wav")[0][0]
+        total += soundfiles.read(place / "out" / "song, a=1" / f"{name}.wav")[0][0]
     assert np.abs(total).max() > 0.01
 
 
 def test_a_folder_with_a_bad_file_goes_on_and_says_so(place, straight):
     folder = place / "songs"
-    audio.write(folder / "a.wav", np.zeros((1, 8000)), 8000)
-    audio.write(folder / "c.wav", np.zeros((2, 8000)), 8000)
-    audio.write(folder / "c.flac", np.zeros((1, 8000)), 8000)
+    soundfiles.write(folder / "a.wav", np.zeros((1, 8000)), 8000)
+    soundfiles.write(folder / "c.wav", np.zeros((2, 8000)), 8000)
+    soundfiles.write(folder / "c.flac", np.zeros((1, 8000)), 8000)
     (folder / "b.wav").write_bytes(b"")
     done = command(
         place, "separate.py", f"run={straight}", "input=songs", "output=o2", "downmix=true", check=1
@@ -142,7 +143,7 @@ def test_a_folder_with_a_bad_file_goes_on_and_says_so(place, straight):
     assert "3 ok, 1 failed" in done.stdout
     assert "b.wav" in done.stderr
     assert len(list((place / "o2").glob("*/s*.wav"))) == 6
-    silent, _ = audio.read(place / "o2" / "a" / "s1.wav")
+    silent, _ = soundfiles.read(place / "o2" / "a" / "s1.wav")
     assert not silent.any()
 
 

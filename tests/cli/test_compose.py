@@ -1,9 +1,9 @@
 import pytest
 
-from autoclip_sep import runs
 from autoclip_sep.cli import compose
 from autoclip_sep.cli.plan import plan
 from autoclip_sep.errors import InputError
+from autoclip_sep.runs import run_directory
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_mistakes_become_one_line(arguments, message):
 def test_impossible_values_are_refused_before_anything_is_made(
     arguments, message, tmp_path, monkeypatch
 ):
-    from autoclip_sep.cli.train import train
+    from autoclip_sep.cli.commands.train import train
 
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=message) as error:
@@ -180,7 +180,7 @@ def test_a_run_named_in_the_old_way_is_pointed_at_not_begun_anew(tmp_path):
     planned = plan(asked)
     old = planned.directory.parents[1] / "zclip_z2.5" / "seed0-0123ab"
     old.mkdir(parents=True)
-    runs.write_config(old, planned.config)
+    run_directory.write_config(old, planned.config)
     with pytest.raises(InputError, match=f"{old} is this run.*rename it to {planned.directory}"):
         planned.check_directory()
     plan(["clipping=zclip", f"runs={tmp_path}"]).check_directory()

@@ -8,11 +8,13 @@ import os
 import numpy as np
 import pytest
 
-from autoclip_sep import audio, records
-from autoclip_sep.cli import compose, evaluate, train
+from autoclip_sep import parallel
+from autoclip_sep.audio import soundfiles
+from autoclip_sep.cli import compose
 from autoclip_sep.cli.build import build
-from autoclip_sep.data import parallel
+from autoclip_sep.cli.commands import evaluate, train
 from autoclip_sep.errors import InputError
+from autoclip_sep.runs import records
 from tests.commands import command
 
 MIXTURES = {"train": 6, "valid": 2, "test": 2}
@@ -30,7 +32,7 @@ def voices(rng, number=3, noise=True):
     colours = [np.convolve(row, np.ones(2 + 5 * n), "same") for n, row in enumerate(white)]
     names = [f"s{n + 1}" for n in range(number)] + ["noise"] * noise
     return {
-        name: audio.quantise(0.1 * colour / np.abs(colour).max())
+        name: soundfiles.quantise(0.1 * colour / np.abs(colour).max())
         for name, colour in zip(names, colours, strict=True)
     }
 
@@ -46,7 +48,7 @@ def write_tree(root, splits, mixtures, pattern="{split}/{kind}/{item}.wav"):
                 kinds[kind] = np.sum([parts[name] for name in names], axis=0, dtype=np.int16)
             for kind, samples in kinds.items():
                 path = pattern.format(split=folder, kind=kind, item=f"{folder}{n}_1_x{n}_-1")
-                audio.write(root / path, samples, 8000)
+                soundfiles.write(root / path, samples, 8000)
     return root
 
 
@@ -97,7 +99,7 @@ def libri2mix(place):
         for n in range(MIXTURES[split]):
             paths = [f"{part}/{speaker}/0/{speaker}-0-{n:04d}.flac" for speaker in (19, 26)]
             for path, samples in zip(paths, voices(rng).values(), strict=False):
-                audio.write(place / "LibriSpeech" / path, np.repeat(samples, 2), 16000)
+                soundfiles.write(place / "LibriSpeech" / path, np.repeat(samples, 2), 16000)
             rows.append(f"19-0-{n:04d}_26-0-{n:04d}-{part},{paths[0]},0.8,{paths[1]},0.6")
         table = place / f"Libri2Mix/libri2mix_{part}.csv"
         table.parent.mkdir(exist_ok=True)

@@ -8,11 +8,14 @@ import sys
 import numpy as np
 import pytest
 
-from autoclip_sep import audio, records
-from autoclip_sep.cli import compose, corpus, evaluate, train
+from autoclip_sep import parallel
+from autoclip_sep.audio import soundfiles
+from autoclip_sep.cli import compose, corpus
+from autoclip_sep.cli.commands import evaluate, train
 from autoclip_sep.cli.plan import plan
-from autoclip_sep.data import measures, parallel
+from autoclip_sep.data.checks import measurements
 from autoclip_sep.errors import InputError
+from autoclip_sep.runs import records
 from tests.commands import ENVIRONMENT, ROOT
 from tests.conftest import can_mount
 
@@ -49,7 +52,7 @@ def tree(tmp_path):
 
 
 def write(split, n, kind, sound):
-    audio.write(f"tree/{split}/{kind}/{split}{n}.wav", sound, 8000)
+    soundfiles.write(f"tree/{split}/{kind}/{split}{n}.wav", sound, 8000)
 
 
 def leak(tree):
@@ -132,7 +135,7 @@ def test_a_job_begins_with_a_line_about_its_corpus(tree, capsys):
 
 def test_a_job_after_the_first_reads_no_samples_for_it(tree, monkeypatch):
     corpus.ready(config(*DATA), DATA, force=False)
-    monkeypatch.setattr(measures, "describe", None)
+    monkeypatch.setattr(measurements, "describe", None)
     corpus.ready(config(*DATA), DATA, force=False)
 
 

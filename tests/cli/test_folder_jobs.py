@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autoclip_sep import audio
-from autoclip_sep.cli import separate as module
-from autoclip_sep.cli.separate import separate
+from autoclip_sep.audio import soundfiles
+from autoclip_sep.cli.commands import separate as module
+from autoclip_sep.cli.commands.separate import separate
 from autoclip_sep.errors import InputError
 from tests.cli.test_separate import run  # noqa: F401  an untrained network
 from tests.encoded import encode, hum
@@ -37,7 +37,7 @@ def job(run: Path, songs: Path):  # noqa: F811
             separate([f"run={run}", f"input={songs}", f"output={output}", *arguments])
         finally:
             begin.found = {
-                str(path.relative_to(output)): audio.info(path).frames
+                str(path.relative_to(output)): soundfiles.info(path).frames
                 for path in sorted(output.rglob("s?.wav"))
             }
         return begin.found
@@ -46,7 +46,7 @@ def job(run: Path, songs: Path):  # noqa: F811
 
 
 def wav(path: Path, length: int = 900) -> Path:
-    audio.write(path, hum(length, seed=length), 8000)
+    soundfiles.write(path, hum(length, seed=length), 8000)
     return path
 
 
@@ -57,10 +57,10 @@ def test_whatever_can_be_decoded_is_separated(job, songs, capsys) -> None:
     for name in ("j.wav", "k.flac", "l.aiff", "m.au", "n.w64", "o.caf", "x.wav"):
         wav(songs / name)
     (songs / "x.wav").rename(songs / "without a suffix")
-    write_sphere(songs / "p.sph", audio.quantise(hum(800)), 8000, version=None)
-    write_sphere(songs / "q.wv1", audio.quantise(hum(800)), 8000, version=1)
+    write_sphere(songs / "p.sph", soundfiles.quantise(hum(800)), 8000, version=None)
+    write_sphere(songs / "q.wv1", soundfiles.quantise(hum(800)), 8000, version=1)
     for path in songs.iterdir():
-        expected[path.stem] = audio.info(path).frames
+        expected[path.stem] = soundfiles.info(path).frames
     found = job()
     assert found == {
         f"{stem}/s{s}.wav": frames for stem, frames in expected.items() for s in (1, 2)
@@ -152,7 +152,7 @@ def test_names_are_unique_and_the_same_alone_or_together(job, songs, run) -> Non
     for name in lengths:
         output = songs.parent / "alone"
         separate([f"run={run}", f"input={songs / name}", f"output={output}"])
-    found = {str(p.relative_to(output)): audio.info(p).frames for p in output.rglob("s?.wav")}
+    found = {str(p.relative_to(output)): soundfiles.info(p).frames for p in output.rglob("s?.wav")}
     assert found == expected
 
 
@@ -174,6 +174,6 @@ def test_of_several_sounds_the_first_is_separated_and_that_is_said(
     write_stems(songs / "a.stem.mp4", stems)
     job("downmix=true")
     assert "3 sounds" in capsys.readouterr().out
-    samples = sum(audio.read(songs.parent / f"out/a.stem/s{s}.wav")[0][0] for s in (1, 2))
+    samples = sum(soundfiles.read(songs.parent / f"out/a.stem/s{s}.wav")[0][0] for s in (1, 2))
     first, second = (np.corrcoef(stem.mean(axis=0), samples[:20_000])[0, 1] for stem in stems[:2])
     assert abs(first) > 3 * abs(second)

@@ -6,8 +6,8 @@ from contextlib import suppress
 
 import pytest
 
-from autoclip_sep.cli import provenance
 from autoclip_sep.cli.main import COMMANDS, as_called, main
+from autoclip_sep.runs import provenance
 from tests.commands import ROOT
 
 

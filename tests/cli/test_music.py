@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from autoclip_sep import audio, records
-from autoclip_sep.checkpoint import CheckpointFolder
+from autoclip_sep.audio import soundfiles
 from autoclip_sep.cli import trained
 from autoclip_sep.cli.build import build
-from autoclip_sep.cli.evaluate import evaluate
-from autoclip_sep.cli.separate import separate
-from autoclip_sep.cli.train import train
+from autoclip_sep.cli.commands.evaluate import evaluate
+from autoclip_sep.cli.commands.separate import separate
+from autoclip_sep.cli.commands.train import train
 from autoclip_sep.errors import InputError
+from autoclip_sep.runs import records
+from autoclip_sep.runs.checkpoint import CheckpointFolder
 from autoclip_sep.training.validation import validate
 
 RATE = 44100
@@ -58,12 +59,12 @@ def hq(place):
     number = 0
     for subset, names in TRACKS.items():
         for name in names:
-            stored = audio.quantise(sounds(number))
+            stored = soundfiles.quantise(sounds(number))
             number += 1
             for source, signal in zip(NAMES, stored, strict=True):
-                audio.write(place / "hq" / subset / name / f"{source}.wav", signal, RATE)
+                soundfiles.write(place / "hq" / subset / name / f"{source}.wav", signal, RATE)
             mixture = stored.astype(np.int32).sum(axis=0).astype(np.int16)
-            audio.write(place / "hq" / subset / name / "mixture.wav", mixture, RATE)
+            soundfiles.write(place / "hq" / subset / name / "mixture.wav", mixture, RATE)
     return ["data=musdb18", f"data.root={place / 'hq'}", *SMALL]
 
 
@@ -123,24 +124,24 @@ def test_bss_eval_is_left_out_on_request(run, capsys):
 
 def test_separation_writes_one_stereo_file_for_each_name(place, run, capsys):
     mixture = sounds(9).sum(axis=0)[:, :50_001]
-    audio.write(place / "song.wav", mixture, RATE)
+    soundfiles.write(place / "song.wav", mixture, RATE)
     separate([f"run={run}", "input=song.wav", "output=out"])
     assert "vocals.wav ... other.wav" in capsys.readouterr().out
     assert sorted(path.name for path in (place / "out" / "song").iterdir()) == sorted(
         f"{name}.wav" for name in NAMES
     )
     for name in NAMES:
-        header = audio.info(place / "out" / "song" / f"{name}.wav")
+        header = soundfiles.info(place / "out" / "song" / f"{name}.wav")
         assert (header.frames, header.sample_rate, header.channels) == (50_001, RATE, 2)
-    estimate, _ = audio.read(place / "out" / "song" / "drums.wav")
+    estimate, _ = soundfiles.read(place / "out" / "song" / "drums.wav")
     assert not np.allclose(estimate[0], estimate[1], atol=1e-3)
 
 
 def test_a_mono_song_is_heard_on_both_sides(place, run, capsys):
-    audio.write(place / "mono.wav", sounds(9)[:, 0].sum(axis=0)[:30_000], RATE // 2)
+    soundfiles.write(place / "mono.wav", sounds(9)[:, 0].sum(axis=0)[:30_000], RATE // 2)
     separate([f"run={run}", "input=mono.wav", "output=out"])
     assert "one channel, given to the network as 2" in capsys.readouterr().out
-    estimate, rate = audio.read(place / "out" / "mono" / "bass.wav")
+    estimate, rate = soundfiles.read(place / "out" / "mono" / "bass.wav")
     assert (estimate.shape, rate) == ((2, 30_000), RATE // 2)
     assert np.array_equal(estimate[0], estimate[1])
 
@@ -174,7 +175,7 @@ def test_clusters_have_no_names(place, hq, capsys):
     for item in ("B - Three", "B - Four"):
         estimates = {row["estimate"] for row in rows if row["item"] == item}
         assert estimates == {"1", "2", "3", "4"}
-    audio.write(place / "cut.wav", sounds(9).sum(axis=0)[:, :20_000], RATE)
+    soundfiles.write(place / "cut.wav", sounds(9).sum(axis=0)[:, :20_000], RATE)
     separate([f"run={run}", "input=cut.wav", "output=clusters"])
     names = {path.name for path in (place / "clusters" / "cut").iterdir()}
     assert names == {"s1.wav", "s2.wav", "s3.wav", "s4.wav"}

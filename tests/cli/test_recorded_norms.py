@@ -4,12 +4,12 @@ import math
 import pytest
 import torch
 
-from autoclip_sep.checkpoint import CheckpointFolder
 from autoclip_sep.cli.recorded_norms import read
 from autoclip_sep.clipping import ALRC, AutoClip, Combined, NoClipping
 from autoclip_sep.dynamics import COLUMNS
 from autoclip_sep.errors import InputError
-from autoclip_sep.records import Records
+from autoclip_sep.runs.checkpoint import CheckpointFolder
+from autoclip_sep.runs.records import Records
 from tests.small_files import Asks, compressed
 
 ROW = dict.fromkeys(COLUMNS, 0.5)

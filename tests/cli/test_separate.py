@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from autoclip_sep import audio, runs
-from autoclip_sep.checkpoint import CheckpointFolder
+from autoclip_sep.audio import soundfiles
 from autoclip_sep.cli import compose, trained
 from autoclip_sep.cli.build import build
-from autoclip_sep.cli.separate import separate
+from autoclip_sep.cli.commands.separate import separate
 from autoclip_sep.errors import InputError
+from autoclip_sep.runs import run_directory
+from autoclip_sep.runs.checkpoint import CheckpointFolder
 from tests.commands import start
 from tests.long_files import peak_memory, silence
 
@@ -29,7 +30,7 @@ def untrained(folder, *arguments):
     """A run whose network has its first weights."""
     config = compose.plain(compose.compose("train", [*SMALL, *arguments]))
     folder.mkdir()
-    runs.write_config(folder, config)
+    run_directory.write_config(folder, config)
     torch.manual_seed(0)
     state = {"model": build(config["model"], "model").state_dict()}
     CheckpointFolder(folder / "checkpoints").save("best", 1, 1, state)
@@ -45,9 +46,9 @@ def at_once(run, samples, rate):
     """The sources (S, C, T) as they come without blocks: whole reading, whole resampling."""
     network = trained.load(str(run), "best", torch.device("cpu"))
     own = network.config["data"]["sample_rate"]
-    mixture = torch.from_numpy(audio.resample(samples, rate, own))
+    mixture = torch.from_numpy(soundfiles.resample(samples, rate, own))
     sources = torch.cat(list(network.separation.stream([mixture])), dim=-1).numpy()
-    return np.stack([audio.resample(source, own, rate)[..., : samples.shape[1]]
+    return np.stack([soundfiles.resample(source, own, rate)[..., : samples.shape[1]]
                      for source in sources])  # fmt: skip
 
 
@@ -67,20 +68,20 @@ def noise(channels, length):
 def test_blocks_and_chunks_give_the_samples_of_the_whole(tmp_path, loss, rate, channels, seconds):
     run = untrained(tmp_path / "run", f"loss={loss}", "model.embedding_size=2")
     mixture = 2 * noise(channels, int(rate * seconds))
-    audio.write(tmp_path / "a.wav", mixture, rate, "FLOAT")
+    soundfiles.write(tmp_path / "a.wav", mixture, rate, "FLOAT")
     separate([f"run={run}", f"input={tmp_path / 'a.wav'}", f"output={tmp_path}", "downmix=true"])
     mixture = torch.from_numpy(mixture).mean(dim=0, keepdim=True).numpy()
     for number, expected in enumerate(at_once(run, mixture, rate), 1):
-        found, found_rate = audio.read(tmp_path / f"a/s{number}.wav")
+        found, found_rate = soundfiles.read(tmp_path / f"a/s{number}.wav")
         assert found_rate == rate
         if np.abs(expected).max() <= 1:
-            expected = audio.quantise(expected) / np.float32(2**15)
+            expected = soundfiles.quantise(expected) / np.float32(2**15)
         assert np.array_equal(found, expected)
 
 
 SEPARATE = """
 import sys
-from autoclip_sep.cli.separate import separate
+from autoclip_sep.cli.commands.separate import separate
 separate(sys.argv[1:])
 """
 
@@ -92,7 +93,9 @@ def test_half_an_hour_takes_the_memory_of_two_minutes(run, tmp_path):
         path = silence(tmp_path / f"{seconds}.wav", seconds, 16000)
         peaks.append(peak_memory(SEPARATE, f"run={run}", f"input={path}", f"output={tmp_path}"))
         for name in ("s1", "s2"):
-            assert audio.info(tmp_path / str(seconds) / f"{name}.wav").frames == 16000 * seconds
+            assert (
+                soundfiles.info(tmp_path / str(seconds) / f"{name}.wav").frames == 16000 * seconds
+            )
     assert peaks[1] - peaks[0] < 60
 
 
@@ -120,7 +123,7 @@ def waiting(pid, folder):
 def test_a_bad_sample_far_into_a_file_leaves_nothing(run, tmp_path):
     samples = noise(1, 600_000)
     samples[0, 590_000] = np.nan
-    audio.write(tmp_path / "a.wav", samples, 8000, "FLOAT")
+    soundfiles.write(tmp_path / "a.wav", samples, 8000, "FLOAT")
     with pytest.raises(InputError, match=r"a\.wav: sample 590000 is nan"):
         separate([f"run={run}", f"input={tmp_path / 'a.wav'}", f"output={tmp_path / 'out'}"])
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.wav"]
@@ -132,7 +135,7 @@ def test_a_bad_sample_far_into_a_file_leaves_nothing(run, tmp_path):
      (3, ["downmix=true"], None), (1, [], None)],
 )  # fmt: skip
 def test_channels_are_mixed_down_on_request_only(run, tmp_path, channels, arguments, message):
-    audio.write(tmp_path / "a.wav", noise(channels, 900), 8000)
+    soundfiles.write(tmp_path / "a.wav", noise(channels, 900), 8000)
     command = [f"run={run}", f"input={tmp_path / 'a.wav'}", f"output={tmp_path}", *arguments]
     if message:
         with pytest.raises(InputError, match=message):
@@ -140,19 +143,19 @@ def test_channels_are_mixed_down_on_request_only(run, tmp_path, channels, argume
         assert not (tmp_path / "a").exists()
     else:
         separate(command)
-        assert audio.info(tmp_path / "a/s1.wav").channels == 1
+        assert soundfiles.info(tmp_path / "a/s1.wav").channels == 1
 
 
 @pytest.mark.parametrize("lost", ["data.sample_rate", "data.sources", "model.hidden", "stft"])
 def test_a_config_without_a_setting_is_one_line(run, tmp_path, lost):
-    config = runs.read_config(run)
+    config = run_directory.read_config(run)
     *parts, last = lost.split(".")
     node = config
     for part in parts:
         node = node[part]
     del node[last]
     shutil.copytree(run, tmp_path / "run")
-    runs.write_config(tmp_path / "run", config)
+    run_directory.write_config(tmp_path / "run", config)
     with pytest.raises(InputError, match="doesn't fit the config beside it"):
         trained.load(str(tmp_path / "run"), "best", torch.device("cpu"))
 
@@ -194,10 +197,10 @@ MUSIC = ["data=musdb_demo", "data.sources=2", "data.source_names=[vocals,drums]"
 def test_a_source_whose_name_leads_elsewhere_is_refused(tmp_path, name):
     """A run directory may come from a stranger."""
     run = untrained(tmp_path / "run", *MUSIC)
-    config = runs.read_config(run)
+    config = run_directory.read_config(run)
     config["data"]["source_names"] = [name, "b"]
-    runs.write_config(run, config)
-    audio.write(tmp_path / "a.wav", noise(1, 900), 44100)
+    run_directory.write_config(run, config)
+    soundfiles.write(tmp_path / "a.wav", noise(1, 900), 44100)
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(InputError, match=r"data\.source_names: '.*' can't name a file or folder"):
         separate([f"run={run}", f"input={tmp_path / 'a.wav'}", f"output={tmp_path / 'o/p/q'}"])
@@ -206,17 +209,17 @@ def test_a_source_whose_name_leads_elsewhere_is_refused(tmp_path, name):
 
 def test_two_sources_of_one_name_are_refused(tmp_path):
     run = untrained(tmp_path / "run", *MUSIC)
-    config = runs.read_config(run)
+    config = run_directory.read_config(run)
     config["data"]["source_names"] = ["a", "a"]
-    runs.write_config(run, config)
-    audio.write(tmp_path / "a.wav", noise(1, 900), 44100)
+    run_directory.write_config(run, config)
+    soundfiles.write(tmp_path / "a.wav", noise(1, 900), 44100)
     with pytest.raises(InputError, match=r"data\.source_names=\['a', 'a'\]: every source needs a"):
         separate([f"run={run}", f"input={tmp_path / 'a.wav'}", f"output={tmp_path}"])
 
 
 @pytest.mark.parametrize("name", ["...wav", "..wav", "....wav"])
 def test_a_file_named_by_dots_stays_below_the_output(run, tmp_path, name):
-    audio.write(tmp_path / "in.wav", noise(1, 900), 8000)
+    soundfiles.write(tmp_path / "in.wav", noise(1, 900), 8000)
     (tmp_path / "in.wav").rename(tmp_path / name)
     separate([f"run={run}", f"input={tmp_path / name}", f"output={tmp_path / 'out'}"])
     (folder,) = (tmp_path / "out").iterdir()

@@ -8,16 +8,16 @@ import pytest
 import torch
 import yaml
 
-from autoclip_sep import runs
-from autoclip_sep.checkpoint import CheckpointFolder
 from autoclip_sep.cli import build, command, compose, sources, trained
+from autoclip_sep.cli.commands.evaluate import evaluate
+from autoclip_sep.cli.commands.separate import separate
+from autoclip_sep.cli.commands.train import build_parts
 from autoclip_sep.cli.corpus import corpus_of
-from autoclip_sep.cli.evaluate import evaluate
 from autoclip_sep.cli.plan import plan, understand
-from autoclip_sep.cli.separate import separate
-from autoclip_sep.cli.train import build_parts
-from autoclip_sep.config import checked
 from autoclip_sep.errors import InputError
+from autoclip_sep.runs import run_directory
+from autoclip_sep.runs.checkpoint import CheckpointFolder
+from autoclip_sep.runs.config import checked
 
 GONE = object()
 WRONG = [
@@ -175,7 +175,7 @@ def run(tmp_path_factory):
     directory = tmp_path_factory.mktemp("run")
     planned = plan(SMALL)
     parts = build_parts(planned, torch.device("cpu"))
-    runs.write_config(directory, planned.config)
+    run_directory.write_config(directory, planned.config)
     state = {"model": parts["model"].state_dict(), "epoch": 1}
     CheckpointFolder(directory / "checkpoints").save("best", 1, 1, state)
     return directory
@@ -210,5 +210,5 @@ def test_every_wrong_value_in_a_runs_config_is_one_line(run):
 def test_a_runs_config_that_is_none_is_one_line(tmp_path, content):
     (tmp_path / "config.yaml").write_bytes(content)
     with pytest.raises(InputError, match="config") as caught:
-        runs.read_config(tmp_path)["data"]
+        run_directory.read_config(tmp_path)["data"]
     assert "\n" not in str(caught.value)

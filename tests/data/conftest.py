@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autoclip_sep import audio
-from autoclip_sep.data.conversion import prepare
-from autoclip_sep.data.store import Item, Signal, Store
+from autoclip_sep.audio import soundfiles
+from autoclip_sep.data.store.conversion import prepare
+from autoclip_sep.data.store.reading import Item, Signal, Store
 
 MakeItems = Callable[..., list[Item]]
 LENGTHS = {"train": (700, 900, 500, 900, 1000, 300, 800, 650, 400, 1200), "test": (500, 900, 500)}
@@ -35,10 +35,10 @@ def make_items(tmp_path: Path) -> MakeItems:
                 base = tmp_path / folder / split
                 names = [f"s{s + 1}" for s in range(signals)]
                 for name, signal in zip(names, samples, strict=True):
-                    audio.write(base / name / f"{n}.wav", signal, 8000, subtype)
+                    soundfiles.write(base / name / f"{n}.wav", signal, 8000, subtype)
                 paths = [base / name / f"{n}.wav" for name in names]
                 if mixtures:
-                    audio.write(base / "mix" / f"{n}.wav", samples.sum(axis=0), 8000, subtype)
+                    soundfiles.write(base / "mix" / f"{n}.wav", samples.sum(axis=0), 8000, subtype)
                 flags = targets or (True,) * signals
                 found = tuple(Signal(path, flag) for path, flag in zip(paths, flags, strict=True))
                 mix = base / "mix" / f"{n}.wav" if mixtures else None

@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autoclip_sep import audio
-from autoclip_sep.data.completion import complete, is_complete, is_whole
+from autoclip_sep.audio import soundfiles
+from autoclip_sep.data._completion import complete, is_complete, is_whole
 
 
 def test_a_corpus_is_made_once_and_its_settings_are_noted(tmp_path: Path) -> None:
@@ -34,7 +34,7 @@ def test_what_was_cut_off_is_not_complete_and_goes_on(tmp_path: Path) -> None:
 def test_a_sound_is_whole_or_else_made_again(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     assert not is_whole(path)
-    audio.write(path, np.zeros(100), 8000)
+    soundfiles.write(path, np.zeros(100), 8000)
     assert is_whole(path)
     content = path.read_bytes()
     for size in (0, 20, 44, 46, len(content) - 2):

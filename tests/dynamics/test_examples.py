@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from autoclip_sep import dynamics, records
+from autoclip_sep import dynamics
 from autoclip_sep.clipping import AutoClip, NormClipping
 from autoclip_sep.dynamics import COLUMNS, Recorder, Spikes
-from autoclip_sep.records import Records
+from autoclip_sep.runs import records
+from autoclip_sep.runs.records import Records
 
 
 @pytest.fixture

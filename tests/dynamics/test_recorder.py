@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from autoclip_sep import records
 from autoclip_sep.clipping import ALRC, AutoClip, NoClipping, NormClipping
 from autoclip_sep.dynamics import COLUMNS, Recorder
-from autoclip_sep.records import Records
+from autoclip_sep.runs import records
+from autoclip_sep.runs.records import Records
 
 
 def network():

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from autoclip_sep import records
 from autoclip_sep.dynamics import SPIKE_COLUMNS, Spikes
-from autoclip_sep.records import Records
+from autoclip_sep.runs import records
+from autoclip_sep.runs.records import Records
 
 LOSSES = torch.tensor([1.0, 7.0])
 

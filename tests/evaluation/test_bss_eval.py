@@ -7,13 +7,14 @@ import pytest
 import torch
 from torch import nn
 
-from autoclip_sep import audio, records
-from autoclip_sep.data.conversion import prepare
-from autoclip_sep.data.store import Item, Signal
+from autoclip_sep.audio import soundfiles
+from autoclip_sep.data.store.conversion import prepare
+from autoclip_sep.data.store.reading import Item, Signal
 from autoclip_sep.errors import InputError
 from autoclip_sep.evaluation.bss_eval import as_text, score_tracks, summarise
 from autoclip_sep.evaluation.separation import Separation
 from autoclip_sep.metrics.bss_eval import bss_eval
+from autoclip_sep.runs import records
 from autoclip_sep.stft import STFT
 from autoclip_sep.types import Estimate
 
@@ -33,7 +34,7 @@ def store(tmp_path_factory):
         if n == 1:
             pair[0, :, RATE : 2 * RATE] = 0.0
         for name, signal in zip(NAMES, pair, strict=True):
-            audio.write(folder / str(n) / f"{name}.wav", signal, RATE)
+            soundfiles.write(folder / str(n) / f"{name}.wav", signal, RATE)
         signals = tuple(Signal(folder / str(n) / f"{name}.wav") for name in NAMES)
         items.append(Item(f"track {n}", "test", signals))
     return prepare(folder / "store", RATE, items, progress=False, jobs=1)

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from autoclip_sep import records
-from autoclip_sep.data import musdb
+from autoclip_sep.data.corpora import musdb
 from autoclip_sep.evaluation.bss_eval import SCORES, score_tracks
 from autoclip_sep.evaluation.separation import Separation
 from autoclip_sep.optional import import_museval
+from autoclip_sep.runs import records
 from autoclip_sep.stft import STFT
 from autoclip_sep.types import Batch, Estimate
 

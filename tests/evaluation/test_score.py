@@ -5,12 +5,12 @@ import pytest
 import torch
 from torch import nn
 
-from autoclip_sep import records
 from autoclip_sep.errors import InputError
 from autoclip_sep.evaluation.score import COLUMNS, score_split
 from autoclip_sep.evaluation.separation import Separation
 from autoclip_sep.evaluation.summary import as_text, summarise
 from autoclip_sep.metrics.si_sdr import si_sdr
+from autoclip_sep.runs import records
 from autoclip_sep.stft import STFT
 from autoclip_sep.types import Estimate
 

@@ -5,10 +5,10 @@ import math
 
 import pytest
 
-from autoclip_sep import runs
 from autoclip_sep.dynamics import COLUMNS
 from autoclip_sep.figures.runs_found import RunFound
-from autoclip_sep.records import Records
+from autoclip_sep.runs import run_directory
+from autoclip_sep.runs.records import Records
 from autoclip_sep.training.trainer import HISTORY
 
 CLIPPING = "autoclip_sep.clipping."
@@ -51,7 +51,7 @@ def add_run(tmp_path):
         name = f"seed{seed}" + (f"-{changed}" if changed else "")
         directory = tmp_path / corpus / loss / model / label / name
         directory.mkdir(parents=True)
-        runs.write_config(directory, {
+        run_directory.write_config(directory, {
             "seed": seed, "clipping": clipping(label), "model": network,
             "trainer": {"epochs": epochs, "batch_size": 4},
         })  # fmt: skip

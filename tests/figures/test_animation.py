@@ -9,7 +9,7 @@ from autoclip_sep.dynamics import COLUMNS
 from autoclip_sep.figures import animation
 from autoclip_sep.figures.panel import panel
 from autoclip_sep.figures.training_dynamics import Stage
-from autoclip_sep.records import Records
+from autoclip_sep.runs.records import Records
 
 ROWS = 40
 

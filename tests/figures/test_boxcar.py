@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from autoclip_sep import runs
 from autoclip_sep.errors import InputError
 from autoclip_sep.figures import boxcar, stability_table, supersampling
 from autoclip_sep.figures.supersampling import Course
+from autoclip_sep.runs import run_directory
 
 
 def course(means=(1.0,) * 10, **changed):
@@ -26,13 +26,13 @@ def course(means=(1.0,) * 10, **changed):
 def make_run(root, errors, clipping="none", seed="seed0", optimizer="adam_high", wanted=None):
     directory = root / "supersampling/photographs/quartic/batch4" / optimizer / clipping / seed
     directory.mkdir(parents=True)
-    runs.write_config(directory, {
+    run_directory.write_config(directory, {
         "images": "photographs", "error": "quartic", "batch_size": 4, "seed": 0,
         "iterations": wanted or len(errors), "optimizer": {"lr": 0.01},
     })  # fmt: skip
     lines = [f"{number},{error!r}\n" for number, error in enumerate(errors, start=1)]
-    runs.write_text(directory / "records.csv", "iteration,error\n" + "".join(lines))
-    runs.write_state(
+    run_directory.write_text(directory / "records.csv", "iteration,error\n" + "".join(lines))
+    run_directory.write_state(
         directory, status="finished", iterations=len(errors), clipped_share=0.5,
         test_squared_error=0.1,
     )  # fmt: skip
@@ -67,7 +67,7 @@ def test_a_run_shorter_than_a_boxcar_has_no_curve(tmp_path):
 def test_unfinished_runs_are_passed_over_and_none_is_an_error(tmp_path):
     with pytest.raises(InputError, match="alrc_stability makes them"):
         supersampling.find(tmp_path)
-    runs.write_state(make_run(tmp_path, [1.0] * 500), status="running")
+    run_directory.write_state(make_run(tmp_path, [1.0] * 500), status="running")
     with pytest.raises(InputError, match="no finished"):
         supersampling.find(tmp_path)
 

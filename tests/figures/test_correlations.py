@@ -7,11 +7,11 @@ import math
 import numpy as np
 import pytest
 
-from autoclip_sep import runs
 from autoclip_sep.dynamics import COLUMNS
 from autoclip_sep.figures import correlations
 from autoclip_sep.figures.runs_found import RunFound
-from autoclip_sep.records import Records
+from autoclip_sep.runs import run_directory
+from autoclip_sep.runs.records import Records
 
 ROWS = 200  # of 20 iterations each: four stretches of 1,000
 
@@ -22,7 +22,7 @@ def make_run(root, smooth, seed=0, percentile=10, points=1):
     place.mkdir(parents=True)
     clipping = {"_target_": "autoclip_sep.clipping.AutoClip", "percentile": percentile}
     trainer = {"epochs": 1, "probe_points": points, "batch_size": 4}
-    runs.write_config(place, {"seed": seed, "clipping": clipping, "trainer": trainer})
+    run_directory.write_config(place, {"seed": seed, "clipping": clipping, "trainer": trainer})
     table = Records(place / "dynamics.csv", COLUMNS)
     for row in range(ROWS):
         norm, smoothness = (10.0**value for value in smooth(row))

@@ -5,7 +5,7 @@ import pytest
 
 from autoclip_sep.dynamics import COLUMNS
 from autoclip_sep.figures import results, step_sizes
-from autoclip_sep.records import Records
+from autoclip_sep.runs.records import Records
 
 
 @pytest.fixture

@@ -4,13 +4,13 @@ import math
 import numpy as np
 import pytest
 
-from autoclip_sep import runs
 from autoclip_sep.dynamics import COLUMNS
 from autoclip_sep.errors import InputError
 from autoclip_sep.figures import results, training_dynamics
 from autoclip_sep.figures.panel import panel
 from autoclip_sep.figures.runs_found import RunFound, find
-from autoclip_sep.records import Records
+from autoclip_sep.runs import run_directory
+from autoclip_sep.runs.records import Records
 
 CLIPPERS = {
     "none": {"_target_": "autoclip_sep.clipping.NoClipping"},
@@ -32,7 +32,7 @@ def make_run(
     """A run whose log smoothness is `slope` times its log norm, plus noise."""
     directory = root / "demo" / loss / "blstm_demo" / clipping / f"seed{seed}"
     directory.mkdir(parents=True)
-    runs.write_config(directory, {
+    run_directory.write_config(directory, {
         "seed": seed, "clipping": CLIPPERS[clipping], "model": {"layers": 2, "hidden": 8},
         "trainer": {"batch_size": 4},
     })  # fmt: skip

@@ -18,12 +18,12 @@ from lightning.pytorch.plugins import MixedPrecision
 from torch.amp import GradScaler
 from torch.utils.data import DataLoader
 
-from autoclip_sep import records
 from autoclip_sep.cli import recorded_norms
 from autoclip_sep.clipping import ALRC, AutoClip, Combined, NonFiniteGradients, NormClipping
 from autoclip_sep.errors import InputError
 from autoclip_sep.interop import lightning as adapter
 from autoclip_sep.interop.lightning import GradientClipping
+from autoclip_sep.runs import records
 
 # What Lightning says about itself and about loaders without workers.
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -13,7 +13,6 @@ from torch.amp import GradScaler
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainingArguments
 
-from autoclip_sep import records
 from autoclip_sep.clipping import AutoClip
 from autoclip_sep.dynamics import COLUMNS, Recorder
 from autoclip_sep.errors import InputError
@@ -21,6 +20,7 @@ from autoclip_sep.interop import lightning as clipping_in_lightning
 from autoclip_sep.interop import transformers as clipping_in_transformers
 from autoclip_sep.interop.lightning_recording import Recording as LightningRecording
 from autoclip_sep.interop.transformers_recording import Recording as TrainerRecording
+from autoclip_sep.runs import records
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 EVERY = 2

@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import nn
 
-from autoclip_sep import records, runs
 from autoclip_sep.cli import compose
 from autoclip_sep.clipping import ALRC
 from autoclip_sep.errors import InputError
 from autoclip_sep.figures import supersampling
+from autoclip_sep.runs import records, run_directory
 from tests.commands import ROOT, load
 
 FOLDER = ROOT / "recipes" / "alrc_supersampling"
@@ -172,8 +172,8 @@ def test_a_run_keeps_its_records_and_is_finished(train, tmp_path):
         assert math.isclose(float(row["loss"]), errors[int(row["step"]) - 1], rel_tol=1e-5)
         assert float(row["smoothness"]) > 0
         assert float(row["grad_norm"]) > 0
-    assert runs.read_config(directory)["optimizer"]["lr"] == 1e-3
-    assert runs.read_json(directory / "provenance.json")["fingerprint"]
+    assert run_directory.read_config(directory)["optimizer"]["lr"] == 1e-3
+    assert run_directory.read_json(directory / "provenance.json")["fingerprint"]
     before = (directory / "records.csv").stat().st_mtime_ns
     assert "nothing to do" in train(*asked)[1]
     assert (directory / "records.csv").stat().st_mtime_ns == before
@@ -258,9 +258,9 @@ def test_mistakes_are_one_line(train, tmp_path, wrong, said):
 def test_a_finished_run_of_other_settings_is_not_taken_for_this_one(train, tmp_path):
     train(f"runs={tmp_path}", *QUICK)
     (directory,) = (path.parent for path in tmp_path.rglob("config.yaml"))
-    config = runs.read_config(directory)
+    config = run_directory.read_config(directory)
     config["optimizer"]["lr"] = 0.5  # as if the table of rates had been changed since
-    runs.write_config(directory, config)
+    run_directory.write_config(directory, config)
     code, _, err = train(f"runs={tmp_path}", *QUICK)
     assert code == 2
     assert "other values of optimizer.lr" in err

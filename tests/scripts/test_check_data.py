@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autoclip_sep import audio, runs
+from autoclip_sep import parallel
+from autoclip_sep.audio import soundfiles
 from autoclip_sep.cli import compose
-from autoclip_sep.data import parallel
+from autoclip_sep.runs import run_directory
 from tests.commands import ROOT, command
 
 SCRIPT = str(ROOT / "scripts" / "check_data.py")
@@ -45,7 +46,7 @@ def test_it_runs_by_itself(good):
 
 def write_mixture(root, split, n, sounds, rate=8000):
     for kind, sound in (*sounds.items(), ("mix", sum(sounds.values()))):
-        audio.write(root / f"{split}/{kind}/{split}{n}.wav", sound.astype(np.int16), rate)
+        soundfiles.write(root / f"{split}/{kind}/{split}{n}.wav", sound.astype(np.int16), rate)
 
 
 def sounds(seed=0):
@@ -100,7 +101,7 @@ def test_what_is_wrong_is_listed_by_file_and_the_exit_code_tells(check, place):
     loud["s1"][20:30] = 32767
     loud["s2"][20:30] = 0
     write_mixture(place / "tree", "cv", 1, loud)
-    shared = audio.read(place / "tree/tr/s2/tr3.wav", dtype=np.int16)[0][0].astype(np.int32)
+    shared = soundfiles.read(place / "tree/tr/s2/tr3.wav", dtype=np.int16)[0][0].astype(np.int32)
     write_mixture(place / "tree", "tt", 0, {"s1": shared, "s2": sounds(51)["s2"]})
     said = check(place, *TREE, code=1).out.split("\n\n")[2].splitlines()
     assert said[:2] == [
@@ -144,35 +145,35 @@ def zeros(path):
 
 
 def no_samples(path):
-    audio.write(path, np.zeros(0), 8000)
+    soundfiles.write(path, np.zeros(0), 8000)
 
 
 def a_number_that_is_none(path):
-    samples = audio.read(path)[0]
+    samples = soundfiles.read(path)[0]
     samples[0, 77] = np.nan
-    audio.write(path, samples, 8000, "FLOAT")
+    soundfiles.write(path, samples, 8000, "FLOAT")
 
 
 def a_number_far_too_large(path):
-    samples = audio.read(path)[0]
+    samples = soundfiles.read(path)[0]
     samples[0, 78] = -1e30
-    audio.write(path, samples, 8000, "FLOAT")
+    soundfiles.write(path, samples, 8000, "FLOAT")
 
 
 def a_rate_of_its_own(path):
-    audio.write(path, audio.read(path)[0], 16000)
+    soundfiles.write(path, soundfiles.read(path)[0], 16000)
 
 
 def two_channels(path):
-    audio.write(path, np.repeat(audio.read(path)[0], 2, axis=0), 8000)
+    soundfiles.write(path, np.repeat(soundfiles.read(path)[0], 2, axis=0), 8000)
 
 
 def a_sample_less(path):
-    audio.write(path, audio.read(path)[0][:, :-1], 8000)
+    soundfiles.write(path, soundfiles.read(path)[0][:, :-1], 8000)
 
 
 def another_sound(path):
-    audio.write(path, audio.read(path)[0][:, ::-1], 8000)
+    soundfiles.write(path, soundfiles.read(path)[0][:, ::-1], 8000)
 
 
 def a_folder(path):
@@ -242,7 +243,7 @@ def test_a_mixture_in_two_splits_is_refused(check, place):
 def test_the_corpus_of_a_run_may_have_moved(check, place):
     config = compose.plain(compose.compose("train", TREE))
     (place / "run").mkdir()
-    runs.write_config(place / "run", config)
+    run_directory.write_config(place / "run", config)
     said = check(place, "run=run").out
     (place / "tree").rename(place / "a, moved")
     check(place, "run=run", code=2)

@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
-from autoclip_sep import runs
-from autoclip_sep.cli import compare as compare_run
+from autoclip_sep.cli.commands import compare as compare_run
 from autoclip_sep.dynamics import COLUMNS
-from autoclip_sep.records import Records
+from autoclip_sep.runs import run_directory
+from autoclip_sep.runs.records import Records
 from autoclip_sep.training.trainer import HISTORY
 
 ROWS = 48
@@ -28,7 +28,7 @@ def add_run(root, seed=0, *, clipping="autoclip_p10", grown=None, lr=0.001, rows
     directory = root / "demo" / "mask_inference" / "blstm_demo" / clipping / name
     directory.mkdir(parents=True)
     config = {**CONFIG, "seed": seed, "optimizer": {"lr": lr}}
-    runs.write_config(directory, config)
+    run_directory.write_config(directory, config)
     (directory / "provenance.json").write_text(json.dumps(NOTE | note))
     factor = 1 + 0.02 * seed
     dynamics, history = (Records(directory / "dynamics.csv", COLUMNS),
@@ -128,10 +128,10 @@ def test_what_was_kept_in_fewer_digits_is_compared_in_those(tmp_path, compare, r
 
 def test_what_changes_numbers_is_named_and_what_doesnt_is_not(tmp_path, compare, references):
     run = add_run(tmp_path / "runs", 3, lr=0.003, fingerprint="e" * 64, torch="2.12.0")
-    config = runs.read_config(run)
+    config = run_directory.read_config(run)
     config["trainer"].update(epochs=99, precision="bf16")
     config["data"]["root"] = "elsewhere"
-    runs.write_config(run, config)
+    run_directory.write_config(run, config)
     code, lines, _ = compare(run=run, reference=references)
     assert code == 1
     assert lines[2:6] == [
@@ -152,7 +152,7 @@ def test_references_that_were_made_elsewhere_are_told(tmp_path, compare, referen
 
 def test_a_run_in_progress_follows_so_far(tmp_path, compare, references):
     run = add_run(tmp_path / "runs", 3, rows=20)
-    runs.write_state(run, status="running", epochs=5)
+    run_directory.write_state(run, status="running", epochs=5)
     code, lines, _ = compare(run=run, reference=references)
     assert code == 0
     assert lines[0] == f"run        {run}: running, to step 400"

@@ -11,8 +11,7 @@ import pytest
 import torch
 from torch.optim.lr_scheduler import ConstantLR
 
-from autoclip_sep import runs
-from autoclip_sep.cli import check_data, compare, provenance, replay
+from autoclip_sep.cli.commands import check_data, compare, replay
 from autoclip_sep.cli.compose import compose, plain
 from autoclip_sep.clipping import AutoClip
 from autoclip_sep.errors import InputError
@@ -28,6 +27,7 @@ from autoclip_sep.figures import (
 from autoclip_sep.figures.runs_found import find
 from autoclip_sep.losses.mask_inference import MaskInference
 from autoclip_sep.models.separator import Separator
+from autoclip_sep.runs import provenance, run_directory
 from autoclip_sep.stft import STFT
 from autoclip_sep.training.loggers import NoLogger
 from autoclip_sep.training.schedulers import Schedule
@@ -64,7 +64,7 @@ def train(directory, store):
     Trainer(parts, numbers, directory, 0, torch.device("cpu")).fit()
     own = ["trainer.epochs=3", "trainer.batch_size=4", "data=tree", "data.root=not/here"]
     config = plain(compose("train", own))
-    runs.write_config(directory, config)
+    run_directory.write_config(directory, config)
     provenance.write(directory, "f" * 64, torch.device("cpu"))
     summary = {"si_sdr_mean": 1.0, "si_sdr_improvement_mean": 2.0, "scored": 10}
     (directory / "evaluation").mkdir()

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from autoclip_sep import records, runs
 from autoclip_sep.figures.runs_found import find
+from autoclip_sep.runs import records, run_directory
 from tests.commands import load
 
 keep_records = load("scripts/keep_records.py")
@@ -38,8 +38,8 @@ def add_run(place, seed=0, status="finished", scored=True):
     (directory / "evaluation").mkdir(parents=True)
     (directory / "checkpoints").mkdir()
     (directory / "checkpoints" / "last-1-1.pt").write_bytes(b"weights")
-    runs.write_config(directory, {"seed": seed})
-    runs.write_state(directory, status=status)
+    run_directory.write_config(directory, {"seed": seed})
+    run_directory.write_state(directory, status=status)
     lines = [f"{20 * n},{-1 / (3 * n)!r},{1e3 / 3 if n == 7 else 0.1!r},inf\n"
              for n in range(1, ROWS + 1)]  # fmt: skip
     (directory / "dynamics.csv").write_text("".join(["step,loss,step_norm,threshold\n", *lines]))

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from autoclip_sep import audio
+from autoclip_sep.audio import soundfiles
 from tests.commands import command, start
 
 SCRIPT = "scripts/prepare_librimix.py"
@@ -30,7 +30,7 @@ def place(tmp_path_factory):
     ):
         for speaker in speakers:
             path = folder / f"LibriSpeech/{part}/{speaker}/7/{speaker}-7-0000.flac"
-            audio.write(path, rng.uniform(-0.3, 0.3, 8000 + 10 * speaker), 16000)
+            soundfiles.write(path, rng.uniform(-0.3, 0.3, 8000 + 10 * speaker), 16000)
         rows = [HEADER]
         for n in range(mixtures):
             one, other = (f"{part}/{s}/7/{s}-7-0000.flac" for s in speakers)
@@ -91,7 +91,7 @@ def test_a_part_at_another_rate(place):
     arguments = [*GIVEN, "subsets=dev,test", "sample_rate=16000", "mode=max"]
     said = prepare(place, *arguments).stdout
     assert said == "out/Libri2Mix/wav16k/max: dev 2, test 2 mixtures\n"
-    header = audio.info(next((place / "out/Libri2Mix/wav16k/max").glob("dev/mix_clean/*.wav")))
+    header = soundfiles.info(next((place / "out/Libri2Mix/wav16k/max").glob("dev/mix_clean/*.wav")))
     assert (header.sample_rate, header.frames) == (16000, 9740)
 
 

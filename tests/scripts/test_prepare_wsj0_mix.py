@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autoclip_sep import audio
-from autoclip_sep.data.mixing_lists import Recipe, write_list
+from autoclip_sep.audio import soundfiles
+from autoclip_sep.data.creation.mixing_lists import Recipe, write_list
 from tests import commands
 from tests.shorten import write_sphere
 
@@ -78,7 +78,7 @@ def test_nothing_is_left_beside_the_corpus(made):
 
 
 def test_a_reader_finds_its_way(made):
-    samples, rate = audio.read(next((made / TREE / "tt/mix").iterdir()))
+    samples, rate = soundfiles.read(next((made / TREE / "tt/mix").iterdir()))
     assert rate == 8000
     assert 0.1 < np.abs(samples).max() <= 0.9001
 

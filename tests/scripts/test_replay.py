@@ -4,8 +4,8 @@ import csv
 
 import pytest
 
-from autoclip_sep import records
 from autoclip_sep.dynamics import replay
+from autoclip_sep.runs import records
 from tests.commands import command
 
 RUN = [

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from autoclip_sep.cli import reproduce
+from autoclip_sep.cli.commands import reproduce
 from tests.commands import command, start
 
 TINY = [

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from autoclip_sep import audio
+from autoclip_sep.audio import soundfiles
 from autoclip_sep.errors import InputError
 from autoclip_sep.separation.source_files import write_sources
 from tests.commands import ENVIRONMENT
@@ -27,10 +27,10 @@ def test_a_source_beyond_one_is_kept_in_floats(tmp_path, channels, place):
     samples[1, -1, place] = 1.0
     paths = [tmp_path / "new/folder" / f"{name}.wav" for name in "abc"]
     write_sources(in_blocks(samples), paths, 8000)
-    assert [audio.info(path).subtype for path in paths] == ["FLOAT", "PCM_16", "PCM_16"]
-    assert np.array_equal(audio.read(paths[0])[0], samples[0])
+    assert [soundfiles.info(path).subtype for path in paths] == ["FLOAT", "PCM_16", "PCM_16"]
+    assert np.array_equal(soundfiles.read(paths[0])[0], samples[0])
     for path, source in zip(paths[1:], samples[1:], strict=True):
-        assert np.array_equal(audio.read(path, dtype=np.int16)[0], audio.quantise(source))
+        assert np.array_equal(soundfiles.read(path, dtype=np.int16)[0], soundfiles.quantise(source))
     assert tree(tmp_path) == ["new", "new/folder", *(f"new/folder/{n}.wav" for n in "abc")]
 
 
@@ -46,7 +46,7 @@ def test_what_stops_in_the_middle_leaves_nothing(tmp_path, stop):
 
 
 def test_old_files_stay_where_the_last_source_fails(tmp_path):
-    audio.write(tmp_path / "s1.wav", [0.5], 8000)
+    soundfiles.write(tmp_path / "s1.wav", [0.5], 8000)
     before = (tmp_path / "s1.wav").read_bytes()
     (tmp_path / "s2.wav").mkdir()
     (tmp_path / "s2.wav" / "x").touch()

@@ -9,10 +9,10 @@ import sys
 import pytest
 import torch
 
-from autoclip_sep import checkpoint, records, runs
-from autoclip_sep.checkpoint import CheckpointFolder
-from autoclip_sep.data.excerpts import epoch_plan
+from autoclip_sep.data.loading.segments import epoch_plan
 from autoclip_sep.errors import InputError
+from autoclip_sep.runs import checkpoint, records, run_directory
+from autoclip_sep.runs.checkpoint import CheckpointFolder
 from autoclip_sep.training.distributed import process_group
 from autoclip_sep.training.settings import find_device
 from tests.commands import ENVIRONMENT
@@ -22,7 +22,7 @@ import json, os, sys, torch
 from functools import partial
 from pathlib import Path
 from autoclip_sep.clipping import AutoClip
-from autoclip_sep.data.store import Store
+from autoclip_sep.data.store.reading import Store
 from autoclip_sep.losses.mask_inference import MaskInference
 from autoclip_sep.models.separator import Separator
 from autoclip_sep.stft import STFT
@@ -151,7 +151,7 @@ def test_resume_of_two_processes_is_exact(tmp_path, tiny_store, assert_same):
 def test_two_processes_stopped_in_mid_epoch_go_on_exactly(tmp_path, tiny_store, stop, assert_same):
     train(tmp_path / "straight", tiny_store, 2)
     train(tmp_path / "crashed", tiny_store, 2, **stop)
-    state = runs.read_state(tmp_path / "crashed")
+    state = run_directory.read_state(tmp_path / "crashed")
     asked = stop.get("signal") == signal.SIGTERM
     assert (state["status"], state["step"]) == (("interrupted", 3) if asked else ("running", 2))
     train(tmp_path / "crashed", tiny_store, 2)

@@ -10,8 +10,8 @@ from functools import partial
 import pytest
 import torch
 
-from autoclip_sep.checkpoint import CheckpointFolder
-from autoclip_sep.saved_state import sound
+from autoclip_sep.runs.checkpoint import CheckpointFolder
+from autoclip_sep.runs.saved_state import sound
 from autoclip_sep.training import resume
 from tests.commands import ENVIRONMENT
 from tests.training.test_trainer import trainer
@@ -231,8 +231,8 @@ def test_optimizers_go_on_from_their_own_state(kind, assert_same):
 
 DANGEROUS = """
 import pathlib, sys, torch
-from autoclip_sep.checkpoint import CheckpointFolder
-from autoclip_sep.data.store import Store
+from autoclip_sep.runs.checkpoint import CheckpointFolder
+from autoclip_sep.data.store.reading import Store
 from autoclip_sep.errors import InputError
 from tests.training.test_trainer import trainer
 

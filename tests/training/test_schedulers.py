@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch.optim.lr_scheduler import ConstantLR, LinearLR, ReduceLROnPlateau
 
-from autoclip_sep import records
-from autoclip_sep.checkpoint import CheckpointFolder
 from autoclip_sep.errors import InputError
+from autoclip_sep.runs import records
+from autoclip_sep.runs.checkpoint import CheckpointFolder
 from autoclip_sep.training.schedulers import Schedule
 from tests.training.test_trainer import SCHEDULES, Stop, crash, everything, trainer
 

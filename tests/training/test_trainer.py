@@ -17,12 +17,12 @@ from torch.optim.lr_scheduler import (
     StepLR,
 )
 
-from autoclip_sep import records, runs
-from autoclip_sep.checkpoint import CheckpointFolder
 from autoclip_sep.clipping import ALRC, AutoClip, NoClipping, NonFiniteGradients
 from autoclip_sep.errors import InputError
 from autoclip_sep.losses.mask_inference import MaskInference
 from autoclip_sep.models.separator import Separator
+from autoclip_sep.runs import records, run_directory
+from autoclip_sep.runs.checkpoint import CheckpointFolder
 from autoclip_sep.stft import STFT
 from autoclip_sep.training.loggers import NoLogger
 from autoclip_sep.training.preemption import Interrupted
@@ -172,7 +172,7 @@ def test_a_signal_during_the_last_validation_is_heard(tmp_path, tiny_store, monk
     with pytest.raises(Interrupted, match="finished") as stop:  # or a sweep would go on
         trainer(tmp_path, tiny_store, epochs=1).fit()
     assert stop.value.exit_code == 128 + signal.SIGTERM
-    assert runs.read_state(tmp_path)["status"] == "finished"
+    assert run_directory.read_state(tmp_path)["status"] == "finished"
     trainer(tmp_path, tiny_store, epochs=1).fit()
 
 
@@ -296,7 +296,7 @@ def test_a_network_with_a_nan_is_never_saved_best_or_finished(tmp_path, tiny_sto
     folder = CheckpointFolder(tmp_path / "checkpoints")
     assert [path.name for path in folder.paths("last")] == ["last-000000003-00001.pt"]
     assert [path.name for path in folder.paths("best")] == ["best-000000003-00001.pt"]
-    assert runs.read_state(tmp_path)["status"] != "finished"
+    assert run_directory.read_state(tmp_path)["status"] != "finished"
 
 
 @pytest.mark.parametrize("gone", ["all", "records", "all, made again"])
@@ -313,7 +313,7 @@ def test_a_run_whose_directory_is_deleted_is_not_finished(tmp_path, tiny_store, 
     with pytest.raises(InputError, match=r"run\b.*(deleted|No such file)"):
         trainer(directory, tiny_store, epochs=1, at=2, action=delete).fit()
     assert directory.exists() == (gone != "all")
-    assert (runs.read_state(directory).get("status") == "finished") == ("made" in gone)
+    assert (run_directory.read_state(directory).get("status") == "finished") == ("made" in gone)
 
 
 def test_what_a_killed_save_left_is_swept_by_the_next_start(tmp_path, tiny_store):

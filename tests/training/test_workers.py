@@ -8,14 +8,14 @@ import time
 
 import pytest
 
-from autoclip_sep import runs
+from autoclip_sep.runs import run_directory
 from tests.commands import ENVIRONMENT
 from tests.training.test_trainer import everything, trainer
 
 PROGRAM = """
 import pathlib, sys
 from autoclip_sep.cli.command import exit_codes
-from autoclip_sep.data.store import Store
+from autoclip_sep.data.store.reading import Store
 from tests.training.test_trainer import trainer
 
 with exit_codes("train"):
@@ -27,7 +27,7 @@ WORK = {"start_new_session": True, "stdout": subprocess.PIPE, "stderr": subproce
 def start(directory, store):
     """A run in a process group of its own, as `timeout` begins one; waits for its first steps."""
     call = [sys.executable, "-c", PROGRAM, str(directory), str(store.folder)]
-    before = runs.read_state(directory).get("step", 0)
+    before = run_directory.read_state(directory).get("step", 0)
     process = subprocess.Popen(call, env=ENVIRONMENT, text=True, **WORK)
     rows = directory / "dynamics.csv"
     deadline = time.monotonic() + 120
@@ -51,7 +51,7 @@ def test_a_signal_to_all_processes_saves_every_time(tmp_path, tiny_store, straig
         os.killpg(process.pid, signal.SIGTERM)
         _, said = process.communicate(timeout=60)
         assert process.returncode == 128 + signal.SIGTERM, said
-        assert runs.read_state(tmp_path)["status"] == "interrupted"
+        assert run_directory.read_state(tmp_path)["status"] == "interrupted"
         assert "saved" in said
         assert said.count("\n") == 1, said
     trainer(tmp_path, tiny_store, epochs=12).fit()
@@ -73,7 +73,7 @@ def test_a_killed_worker_is_one_line_and_the_work_is_saved(
     assert process.returncode == 2, said
     assert said.count("\n") == 1, said
     assert "worker" in said
-    assert runs.read_state(tmp_path)["status"] == "interrupted"
+    assert run_directory.read_state(tmp_path)["status"] == "interrupted"
     trainer(tmp_path, tiny_store, epochs=12).fit()
     assert_same(everything(tmp_path), straight)
 

@@ -1,0 +1,1 @@
+"""Audio files: reading, writing, resampling, and the formats that libsndfile lacks."""

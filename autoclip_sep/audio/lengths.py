@@ -1,0 +1,110 @@
+"""Whether libsndfile's length of a compressed file is what decodes, and what does where it isn't.
+
+An MP3's length is an estimate unless its first frame says how many follow, and says nothing of a
+second MP3 behind the first. A FLAC file's is whatever its header says, 0 included; of Ogg,
+libsndfile reads the first of several streams one after the other, and takes what is there of a
+truncated one for the whole. So frames are counted, pages are followed, and where the length was
+wrong, PyAV decodes everything.
+"""
+
+import os
+import re
+
+from autoclip_sep.audio import stems
+from autoclip_sep.audio.info import AudioInfo
+from autoclip_sep.errors import InputError
+
+# Bit rates of MPEG layer III in kbit/s, of version 1 and of the half and quarter rates' versions.
+_RATES = (
+    (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0),
+    (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0),
+)
+# In the first frame of an MP3: a name, then whether the number of frames follows, and it.
+_XING = re.compile(rb"(?:Xing|Info)...[\x01\x03\x05\x07\x09\x0b\x0d\x0f](....)", re.DOTALL)
+_VBRI = re.compile(rb"VBRI.{10}(....)", re.DOTALL)
+
+
+def corrected(path: str | os.PathLike[str], said: AudioInfo) -> AudioInfo | None:
+    """What PyAV decodes, where that isn't what libsndfile `said`; None where it is.
+
+    Raises InputError for a truncated file.
+    """
+    check = {"MP3": _mp3_is_right, "FLAC": _flac_is_right, "OGG": _ogg_is_right}.get(said.format)
+    if check is None or check(path, said.frames):
+        return None
+    found = stems.info(path)
+    if found.frames < said.frames < 2**62 and said.format == "FLAC":
+        raise _truncated(path, f"{found.frames} of {said.frames} samples can be decoded")
+    return found if found.frames != said.frames else None
+
+
+def _mp3_is_right(path: str | os.PathLike[str], frames: int) -> bool:
+    number, last = 0, b""
+    with stems.opened(path) as container:
+        stream = container.streams.audio[0]
+        for packet in container.demux(stream):
+            found = stems.MPEG_FRAME.search(bytes(packet))
+            if found:
+                number, last = number + 1, bytes(packet)[found.start() :]
+        size = stream.codec_context.frame_size
+    if len(last) < _frame_length(last):
+        raise _truncated(path, f"its last MP3 frame has {len(last)} of {_frame_length(last)} bytes")
+    promised = _promised_frames(path)
+    if promised is None:
+        return frames == number * size
+    if number < promised - 1:  # some encoders count the frame that says it
+        raise _truncated(path, f"{number} of {promised} MP3 frames are there")
+    return number <= promised + 1
+
+
+def _promised_frames(path: str | os.PathLike[str]) -> int | None:
+    """How many frames an MP3 has by its first one; None where it doesn't say."""
+    with open(path, "rb") as file:
+        head = file.read(10)
+        while head[:3] == b"ID3" and len(head) == 10:  # its length has 7 bits to a byte
+            a, b, c, d = head[6:]
+            file.seek(a << 21 | b << 14 | c << 7 | d, os.SEEK_CUR)
+            head = file.read(10)
+        head += file.read(2000)
+    found = _XING.search(head) or _VBRI.search(head)
+    return int.from_bytes(found[1], "big") if found else None
+
+
+def _frame_length(header: bytes) -> int:
+    """Bytes of the frame of MPEG layer III that begins so; 0 for other layers."""
+    if len(header) < 4 or header[1] & 6 != 2:
+        return 0
+    version = header[1] >> 3 & 3  # 3: MPEG 1, 2: MPEG 2, 0: MPEG 2.5
+    rate = (44100, 48000, 32000, 0)[header[2] >> 2 & 3] >> {3: 0, 2: 1}.get(version, 2)
+    bits = _RATES[version != 3][header[2] >> 4] * 1000
+    if not rate or not bits:
+        return 0
+    return (144 if version == 3 else 72) * bits // rate + (header[2] >> 1 & 1)
+
+
+def _flac_is_right(path: str | os.PathLike[str], frames: int) -> bool:
+    with stems.opened(path) as container:
+        return frames == sum(packet.duration or 0 for packet in container.demux(audio=0))
+
+
+def _ogg_is_right(path: str | os.PathLike[str], _: int) -> bool:
+    """Whether there is one sound, from its first page to one that says it is the last."""
+    begun, ended, size = set[bytes](), 0, os.path.getsize(path)
+    with open(path, "rb") as file:
+        while (head := file.read(27))[:4] == b"OggS" and len(head) == 27:
+            segments = file.read(head[26])
+            serial = head[14:18]
+            if len(segments) < head[26] or file.seek(sum(segments), os.SEEK_CUR) > size:
+                break
+            if head[5] & 2:
+                begun.add(serial)
+            if head[5] & 4:
+                begun.discard(serial)
+                ended += 1
+    if begun:
+        raise _truncated(path, "it has no Ogg page that is marked as the last")
+    return ended == 1
+
+
+def _truncated(path: str | os.PathLike[str], how: str) -> InputError:
+    return InputError(f"{path}: truncated, {how}")

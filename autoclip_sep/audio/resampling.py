@@ -1,0 +1,44 @@
+"""Another sample rate for a waveform that comes in blocks.
+
+A sample of the output depends on the input within the reach of the filter. So each block is
+resampled together with that much of what is before and after it, from a place where both rates
+have a sample, and the rest is dropped: the products are the same, and added in the same order.
+"""
+
+from collections.abc import Iterable, Iterator
+from math import ceil, gcd
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoclip_sep.audio.soundfiles import resample
+
+HALF_FILTER = 10  # in samples of the lower rate: half the length of `resample_poly`'s filter
+
+
+def resample_blocks(
+    blocks: Iterable[NDArray[Any]], from_rate: int, to_rate: int
+) -> Iterator[NDArray[Any]]:
+    """Blocks (..., n) of a waveform at another rate: to the bit what `resample` makes of it whole.
+
+    The blocks that come out are of other lengths, and there may be fewer or more of them.
+    """
+    if from_rate == to_rate:
+        yield from blocks
+        return
+    common = gcd(from_rate, to_rate)
+    up, down = to_rate // common, from_rate // common
+    # In input samples; a multiple of `down`, where both rates have a sample.
+    reach = down * ceil(HALF_FILTER * max(up, down) / (up * down))
+    held: NDArray[Any] | None = None
+    done = 0  # of what is held: the samples whose output was given away
+    for block in blocks:
+        held = block if held is None else np.concatenate([held, block], axis=-1)
+        ready = (held.shape[-1] - reach) // down * down
+        if ready > done:
+            yield resample(held, from_rate, to_rate)[..., done // down * up : ready // down * up]
+            dropped = max(0, ready - reach)
+            held, done = held[..., dropped:], ready - dropped
+    if held is not None:
+        yield resample(held, from_rate, to_rate)[..., done // down * up :]

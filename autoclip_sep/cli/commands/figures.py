@@ -1,0 +1,136 @@
+"""Draw every figure and table from records, without training: ``python scripts/draw_figures.py``.
+
+    python scripts/draw_figures.py [runs=FOLDER] [output=figures/reference]
+
+runs: a folder of runs, or of what was kept of them; without it, in a checkout, those behind the
+README, recipes/training_dynamics/results and recipes/alrc_supersampling/results. Everything is
+drawn that the runs allow; what isn't says why. Nothing is drawn again while the records stay what
+they were.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from functools import partial
+from operator import call
+from pathlib import Path
+from typing import TypeVar
+
+from autoclip_sep import figures
+from autoclip_sep.cli import arguments, command
+from autoclip_sep.errors import InputError
+from autoclip_sep.figures import (
+    animation,
+    boxcar,
+    clipped_shares,
+    correlations,
+    percentiles,
+    results,
+    step_sizes,
+    strategies,
+    supersampling,
+    table1,
+    thresholds,
+    training_dynamics,
+)
+from autoclip_sep.figures.pairs import pairs
+from autoclip_sep.figures.runs_found import RunFound, find
+from autoclip_sep.parallel import in_parallel
+from autoclip_sep.runs import run_directory
+from autoclip_sep.runs.provenance import CHECKOUT
+
+RECIPES = CHECKOUT / "recipes"  # beside the package in a checkout, nowhere else
+KEPT = [RECIPES / name / "results" for name in ("training_dynamics", "alrc_supersampling")]
+DRAWN = ".drawn.json"  # what was drawn of which records
+READ = (".csv", ".json", ".yaml")
+
+Found = TypeVar("Found")
+Work = Callable[[], list[str]]
+Drawer = Callable[[Sequence[RunFound], Path], list[str]]
+OF_ALL_RUNS: tuple[Drawer, ...] = (
+    step_sizes.draw_all,
+    table1.draw_all,
+    percentiles.draw_all,
+    thresholds.draw_all,
+    clipped_shares.draw_all,
+    strategies.draw_all,
+    correlations.draw_all,
+    results.draw_all,
+)
+OF_A_PAIR: tuple[Drawer, ...] = (training_dynamics.draw_all, animation.draw_all)
+
+
+def main() -> None:
+    """The command."""
+    command.script("draw_figures", run, __doc__)
+
+
+def run(words: Sequence[str]) -> None:
+    """Draw what the arguments name."""
+    given = arguments.read(words, {"runs": "", "output": "figures/reference"})
+    if not given["runs"] and not RECIPES.is_dir():
+        raise InputError("runs is missing: add runs=FOLDER (the README's are in a checkout only)")
+    folders = [Path(given["runs"])] if given["runs"] else KEPT
+    for line in draw(folders, Path(given["output"])):
+        print(line)
+
+
+def draw(folders: Sequence[Path], output: Path) -> list[str]:
+    """Everything that the runs below the folders allow; a line for each picture and table.
+
+    Raises InputError where no folder holds runs.
+    """
+    complaints: list[str] = []
+    found = [run for _, runs_found in _below(folders, find, complaints) for run in runs_found]
+    courses = [folder for folder, _ in _below(folders, supersampling.find, complaints)]
+    if not found and not courses:
+        raise InputError(complaints[0])
+    state = _state(folders)
+    before = run_directory.read_json(output / DRAWN, files=Sequence[str], said=Sequence[str])
+    if before.get("of") == state and all((output / name).exists() for name in before["files"]):
+        return [*before["said"], "nothing new to draw"]
+    work: list[Work] = [partial(boxcar.draw_all, folder, output) for folder in courses]
+    lines = in_parallel(call, work + _work(found, output), label="drawing")
+    said = [line for some in lines for line in some]
+    files = sorted(path.name for path in output.iterdir() if not path.name.startswith("."))
+    run_directory.write_text(
+        output / DRAWN, json.dumps({"of": state, "said": said, "files": files})
+    )
+    return said
+
+
+def _work(found: Sequence[RunFound], output: Path) -> list[Work]:
+    """All there is to draw of the runs, in pieces that go side by side."""
+    if not found:
+        return []
+    there: list[Sequence[RunFound]] = list(pairs(found).values())
+    alone = there or [found]  # a drawer of pairs then says that there is none
+    return [
+        *(partial(drawer, found, output) for drawer in OF_ALL_RUNS),
+        *(partial(drawer, pair, output) for drawer in OF_A_PAIR for pair in alone),
+    ]
+
+
+def _below(
+    folders: Sequence[Path], look: Callable[[Path], list[Found]], complaints: list[str]
+) -> list[tuple[Path, list[Found]]]:
+    """The folders that hold what is looked for, and that; the others are complained about."""
+    there = []
+    for folder in folders:
+        try:
+            there.append((folder, look(folder)))
+        except InputError as error:
+            complaints.append(str(error))
+    return there
+
+
+def _state(folders: Sequence[Path]) -> str:
+    """A digest of the records and of the code that draws them."""
+    sources = sorted(Path(figures.__file__).parent.glob("*.py"))
+    records = [path for folder in folders for path in sorted(folder.rglob("*"))
+               if path.suffix in READ and path.name != "timing.csv"]  # fmt: skip
+    digest = hashlib.sha256()
+    for path in [*sources, *records]:
+        digest.update(f"{path}\0".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,79 @@
+"""Make WSJ0-2mix and -3mix from the LDC's discs: ``python scripts/prepare_wsj0_mix.py``.
+
+    python scripts/prepare_wsj0_mix.py wsj0=csr_1 lists=create-speaker-mixtures out=wsj0-mix
+        [speakers=2,3] [sample_rate=8000] [mode=min] [splits=tr,cv,tt] [jobs=4]
+        [partial=true] [verify=true]
+
+wsj0: the discs as they are or merged (LDC93S6A), SPHERE or converted to WAV, in upper or lower
+case. lists: the folder of the lists published with the corpus. sample_rate: 8000, 16000 or both;
+mode: min, max or both. partial: make what the lists hold, though they aren't as long as published.
+verify: read all files again and compare them with the manifest.
+
+What is missing is reported before the first file is written. An interrupted call is continued by
+the same call. Then:
+
+    python train.py data=wsj0_2mix data.root=wsj0-mix/2speakers/wav8k/min model=blstm trainer=paper
+"""
+
+from pathlib import Path
+
+from autoclip_sep.cli import arguments, command
+from autoclip_sep.cli.arguments import several
+from autoclip_sep.cli.checks import check_choice
+from autoclip_sep.data.creation import wsj0_mix
+from autoclip_sep.data.creation.wsj0_mix import Order
+
+DEFAULTS = {
+    "wsj0": None,
+    "lists": None,
+    "out": None,
+    "speakers": "2",
+    "sample_rate": "8000",
+    "mode": "min",
+    "splits": "tr,cv,tt",
+    "jobs": "",
+    "partial": "false",
+    "verify": "false",
+}
+
+
+def main() -> None:
+    """The command."""
+    command.script("prepare_wsj0_mix", run, __doc__)
+
+
+def run(given: list[str]) -> None:
+    """Do what the arguments say."""
+    settings = arguments.read(given, DEFAULTS)
+    order = read_order(settings)
+    with command.continued(order.out):
+        prepare(order, settings["verify"] == "true")
+
+
+def prepare(order: Order, verify: bool) -> None:
+    """Make what the order lacks, and say what there is."""
+    parts, made = wsj0_mix.prepare(order)
+    for part in parts:
+        kept = "" if made else ", already there"
+        print(f"{part.folder}: {len(part.recipes)} mixtures{kept}")
+    if verify:
+        print(f"{wsj0_mix.verify(order, parts)} files are what the manifests say")
+
+
+def read_order(settings: dict[str, str]) -> Order:
+    """The order that the settings describe."""
+    jobs = arguments.processes(settings)
+    check_choice(settings, "partial", "true", "false")
+    check_choice(settings, "verify", "true", "false")
+    modes = several(settings, "mode", "min", "max")
+    return Order(
+        Path(settings["wsj0"]),
+        Path(settings["lists"]),
+        Path(settings["out"]),
+        speakers=[int(number) for number in several(settings, "speakers", "2", "3")],
+        rates=[int(rate) for rate in several(settings, "sample_rate", "8000", "16000")],
+        modes=["min" if mode == "min" else "max" for mode in modes],
+        splits=several(settings, "splits", *wsj0_mix.COUNTS),
+        partial=settings["partial"] == "true",
+        jobs=jobs,
+    )

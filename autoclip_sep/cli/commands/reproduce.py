@@ -1,0 +1,182 @@
+"""Train, evaluate and draw everything of a scale or an experiment: ``python scripts/reproduce.py``.
+
+    python scripts/reproduce.py scale=demo [key=value ...]        make reproduce-figures
+    python scripts/reproduce.py scale=full | scale=paper          make reproduce-figures SCALE=...
+    python scripts/reproduce.py experiment=demo [key=value ...]   make demo
+
+A scale is the runs behind every figure and table; an experiment is a choice of train.py, with its
+sweep. key=value goes to every training run, `data=...` instead of the scale's own corpus,
+`seed=0,1,2` for several seeds. together=4: runs at a time (one for each processor core, four on a
+GPU).
+
+Runs go side by side as processes of few threads, which is faster than one after the other. Finished
+runs are passed over, interrupted ones go on, a failed one doesn't stop the others. Pictures and
+tables go to figures/. Ctrl-C stops all runs with their work saved.
+"""
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+import yaml
+
+from autoclip_sep.cli import arguments, command, compose
+from autoclip_sep.cli.checks import check_choice
+from autoclip_sep.cli.corpus import prepare
+from autoclip_sep.cli.main import MODULE
+from autoclip_sep.cli.plan import Plan, plan
+from autoclip_sep.cli.side_by_side import Job, run_all
+from autoclip_sep.errors import InputError
+from autoclip_sep.parallel import cores
+from autoclip_sep.runs import run_directory
+from autoclip_sep.runs.checkpoint import CheckpointFolder, digest
+from autoclip_sep.runs.provenance import CHECKOUT
+
+SCALES = Path(__file__).parents[1] / "scales"
+ON_A_GPU = 4  # runs at a time
+SHARED = ("runs", "seed")  # what the commands that aren't train.py are told too
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The sweeps of train.py, each as its arguments, and the sweeps of other scripts."""
+
+    sweeps: list[list[str]]
+    others: list[list[str]]
+
+
+def main() -> None:
+    """The command."""
+    command.script("reproduce", reproduce, __doc__)
+
+
+def reproduce(given: Sequence[str]) -> int:
+    """Run the scale or the experiment that the arguments name, then draw; gives the exit code."""
+    own = [one for one in given if one.startswith("together=")]
+    at_most = _together(own)
+    grid = read_grid([one for one in given if one not in own] or ["scale=demo"])
+    planned = plan_all(grid)
+    left = [(words, run) for words, run in planned if not _is_done(run)]
+    _prepare([run for _, run in left])
+    folder = Path(planned[0][1].config["runs"])
+    # The others first: each is a sweep in one process, which would go on alone at the end.
+    others = [words for words in grid.others if (CHECKOUT / words[0]).is_file()]
+    if len(others) < len(grid.others):
+        print(f"left out, as only a checkout has it: {grid.others[0][0]}")
+    jobs = [_other_job(words, folder / "logs") for words in others]
+    jobs += [_job(words, run) for words, run in left]
+    failed: list[Job] = []
+    if jobs:
+        at_once = min(at_most, len(jobs))
+        threads = max(cores() // at_once, 1)
+        print(f"{len(planned)} runs, {len(planned) - len(left)} of them finished before; "
+              f"{at_once} at a time with {threads} threads each")  # fmt: skip
+        with command.continued(folder):
+            failed = run_all(jobs, at_once, threads)
+    words = _words("figures", f"runs={folder}", "output=figures")
+    draw = subprocess.run([sys.executable, *words], check=False)
+    for job in failed:
+        print(f"failed: {job.name}: {job.failure}", file=sys.stderr)
+    return 1 if failed or draw.returncode else 0
+
+
+def read_grid(given: Sequence[str]) -> Grid:
+    """What the arguments ask for, by scale or by experiment."""
+    scales = [one.partition("=")[2] for one in given if one.startswith("scale=")]
+    rest = [one for one in given if not one.startswith("scale=")]
+    experiments = [one for one in rest if one.startswith("experiment=")]
+    if len(scales) + len(experiments) != 1:
+        raise InputError("which runs? one of scale=demo, scale=full, scale=paper, experiment=...")
+    if experiments:
+        return Grid([rest], [])
+    known = sorted(path.stem for path in SCALES.glob("*.yaml"))
+    check_choice({"scale": scales[0]}, "scale", *known)
+    file = yaml.safe_load((SCALES / f"{scales[0]}.yaml").read_text(encoding="utf-8"))
+    own_corpus = any(one.startswith("data=") for one in rest)
+    corpus = [] if own_corpus else shlex.split(file["corpus"])
+    common = [*corpus, *shlex.split(file["settings"]), *rest]
+    shared = [one for one in rest if one.partition("=")[0] in SHARED]
+    return Grid(
+        [[*shlex.split(sweep), *common] for sweep in file["sweeps"]],
+        [[*shlex.split(other), *shared] for other in file.get("others", [])],
+    )
+
+
+def plan_all(grid: Grid) -> list[tuple[list[str], Plan]]:
+    """Every run once, understood and checked before the first one begins."""
+    jobs = [words for sweep in grid.sweeps for words in compose.sweep("train", sweep)]
+    runs_by_place = {run.directory: (words, run) for words, run in ((w, plan(w)) for w in jobs)}
+    return list(runs_by_place.values())
+
+
+def _is_done(planned: Plan) -> bool:
+    """Whether it is trained, and its best checkpoint scored."""
+    best = CheckpointFolder(planned.directory / "checkpoints").paths("best")
+    tables = ["test", *(["test_bss_eval"] if planned.config["data"].get("bss_eval") else [])]
+    folder = planned.directory / "evaluation"
+    notes = [
+        run_directory.read_json(folder / f"{name}.json", provenance=Mapping) for name in tables
+    ]
+    return planned.finished() and bool(best) and all(
+        "summary" in note and note["provenance"].get("sha256") == digest(best[-1]) for note in notes
+    )  # fmt: skip
+
+
+def _prepare(planned: Sequence[Plan]) -> None:
+    """Make the corpora, once each, before the runs want them all at the same time."""
+    for config in {str(job.config["data"]): job.config for job in planned}.values():
+        prepare(config)
+
+
+def _job(words: list[str], planned: Plan) -> Job:
+    return Job(
+        str(planned.directory),
+        [
+            ("train", _words("train", *words, "trainer.progress=false")),
+            ("evaluate", _words("evaluate", f"run={planned.directory}", "progress=false")),
+        ],
+        planned.directory,
+        partial(_share_of_epochs, planned),
+        partial(run_directory.in_use, planned.directory),
+    )
+
+
+def _words(name: str, *arguments: str) -> list[str]:
+    """A command as the words of a Python that finds nothing in the current folder."""
+    return ["-P", "-m", MODULE, name, *arguments]
+
+
+def _share_of_epochs(planned: Plan, job: Job) -> float:
+    try:
+        lines = (planned.directory / "history.csv").read_text(encoding="utf-8").count("\n")
+    except OSError:
+        return 0.0
+    return max(lines - 1, 0) / planned.settings.epochs
+
+
+def _other_job(words: list[str], logs: Path) -> Job:
+    settings = [word for word in words[1:] if not word.startswith("-")]
+    name = re.sub(r"[^\w.=-]+", "_", " ".join(settings))
+    program = ("train", [str(CHECKOUT / words[0]), *words[1:]])
+    return Job(" ".join(words), [program], logs / name, _share_of_sweep)
+
+
+def _share_of_sweep(job: Job) -> float:
+    """A sweep says [3/24] when it begins its third run."""
+    if job.log is None or not job.log.exists():
+        return 0.0
+    said = re.findall(r"^\[(\d+)/(\d+)\]", job.log.read_text(encoding="utf-8"), re.MULTILINE)
+    return (int(said[-1][0]) - 1) / int(said[-1][1]) if said else 0.0
+
+
+def _together(given: Sequence[str]) -> int:
+    """How many runs go at a time."""
+    if not given:
+        return ON_A_GPU if torch.cuda.is_available() else cores()
+    return arguments.count(arguments.read(given, {"together": None}), "together", "runs")

@@ -1,0 +1,103 @@
+"""``python train.py``: compose, build, prepare the corpus, train."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from autoclip_sep.cli import command, compose, corpus, sources
+from autoclip_sep.cli.build import build, call
+from autoclip_sep.cli.plan import Plan, plan
+from autoclip_sep.names import shown
+from autoclip_sep.runs import provenance, run_directory
+from autoclip_sep.training import distributed
+from autoclip_sep.training.schedulers import Schedule, try_optimizer, try_schedule
+from autoclip_sep.training.settings import find_device
+from autoclip_sep.training.trainer import HISTORY, Parts, Trainer
+
+USAGE = f"""
+python train.py [-m] [group=choice ...] [key=value ...]
+
+  python train.py clipping=autoclip percentile=10
+  python train.py clipping=none seed=1
+  python train.py -m loss=mask_inference,snr percentile=0,1,10,25,50,90,100
+  torchrun --nproc-per-node 2 train.py data=wsj0_2mix
+
+Groups: data loss model clipping optimizer scheduler logger trainer experiment
+Files of the groups: {compose.CONFIGS}
+--cfg job   show the whole config and stop       -m   run every combination of the values given
+
+Runs are kept in runs/<data>/<loss>/<model>/<clipping>/seed<n>. The same command goes on with an
+interrupted run and leaves a finished one as it is. Ctrl-C saves first.
+"""
+
+
+def main() -> None:
+    """The command."""
+    command.main("train", train, USAGE, check=plan)
+
+
+def train(arguments: Sequence[str]) -> None:
+    """Train, or go on training, the run that the arguments describe."""
+    planned = plan(arguments)
+    command.set_threads(planned.settings.threads)
+    device = call(find_device, "trainer.device", planned.settings.device)
+    planned.check_memory()
+    built = build_parts(planned, device)  # what can't be built is said before any data is made
+    planned.check_directory()
+    place = shown(str(planned.directory))
+    if planned.finished():
+        print(f"{place} is finished: nothing to do (trainer.epochs= may grow)")
+        return
+    # Before the processes meet: who waits for the corpus here waits at a lock, as long as it takes.
+    data = corpus.of_data(arguments)
+    store = corpus.ready(planned.config, data, force=planned.config["force"])
+    with distributed.process_group(device):
+        parts = Parts(**built, train=store.split("train"), valid=store.split("valid"))
+        trainer = Trainer(parts, planned.settings, planned.directory, planned.seed, device)
+        if distributed.rank() > 0:
+            trainer.fit()
+            return
+        with run_directory.lock(planned.directory):
+            corpus.check_unchanged(planned.directory, store, force=planned.config["force"])
+            run_directory.write_config(planned.directory, planned.config)
+            provenance.write(planned.directory, store.fingerprint, device)
+            print(f"{place}  (device {device}, {torch.get_num_threads()} threads)")
+            parts.logger.start(planned.directory, planned.config)
+            try:
+                trainer.fit()
+            finally:
+                parts.logger.finish()
+
+
+def build_parts(planned: Plan, device: torch.device) -> dict[str, Any]:
+    """Network, loss, optimizer, schedule, logger; initial weights are a function of the seed."""
+    config = planned.config
+    torch.manual_seed(planned.seed)
+    model = build(config["model"], "model").to(device)
+    optimizer, scheduler = _update(config, model)
+    return {
+        "model": model,
+        "objective": build(config["loss"]["objective"], "loss.objective"),
+        "clipper": planned.clipper,
+        "optimizer": optimizer,
+        "scheduler": scheduler,
+        "stft": build(config["stft"], "stft").to(device),
+        "logger": build(config["logger"], "logger"),
+        **sources.parts(config),
+    }
+
+
+def _update(config: Mapping[str, Any], model: nn.Module) -> tuple[Optimizer, Schedule]:
+    """Optimizer and schedule, both tried first on a weight that nobody uses."""
+    make_optimizer = build(config["optimizer"], "optimizer")
+    node = dict(config["scheduler"])
+    when = {key: node.pop(key) for key in ("interval", "monitor") if key in node}
+    make_schedule = build(node, "scheduler")
+    tried = call(try_optimizer, "optimizer", make_optimizer)
+    schedule = call(Schedule, "scheduler", make_schedule, tried, **when)
+    call(try_schedule, "scheduler", schedule, dict.fromkeys(HISTORY, 0.0))
+    optimizer = call(make_optimizer, "optimizer", model.parameters())
+    return optimizer, call(Schedule, "scheduler", make_schedule, optimizer, **when)

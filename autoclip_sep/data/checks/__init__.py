@@ -1,0 +1,1 @@
+"""What check_data says of a corpus."""

@@ -1,0 +1,1 @@
+"""The corpora, one a file."""

@@ -1,0 +1,33 @@
+"""What a class that configs/data names must give, and the check of its numbers."""
+
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
+
+from autoclip_sep.data.store.reading import Store
+from autoclip_sep.errors import InputError
+
+
+@runtime_checkable
+class Corpus(Protocol):
+    """Settings of a corpus, and its reader or builder."""
+
+    @property
+    def expected(self) -> Mapping[str, int | None]:
+        """Mixtures of each split where that is known. Other numbers are told, not refused."""
+
+    def layout(self) -> str:
+        """What is looked for below data.root, in words."""
+
+    def prepare(self, progress: bool = True) -> Store:
+        """The corpus in its store, made on the first call or where files changed.
+
+        Raises InputError where the files aren't the corpus, or can't be used.
+        """
+
+
+def check_least(corpus: object, **least: int) -> None:
+    """Raises InputError for a setting that is no whole number, or one below its least."""
+    for setting, smallest in least.items():
+        value = getattr(corpus, setting)
+        if isinstance(value, bool) or not isinstance(value, int) or value < smallest:
+            raise InputError(f"data.corpus.{setting}={value}: a whole number, at least {smallest}")

@@ -1,0 +1,194 @@
+"""The built-in corpus: invented speakers, mixed exactly as WSJ0-2mix is.
+
+espeak-ng speaks; the files are laid out like WSJ0; lists in the official format go through
+`wsj0_mix.create`. A stand-in for WSJ0-2mix, and what is measured on it is no WSJ0-2mix result:
+synthetic speech has no room, no noise, and less variety than people.
+"""
+
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from autoclip_sep.audio import soundfiles
+from autoclip_sep.data._completion import is_complete, is_whole
+from autoclip_sep.data.corpora import _mixed_speech as mixed_speech
+from autoclip_sep.data.corpora.base import check_least
+from autoclip_sep.data.creation.mixing import Recipe
+from autoclip_sep.data.store import conversion
+from autoclip_sep.data.store.folders import folder_for
+from autoclip_sep.data.store.reading import Store
+from autoclip_sep.data.synthesis import espeak
+from autoclip_sep.data.synthesis.sentences import sentence
+from autoclip_sep.data.synthesis.voices import Speaker, invent
+from autoclip_sep.errors import InputError
+from autoclip_sep.files import write_whole
+from autoclip_sep.parallel import in_parallel
+
+SPEECH_RATE = 16000  # Hz, of WSJ0
+VERSION = 3  # of the corpus that the same settings give; a change of it makes a new folder
+LARGEST = {"train": 20000, "valid": 5000, "test": 3000}  # WSJ0-2mix
+VALID_SHARE = 0.1  # of each training speaker's utterances, kept out of the training mixtures
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Settings of the corpus, and its builder.
+
+    train, valid, test: mixtures. speakers, test_speakers: voices, half of them female; the test
+    speakers are heard nowhere else, those of valid are the training speakers, as in WSJ0-2mix.
+    utterances: sentences per speaker. root, store: folders for the audio and the store.
+    """
+
+    name: str = "demo"
+    train: int = 3000
+    valid: int = 200
+    test: int = 200
+    speakers: int = 100
+    test_speakers: int = 20
+    utterances: int = 30
+    seed: int = 0
+    sample_rate: int = 8000
+    root: str = "corpora"
+    store: str = "store"
+
+    def __post_init__(self) -> None:
+        check_least(
+            self, train=1, valid=1, test=1, speakers=4, test_speakers=2, utterances=2, seed=0
+        )
+        for split, largest in LARGEST.items():
+            if getattr(self, split) > largest:
+                raise InputError(
+                    f"data.corpus.{split}={getattr(self, split)}: at most {largest} mixtures"
+                )
+        if self.sample_rate not in (8000, 16000):
+            raise InputError(f"data.sample_rate={self.sample_rate}: the corpus has 8000 and 16000")
+
+    @property
+    def settings(self) -> dict[str, int]:
+        """What the bytes depend on: all settings but names and folders."""
+        numbers = {key: value for key, value in asdict(self).items() if isinstance(value, int)}
+        return numbers | {"version": VERSION}
+
+    @property
+    def expected(self) -> dict[str, int]:
+        """Mixtures of each split: as many as are asked for."""
+        return {"train": self.train, "valid": self.valid, "test": self.test}
+
+    def layout(self) -> str:
+        """Nothing has to be there."""
+        return "nothing: espeak-ng speaks it"
+
+    def prepare(self, progress: bool = True) -> Store:
+        """The corpus in its store; made on the first call (a killed one is continued)."""
+        folder = folder_for(self.root, self.name, self.settings)
+        if not is_complete(folder):
+            self._make(folder, progress)
+        return conversion.prepare(
+            Path(self.store) / folder.name,
+            self.sample_rate,
+            mixed_speech.items(folder, self.sample_rate),
+            progress=progress,
+        )
+
+    def _make(self, folder: Path, progress: bool) -> None:
+        espeak.locate()
+        plans = self._plans()
+
+        def speak() -> None:
+            in_parallel(partial(synthesise, folder), plans, label="voices", progress=progress)
+            write_whole(folder / "speakers.csv", _speaker_table(plans).encode())
+
+        lists = self._lists(plans)
+        mixed_speech.make(
+            folder, self.settings, speak, lists, sample_rate=self.sample_rate, progress=progress
+        )
+
+    def _plans(self) -> list["Plan"]:
+        """All speakers and what they say; speaker n is the same whatever the other settings."""
+        plans = []
+        for number in range(self.speakers + self.test_speakers):
+            unseen = number >= self.speakers
+            index = number - self.speakers if unseen else number
+            rng = mixed_speech.generator(self.seed, 1 + unseen, index)
+            sex = "fm"[index % 2]
+            speaker = invent(_speaker_name(index, unseen), sex, rng)
+            folder = ("si_dt_05", "si_et_05")[index // 2 % 2] if unseen else "si_tr_s"
+            plans.append(
+                Plan(
+                    speaker,
+                    f"wsj0/{folder}/{speaker.name}",
+                    tuple(_utterance(speaker, rng) for _ in range(self.utterances)),
+                    int(rng.integers(2**31)),
+                )
+            )
+        return plans
+
+    def _lists(self, plans: list["Plan"]) -> dict[str, list[Recipe]]:
+        held_out = max(1, round(VALID_SHARE * self.utterances))
+        seen, unseen = plans[: self.speakers], plans[self.speakers :]
+        files = {
+            "train": [plan.files[:-held_out] for plan in seen],
+            "valid": [plan.files[-held_out:] for plan in seen],
+            "test": [plan.files for plan in unseen],
+        }
+        return {
+            split: mixed_speech.mixing_list(
+                files[split], getattr(self, split), mixed_speech.generator(self.seed, 3, number)
+            )
+            for number, split in enumerate(files)
+        }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A speaker and all they say; `folder` below the corpus, seed for espeak-ng's own noise."""
+
+    speaker: Speaker
+    folder: str
+    utterances: tuple[espeak.Utterance, ...]
+    seed: int
+
+    @property
+    def files(self) -> list[str]:
+        """Paths below the corpus; base names are unique in it, as in WSJ0."""
+        name = self.speaker.name
+        return [f"{self.folder}/{name}c{n:04d}.wav" for n in range(len(self.utterances))]
+
+
+def synthesise(root: Path, plan: Plan) -> None:
+    """Write a speaker's utterances at 16 kHz, unless all are there and whole (task)."""
+    if all(is_whole(root / file) for file in plan.files):
+        return
+    signals, rate = espeak.speak(
+        plan.speaker.voice, plan.speaker.language, list(plan.utterances), plan.seed
+    )
+    for file, signal in zip(plan.files, signals, strict=True):
+        # Half scale: the resampling filter overshoots, and level doesn't matter before mixing.
+        samples = soundfiles.resample(signal / 2.0**16, rate, SPEECH_RATE)
+        soundfiles.write(root / file, samples, SPEECH_RATE)
+
+
+def _utterance(speaker: Speaker, rng: np.random.Generator) -> espeak.Utterance:
+    """A sentence, said a little faster, higher or livelier than the speaker's mean."""
+    return espeak.Utterance(
+        sentence(rng),
+        round(speaker.rate * rng.uniform(0.92, 1.08)),
+        int(rng.integers(44, 57)),
+        int(rng.integers(35, 66)),
+    )
+
+
+def _speaker_name(index: int, unseen: bool) -> str:
+    """Three characters, as in WSJ0; 4xx for the unseen speakers."""
+    digits = "0123456789abcdefghijklmnopqrstuvwxyz"
+    return f"{'4' if unseen else '0'}{digits[index // 36 % 36]}{digits[index % 36]}"
+
+
+def _speaker_table(plans: list[Plan]) -> str:
+    rows = ["speaker,sex,language,pitch_hz,words_per_minute,folder"]
+    for plan in plans:
+        who = plan.speaker
+        rows.append(f"{who.name},{who.sex},{who.language},{who.pitch},{who.rate},{plan.folder}")
+    return "\n".join(rows) + "\n"

@@ -1,0 +1,200 @@
+"""MUSDB18 (.stem.mp4) and MUSDB18-HQ (WAV): songs as vocals, drums, bass and other.
+
+Source: Rafii et al., "The MUSDB18 corpus for music separation" (2017). The 14 tracks for validation
+are those of the package `musdb`, read from its configuration without importing it: it wants ffmpeg.
+
+MUSDB18's own mixtures aren't the sums of their stems, because each was coded by itself; a few of
+MUSDB18-HQ's aren't, either. Where they aren't, the store holds them as well, and evaluation takes
+them. Decoded AAC isn't 16 bits and goes beyond full scale. The package musdb rounds and clips it to
+16 bits, mixtures and stems alike, and so do the numbers that the field trains on and compares:
+the store holds the same. Scores need it: AAC has nothing at the top of the band, where BSS Eval's
+filters would depend on the decoder's last bits (SIR, ISR and SAR by many dB; SDR doesn't).
+"""
+
+import importlib.util
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from autoclip_sep.data import _channels as channels
+from autoclip_sep.data import _discovery as discovery
+from autoclip_sep.data.corpora.base import check_least
+from autoclip_sep.data.store import conversion
+from autoclip_sep.data.store.folders import store_folder
+from autoclip_sep.data.store.reading import Item, Signal, Store
+from autoclip_sep.errors import InputError
+
+RATE = 44100  # Hz
+STREAMS = {"mixture": 0, "drums": 1, "bass": 2, "other": 3, "vocals": 4}  # of a .stem.mp4
+SOURCES = ("vocals", "drums", "bass", "other")
+SUBSETS = ("train", "test")
+TRACKS = {"train": 86, "valid": 14, "test": 50}
+STEMS, WAVS = ".stem.mp4", {f"{name}.wav" for name in STREAMS}
+LAYOUT = (
+    "folders train and test with <track>.stem.mp4 (MUSDB18), or with <track>/mixture.wav, "
+    "vocals.wav, drums.wav, bass.wav and other.wav (MUSDB18-HQ)"
+)
+
+
+@dataclass(frozen=True)
+class Musdb:
+    """Settings of the corpus, and its reader.
+
+    root: the folder that holds train and test. hq: whether WAV files are read, or .stem.mp4; None
+    takes whichever is there. sources: what is to be estimated, in this order; the rest of the four
+    is in the mixtures and is not. count: how many sources these are. channels: what the files must
+    have. store: folder for the store.
+    """
+
+    root: str | None = None
+    name: str = "musdb18"
+    hq: bool | None = None
+    sources: Sequence[str] = SOURCES
+    count: int = len(SOURCES)
+    channels: int = 2
+    store: str = "store"
+
+    def __post_init__(self) -> None:
+        check_sources(self.sources, self.count)
+        check_least(self, channels=1)
+        if self.hq is not None and not isinstance(self.hq, bool):
+            raise InputError(f"data.hq={self.hq}: true (WAV), false (.stem.mp4) or null is wanted")
+
+    @property
+    def expected(self) -> dict[str, int]:
+        """Tracks of each split as published."""
+        return dict(TRACKS)
+
+    def layout(self) -> str:
+        """Both formats."""
+        return LAYOUT
+
+    def prepare(self, progress: bool = True) -> Store:
+        """The corpus in its store, made on the first call or where files changed.
+
+        Raises InputError where the root isn't MUSDB18, naming what was tried, wanted and found,
+        where the package `musdb` with the list of validation tracks is missing, and for other
+        channels.
+        """
+        root, hq = self._find()
+        tracks = items(root, hq, validation_tracks(), self.sources)
+        path = tracks[0].signals[0].path
+        if hq:
+            channels.check_file(path, self.channels)
+        settings = {"hq": hq, "sources": list(self.sources)}
+        if not hq:
+            settings["dtype"] = "int16"  # stores of float32, made before, are others
+        store = conversion.prepare(
+            store_folder(self.store, self.name, settings, root, tracks),
+            RATE,
+            tracks,
+            progress=progress,
+        )
+        channels.check(path, store.split("train").channels, self.channels)
+        return store
+
+    def _find(self) -> tuple[Path, bool]:
+        """The root, and whether it is read as MUSDB18-HQ."""
+        if not self.root:
+            raise InputError(f"data={self.name} needs data.root=FOLDER with {LAYOUT}")
+        root = Path(self.root)
+        wanted = {True, False} if self.hq is None else {self.hq}
+        kinds = _kinds(root) & wanted
+        if len(kinds) > 1:
+            raise InputError(f"{root}: has .stem.mp4 and WAV files: add data.hq=true or false")
+        if kinds:
+            return root, kinds.pop()
+        meant = discovery.near(root, lambda folder: bool(_kinds(folder) & wanted))
+        asked = "" if self.hq is None else f" (data.hq={str(self.hq).lower()})"
+        raise InputError(
+            f"data.root={self.root}{asked}: no MUSDB18 there{_empty(root, wanted)};"
+            f" wanted: {LAYOUT}; found: {discovery.contents(root)}"
+            f"{discovery.did_you_mean('data.root', meant)}"
+        )
+
+
+def items(
+    root: Path, hq: bool, validation: Collection[str], sources: Sequence[str] = SOURCES
+) -> list[Item]:
+    """The tracks of a folder in MUSDB18's layout, in the order of their names.
+
+    validation: names of the tracks in train that are for validation.
+    Raises InputError for a track that lacks a file, and for a split without tracks.
+    """
+    found = []
+    for subset in SUBSETS:
+        for name in _tracks(root / subset, hq):
+            split = "valid" if subset == "train" and name in validation else subset
+            found.append(_item(root / subset, name, split, hq, sources))
+    for split in ("train", "valid", "test"):
+        if not any(item.split == split for item in found):
+            wanted = f" ({', '.join(sorted(validation)[:2])}, ...)" if split == "valid" else ""
+            raise InputError(f"{root}: none of the tracks for {split}{wanted} is there")
+    return found
+
+
+def validation_tracks() -> list[str]:
+    """The official 14. Raises InputError where the package `musdb` isn't installed."""
+    package = importlib.util.find_spec("musdb")
+    if package is None or not package.submodule_search_locations:
+        raise InputError(
+            "MUSDB18's list of validation tracks is in the package musdb, which isn't installed: "
+            "pip install musdb, or make install in a checkout"
+        )
+    path = Path(package.submodule_search_locations[0]) / "configs" / "mus.yaml"
+    names = yaml.safe_load(path.read_text(encoding="utf-8"))["validation_tracks"]
+    return [str(name) for name in names]
+
+
+def check_sources(sources: Sequence[str], count: int) -> None:
+    """Raises InputError for sources that MUSDB18 hasn't, or has once only, or another count."""
+    if isinstance(sources, str) or not set(sources) <= set(SOURCES) or not sources:
+        raise InputError(f"data.source_names={sources}: some of {', '.join(SOURCES)} are wanted")
+    if len(set(sources)) != len(sources) or len(sources) != count:
+        raise InputError(f"data.source_names={list(sources)}: data.sources={count} are wanted")
+
+
+def _item(folder: Path, name: str, split: str, hq: bool, sources: Sequence[str]) -> Item:
+    others = [source for source in SOURCES if source not in sources]
+    wanted = [(source, source in sources) for source in (*sources, *others)]
+    if not hq:
+        path = str(folder / f"{name}{STEMS}")
+        streams = tuple(Signal(path, target, STREAMS[source]) for source, target in wanted)
+        return Item(name, split, streams, path, STREAMS["mixture"])
+    track = folder / name
+    missing = sorted(file for file in WAVS if not (track / file).is_file())
+    if missing:
+        raise InputError(
+            f"{track}: {', '.join(missing)} missing; found: {discovery.contents(track)}"
+        )
+    files = tuple(Signal(str(track / f"{source}.wav"), target) for source, target in wanted)
+    return Item(name, split, files, str(track / "mixture.wav"))
+
+
+def _tracks(folder: Path, hq: bool) -> list[str]:
+    """Names of the tracks in train or test; hidden files and other folders are none."""
+    entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+    if hq:
+        return sorted(entry.name for entry in entries if any((entry / w).exists() for w in WAVS))
+    stems = (entry.name for entry in entries if entry.name.endswith(STEMS))
+    return sorted(name.removesuffix(STEMS) for name in stems)
+
+
+def _empty(root: Path, wanted: Collection[bool]) -> str:
+    """Which of train and test holds no tracks, where both are there."""
+    if not all((root / subset).is_dir() for subset in SUBSETS):
+        return ""
+    lacking = [
+        [subset for subset in SUBSETS if not _tracks(root / subset, hq)] for hq in sorted(wanted)
+    ]
+    nearest = min(lacking, key=len)
+    return f", no tracks in {' and '.join(nearest)}"
+
+
+def _kinds(root: Path) -> set[bool]:
+    """The values of hq for which there are tracks in train and in test."""
+    if not all((root / subset).is_dir() for subset in SUBSETS):
+        return set()
+    return {hq for hq in (True, False) if all(_tracks(root / subset, hq) for subset in SUBSETS)}

@@ -1,0 +1,149 @@
+"""Corpora that exist as trees with one file for each mixture and each of its signals.
+
+WSJ0-mix and WHAM! as published (Hershey et al., 2016; Wichern et al., 2019), and trees of one's
+own: a layout is a pattern for the mixtures and one for each signal.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from autoclip_sep.data import _discovery as discovery
+from autoclip_sep.data.corpora._files import Tree, check_names_apart
+from autoclip_sep.data.store.reading import Item, Signal
+from autoclip_sep.errors import InputError
+from autoclip_sep.names import some
+
+PLACEHOLDERS = {"{split}", "{item}"}
+
+
+@dataclass(frozen=True)
+class MixtureTree(Tree):
+    """Settings of the corpus, and its reader.
+
+    mixture, sources, noise: patterns of paths below the root, with {split} and {item} in them.
+    {item} stands for any text, folders included, and is the mixture's name. sources are what is to
+    be estimated, in this order; noise is in the mixtures, too, and is not. unique_names: whether a
+    name tells what is in the mixture, so that one in two splits is the same mixture in both.
+    expected: mixtures of each split, None or left out where that isn't known.
+    """
+
+    splits: Mapping[str, str | None] = field(
+        default_factory=lambda: {"train": "tr", "valid": "cv", "test": "tt"}
+    )
+    mixture: str = "{split}/mix/{item}.wav"
+    sources: Sequence[str] = ("{split}/s1/{item}.wav", "{split}/s2/{item}.wav")
+    noise: Sequence[str] = ()
+    unique_names: bool = False
+    expected: Mapping[str, int | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_expected(self.expected)
+        _check_pattern("mixture", self.mixture)
+        for key, patterns in (("sources", self.sources), ("noise", self.noise)):
+            if isinstance(patterns, str) or not isinstance(patterns, Sequence):
+                raise InputError(f"data.corpus.{key}={patterns}: a list of patterns is wanted")
+            for pattern in patterns:
+                _check_pattern(key, pattern)
+        if len(self.sources) != self.count:
+            raise InputError(
+                f"data.corpus.sources: {len(self.sources)} patterns, data.sources={self.count}"
+            )
+        if len({self.mixture, *self.sources, *self.noise}) <= len(self.sources) + len(self.noise):
+            raise InputError(
+                "data.corpus: two of the patterns mixture, sources, noise are the same"
+            )
+
+    def layout(self) -> str:
+        """All patterns, and what stands for {split}."""
+        patterns = ", ".join([self.mixture, *self.sources, *self.noise])
+        return f"{patterns} where split is {', '.join(self.subsets.values())}"
+
+    def lacking(self, root: Path) -> list[str]:
+        """Folders of the patterns that aren't there."""
+        wanted = [
+            _folder(pattern.replace("{split}", split))
+            for split in self.subsets.values()
+            for pattern in (self.mixture, *self.sources, *self.noise)
+        ]
+        return [folder for folder in dict.fromkeys(wanted) if not (root / folder).is_dir()]
+
+    def items(self, root: Path) -> list[Item]:
+        """The mixtures in the order of their names, each with its files.
+
+        Raises InputError for a split without mixtures, files without their counterpart, and a name
+        in two splits where names are unique.
+        """
+        found = []
+        for split, folder in self.subsets.items():
+            mixture, *signals = (
+                pattern.replace("{split}", folder)
+                for pattern in (self.mixture, *self.sources, *self.noise)
+            )
+            names = _names(root, mixture)
+            if not names:
+                where = root / _folder(mixture)
+                raise InputError(
+                    f"{where}: no files {mixture} for {split}; found: {discovery.contents(where)}"
+                )
+            for pattern in signals:
+                _check_counterparts(root, mixture, names, pattern)
+            for name in names:
+                files = tuple(
+                    Signal(f"{root}/{pattern.replace('{item}', name)}", number < self.count)
+                    for number, pattern in enumerate(signals)
+                )
+                found.append(Item(name, split, files, f"{root}/{mixture.replace('{item}', name)}"))
+        if self.unique_names:
+            check_names_apart(found)
+        return found
+
+
+def _check_expected(expected: object) -> None:
+    numbers = dict(expected) if isinstance(expected, Mapping) else {"": -1}
+    whole = all(n is None or (type(n) is int and n >= 0) for n in numbers.values())
+    if not whole or not set(numbers) <= {"train", "valid", "test"}:
+        raise InputError(
+            f"data.corpus.expected={expected}: numbers of mixtures for train, valid and test are"
+            " wanted, null where one isn't known"
+        )
+
+
+def _check_pattern(key: str, pattern: object) -> None:
+    held = set(re.findall(r"\{[^{}]*\}", pattern)) if isinstance(pattern, str) else set()
+    if held != PLACEHOLDERS:
+        raise InputError(
+            f"data.corpus.{key}: {pattern}: a path below data.root with {{split}} and {{item}} in"
+            " it is wanted, such as {split}/mix/{item}.wav"
+        )
+
+
+def _folder(pattern: str) -> str:
+    """The folder of a pattern whose split is known: all before the one that {item} begins in."""
+    return pattern.partition("{item}")[0].rpartition("/")[0]
+
+
+def _names(root: Path, pattern: str) -> list[str]:
+    """What {item} is in the files that are there, sorted."""
+    folder = _folder(pattern)
+    first, *others = map(re.escape, pattern[len(folder) :].lstrip("/").split("{item}"))
+    form = re.compile(first + "(?P<item>.+)" + "(?P=item)".join(others), re.DOTALL)
+    matches = (form.fullmatch(name) for name in discovery.files(root / folder))
+    return sorted(match["item"] for match in matches if match)
+
+
+def _check_counterparts(root: Path, mixture: str, names: Sequence[str], pattern: str) -> None:
+    """Every mixture has its file of a signal, and every such file its mixture."""
+    others = set(_names(root, pattern))
+    for held, lacking, one, other in (
+        (names, others, mixture, pattern),
+        (sorted(others), set(names), pattern, mixture),
+    ):
+        alone = [name for name in held if name not in lacking]
+        if alone:
+            raise InputError(
+                f"{root}: {len(alone)} of {len(held)} files {one} have no counterpart {other}:"
+                f" {some(alone)}"
+            )

@@ -1,0 +1,226 @@
+"""From the LDC's discs and the published lists to checked WSJ0-mix trees.
+
+What is refused is refused before the first file is written: lists that are cut short, utterances
+that are missing, that are there twice with different samples, or that can't be read. A finished
+split is in its tree's manifest; anything else is gone on with.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from autoclip_sep.data import _discovery as discovery
+from autoclip_sep.data import _refusal as refusal
+from autoclip_sep.data.creation import _wsj0_manifest as wsj0_manifest
+from autoclip_sep.data.creation import _wsj0_tree as wsj0_tree
+from autoclip_sep.data.creation import mixing
+from autoclip_sep.data.creation._wsj0_manifest import Manifest
+from autoclip_sep.data.creation.mixing import Mixture, Mode
+from autoclip_sep.data.creation.mixing_lists import Recipe, read_list
+from autoclip_sep.errors import InputError
+from autoclip_sep.locks import exclusive
+from autoclip_sep.parallel import in_parallel, release
+
+COUNTS = {"tr": 20000, "cv": 5000, "tt": 3000}  # mixtures of the published lists, 2 and 3 speakers
+FULL_SCALE = 1.0  # the scripts' meter counts its bins from here
+LOCK = ".making"
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is wanted: all combinations of speakers, rates (Hz) and modes.
+
+    wsj0: the discs. lists: the folder of `mix_{2,3}_spk_{tr,cv,tt}.txt`. partial: take lists as
+    long as they are. jobs: processes, None is one per core.
+    """
+
+    wsj0: Path
+    lists: Path
+    out: Path
+    speakers: Sequence[int] = (2, 3)
+    rates: Sequence[int] = (8000,)
+    modes: Sequence[Mode] = ("min",)
+    splits: Sequence[str] = tuple(COUNTS)
+    partial: bool = False
+    jobs: int | None = None
+    progress: bool = True
+
+
+@dataclass(frozen=True)
+class Part:
+    """One split of one tree. digest: sha256 of its list's file."""
+
+    tree: Path
+    split: str
+    rate: int
+    settings: Mapping[str, Any]
+    recipes: Sequence[Recipe]
+    digest: str
+
+    @property
+    def folder(self) -> Path:
+        """That holds mix, s1, s2."""
+        return self.tree / self.split
+
+    def mixtures(self, files: Mapping[str, str]) -> Iterator[Mixture]:
+        """What is to be made. files: by the utterance's name in the lists."""
+        for recipe in self.recipes:
+            utterances = tuple(files[utterance] for utterance in recipe.utterances)
+            yield Mixture(recipe, utterances, str(self.folder), self.settings["mode"])
+
+
+def parts(order: Order) -> list[Part]:
+    """All splits of all trees of an order.
+
+    Raises InputError for lists that are missing, can't be read, or aren't as long as published.
+    """
+    lists = {}
+    for speakers, split in product(order.speakers, order.splits):
+        path = order.lists / f"mix_{speakers}_spk_{split}.txt"
+        recipes = _published(path, speakers, None if order.partial else COUNTS[split])
+        lists[speakers, split] = recipes, hashlib.sha256(path.read_bytes()).hexdigest()
+    found = []
+    for speakers, rate, mode in product(order.speakers, order.rates, order.modes):
+        tree = mixing.tree(order.out, speakers, rate, mode)
+        settings = {"speakers": speakers, "sample_rate": rate, "mode": mode}
+        for split in order.splits:
+            found.append(Part(tree, split, rate, settings, *lists[speakers, split]))
+    return found
+
+
+def prepare(order: Order) -> tuple[list[Part], bool]:
+    """Make what is not there yet; the parts, and whether there was anything to make.
+
+    Raises InputError as the module says, and for trees of other lists or of other origin.
+    """
+    wanted = parts(order)
+    unfinished = _unfinished(wanted)
+    if not unfinished:
+        return wanted, False
+    utterances = {u for part in unfinished for recipe in part.recipes for u in recipe.utterances}
+    files = wsj0_tree.locate(
+        order.wsj0, sorted(utterances), order.out, jobs=order.jobs, progress=order.progress
+    )
+    with exclusive(order.out / LOCK):
+        _make(order, _unfinished(unfinished), files)  # another process may have made them
+        release()
+    return wanted, True
+
+
+def verify(order: Order, made: Sequence[Part]) -> int:
+    """Read all files again and compare them with the manifests; how many there are.
+
+    Raises InputError if some differ.
+    """
+    expected = {
+        f"{part.folder}/{name}": (size, digest)
+        for part in made
+        for name, (size, digest) in _manifest(part).splits[part.split]["files"].items()
+    }
+    found = in_parallel(
+        wsj0_manifest.measure, list(expected), label="verify", jobs=order.jobs,
+        progress=order.progress,
+    )  # fmt: skip
+    wrong = [path for path, value in zip(expected, found, strict=True) if value != expected[path]]
+    what = f"of {len(expected)} files aren't what the manifest says; delete them and run again"
+    refusal.refuse(wrong, what, order.out)
+    return len(expected)
+
+
+def _published(path: Path, speakers: int, count: int | None) -> list[Recipe]:
+    if not path.is_file():
+        raise InputError(
+            f"{path}: not there; lists= wants the folder of the lists published with the corpus"
+            f" (create-speaker-mixtures.zip at merl.com/demos/deep-clustering); found:"
+            f" {discovery.contents(path.parent)}"
+        )
+    recipes = read_list(path)
+    if any(len(recipe.utterances) != speakers for recipe in recipes):
+        raise InputError(f"{path}: has mixtures of other than {speakers} speakers")
+    if count is not None and len(recipes) != count:
+        raise InputError(
+            f"{path}: {len(recipes)} mixtures, the published list has {count}; with partial=true"
+            " what there is is made"
+        )
+    return recipes
+
+
+def _manifest(part: Part) -> Manifest:
+    return wsj0_manifest.read(part.tree, part.settings)
+
+
+def _unfinished(wanted: Sequence[Part]) -> list[Part]:
+    """The parts that are in no manifest, whose files are not all there, or that a kill cut off."""
+    unfinished = []
+    manifests = {part.tree: _manifest(part) for part in wanted}
+    for part in wanted:
+        known = manifests[part.tree].splits.get(part.split)
+        if known and known["list_sha256"] != part.digest:
+            raise InputError(
+                f"{part.folder}: made from another mixing list; move it away, or name another out"
+            )
+        begun = (part.folder / wsj0_manifest.BEGUN).exists()
+        if not known or begun or wsj0_manifest.sizes_differ(part.folder, known["files"]):
+            unfinished.append(part)
+    return unfinished
+
+
+def _make(order: Order, unfinished: Sequence[Part], files: Mapping[str, str]) -> None:
+    """Make the parts, check them against their lists, and write the manifests."""
+    for part in unfinished:
+        known = _manifest(part).splits.get(part.split)
+        if not known:
+            wsj0_manifest.begin(part.folder, part.digest)
+        for name in wsj0_manifest.sizes_differ(part.folder, known["files"] if known else {}):
+            (part.folder / name).unlink(missing_ok=True)
+        _sweep(part)
+    for rate in order.rates:
+        mixtures = [m for part in unfinished if part.rate == rate for m in part.mixtures(files)]
+        mixing.make(
+            mixtures, order.out, rate, full_scale=FULL_SCALE, jobs=order.jobs,
+            progress=order.progress,
+        )  # fmt: skip
+    measure = partial(in_parallel, wsj0_manifest.measure, jobs=order.jobs, progress=order.progress)
+    for part in unfinished:
+        _sweep(part)
+        names = _names(part, order.out)
+        paths = [f"{part.folder}/{name}" for name in names]
+        sizes = measure(paths, label="checksums")
+        now = {name: list(value) for name, value in zip(names, sizes, strict=True)}
+        manifest = _manifest(part)
+        before = manifest.splits.get(part.split, {}).get("files", now)
+        changed = [name for name in names if before.get(name) != now[name]]
+        what = (
+            f"of {len(names)} files in {part.folder} came out other than before, from other"
+            " utterances or other versions; move the folder away and run again"
+        )
+        refusal.refuse(changed, what, order.out)
+        entry = wsj0_manifest.described(part.digest, len(part.recipes), now)
+        manifest.splits[part.split] = entry
+        manifest.write()
+        (part.folder / wsj0_manifest.BEGUN).unlink(missing_ok=True)
+
+
+def _sweep(part: Part) -> None:
+    """Remove half-written files that a kill has left: sound, notes and manifests."""
+    rests = [*part.folder.glob("*/.*.tmp"), *part.folder.glob(f".{wsj0_manifest.BEGUN}.*")]
+    for rest in [*rests, *part.tree.glob(f".{wsj0_manifest.NAME}.*")]:
+        rest.unlink(missing_ok=True)
+
+
+def _names(part: Part, report: Path) -> list[str]:
+    """The files of a part below its folder. Raises InputError for others than the list's."""
+    prefix = f"{part.folder}/"
+    unknown = {utterance: "" for recipe in part.recipes for utterance in recipe.utterances}
+    files = (file for mixture in part.mixtures(unknown) for file in mixture.files())
+    expected = {file.removeprefix(prefix) for file in files}
+    found = {str(path).removeprefix(prefix) for path in part.folder.glob("*/*.wav")}
+    more = sorted(found - expected)
+    refusal.refuse(more, f"files in {part.folder} are not of the list", report)
+    missing = sorted(expected - found)
+    refusal.refuse(missing, f"files of the list are not in {part.folder}", report)
+    return sorted(expected)

@@ -1,0 +1,138 @@
+"""Batches of excerpts: which items and which part of each is a pure function of the seed.
+
+The order and the crops of an epoch follow from (seed, epoch) by a counter-based generator, whose
+raw output numpy promises to keep; position in the epoch picks from them. So it doesn't matter
+which process reads a batch, in what order, or where a run was interrupted.
+"""
+
+from functools import lru_cache, reduce
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from autoclip_sep.data.store.reading import Split
+from autoclip_sep.errors import InputError
+from autoclip_sep.types import Batch
+
+
+@lru_cache(maxsize=4)
+def epoch_plan(items: int, seed: int, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Order (items,) of an epoch, and where in [0, 1) each position's crop lies (items,)."""
+    generator = np.random.Philox(np.random.SeedSequence([seed, epoch]))
+    raw = generator.random_raw(2 * items)
+    order: NDArray[np.int64] = np.argsort(raw[:items], kind="stable").astype(np.int64)
+    places: NDArray[np.float64] = (raw[items:] >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    return order, places
+
+
+class Excerpts(Dataset[Batch]):
+    """Training batches of one split, addressed by (epoch, step).
+
+    batch_size: examples of the whole batch, of which rank of world reads its own equal part.
+    excerpt: samples per example, shorter items are zero-padded at the end; None takes whole items,
+    padded to the longest. The items left over at an epoch's end are not served in it.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        *,
+        batch_size: int,
+        excerpt: int | None,
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        self.split = split
+        self.batch_size, self.excerpt, self.seed = batch_size, excerpt, seed
+        self.own = share_of_rank(batch_size, rank, world)
+
+    def __len__(self) -> int:
+        """Examples per epoch."""
+        return len(self.split)
+
+    @property
+    def steps(self) -> int:
+        """Batches per epoch."""
+        return len(self) // self.batch_size
+
+    def __getitem__(self, key: tuple[int, int]) -> Batch:
+        epoch, step = key
+        order, places = epoch_plan(len(self.split), self.seed, epoch)
+        batch = np.arange(step * self.batch_size, (step + 1) * self.batch_size)[self.own]
+        items = order[batch]
+        lengths = self.split.lengths[items]
+        if self.excerpt is None:
+            return excerpts(self.split, items, np.zeros_like(items), int(lengths.max()))
+        room = np.maximum(lengths - self.excerpt, 0)
+        starts = np.floor(places[batch] * (room + 1)).astype(np.int64)
+        return excerpts(self.split, items, starts, self.excerpt)
+
+
+def share_of_rank(batch_size: int, rank: int, world: int) -> slice:
+    """The part of every batch that one process of `world` reads."""
+    return slice(rank * batch_size // world, (rank + 1) * batch_size // world)
+
+
+def excerpts(
+    split: Split, items: NDArray[np.int64], starts: NDArray[np.int64], frames: int
+) -> Batch:
+    """`frames` samples of each item from its start on, zero-padded; mixtures are sums."""
+    shape = (len(items), len(split.targets), split.channels, frames)
+    stored: NDArray[Any] = np.zeros(shape, dtype=split.dtype)
+    lengths = np.minimum(split.lengths[items] - starts, frames)
+    for row, item, start, length in zip(
+        stored, items.tolist(), starts.tolist(), lengths.tolist(), strict=True
+    ):
+        row[..., :length] = split.signals(item, start, length)
+    signals = torch.from_numpy(stored).to(torch.float32)
+    if split.scale != 1.0:
+        signals *= split.scale
+    return as_batch(split, signals, lengths, tuple(split.items[int(item)] for item in items))
+
+
+def whole(split: Split, items: NDArray[np.int64]) -> Batch:
+    """Items of one length, whole; mixtures are the corpus' own where the store has them."""
+    pairs = [split.load(int(item)) for item in items]
+    mixture = torch.from_numpy(np.stack([mixture for mixture, _ in pairs]))
+    sources = torch.from_numpy(np.stack([sources for _, sources in pairs]))
+    names = tuple(split.items[int(item)] for item in items)
+    _check_finite(split, mixture, names)
+    _check_finite(split, sources, names)
+    return Batch(mixture, sources, torch.from_numpy(split.lengths[items]), names)
+
+
+def as_batch(
+    split: Split, signals: Tensor, lengths: NDArray[np.int64], names: tuple[str, ...]
+) -> Batch:
+    """All signals (B, signals, C, T) of some examples: the mixtures are their sums."""
+    mixture = reduce(torch.add, signals.unbind(dim=1))  # twice as fast as a sum over the axis
+    _check_finite(split, mixture, names)
+    targets = signals if split.targets.all() else signals[:, torch.from_numpy(split.targets)]
+    return Batch(mixture, targets, torch.from_numpy(lengths), names)
+
+
+def _check_finite(split: Split, waveforms: Tensor, names: tuple[str, ...]) -> None:
+    """Refuse NaN, infinity and what overflows when squared: (B, ...) waveforms.
+
+    Before a network sees them: BatchNorm's statistics would keep a NaN although the step is
+    skipped. Left out they aren't: a store was checked when it was made, so it is damaged.
+    """
+    if split.dtype.kind != "f" or _is_finite(waveforms):
+        return
+    bad = [name for name, one in zip(names, waveforms, strict=True) if not _is_finite(one)]
+    shown = ", ".join(bad[:3]) + (f" and {len(bad) - 3} more" if len(bad) > 3 else "")
+    raise InputError(
+        f"{split.folder}: samples of {shown} are no numbers, or far from [-1, 1]; delete the"
+        " folder, it is made again"
+    )
+
+
+def _is_finite(waveform: Tensor) -> bool:
+    """Whether its sum of squares is finite: a fortieth of the time that a look at each takes."""
+    flat = waveform.reshape(-1)
+    return bool(torch.isfinite(flat @ flat))

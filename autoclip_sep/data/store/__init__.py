@@ -1,0 +1,1 @@
+"""A corpus decoded once, for reading at memory-map speed."""

@@ -1,0 +1,1 @@
+"""Speech and music for the built-in corpora."""

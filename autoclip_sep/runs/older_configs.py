@@ -1,0 +1,61 @@
+"""What the configs of older runs call by other names."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Node = dict[str, Any]
+
+# A target that was, and what stands in its place: the one that is, with settings that it had by
+# itself. Names of directories are still made of the old ones, so that old runs keep theirs.
+OPTIMIZERS, SCHEDULES = "autoclip_sep.training.optimizers", "autoclip_sep.training.schedulers"
+DATA = "autoclip_sep.data"
+MOVED = {
+    "augmentation.RandomTracks": "loading.augmentation.RandomTracks",
+    "demo.Demo": "corpora.demo.Demo",
+    "digits.Digits": "corpora.digits.Digits",
+    "librimix.LibriMix": "corpora.librimix.LibriMix",
+    "mixture_tree.MixtureTree": "corpora.tree.MixtureTree",
+    "musdb.Musdb": "corpora.musdb.Musdb",
+    "musdb_demo.MusdbDemo": "corpora.musdb_demo.MusdbDemo",
+}
+RENAMED: dict[str, Node] = {
+    **{f"{DATA}.{old}": {"_target_": f"{DATA}.{new}"} for old, new in MOVED.items()},
+    f"{OPTIMIZERS}.adam": {"_target_": "torch.optim.Adam", "fused": True},
+    f"{OPTIMIZERS}.adamw": {"_target_": "torch.optim.AdamW", "fused": True},
+    f"{OPTIMIZERS}.sgd": {"_target_": "torch.optim.SGD", "fused": True},
+    f"{OPTIMIZERS}.rmsprop": {"_target_": "torch.optim.RMSprop"},
+    f"{SCHEDULES}.Constant": {
+        "_target_": "torch.optim.lr_scheduler.ConstantLR",
+        "interval": "epoch", "monitor": None, "factor": 1.0, "total_iters": 0,
+    },
+    f"{SCHEDULES}.plateau": {
+        "_target_": "torch.optim.lr_scheduler.ReduceLROnPlateau",
+        "interval": "epoch", "monitor": "valid_loss", "mode": "min",
+    },
+}  # fmt: skip
+
+
+def upgraded(config: Mapping[str, Any]) -> Node:
+    """The config by the names of today."""
+    return _each(config, lambda node: {**node, **RENAMED.get(str(node.get("_target_")), {})})
+
+
+def downgraded(config: Mapping[str, Any]) -> Node:
+    """The config by the names that were, wherever these can say the same."""
+
+    def before(node: Node) -> Node:
+        for old, new in RENAMED.items():
+            if all(key in node and node[key] == value for key, value in new.items()):
+                rest = {key: value for key, value in node.items() if key not in new}
+                return {"_target_": old, **rest}
+        return node
+
+    return _each(config, before)
+
+
+def _each(config: Mapping[str, Any], change: Callable[[Node], Node]) -> Node:
+    """The config with every mapping in it changed, outer ones first."""
+    return {
+        key: _each(value, change) if isinstance(value, Mapping) else value
+        for key, value in change(dict(config)).items()
+    }

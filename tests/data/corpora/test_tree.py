@@ -1,0 +1,444 @@
+"""Every layout that the configs promise, and every tree that isn't what it says it is."""
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from autoclip_sep import parallel
+from autoclip_sep.audio import soundfiles
+from autoclip_sep.cli import compose
+from autoclip_sep.cli.build import build
+from autoclip_sep.data.corpora.tree import MixtureTree
+from autoclip_sep.data.store.reading import Store
+from autoclip_sep.errors import InputError
+from autoclip_sep.names import shown
+
+LENGTHS = {"tr": (700, 900, 500), "cv": (600, 400), "tt": (800, 650)}
+WSJ0_2MIX = {"mix": ("s1", "s2"), "s1": ("s1",), "s2": ("s2",)}
+WSJ0_3MIX = {"mix": ("s1", "s2", "s3"), "s1": ("s1",), "s2": ("s2",), "s3": ("s3",)}
+WHAM = {
+    "mix_clean": ("s1", "s2"),
+    "mix_single": ("s1", "noise"),
+    "mix_both": ("s1", "s2", "noise"),
+    "s1": ("s1",),
+    "s2": ("s2",),
+    "noise": ("noise",),
+}
+Signals = dict[str, NDArray[np.float64]]
+MakeTree = Callable[..., dict[tuple[str, str], Signals]]
+
+
+@pytest.fixture(autouse=True)
+def _one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "cores", lambda: 1)
+
+
+def make_tree(
+    root: Path,
+    kinds: Mapping[str, tuple[str, ...]],
+    pattern: str = "{split}/{kind}/{item}.wav",
+    subtype: str = "PCM_16",
+    rate: int = 8000,
+) -> dict[tuple[str, str], Signals]:
+    """Write every kind of file as the sum of the signals it names; what each item is made of."""
+    rng = np.random.default_rng(len(kinds))
+    names = sorted({name for parts in kinds.values() for name in parts})
+    made = {}
+    for split, lengths in LENGTHS.items():
+        for n, length in enumerate(lengths):
+            item = f"{split}a{n}_1.5_b{n}_-1.5"
+            signals = {name: rng.uniform(-0.2, 0.2, length) for name in names}
+            if subtype == "PCM_16":
+                signals = {name: soundfiles.quantise(x) / 2.0**15 for name, x in signals.items()}
+            for kind, parts in kinds.items():
+                path = pattern.format(split=split, kind=kind, item=item)
+                total = np.sum([signals[part] for part in parts], axis=0)
+                soundfiles.write(root / path, total, rate, subtype)
+            made[split, item] = signals
+    return made
+
+
+def prepare(choice: str, root: Path, tmp_path: Path, **settings: Any) -> Store:
+    """The store of a config, with settings of its corpus changed."""
+    arguments = [f"data={choice}", f"data.root={root}", f"data.store={tmp_path / 'store'}"]
+    config = compose.plain(compose.compose("train", arguments))["data"]["corpus"]
+    store = build(config | settings, "data.corpus").prepare(progress=False)
+    assert isinstance(store, Store)
+    return store
+
+
+@pytest.mark.parametrize(
+    ("choice", "kinds", "mixture", "targets", "subtype"),
+    [
+        ("wsj0_2mix", WSJ0_2MIX, ("s1", "s2"), ("s1", "s2"), "PCM_16"),
+        ("wsj0_3mix", WSJ0_3MIX, ("s1", "s2", "s3"), ("s1", "s2", "s3"), "PCM_16"),
+        ("wham_clean", WHAM, ("s1", "s2"), ("s1", "s2"), "FLOAT"),
+        ("wham", WHAM, ("s1", "s2", "noise"), ("s1", "s2"), "FLOAT"),
+        ("tree", WSJ0_2MIX, ("s1", "s2"), ("s1", "s2"), "PCM_16"),
+    ],
+)
+def test_published_layouts_are_read(
+    tmp_path: Path,
+    choice: str,
+    kinds: Mapping[str, tuple[str, ...]],
+    mixture: tuple[str, ...],
+    targets: tuple[str, ...],
+    subtype: str,
+) -> None:
+    made = make_tree(tmp_path / "corpus", kinds, subtype=subtype)
+    store = prepare(choice, tmp_path / "corpus", tmp_path)
+    assert store.folder.name.startswith(f"{choice}-")
+    assert store.splits == ("train", "valid", "test")
+    for split, folder in (("train", "tr"), ("valid", "cv"), ("test", "tt")):
+        read = store.split(split)
+        assert read.items == sorted(item for where, item in made if where == folder)
+        for i, item in enumerate(read.items):
+            signals = made[folder, item]
+            heard, sources = read.load(i)
+            assert np.allclose(heard[0], np.sum([signals[name] for name in mixture], 0), atol=1e-6)
+            assert np.allclose(sources[:, 0], [signals[name] for name in targets], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "{split}/{item}/{kind}.wav",
+        "{kind}/{split}_{item}.wav",
+        "deep/er/{split}/x/{kind}/{item}/{item}-{kind}.wav",
+        "{split}_{kind}_{item}.flac",
+        "{split}/{kind}/more/{item}.wav",
+        "{split} (1+)/[{kind}]/{item} (1+).wav",
+    ],
+)
+def test_own_layouts_by_pattern(tmp_path: Path, pattern: str) -> None:
+    made = make_tree(tmp_path / "corpus", WSJ0_2MIX, pattern)
+    of = {kind: pattern.replace("{kind}", kind) for kind in WSJ0_2MIX}
+    patterns = {"mixture": of["mix"], "sources": [of["s1"], of["s2"]]}
+    split = prepare("tree", tmp_path / "corpus", tmp_path, **patterns).split("train")
+    assert split.items == sorted(item for where, item in made if where == "tr")
+    assert np.allclose(split.load(0)[1][1, 0], made["tr", split.items[0]]["s2"], atol=1e-6)
+
+
+def test_an_item_may_lie_in_folders_of_its_own(tmp_path: Path) -> None:
+    make_tree(tmp_path / "corpus", WSJ0_2MIX)
+    for kind in WSJ0_2MIX:
+        folder = tmp_path / "corpus/cv" / kind
+        (folder / "a 1").mkdir()
+        (folder / "cva1_1.5_b1_-1.5.wav").rename(folder / "a 1/x.wav")
+    items = prepare("tree", tmp_path / "corpus", tmp_path).split("valid").items
+    assert items == ["a 1/x", "cva0_1.5_b0_-1.5"]
+
+
+def test_an_item_has_one_name_in_its_path(tmp_path: Path) -> None:
+    pattern = "{split}/{item}/{item}.{kind}.wav"
+    make_tree(tmp_path / "corpus", WSJ0_2MIX, pattern)
+    soundfiles.write(tmp_path / "corpus/tr/tra0_1.5_b0_-1.5/other.mix.wav", np.zeros(9), 8000)
+    of = {kind: pattern.replace("{kind}", kind) for kind in WSJ0_2MIX}
+    patterns = {"mixture": of["mix"], "sources": [of["s1"], of["s2"]]}
+    assert len(prepare("tree", tmp_path / "corpus", tmp_path, **patterns).split("train")) == 3
+
+
+def test_hidden_files_and_others_are_no_mixtures(tmp_path: Path) -> None:
+    make_tree(tmp_path / "corpus", WSJ0_2MIX)
+    for name in ("._tra0.wav", ".thumbs/x.wav", "notes.txt"):
+        (tmp_path / "corpus/tr/mix" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "corpus/tr/mix" / name).write_bytes(b"x")
+    assert len(prepare("tree", tmp_path / "corpus", tmp_path).split("train")) == 3
+
+
+def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
+    make_tree(tmp_path / "real", WSJ0_2MIX)
+    (tmp_path / "corpus").mkdir()
+    for split in LENGTHS:
+        (tmp_path / "corpus" / split).symlink_to(tmp_path / "real" / split)
+    (tmp_path / "real/tr/mix/again").symlink_to(tmp_path / "real/tr")
+    for kind, level in (("mix", 0.5), ("s1", 0.25), ("s2", 0.25)):
+        soundfiles.write(tmp_path / "more" / kind / "x.wav", np.full(300, level), 8000)
+        (tmp_path / "real/tr" / kind / "more").symlink_to(tmp_path / "more" / kind)
+    items = prepare("tree", tmp_path / "corpus", tmp_path).split("train").items
+    assert items[0] == "more/x"
+    assert len(items) == 3 + 1
+
+
+def test_a_tree_may_do_without_a_test_set(tmp_path: Path) -> None:
+    make_tree(tmp_path / "corpus", WSJ0_2MIX)
+    shutil.rmtree(tmp_path / "corpus/tt")
+    splits = {"train": "tr", "valid": "cv", "test": None}
+    store = prepare("tree", tmp_path / "corpus", tmp_path, splits=splits)
+    assert store.splits == ("train", "valid")
+
+
+def test_roots_and_settings_have_stores_of_their_own(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        make_tree(tmp_path / folder, WHAM)
+    stores = [
+        prepare("wham", tmp_path / "one", tmp_path),
+        prepare("wham", tmp_path / "two", tmp_path),
+        prepare("wham", tmp_path / "one", tmp_path, tolerance=None),
+        prepare("wham_clean", tmp_path / "one", tmp_path),
+    ]
+    assert len({store.folder for store in stores}) == 4
+    assert stores[0].fingerprint == stores[1].fingerprint
+    assert stores[0].fingerprint != stores[3].fingerprint
+
+
+def test_a_second_look_reads_no_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_tree(tmp_path / "corpus", WSJ0_2MIX)
+    first = prepare("tree", tmp_path / "corpus", tmp_path)
+    monkeypatch.setattr(soundfiles, "read", None)
+    os.chdir(tmp_path)
+    again = prepare("tree", Path("corpus"), tmp_path)
+    assert (again.folder, again.fingerprint) == (first.folder, first.fingerprint)
+
+
+def test_a_corpus_that_moved_has_its_store_still(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To another disk, with its project, or under another mount: gigabytes needn't be decoded."""
+    place = tmp_path / "project"
+    make_tree(place / "corpus", WSJ0_2MIX)
+    first = prepare("tree", place / "corpus", place)
+    with monkeypatch.context() as nothing_is_read:
+        nothing_is_read.setattr(soundfiles, "read", None)
+        nothing_is_read.setattr(soundfiles, "blocks", None)
+        (place / "corpus").rename(place / "moved")
+        for _ in range(2):
+            assert prepare("tree", place / "moved", place).folder == first.folder
+        place.rename(tmp_path / "new")
+        again = prepare("tree", tmp_path / "new/moved", tmp_path / "new")
+        assert again.folder == tmp_path / "new/store" / first.folder.name
+    assert again.fingerprint == first.fingerprint
+    file = next((tmp_path / "new/moved/tr/s1").iterdir())
+    os.utime(file, (1, 1))  # perhaps another file: it is a store of its own, made anew
+    other = prepare("tree", tmp_path / "new/moved", tmp_path / "new")
+    assert other.folder != again.folder
+    assert other.fingerprint == first.fingerprint
+
+
+def test_a_corpus_that_moved_is_not_taken_for_one_of_other_settings(tmp_path: Path) -> None:
+    make_tree(tmp_path / "corpus", WSJ0_2MIX)
+    first = prepare("tree", tmp_path / "corpus", tmp_path)
+    (tmp_path / "corpus").rename(tmp_path / "moved")
+    swapped = ["{split}/s2/{item}.wav", "{split}/s1/{item}.wav"]
+    other = prepare("tree", tmp_path / "moved", tmp_path, sources=swapped)
+    assert other.folder != first.folder
+    assert np.array_equal(other.split("train").load(0)[1], first.split("train").load(0)[1][::-1])
+
+
+def refused(choice: str, root: Path, tmp_path: Path, **settings: Any) -> str:
+    """The one line that a corpus is refused by; nothing may have been made."""
+    with pytest.raises(InputError) as caught:
+        prepare(choice, root, tmp_path, **settings)
+    assert not list(tmp_path.glob("store/*-????????/"))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_no_root_says_which_setting(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"data=wham needs data\.root=FOLDER with .*mix_both"):
+        MixtureTree(name="wham", mixture="{split}/mix_both/{item}.wav").prepare()
+
+
+def test_a_wrong_root_says_what_was_tried_wanted_and_found(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there/notes.txt").touch()
+    for name, found in (
+        ("none", "found: no such folder"),
+        ("there", "found: 1 entries, such as notes.txt"),
+        ("there/notes.txt", "found: a file"),
+    ):
+        said = refused("wsj0_3mix", tmp_path / name, tmp_path)
+        for part in (
+            f"data.root={tmp_path / name}: not there: tr/mix, tr/s1, tr/s2 and 9 more",
+            "{split}/s3/{item}.wav where split is tr, cv, tt",
+            found,
+        ):
+            assert part in said
+        assert "did you mean" not in said
+
+
+@pytest.mark.parametrize(
+    "named", ["", "2speakers", "2speakers/wav8k", "2speakers/wav8k/min/tr", "2speakers/wav8k/mni"]
+)
+def test_a_root_too_high_or_too_low_is_told_the_right_one(tmp_path: Path, named: str) -> None:
+    right = tmp_path / "wsj0-mix/2speakers/wav8k/min"
+    make_tree(right, WSJ0_2MIX)
+    make_tree(tmp_path / "wsj0-mix/2speakers/wav16k/min", WSJ0_2MIX, rate=16000)
+    said = refused("wsj0_2mix", tmp_path / "wsj0-mix" / named, tmp_path)
+    if named.endswith("mni"):  # beside it, where nothing is looked for
+        assert "did you mean" not in said
+    else:
+        assert said.endswith(f"did you mean data.root={right}?")
+    other = refused("wsj0_2mix", tmp_path / "wsj0-mix", tmp_path, sample_rate=16000)
+    assert other.endswith(f"did you mean data.root={tmp_path}/wsj0-mix/2speakers/wav16k/min?")
+
+
+def test_a_path_from_home_is_told_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_tree(tmp_path / "corpus", WSJ0_2MIX)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    said = refused("wsj0_2mix", Path("~/corpus"), tmp_path)
+    assert said.endswith(f"did you mean data.root={tmp_path}/corpus?")
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    make_tree(tmp_path / "corpus", WSJ0_2MIX)
+    shutil.rmtree(tmp_path / "corpus/cv/s2")
+    said = refused("wsj0_2mix", tmp_path / "corpus", tmp_path)
+    assert f"data.root={tmp_path}/corpus: not there: cv/s2; wanted" in said
+    make_tree(tmp_path / "wham", WHAM)
+    shutil.rmtree(tmp_path / "wham/tt/noise")
+    assert "not there: tt/noise; wanted" in refused("wham", tmp_path / "wham", tmp_path)
+
+
+@pytest.mark.parametrize(("kind", "other"), [("s1", "mix"), ("mix", "s1")])
+def test_files_without_counterpart_are_counted_and_named(
+    tmp_path: Path, kind: str, other: str
+) -> None:
+    make_tree(tmp_path / "corpus", WSJ0_2MIX)
+    for path in sorted((tmp_path / "corpus/tr" / kind).iterdir())[1:]:
+        path.unlink()
+    said = refused("wsj0_2mix", tmp_path / "corpus", tmp_path)
+    assert "2 of 3 files " in said
+    assert f"tr/{other}/{{item}}.wav have no counterpart tr/{kind}/{{item}}.wav: tra1_1.5" in said
+
+
+def test_many_without_counterpart_are_not_all_named(tmp_path: Path) -> None:
+    make_tree(tmp_path / "corpus", WSJ0_2MIX)
+    for n in range(50):
+        shutil.copy(
+            tmp_path / "corpus/tr/mix/tra0_1.5_b0_-1.5.wav", tmp_path / f"corpus/tr/mix/zz{n}.wav"
+        )
+    said = refused("wsj0_2mix", tmp_path / "corpus", tmp_path)
+    assert re.search(r"50 of 53 files .*: zz0, zz1, zz10 and 47 more$", said)
+
+
+def test_an_empty_split_is_named(tmp_path: Path) -> None:
+    make_tree(tmp_path / "corpus", WSJ0_2MIX)
+    for path in (tmp_path / "corpus/cv").glob("*/*.wav"):
+        path.rename(path.with_suffix(".flac"))
+    said = refused("wsj0_2mix", tmp_path / "corpus", tmp_path)
+    for part in ("corpus/cv/mix: no files cv/mix/{item}.wav for valid", "2 entries, such as cva0_"):
+        assert part in said
+
+
+def test_another_rate_or_number_of_channels_is_refused(tmp_path: Path) -> None:
+    make_tree(tmp_path / "corpus", WSJ0_2MIX)
+    said = refused("wsj0_2mix", tmp_path / "corpus", tmp_path, sample_rate=16000)
+    assert "8000 Hz, the corpus has 16000 Hz" in said
+    said = refused("wsj0_2mix", tmp_path / "corpus", tmp_path, channels=2)
+    assert said.endswith("_-1.5.wav: channels: 1, the settings say data.channels=2")
+
+
+def test_broken_files_are_listed_the_first_of_the_corpus_among_them(tmp_path: Path) -> None:
+    make_tree(tmp_path / "corpus", WSJ0_2MIX)
+    broken = sorted((tmp_path / "corpus/tr/s1").iterdir())
+    for path in broken:
+        path.write_bytes(path.read_bytes()[:-100])
+    said = refused("wsj0_2mix", tmp_path / "corpus", tmp_path)
+    assert said.startswith("3 of 7 mixtures can't be used: ")
+    assert [said.count(f"{path}: truncated") for path in broken] == [1, 1, 1]
+
+
+def test_stems_of_unequal_length_are_listed(tmp_path: Path) -> None:
+    make_tree(tmp_path / "corpus", WSJ0_2MIX)
+    soundfiles.write(tmp_path / "corpus/tt/s2/tta1_1.5_b1_-1.5.wav", np.zeros(649), 8000)
+    said = refused("wsj0_2mix", tmp_path / "corpus", tmp_path)
+    assert "tta1_1.5_b1_-1.5: signals of unequal length" in said
+    assert re.search(r": s1\S* 650 x 1, s2\S* 649 x 1, mix\S* 650 x 1$", said)
+
+
+def test_a_mixture_that_lacks_its_noise_is_refused(tmp_path: Path) -> None:
+    """mix_clean beside the noise, and mix_both without it: neither is the sum that is promised."""
+    make_tree(tmp_path / "corpus", WHAM)
+    for settings in (
+        {"mixture": "{split}/mix_clean/{item}.wav"},
+        {"noise": []},
+    ):
+        said = refused("wham", tmp_path / "corpus", tmp_path, **settings)
+        assert "not the sum of" in said
+    store = prepare("wham", tmp_path / "corpus", tmp_path, noise=[], tolerance=None)
+    noisy, sources = store.split("train").load(0)
+    assert np.abs(noisy - sources.sum(axis=0)).max() > 0.01
+
+
+def test_two_speakers_are_not_read_from_a_tree_of_three(tmp_path: Path) -> None:
+    make_tree(tmp_path / "corpus", WSJ0_3MIX)
+    said = refused("wsj0_2mix", tmp_path / "corpus", tmp_path)
+    assert "tr/s2/" in said
+    assert "is a signal left out?" in said
+
+
+def test_a_name_in_two_splits_is_refused_where_names_tell(tmp_path: Path) -> None:
+    make_tree(tmp_path / "corpus", WSJ0_2MIX, "{split}/{kind}/{item}.wav")
+    for kind in WSJ0_2MIX:
+        folder = tmp_path / "corpus/tt" / kind
+        (folder / "tta0_1.5_b0_-1.5.wav").rename(folder / "tra1_1.5_b1_-1.5.wav")
+    said = refused("wsj0_2mix", tmp_path / "corpus", tmp_path)
+    assert "tt/mix/tra1_1.5_b1_-1.5.wav: the same mixture is in train and in test" in said
+    prepare("tree", tmp_path / "corpus", tmp_path)  # here a name may be a number
+
+
+def test_the_same_files_in_two_splits_are_refused_under_any_name(tmp_path: Path) -> None:
+    make_tree(tmp_path / "corpus", WSJ0_2MIX)
+    for kind in WSJ0_2MIX:
+        folder = tmp_path / "corpus"
+        shutil.copy(folder / f"tr/{kind}/tra1_1.5_b1_-1.5.wav", folder / f"tt/{kind}/new.wav")
+    said = refused("tree", tmp_path / "corpus", tmp_path)
+    assert re.search(r"same mixture in train and test: .*/tra1_\S+ and .*/tt/mix/new\.wav", said)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"mixture": "{split}/mix.wav"}, "mixture: {split}/mix.wav: a path below data.root"),
+        ({"mixture": "mix/{item}.wav"}, "with {split} and {item} in it"),
+        ({"mixture": None}, "mixture: None: a path"),
+        ({"sources": "{split}/s1/{item}.wav"}, "a list of patterns is wanted"),
+        (
+            {"sources": ["{split}/{speaker}/{item}.wav"] * 2},
+            "sources: {split}/{speaker}/{item}.wav: a path below",
+        ),
+        ({"sources": ["{split}/s1/{item}.wav"]}, "sources: 1 patterns, data.sources=2"),
+        (
+            {"sources": ["{split}/s1/{item}.wav"] * 2},
+            "two of the patterns mixture, sources, noise are the same",
+        ),
+        ({"noise": [3]}, "noise: 3: a path"),
+        ({"splits": {"train": "tr", "valid": "tr", "test": "tt"}}, "all different"),
+        ({"splits": {"train": "tr"}}, "names for train, valid and test"),
+        ({"splits": {"train": "tr", "valid": "cv", "tset": "tt"}}, "names for train, valid and"),
+        ({"splits": {"train": "tr", "valid": 7, "test": "tt"}}, "names for train, valid and test"),
+        ({"splits": "tr"}, "splits=tr"),
+        ({"tolerance": -1}, "tolerance=-1: 0 or more, or null"),
+        ({"tolerance": float("nan")}, "tolerance=nan"),
+        ({"tolerance": "2 LSB"}, "tolerance=2 LSB"),
+        ({"sample_rate": 0}, "sample_rate=0"),
+    ],
+)
+def test_settings_that_cant_be_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        MixtureTree(**settings)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("raw", [b"caf\xe9", b"two\nlines", b"\x1b[31m"])
+def test_names_of_any_bytes_are_mixtures_too(tmp_path: Path, raw: bytes) -> None:
+    """None is passed over, their paths stay, and what they are called can be printed."""
+    make_tree(tmp_path / "tree", WSJ0_2MIX)
+    for kind in WSJ0_2MIX:
+        file = next((tmp_path / "tree/tt" / kind).glob("tta0_*"))
+        file.rename(file.with_name(f"{os.fsdecode(raw)}.wav"))
+    split = prepare("wsj0_2mix", tmp_path / "tree", tmp_path).split("test")
+    assert len(split) == 2
+    name = next(name for name in split.items if not name.startswith("tta"))
+    assert name == shown(os.fsdecode(raw))
+    assert name.isprintable()
+    assert len(prepare("wsj0_2mix", tmp_path / "tree", tmp_path).split("test")) == 2

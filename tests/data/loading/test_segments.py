@@ -1,0 +1,139 @@
+import numpy as np
+import pytest
+import torch
+
+from autoclip_sep.data.loading.segments import Excerpts, epoch_plan, excerpts, whole
+from autoclip_sep.data.store.reading import Store
+
+
+def test_an_epoch_has_every_item_once() -> None:
+    order, places = epoch_plan(1000, seed=3, epoch=7)
+    assert sorted(order.tolist()) == list(range(1000))
+    assert places.min() >= 0.0
+    assert places.max() < 1.0
+    assert abs(places.mean() - 0.5) < 0.05
+
+
+def test_seed_and_epoch_alone_make_the_plan() -> None:
+    plans = {}
+    for seed in range(3):
+        for epoch in range(3):
+            epoch_plan.cache_clear()
+            order, places = epoch_plan(50, seed, epoch)
+            epoch_plan.cache_clear()
+            again, places_again = epoch_plan(50, seed, epoch)
+            assert np.array_equal(order, again)
+            assert np.array_equal(places, places_again)
+            plans[seed, epoch] = tuple(order.tolist())
+    assert len(set(plans.values())) == 9
+
+
+def test_the_plan_stays_what_it_was() -> None:
+    """A change here would break the resumption of every run begun before it."""
+    order, places = epoch_plan(8, seed=0, epoch=1)
+    assert order.tolist() == [3, 7, 4, 2, 1, 6, 5, 0]
+    assert places[:3].tolist() == pytest.approx(
+        [0.44905698964919, 0.43838407129743, 0.65151368915126], abs=1e-12
+    )
+
+
+def test_a_batch_holds_slices_of_its_items(store: Store) -> None:
+    split = store.split("train")
+    data = Excerpts(split, batch_size=4, excerpt=200, seed=1)
+    assert data.steps == 2
+    starts = set()
+    for epoch in range(5):
+        for step in range(2):
+            batch = data[epoch, step]
+            assert batch.mixture.shape == (4, 1, 200)
+            assert batch.sources.shape == (4, 2, 1, 200)
+            assert batch.lengths.tolist() == [200] * 4
+            for b, name in enumerate(batch.items):
+                i = split.items.index(name)
+                _, whole_item = split.load(i)
+                windows = np.lib.stride_tricks.sliding_window_view(whole_item[0, 0], 200)
+                found = np.flatnonzero((windows == batch.sources[b, 0, 0].numpy()).all(axis=1))
+                assert len(found) == 1
+                start = int(found[0])
+                starts.add((name, start))
+                assert np.array_equal(
+                    batch.sources[b].numpy(), whole_item[..., start : start + 200]
+                )
+            assert torch.equal(batch.mixture, batch.sources.sum(dim=1))
+    assert len(starts) > 35  # crops move from epoch to epoch
+
+
+def test_an_epoch_serves_each_item_at_most_once(store: Store) -> None:
+    data = Excerpts(store.split("train"), batch_size=3, excerpt=50, seed=0)
+    names = [name for step in range(data.steps) for name in data[0, step].items]
+    assert len(names) == len(set(names)) == 9
+
+
+def test_short_items_are_padded_with_zeros(store: Store) -> None:
+    split = store.split("train")
+    data = Excerpts(split, batch_size=10, excerpt=800, seed=0)
+    batch = data[0, 0]
+    for b, name in enumerate(batch.items):
+        i = split.items.index(name)
+        length = int(split.lengths[i])
+        assert batch.lengths[b] == min(length, 800)
+        if length <= 800:
+            assert np.array_equal(batch.sources[b, ..., :length].numpy(), split.load(i)[1])
+            assert not batch.sources[b, ..., length:].any()
+            assert not batch.mixture[b, ..., length:].any()
+
+
+def test_whole_items_are_padded_to_the_longest(store: Store) -> None:
+    split = store.split("train")
+    batch = Excerpts(split, batch_size=5, excerpt=None, seed=0)[0, 1]
+    longest = int(batch.lengths.max())
+    assert batch.mixture.shape == (5, 1, longest)
+    for b, name in enumerate(batch.items):
+        assert batch.lengths[b] == split.lengths[split.items.index(name)]
+        assert not batch.mixture[b, :, batch.lengths[b] :].any()
+
+
+def test_every_crop_can_happen(store: Store) -> None:
+    """An item one sample longer than the excerpt has two crops, about equally often."""
+    split = store.split("test")
+    data = Excerpts(split, batch_size=3, excerpt=899, seed=0)
+    first = split.load(1)[1][..., :899]
+    hits = [
+        bool(np.array_equal(batch.sources[batch.items.index("test-1")].numpy(), first))
+        for batch in (data[epoch, 0] for epoch in range(60))
+    ]
+    assert 15 < sum(hits) < 45
+
+
+@pytest.mark.parametrize("world", [2, 4])
+def test_ranks_share_the_batch_of_one(store: Store, world: int) -> None:
+    split = store.split("train")
+    alone = Excerpts(split, batch_size=8, excerpt=300, seed=5)[2, 0]
+    parts = [
+        Excerpts(split, batch_size=8, excerpt=300, seed=5, rank=rank, world=world)[2, 0]
+        for rank in range(world)
+    ]
+    assert sum((part.items for part in parts), ()) == alone.items
+    assert torch.equal(torch.cat([part.sources for part in parts]), alone.sources)
+
+
+def test_the_global_generators_are_left_alone(store: Store) -> None:
+    data = Excerpts(store.split("train"), batch_size=3, excerpt=50, seed=0)
+    first = data[1, 1]
+    torch.manual_seed(99)
+    np.random.seed(99)
+    states = torch.get_rng_state(), np.random.get_state()[1].copy()
+    epoch_plan.cache_clear()
+    assert torch.equal(data[1, 1].mixture, first.mixture)
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert np.array_equal(np.random.get_state()[1], states[1])
+
+
+def test_both_readers_agree(store: Store) -> None:
+    split = store.split("test")
+    items = np.array([0, 2])  # both have 500 samples
+    one, other = whole(split, items), excerpts(split, items, np.zeros(2, dtype=np.int64), 500)
+    assert torch.equal(one.mixture, other.mixture)
+    assert torch.equal(one.sources, other.sources)
+    assert one.items == other.items == ("test-0", "test-2")
+    assert one.lengths.tolist() == other.lengths.tolist() == [500, 500]
