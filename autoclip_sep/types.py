@@ -60,20 +60,21 @@ class Batch:
 class Estimate:
     """What a network makes of a batch; heads that the network doesn't have are None.
 
-    mixture_stft: (B, C, F, N) complex.
+    mixture_stft: (B, C, F, N) complex, what masks and embedding are of; networks that have either
+    of these give it too.
     masks: (B, S, C, F, N) in [0, 1].
     embedding: (B, C, K, D), each point's vector of unit norm.
     waveforms: (B, S, C, T).
     """
 
-    mixture_stft: Tensor
+    mixture_stft: Tensor | None = None
     masks: Tensor | None = None
     embedding: Tensor | None = None
     waveforms: Tensor | None = None
 
     def head(self, name: str) -> Tensor:
-        """The masks, embedding or waveforms; raises InputError where the network has none."""
+        """The field of that name; raises InputError where the network gives none."""
         found: Tensor | None = getattr(self, name)
         if found is None:
-            raise InputError(f"the network gives no {name}: add it to its heads")
+            raise InputError(f"the network gives no {name}: its Estimate must have one")
         return found

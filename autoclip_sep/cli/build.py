@@ -1,15 +1,19 @@
 """Config to objects. A config from a stranger can name no code but what is listed here.
 
 Of this package that is what the files in configs/ name, since it has functions that write files and
-start programs; of torch, optimizers, schedules and modules, each in its place.
+start programs; of torch, optimizers, schedules and modules, each in its place. Whatever the files
+of a --config-dir name is the user's own code, and what they trust by name.
 """
 
 import importlib
 import inspect
 import math
+import os
 import re
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
+from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
 from torch import nn
@@ -45,6 +49,8 @@ OF_TORCH: dict[str, tuple[str, type]] = {
     "model": ("torch.nn", nn.Module),
     "loss": ("torch.nn", nn.Module),
 }
+
+TRUSTED: set[str] = set()  # packages and modules whose code may be built, for the whole process
 
 # What a constructor raises where its arguments make no sense, or more than memory holds.
 REFUSALS = (
@@ -96,7 +102,7 @@ def _hints(target: Any) -> dict[str, Any]:
     told = target.__init__ if inspect.isclass(target) else target
     try:
         return get_type_hints(told, include_extras=True)
-    except NameError:  # names that torch imports for type checkers only
+    except (NameError, TypeError):  # names that are imported for type checkers only
         return {}
 
 
@@ -134,16 +140,24 @@ def call(target: Any, where: str, *positional: Any, **arguments: Any) -> Any:
     return made
 
 
+def trust(names: str | Sequence[str]) -> None:
+    """Let configs name the code of these packages or modules, from the working folder too."""
+    TRUSTED.update([names] if isinstance(names, str) else names)
+
+
 def find(target: Any, where: str) -> Any:
     """The class or function of a dotted name that a file in configs/ names, or a class of torch.
 
     It must be defined in this package, or in that part of torch, itself: an imported one doesn't
-    count.
+    count. Names that are trusted, or that a file of a --config-dir gives, may be anyone's.
     """
+    if isinstance(target, str) and _is_trusted(target):
+        return _imported(target, where)
     room, kind = OF_TORCH.get(re.split(r"[.\[]", where)[0], ("", object))
     refused = InputError(
         f"{where}._target_ is {target!r}: only classes and functions of {PACKAGE}* that a file in "
-        f"configs/ names are built{room and f', and classes of {room}'}"
+        f"configs/ names are built{room and f', and classes of {room}'}; your own code needs "
+        "--config-dir=FOLDER where you train, and trust=PACKAGE where its runs are read"
     )
     if room and isinstance(target, str) and re.fullmatch(rf"{re.escape(room)}\.\w+", target):
         found = getattr(importlib.import_module(room), target.rpartition(".")[2], None)
@@ -151,7 +165,7 @@ def find(target: Any, where: str) -> Any:
         if of_torch and inspect.isclass(found) and issubclass(found, kind):
             return found
         raise refused
-    if not isinstance(target, str) or target not in _named_in_configs():
+    if not isinstance(target, str) or target not in _named_in((compose.CONFIGS,)):
         raise refused
     module_name, _, name = target.rpartition(".")
     try:
@@ -164,8 +178,29 @@ def find(target: Any, where: str) -> Any:
     return found
 
 
+def _is_trusted(target: str) -> bool:
+    parts = target.split(".")
+    above = {".".join(parts[:end]) for end in range(1, len(parts))}
+    return bool(above & TRUSTED) or target in _named_in(tuple(compose.ADDED))
+
+
+def _imported(target: str, where: str) -> Any:
+    """What a trusted name stands for."""
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # last: nothing there takes the place of a package
+    module_name, _, name = target.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module_name), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(f"{where}._target_ is {target!r}: {error}") from error
+    if not callable(found):
+        raise InputError(f"{where}._target_ is {target!r}: that is no class or function")
+    return found
+
+
 @cache
-def _named_in_configs() -> set[str]:
-    """The targets in the files of configs/ that are of this package."""
-    named = re.compile(rf"_target_:\s*({re.escape(PACKAGE)}[\w.]+)")
-    return {target for path in compose.files() for target in named.findall(compose.text(path))}
+def _named_in(folders: tuple[Path, ...]) -> set[str]:
+    """The targets in the files of these folders of configs."""
+    named = re.compile(r"_target_:\s*[\"']?([\w.]+)")
+    paths = compose.files(folders=folders)
+    return {target for path in paths for target in named.findall(compose.text(path))}

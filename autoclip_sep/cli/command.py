@@ -35,9 +35,10 @@ def main(name: str, job: Job, usage: str, check: Job | None = None) -> None:
     Exit codes: 0 done, 1 some jobs of a sweep failed, 2 wrong input, 128 + n stopped by signal n.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # repeatable cuBLAS, for resume
-    flags = [argument for argument in sys.argv[1:] if argument.startswith("-")]
-    arguments = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
     with exit_codes(name):
+        given = _with_config_dirs(sys.argv[1:])
+        flags = [argument for argument in given if argument.startswith("-")]
+        arguments = [argument for argument in given if not argument.startswith("-")]
         if {"-h", "--help"} & set(flags):
             print(as_called(usage.strip()))
         elif flags == ["--cfg"] and "job" in arguments:
@@ -46,9 +47,27 @@ def main(name: str, job: Job, usage: str, check: Job | None = None) -> None:
         elif flags in (["-m"], ["--multirun"]):
             _multirun(name, job, check or partial(_compose, name), arguments)
         elif flags:
-            raise InputError(f"unknown flag {flags[0]}: there are --help, --cfg job and -m")
+            raise InputError(
+                f"unknown flag {flags[0]}: there are --help, --cfg job, --config-dir=FOLDER and -m"
+            )
         else:
             job(arguments)
+
+
+def _with_config_dirs(given: Sequence[str]) -> list[str]:
+    """The arguments left when each --config-dir, with the folder it names, is added to configs/."""
+    rest: list[str] = []
+    words = iter(given)
+    for word in words:
+        flag, equals, folder = word.partition("=")
+        if flag not in ("--config-dir", "-cd"):
+            rest.append(word)
+            continue
+        folder = folder if equals else next(words, "")
+        if not folder:
+            raise InputError(f"{flag} names no folder: write --config-dir=FOLDER")
+        compose.add_folder(Path(folder))
+    return rest
 
 
 def script(name: str, job: Callable[[list[str]], int | None], usage: str) -> None:

@@ -35,17 +35,47 @@ UNFORESEEN = (
     ValueError, yaml.YAMLError,
 )  # fmt: skip
 
+ADDED: list[Path] = []  # folders that --config-dir named; as Hydra's, for the whole process
+
 DOLLAR = "\ue000"  # stands for $ in a path while OmegaConf looks for interpolations
 
 
-def files(group: str = "") -> list[Path]:
-    """The files of configs/, or of one group; not what editors and other systems hide there."""
+def add_folder(folder: Path) -> None:
+    """Compose from this folder too: it has files of the groups, as configs/ has.
+
+    Raises InputError where there is none, or where a file has the name of one in configs/, which
+    would be taken in its place.
+    """
+    if not folder.is_dir():
+        raise InputError(f"--config-dir={folder}: there is no such folder")
+    for path in _files_in(folder):
+        place = path.relative_to(folder)
+        if (CONFIGS / place).is_file():
+            group, name = place.parent, place.stem
+            raise InputError(f"{path}: there is a {group}={name} already, name it otherwise")
+    if folder.resolve() not in ADDED:
+        ADDED.append(folder.resolve())
+
+
+def files(group: str = "", folders: Sequence[Path] | None = None) -> list[Path]:
+    """The files of configs/ and of the folders added, or of one group of them."""
+    every = [CONFIGS, *ADDED] if folders is None else folders
+    return [path for folder in every for path in _files_in(folder, group)]
+
+
+def _files_in(folder: Path, group: str = "") -> list[Path]:
+    """Sorted; not what editors and other systems hide there."""
     return sorted(
         path
-        for path in (CONFIGS / group).rglob("*.yaml")
-        if not any(part.startswith(".") for part in path.relative_to(CONFIGS).parts)
+        for path in (folder / group).rglob("*.yaml")
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
         and path.is_file()
     )
+
+
+def is_group(name: str) -> bool:
+    """Whether a folder of this name holds files to choose from."""
+    return any((folder / name).is_dir() for folder in [CONFIGS, *ADDED])
 
 
 def text(path: Path) -> str:
@@ -83,7 +113,7 @@ def compose(name: str, arguments: Sequence[str]) -> DictConfig:
             )
         group = str(override.key_or_group)
         named = isinstance(override.value(), str) or override.is_sweep_override()
-        if not named and (CONFIGS / group).is_dir():
+        if not named and is_group(group):
             raise InputError(_unknown_choice(group, str(override.get_value_string())))
     for path in files():
         if "&" in text(path):  # Hydra writes aliases out, whatever that takes
@@ -178,7 +208,14 @@ def _own(config: DictConfig) -> DictConfig:
 
 def _compose(name: str, arguments: Sequence[str]) -> DictConfig:
     with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
-        return hydra_compose(name, overrides=list(arguments), return_hydra_config=True)
+        added = [f"hydra.searchpath=[{','.join(map(_quoted, ADDED))}]"] if ADDED else []
+        return hydra_compose(name, overrides=[*added, *arguments], return_hydra_config=True)
+
+
+def _quoted(folder: Path) -> str:
+    """A folder as Hydra's grammar wants it."""
+    path = str(folder).replace("\\", "\\\\").replace("'", "\\'")
+    return f"'file://{path}'"
 
 
 def _missing(error: OmegaConfBaseException) -> str:
@@ -208,11 +245,11 @@ def _unknown_choice(group: str, choice: str) -> str:
 
 
 def _unknown_key(name: str, key: str, overrides: list[Override]) -> str:
-    chosen = [o.input_line for o in overrides if (CONFIGS / str(o.key_or_group)).is_dir()]
+    chosen = [o.input_line for o in overrides if is_group(str(o.key_or_group))]
     owners = [
         f"{path.parent.name}={path.stem}"
         for path in sorted(files(), key=lambda path: (len(path.stem), path))
-        if path.parent != CONFIGS
+        if path.parent not in (CONFIGS, *ADDED)
         and text(path).startswith("# @package _global_")
         and key in (read_yaml(path) or {})
     ]

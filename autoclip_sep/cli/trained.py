@@ -66,6 +66,7 @@ def load(directory: str, kind: str, device: torch.device) -> Trained:
             permute=sources.are_permuted(config),
             chunk=CHUNK * rate,
             overlap=OVERLAP * rate,
+            scaled=not config["loss"].get("scale_invariant", False),
         )
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = str(error).strip().split("\n")[0]

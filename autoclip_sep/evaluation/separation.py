@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from autoclip_sep.errors import InputError
 from autoclip_sep.separation.chunks import separate_long
+from autoclip_sep.separation.scale import to_mixture
 from autoclip_sep.separation.separate import separate
 from autoclip_sep.stft import STFT
 from autoclip_sep.types import Batch
@@ -15,10 +16,12 @@ from autoclip_sep.types import Batch
 
 @dataclass(frozen=True)
 class Separation:
-    """A trained network and what hearing it takes.
+    """A trained network and how its estimates become sounds.
 
     permute: whether the order of the estimates may differ from mixture to mixture. chunk, overlap:
     samples; a longer mixture is separated in overlapping chunks, so that memory stays bounded.
+    scaled: whether the estimates have a scale; those of a network that was trained on a
+    scale-invariant loss are given the mixture's.
     """
 
     model: nn.Module
@@ -28,6 +31,7 @@ class Separation:
     permute: bool = True
     chunk: int = 2**20
     overlap: int = 2**16
+    scaled: bool = True
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> Tensor:
@@ -37,6 +41,8 @@ class Separation:
         """
         self.model.eval()
         waveforms = separate(self.model(batch), batch, self.stft, self.sources)
+        if not self.scaled:
+            waveforms = to_mixture(waveforms, batch.mixture)
         if not bool(waveforms.isfinite().all()):
             of = ", ".join(filter(None, batch.items))
             raise InputError(f"the network's estimate is not finite{of and f' for {of}'}")

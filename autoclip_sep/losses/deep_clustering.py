@@ -46,7 +46,7 @@ class DeepClustering:
     def __call__(self, estimate: Estimate, batch: Batch) -> Tensor:
         embedding = estimate.head("embedding").flatten(0, 1)
         sources = fold(self.stft.transform(batch.sources))
-        weight = magnitude_weight(estimate.mixture_stft.flatten(0, 1))
+        weight = magnitude_weight(estimate.head("mixture_stft").flatten(0, 1))
         if not self.weighted:
             weight = torch.full_like(weight, 1 / weight.shape[1])
         assignment = frame_major(ideal_binary_mask(sources))

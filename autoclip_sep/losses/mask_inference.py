@@ -76,7 +76,7 @@ class MaskInference:
     def __call__(self, estimate: Estimate, batch: Batch) -> Tensor:
         loss = mask_inference_loss(
             fold(estimate.head("masks")),
-            estimate.mixture_stft.flatten(0, 1),
+            estimate.head("mixture_stft").flatten(0, 1),
             fold(self.stft.transform(batch.sources)),
             self.permute,
         )

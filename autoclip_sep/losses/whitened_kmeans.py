@@ -68,7 +68,8 @@ class WhitenedKMeans:
     def __call__(self, estimate: Estimate, batch: Batch) -> Tensor:
         embedding = estimate.head("embedding").flatten(0, 1)
         sources = fold(self.stft.transform(batch.sources))
-        weight = magnitude_weight(estimate.mixture_stft.flatten(0, 1)) if self.weighted else None
+        mixture = estimate.head("mixture_stft").flatten(0, 1)
+        weight = magnitude_weight(mixture) if self.weighted else None
         assignment = frame_major(ideal_binary_mask(sources))
         loss = whitened_kmeans_loss(embedding, assignment, weight)
         return average(loss, len(batch.mixture))

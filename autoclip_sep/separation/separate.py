@@ -16,10 +16,10 @@ def separate(estimate: Estimate, batch: Batch, stft: STFT, sources: int) -> Tens
     """
     if estimate.waveforms is not None:
         return estimate.waveforms
-    masks = estimate.masks
+    mixture_stft, masks = estimate.head("mixture_stft"), estimate.masks
     if masks is None:
-        masks = _cluster_channels(estimate.head("embedding"), estimate.mixture_stft, sources)
-    return apply_masks(masks, estimate.mixture_stft, stft, batch.mixture.shape[-1])
+        masks = _cluster_channels(estimate.head("embedding"), mixture_stft, sources)
+    return apply_masks(masks, mixture_stft, stft, batch.mixture.shape[-1])
 
 
 def _cluster_channels(embedding: Tensor, mixture_stft: Tensor, sources: int) -> Tensor:

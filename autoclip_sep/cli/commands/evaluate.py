@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from autoclip_sep.cli import command, compose, corpus, sources, trained
-from autoclip_sep.cli.build import call
+from autoclip_sep.cli.build import call, trust
 from autoclip_sep.cli.checks import check_choice, check_threads
 from autoclip_sep.evaluation import bss_eval, summary
 from autoclip_sep.evaluation.score import score_split
@@ -35,6 +35,7 @@ def evaluate(arguments: Sequence[str]) -> None:
     check_threads(settings)
     command.set_threads(settings["threads"])
     device = call(find_device, "device", settings["device"])
+    trust(settings["trust"])
     run = trained.load(settings["run"], settings["checkpoint"], device)
     config = corpus.moved(run.config, settings["data"])
     data = config["data"]

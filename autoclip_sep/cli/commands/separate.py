@@ -12,7 +12,7 @@ from torch import Tensor
 from autoclip_sep.audio import soundfiles
 from autoclip_sep.audio.resampling import resample_blocks
 from autoclip_sep.cli import command, compose, sources, trained
-from autoclip_sep.cli.build import call
+from autoclip_sep.cli.build import call, trust
 from autoclip_sep.cli.checks import check_choice, check_flag, check_threads
 from autoclip_sep.errors import InputError
 from autoclip_sep.names import shown
@@ -51,6 +51,7 @@ def separate(arguments: Sequence[str]) -> None:
     check_threads(settings)
     command.set_threads(settings["threads"])
     device = call(find_device, "device", settings["device"])
+    trust(settings["trust"])
     given, output = Path(settings["input"]), Path(settings["output"])
     files, others = _sounds(given) if given.is_dir() else ([given], [])
     run = trained.load(settings["run"], settings["checkpoint"], device)

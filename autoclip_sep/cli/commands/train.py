@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 from autoclip_sep.cli import command, compose, corpus, sources
 from autoclip_sep.cli.build import build, call
 from autoclip_sep.cli.plan import Plan, plan
+from autoclip_sep.errors import InputError
 from autoclip_sep.names import shown
 from autoclip_sep.runs import provenance, run_directory
 from autoclip_sep.training import distributed
@@ -28,6 +29,7 @@ python train.py [-m] [group=choice ...] [key=value ...]
 Groups: data loss model clipping optimizer scheduler logger trainer experiment
 Files of the groups: {compose.CONFIGS}
 --cfg job   show the whole config and stop       -m   run every combination of the values given
+--config-dir=FOLDER   files of your own for these groups, whose _target_ may be your own code
 
 Runs are kept in runs/<data>/<loss>/<model>/<clipping>/seed<n>. The same command goes on with an
 interrupted run and leaves a finished one as it is. Ctrl-C saves first.
@@ -77,6 +79,7 @@ def build_parts(planned: Plan, device: torch.device) -> dict[str, Any]:
     config = planned.config
     torch.manual_seed(planned.seed)
     model = build(config["model"], "model").to(device)
+    _check_heads(model, config["loss"]["heads"])
     optimizer, scheduler = _update(config, model)
     return {
         "model": model,
@@ -88,6 +91,16 @@ def build_parts(planned: Plan, device: torch.device) -> dict[str, Any]:
         "logger": build(config["logger"], "logger"),
         **sources.parts(config),
     }
+
+
+def _check_heads(model: nn.Module, wanted: Sequence[str]) -> None:
+    """Refuse a network that says which heads it has, and lacks one that the loss trains."""
+    heads = getattr(model, "heads", None)
+    if heads is not None and (missing := sorted({*wanted} - {*heads})):
+        raise InputError(
+            f"this loss trains {' and '.join(wanted)}, the network gives {' and '.join(heads)}: "
+            f"it has no {missing[0]}; choose another loss or model"
+        )
 
 
 def _update(config: Mapping[str, Any], model: nn.Module) -> tuple[Optimizer, Schedule]:

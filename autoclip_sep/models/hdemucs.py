@@ -1,0 +1,49 @@
+"""Hybrid Demucs: two U-Nets, over the waveform and its spectrum, that meet in the middle.
+
+Source: Defossez, "Hybrid Spectrogram and Waveform Source Separation" (2021), in torchaudio's
+implementation.
+Difference: in full precision whatever the run's, since it has Fourier transforms inside.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torchaudio.models import HDemucs as Network
+
+from autoclip_sep.errors import InputError
+from autoclip_sep.types import Batch, Estimate
+
+DEPTHS = {1024: 5, 2048: 6, 4096: 6}  # layers that bring this many bins down to one
+
+
+class HDemucs(nn.Module):
+    """Waveforms of `sources` sources with the mixture's channels, separated together.
+
+    width: channels of the outermost layer; they double with each. n_fft: 4096 at 44.1 kHz, 2048 or
+    1024 at lower rates. Raises InputError for another one.
+    """
+
+    heads = frozenset({"waveforms"})
+
+    def __init__(
+        self, sources: int = 4, channels: int = 2, width: int = 48, n_fft: int = 4096
+    ) -> None:
+        super().__init__()
+        if n_fft not in DEPTHS:
+            raise InputError(f"n_fft={n_fft}: must be one of {', '.join(map(str, DEPTHS))}")
+        self.shortest = n_fft  # samples; its own padding reflects, which takes more than a frame
+        self.network = Network(
+            [str(number) for number in range(sources)],
+            audio_channels=channels,
+            channels=width,
+            nfft=n_fft,
+            depth=DEPTHS[n_fft],
+        )
+
+    def forward(self, batch: Batch) -> Estimate:
+        """Mixtures (B, C, T) to waveforms (B, S, C, T)."""
+        mixture, length = batch.mixture, batch.mixture.shape[-1]
+        padded = functional.pad(mixture, (0, max(0, self.shortest - length)))
+        with torch.autocast(mixture.device.type, enabled=False):
+            waveforms: Tensor = self.network(padded)
+        return Estimate(waveforms=waveforms[..., :length])
