@@ -214,7 +214,7 @@ def _compose(name: str, arguments: Sequence[str]) -> DictConfig:
 
 def _quoted(folder: Path) -> str:
     """A folder as Hydra's grammar wants it."""
-    path = str(folder).replace("\\", "\\\\").replace("'", "\\'")
+    path = re.sub(r"(\\*)'", r"\1\1\\'", str(folder))  # backslashes only count before quotes
     return f"'file://{path}'"
 
 

@@ -79,7 +79,7 @@ def build_parts(planned: Plan, device: torch.device) -> dict[str, Any]:
     config = planned.config
     torch.manual_seed(planned.seed)
     model = build(config["model"], "model").to(device)
-    _check_heads(model, config["loss"]["heads"])
+    check_heads(model, config["loss"]["heads"])
     optimizer, scheduler = _update(config, model)
     return {
         "model": model,
@@ -93,7 +93,7 @@ def build_parts(planned: Plan, device: torch.device) -> dict[str, Any]:
     }
 
 
-def _check_heads(model: nn.Module, wanted: Sequence[str]) -> None:
+def check_heads(model: nn.Module, wanted: Sequence[str]) -> None:
     """Refuse a network that says which heads it has, and lacks one that the loss trains."""
     heads = getattr(model, "heads", None)
     if heads is not None and (missing := sorted({*wanted} - {*heads})):

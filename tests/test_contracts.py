@@ -1,0 +1,255 @@
+"""What one touches to add a thing from outside: a YAML file, a class, and nothing else.
+
+Each is added in a folder of its own, which `--config-dir` names, trained with, and used again.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from autoclip_sep.audio import soundfiles
+from autoclip_sep.cli import build, compose, trained
+from autoclip_sep.cli.commands.train import train
+from autoclip_sep.cli.plan import plan
+from autoclip_sep.errors import InputError
+from autoclip_sep.figures.runs_found import find
+from tests.commands import command
+
+CODE = '''
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from autoclip_sep.clipping import Clipper
+from autoclip_sep.clipping.result import Limit
+from autoclip_sep.data.corpora.tree import MixtureTree
+from autoclip_sep.types import Batch, Estimate
+
+
+class Filter(nn.Module):
+    """A network of waveforms alone."""
+
+    heads = ("waveforms",)
+
+    def __init__(self, sources: int, taps: int = 15) -> None:
+        super().__init__()
+        self.filters = nn.Conv1d(1, sources, taps, padding="same")
+
+    def forward(self, batch: Batch) -> Estimate:
+        mono = batch.mixture.mean(dim=1, keepdim=True)
+        return Estimate(waveforms=self.filters(mono).unsqueeze(2))
+
+
+class Distance:
+    """A loss."""
+
+    def __call__(self, estimate: Estimate, batch: Batch) -> torch.Tensor:
+        return (estimate.head("waveforms") - batch.sources).abs().mean(dim=(1, 2, 3))
+
+
+class Half(Clipper):
+    """A clipper."""
+
+    if_none = "raise the share"
+
+    def __init__(self, share: float = 0.5, *, max_nonfinite: int = 10) -> None:
+        super().__init__(max_nonfinite=max_nonfinite)
+        self.share = share
+
+    @property
+    def label(self) -> str:
+        return f"half{self._others()}"
+
+    def _limit(self, gradients, norm, norms):
+        gradients.scale(self.share)
+        return Limit(scale=self.share, clipped=True)
+
+
+class Slow(torch.optim.SGD):
+    """An optimizer."""
+
+
+class Warm(torch.optim.lr_scheduler.LambdaLR):
+    """A schedule."""
+
+    def __init__(self, optimizer, steps: int) -> None:
+        super().__init__(optimizer, lambda step: min(1.0, (step + 1) / steps))
+
+
+class Pairs(MixtureTree):
+    """A corpus."""
+
+
+class Lines:
+    """A logger."""
+
+    def start(self, directory: Path, config) -> None:
+        self.path = directory / "lines.txt"
+
+    def log(self, prefix: str, row) -> None:
+        with self.path.open("a") as file:
+            file.write(f"{prefix} {row['step']}\\n")
+
+    def finish(self) -> None:
+        pass
+'''
+
+FILES = {
+    "model/filter": "_target_: mine.code.Filter\nsources: ${data.sources}\ntaps: 9\n",
+    "loss/distance": "name: distance\nheads: [waveforms]\nsigned: false\n"
+    "objective:\n  _target_: mine.code.Distance\n",
+    "clipping/half": "_target_: mine.code.Half\nshare: 0.25\n",
+    "optimizer/slow": "_target_: mine.code.Slow\n_partial_: true\nlr: 0.01\n",
+    "scheduler/warm": "_target_: mine.code.Warm\n_partial_: true\ninterval: step\n"
+    "monitor: null\nsteps: 4\n",
+    "logger/lines": "_target_: mine.code.Lines\n",
+    "data/pairs": "defaults: [tree]\nname: pairs\ncorpus:\n  _target_: mine.code.Pairs\n",
+    "experiment/all": "# @package _global_\ndefaults:\n  - override /model: filter\n"
+    "  - override /loss: distance\nseed: 3\n",
+}
+
+SMALL = [
+    "trainer.epochs=1", "trainer.batch_size=2", "trainer.excerpt=2048", "trainer.record_every=1",
+    "trainer.progress=false", "trainer.threads=1",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with somebody's package, configs and recordings."""
+    folder = tmp_path_factory.mktemp("place")
+    (folder / "mine").mkdir()
+    (folder / "mine" / "code.py").write_text(CODE)
+    for name, text in FILES.items():
+        path = folder / "mine" / f"{name}.yaml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    rng = np.random.default_rng(0)
+    for split, number in (("tr", 4), ("cv", 2), ("tt", 2)):
+        for item in range(number):
+            sources = 0.2 * rng.standard_normal((2, 1, 4000)).clip(-2, 2)
+            signals = {"mix": sources.sum(axis=0), "s1": sources[0], "s2": sources[1]}
+            for signal, samples in signals.items():
+                soundfiles.write(folder / "sound" / split / signal / f"{item}.wav", samples, 8000)
+    return folder
+
+
+@pytest.fixture
+def added(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder as the working one, its configs added as --config-dir adds them."""
+    monkeypatch.chdir(place)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(compose, "ADDED", [])
+    monkeypatch.setattr(build, "TRUSTED", set())
+    compose.add_folder(Path("mine"))
+    return place
+
+
+def asked(*choices: str, data: str = "tree") -> list[str]:
+    return [*choices, f"data={data}", "data.root=sound", *SMALL]
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        ["model=filter", "loss=si_sdr"],
+        ["loss=distance", "model=conv_tasnet_small", "model.layers=2"],
+        ["clipping=half"],
+        ["optimizer=slow"],
+        ["scheduler=warm"],
+        ["logger=lines"],
+        ["experiment=all", "model.taps=5"],
+    ],
+    ids=lambda choices: choices[0],
+)
+def test_a_thing_is_added_by_its_class_and_its_file(added: Path, choices: list[str]) -> None:
+    small = [] if any("model" in choice for choice in choices) else ["model.hidden=8"]
+    arguments = asked(*choices, *small)
+    train(arguments)
+    directory = plan(arguments).directory
+    (run,) = [run for run in find(Path("runs")) if run.directory == directory]
+    assert len(run.dynamics["step"]) == 2
+    assert np.isfinite(run.dynamics["loss"]).all()
+
+
+def test_a_corpus_is_added_by_its_class_and_its_file(added: Path) -> None:
+    arguments = asked("model=filter", "loss=distance", data="pairs")
+    train(arguments)
+    assert plan(arguments).directory.parts[1:4] == ("pairs", "distance", "filter")
+
+
+def test_a_clippers_label_says_what_differs_from_its_defaults(added: Path) -> None:
+    assert plan(asked("clipping=half")).directory.parts[-2] == "half_share0.25"
+    assert plan(asked("clipping=half", "clipping.share=0.5")).directory.parts[-2] == "half"
+
+
+def test_a_logger_is_told_every_row(added: Path) -> None:
+    arguments = asked("logger=lines", "model=filter", "loss=distance", "seed=9")
+    train(arguments)
+    told = (plan(arguments).directory / "lines.txt").read_text().split("\n")
+    assert told == ["dynamics 1", "dynamics 2", "history 2", ""]
+
+
+def test_a_run_with_foreign_code_is_opened_where_that_is_trusted(place: Path) -> None:
+    chosen = asked("model=filter", "loss=distance", "seed=5")
+    command(place, "train.py", "--config-dir", "mine", *chosen)
+    run = next(place.glob("runs/*/distance/filter/*/seed5*"))
+    refused = command(place, "evaluate.py", f"run={run}", check=2).stderr
+    assert "model._target_ is 'mine.code.Filter'" in refused
+    assert "trust=" in refused
+    assert len(refused.splitlines()) == 1
+    scored = command(place, "evaluate.py", f"run={run}", "trust=mine").stdout
+    assert "SI-SDR" in scored
+    mixture = "input=sound/tt/mix/0.wav"
+    command(place, "separate.py", f"run={run}", mixture, "trust=[mine]", "output=out")
+    assert (place / "out" / "0" / "s2.wav").is_file()
+
+
+def test_code_that_no_added_file_names_is_not_built(added: Path) -> None:
+    with pytest.raises(InputError, match="--config-dir=FOLDER"):
+        plan(asked("clipping=half", "clipping._target_=mine.code.Other"))
+
+
+def test_a_file_that_would_never_be_read_is_refused(added: Path) -> None:
+    (added / "other" / "loss").mkdir(parents=True)
+    (added / "other" / "loss" / "snr.yaml").write_text("name: mine\n")
+    with pytest.raises(InputError, match="there is a loss=snr already, name it otherwise"):
+        compose.add_folder(Path("other"))
+    with pytest.raises(InputError, match="--config-dir=nowhere: there is no such folder"):
+        compose.add_folder(Path("nowhere"))
+
+
+def test_a_folder_may_have_any_name(place: Path, added: Path) -> None:
+    folder = place / "it's, [a] \\ folder = ü"
+    (folder / "model").mkdir(parents=True)
+    (folder / "model" / "named.yaml").write_text(FILES["model/filter"])
+    compose.add_folder(folder)
+    assert plan(asked("model=named", "loss=snr")).config["model"]["taps"] == 9
+
+
+def test_what_cannot_be_imported_is_one_line(added: Path) -> None:
+    (added / "mine" / "model" / "gone.yaml").write_text("_target_: mine.nowhere.Net\n")
+    build._named_in.cache_clear()
+    with pytest.raises(InputError, match=r"model._target_ is 'mine.nowhere.Net': No module named"):
+        train(asked("model=gone", "loss=snr"))
+
+
+def test_a_network_without_the_losss_head_is_refused_before_data_is_made(added: Path) -> None:
+    with pytest.raises(InputError, match="trains masks, the network gives waveforms: it has no"):
+        train(["model=filter", "loss=mask_inference", "data=tree", "data.root=nowhere"])
+
+
+def test_near_misses_know_the_added_files(added: Path) -> None:
+    with pytest.raises(InputError, match=r"did you mean filter\?"):
+        plan(asked("model=filtre"))
+
+
+def test_a_trained_network_is_read_back(added: Path) -> None:
+    arguments = asked("model=filter", "loss=si_sdr", "seed=7")
+    train(arguments)
+    run = trained.load(str(plan(arguments).directory), "best", torch.device("cpu"))
+    assert not run.separation.scaled
