@@ -42,7 +42,7 @@ def sound(
     """
     how: dict[str, Any] = {"free": free, "moving": moving}
     if isinstance(like, dict):
-        _require(isinstance(value, dict), where, "is no mapping")
+        _require(is_mapping(value), where, "is no mapping")
         odd = sorted(str(key)[:60] for key in value.keys() ^ like.keys())
         _require(not odd, where, f"doesn't have the entries wanted: {', '.join(odd[:5])}")
         return {k: sound(value[k], like[k], f"{where}.{k}", name=str(k), **how) for k in like}
@@ -60,6 +60,14 @@ def sound(
         fixed = True
     _require(not fixed or (type(value) is type(like) and value == like), where, f"is not {like!r}")
     return value
+
+
+def is_mapping(value: Any) -> bool:
+    """Whether a loaded value is a mapping that answers for itself.
+
+    An OrderedDict keeps attributes in a pickle: a network's `_metadata`, or others over its methods.
+    """
+    return isinstance(value, dict) and not getattr(value, "__dict__", {}).keys() - {"_metadata"}
 
 
 def sound_weights(saved: Any, model: nn.Module) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from autoclip_sep import random_state
 from autoclip_sep.clipping import Clipper
 from autoclip_sep.dynamics import Spikes
 from autoclip_sep.runs.checkpoint import State
-from autoclip_sep.runs.saved_state import sound, sound_weights
+from autoclip_sep.runs.saved_state import is_mapping, sound, sound_weights
 
 # Numbers that torch's schedules and optimizers change; all others are the config's.
 MOVING = frozenset(
@@ -117,16 +117,28 @@ def _random(saved: Any) -> list[random_state.RandomState]:
         raise ValueError("random is no list of states")
     some = torch.empty(0, dtype=torch.uint8)
     states = []
+    places: set[int] = set()
     for state in saved:
         _require_mapping(state, "random")
         devices = state.get("cuda")
-        like = {"cpu": some, "cuda": [some] * len(devices if isinstance(devices, list) else [])}
+        devices = devices if isinstance(devices, list) else []
+        # Many tensors of one memory take the room of one in a file, but not as copies.
+        own = [_memory(tensor) for tensor in (state.get("cpu"), *devices)]
+        if len(places.union(own)) != len(places) + len(own):
+            raise ValueError("random holds one state several times")
+        places.update(own)
+        like = {"cpu": some, "cuda": [some] * len(devices)}
         states.append(sound(state, like, "random", free=True))
         try:
             torch.Generator().set_state(states[-1]["cpu"])
         except RuntimeError as error:
             raise ValueError(f"random.cpu: {error}") from error
     return states
+
+
+def _memory(value: Any) -> int:
+    plain = type(value) is torch.Tensor and value.layout == torch.strided
+    return value.untyped_storage().data_ptr() if plain else id(value)
 
 
 def _environment(saved: Any, own: Mapping[str, Any]) -> State:
@@ -140,5 +152,5 @@ def _environment(saved: Any, own: Mapping[str, Any]) -> State:
 
 
 def _require_mapping(value: Any, where: str) -> None:
-    if not isinstance(value, Mapping):
+    if not is_mapping(value):
         raise ValueError(f"{where} is no mapping")

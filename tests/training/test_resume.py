@@ -5,6 +5,7 @@ import math
 import shutil
 import subprocess
 import sys
+from collections import OrderedDict
 from functools import partial
 
 import pytest
@@ -87,7 +88,18 @@ NUMBERS = {
     "tensor": lambda v: torch.tensor(float(v)),
     "in a list": lambda v: [v],
 }
-DICTS = {"none": lambda _: None, "more": lambda d: {**d, 99: {}}, "empty": lambda _: {}}
+def over_its_methods(mapping):
+    mapping = OrderedDict(mapping)
+    mapping.keys = mapping.items = mapping.get = None  # attributes, which a pickle keeps
+    return mapping
+
+
+DICTS = {
+    "none": lambda _: None,
+    "more": lambda d: {**d, 99: {}},
+    "empty": lambda _: {},
+    "attributes": over_its_methods,
+}
 ROWS = {"none": lambda _: None, "more": lambda r: type(r)([*r, 1]), "empty": lambda r: type(r)()}
 
 
@@ -153,6 +165,21 @@ def test_every_misshapen_state_is_refused_before_anything_is_loaded(run, tiny_st
     assert (accepted, odd) == ([], [])
     assert tried > 600
     assert_same(like, before)
+
+
+def test_a_state_that_stands_in_many_places_asks_for_no_memory_in_each(run):
+    saved, _ = CheckpointFolder(run / "checkpoints").newest("last")
+    (state,) = saved["random"]
+    resume._random([{**state, "cuda": [torch.zeros(16, dtype=torch.uint8)]}, copy.deepcopy(state)])
+    one = torch.zeros(2**20, dtype=torch.uint8)
+    for many in (
+        [state] * 10_000,
+        [{"cpu": state["cpu"][:], "cuda": []} for _ in range(10_000)],
+        [{**state, "cuda": [one] * 10_000}],
+        [{**state, "cuda": [one[n:] for n in range(10_000)]}],
+    ):
+        with pytest.raises(ValueError, match="one state several times"):
+            resume._random(many)
 
 
 SCHEDULES = {
