@@ -13,7 +13,8 @@ from autoclip_sep.evaluation.separation import Separation
 from autoclip_sep.names import shown
 from autoclip_sep.runs import checkpoint, run_directory
 from autoclip_sep.runs.checkpoint import CheckpointFolder
-from autoclip_sep.runs.saved_state import not_finite, sound_weights
+from autoclip_sep.runs.saved_state import sound_weights
+from autoclip_sep.saved_state import sound_weights
 
 CHUNK, OVERLAP = 60, 5  # seconds
 
@@ -51,8 +52,6 @@ def load(directory: str, kind: str, device: torch.device) -> Trained:
             what = "no epoch had a finite validation loss; train on, or take checkpoint=last"
         raise InputError(f"{path} has no '{kind}' checkpoint yet: {what}")
     used = folder.paths(kind)[-1 - len(complaints)]
-    if isinstance(state, dict) and (place := not_finite(state.get("model"), "model")):
-        raise InputError(f"{used}: {place} is not finite, nothing can be separated with that")
     try:
         model = build(config["model"], "model")
         stft = build(config["stft"], "stft").to(device)

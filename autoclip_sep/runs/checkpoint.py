@@ -23,9 +23,9 @@ from autoclip_sep.files import sweep, write_whole
 State = dict[str, Any]
 
 # What tensors and plain containers are made of in a pickle. torch.load allows more, such as
-# `bytearray`, which makes gigabytes of a number.
+# `bytearray` and the storages without a type, which make gigabytes of a number.
 PLAIN = re.compile(
-    r"torch\._utils _rebuild_tensor_v[23]|torch \w+Storage|torch\.storage \w+Storage"
+    r"torch\._utils _rebuild_tensor_v[23]|torch \w+Storage"
     r"|collections (OrderedDict|Counter)|torch (Size|b?float\d+|u?int\d+|bool|complex\d+)"
 )
 

@@ -167,6 +167,7 @@ def test_a_config_without_a_setting_is_one_line(run, tmp_path, lost):
         (lambda weights: torch.zeros(1).expand(weights.shape), "has shape"),
         (lambda weights: weights.to(torch.complex64), "is torch.complex64"),
         (lambda weights: weights.numpy().tolist(), "is no plain tensor"),
+        (lambda _: torch.zeros(1).expand(2**60), "has shape"),
     ],
 )
 def test_weights_that_cannot_be_right_separate_nothing(run, tmp_path, change, message):

@@ -76,11 +76,14 @@ def test_a_hostile_pickle_runs_nothing(tmp_path, monkeypatch):
     assert not (tmp_path / "was_here").exists()
 
 
-@pytest.mark.parametrize("what", ["bytes", "tensor", "sparse", "compressed", "parameter"])
+@pytest.mark.parametrize(
+    "what", ["bytes", "storage", "tensor", "sparse", "compressed", "parameter"]
+)
 def test_a_small_file_asks_for_no_more_memory_than_it_has_bytes(tmp_path, what):
     """Under a limit, so that what isn't refused fails at once."""
     state = {
         "bytes": Asks(bytearray, 2**33),
+        "storage": Asks(torch.UntypedStorage, 2**33),
         "tensor": Asks(torch.Tensor, 2**31),
         "sparse": torch.sparse_coo_tensor(torch.zeros(2, 1), torch.ones(1), (2**20, 2**20)),
         "compressed": torch.zeros(2**22),
