@@ -14,10 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autoclip_sep.clipping.rows import unpack
+from autoclip_sep import checkpoint
+from autoclip_sep.checkpoint import CheckpointFolder
+from autoclip_sep.clipping.rows import is_row, unpack
 from autoclip_sep.errors import InputError
 from autoclip_sep.runs import checkpoint
 from autoclip_sep.runs.checkpoint import CheckpointFolder
+from autoclip_sep.saved_state import is_mapping
 
 COLUMN = "grad_norm"  # taken where several are there and none was asked for
 DELIMITERS = ",;\t "
@@ -125,8 +128,12 @@ def _of_state(content: object, source: str) -> RecordedNorms:
             "that of the global norm is wanted"
         )
     history = state["history"]
-    row = history.double() if isinstance(history, Tensor) else history
-    norms = unpack("a history", row).tolist()
+    try:
+        # What is expanded would become as large as it claims to be.
+        real = is_row(history) and not history.is_complex()
+        norms = unpack("a history", history.double() if real else history).tolist()
+    except ValueError as error:
+        raise InputError(f"{source}: {error}") from error
     if not norms:
         raise InputError(f"{source} holds an empty history: no step was recorded")
     if min(norms) < 0:
@@ -139,20 +146,25 @@ def _of_state(content: object, source: str) -> RecordedNorms:
     return RecordedNorms(norms, list(range(first, seen + 1)), skipped, source, which)
 
 
-def _clippers(content: object, name: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Every state that has a history, by its dotted name; in lists by number."""
-    if isinstance(content, list | tuple):
-        content = dict(enumerate(content))
-    if not isinstance(content, Mapping):
-        return
-    for prefix in ("", "gradients."):  # the second: in the state of a `Combined`
-        history = content.get(f"{prefix}history")
-        if isinstance(history, list) or (isinstance(history, Tensor) and history.ndim == 1):
-            own = {str(k).removeprefix(prefix): v for k, v in content.items()
-                   if str(k).startswith(prefix)}  # fmt: skip
-            yield f"{name}{prefix}history", own
-    for key, value in content.items():
-        yield from _clippers(value, f"{name}{key}.")
+def _clippers(content: object) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every state that has a history, by its dotted name; in lists by number.
+
+    However deep: and once, since few bytes say that there is twice what has twice what lies within.
+    """
+    waiting, met = [("", content)], set[int]()
+    while waiting:
+        name, node = waiting.pop()
+        inner = dict(enumerate(node)) if isinstance(node, list | tuple) else node
+        if not is_mapping(inner) or id(node) in met:
+            continue
+        met.add(id(node))
+        for prefix in ("", "gradients."):  # the second: in the state of a `Combined`
+            history = inner.get(f"{prefix}history")
+            if isinstance(history, list) or (isinstance(history, Tensor) and history.ndim == 1):
+                own = {str(k).removeprefix(prefix): v for k, v in inner.items()
+                       if str(k).startswith(prefix)}  # fmt: skip
+                yield f"{name}{prefix}history", own
+        waiting += [(f"{name}{key}.", value) for key, value in reversed(inner.items())]
 
 
 def _count(value: object) -> int:

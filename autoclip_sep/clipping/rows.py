@@ -6,9 +6,20 @@ come, so it is no tensor in a state.
 """
 
 from array import array
+from typing import TypeGuard
 
 import torch
 from torch import Tensor
+
+
+def is_row(value: object) -> TypeGuard[Tensor]:
+    """Whether it is a tensor (n,) that takes the room of n numbers in a file.
+
+    One number expanded to any length doesn't, nor does a sparse tensor.
+    """
+    if not isinstance(value, Tensor) or value.layout != torch.strided:
+        return False
+    return value.ndim == 1 and value.is_contiguous()
 
 
 def unpack(name: str, row: object) -> "array[float]":
@@ -17,9 +28,7 @@ def unpack(name: str, row: object) -> "array[float]":
     Raises ValueError for anything else.
     """
     if isinstance(row, Tensor):
-        # One number expanded to any length takes no room in a file.
-        right = (row.ndim, row.dtype) == (1, torch.float64) and row.is_contiguous()
-        row = row.tolist() if right else None
+        row = row.tolist() if is_row(row) and row.dtype == torch.float64 else None
     if isinstance(row, list) and all(type(number) in (float, int) for number in row):
         try:
             return array("d", row)

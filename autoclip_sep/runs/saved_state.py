@@ -6,7 +6,7 @@ of one number, are written to by fused optimizers as if they had their parameter
 
 import math
 from collections.abc import Container
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -62,10 +62,11 @@ def sound(
     return value
 
 
-def is_mapping(value: Any) -> bool:
+def is_mapping(value: object) -> TypeGuard[dict[Any, Any]]:
     """Whether a loaded value is a mapping that answers for itself.
 
-    An OrderedDict keeps attributes in a pickle: a network's `_metadata`, or others over its methods.
+    A pickle keeps the attributes of an OrderedDict: `_metadata` of networks, or others in the place
+    of its methods.
     """
     return isinstance(value, dict) and not getattr(value, "__dict__", {}).keys() - {"_metadata"}
 

@@ -1,5 +1,6 @@
 import io
 import math
+from collections import OrderedDict
 
 import pytest
 import torch
@@ -245,6 +246,32 @@ def test_a_small_file_asks_for_no_more_memory_than_it_has_bytes(tmp_path, what):
         compressed(path)
     with pytest.raises(InputError, match="compressed" if what == "compressed" else "any size"):
         read(path)
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        torch.ones(1).expand(2**60),
+        torch.ones(1, dtype=torch.float64).expand(2**60),
+        torch.ones(3, dtype=torch.complex64),
+        [1.0, 10**400],
+        [1.0, "2"],
+        torch.ones(3).to_sparse(),
+    ],
+    ids=["expanded", "expanded float64", "complex", "beyond float64", "text", "sparse"],
+)
+def test_a_history_that_is_no_row_of_numbers_is_refused(tmp_path, history):
+    with pytest.raises(InputError, match=r"state\.pt.* one row of float64 numbers"):
+        read(saved(tmp_path, {"history": history}))
+
+
+def test_what_lies_in_itself_many_times_is_looked_through_once(tmp_path):
+    node = OrderedDict(history=[1.0])
+    node.get = None  # an attribute, which a pickle keeps
+    for _ in range(60):
+        node = {"a": node, "b": [node, node]}
+    with pytest.raises(InputError, match="no clipper's history"):
+        read(saved(tmp_path, node))
 
 
 def test_a_column_of_what_is_no_table_is_refused(tmp_path):

@@ -88,6 +88,8 @@ NUMBERS = {
     "tensor": lambda v: torch.tensor(float(v)),
     "in a list": lambda v: [v],
 }
+
+
 def over_its_methods(mapping):
     mapping = OrderedDict(mapping)
     mapping.keys = mapping.items = mapping.get = None  # attributes, which a pickle keeps
