@@ -57,6 +57,8 @@ def describe(norm: Tensor, limit: Limit, *, finite: bool | Tensor) -> ClipResult
     def on_device(value: float | bool | Tensor, dtype: torch.dtype) -> Tensor:
         if isinstance(value, Tensor):
             return value.to(norm.device, dtype)
+        if dtype.is_floating_point and value > torch.finfo(dtype).max:
+            value = math.inf  # a percentile of norms in float64, one of which float32 can't hold
         return norm.new_full((), value, dtype=dtype)  # no copy from the host
 
     return ClipResult(

@@ -215,6 +215,17 @@ def test_a_state_of_the_time_when_zeros_were_entries_recovers(scope):
     assert parameter.grad.norm().item() == pytest.approx(2.4 if scope == "global" else 2.6)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_threshold_beyond_float32_clips_nothing(dtype):
+    """A percentile that lies between a norm that only float64 holds and an ordinary one."""
+    clipper, parameter = AutoClip(90), torch.nn.Parameter(torch.ones(4, dtype=dtype))
+    for size in (3e38, 1.0):
+        parameter.grad = torch.full_like(parameter, size)
+        result = clipper.limit_gradients([parameter])
+    assert (result.threshold, result.clipped, result.scale) == (math.inf, False, 1)
+    assert parameter.grad.tolist() == [1.0] * 4
+
+
 def test_shadow_records_everything_and_touches_nothing():
     norms = np.random.default_rng(4).lognormal(size=50)
     clipper = AutoClip(None)
