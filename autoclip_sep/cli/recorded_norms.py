@@ -14,13 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autoclip_sep import checkpoint
-from autoclip_sep.checkpoint import CheckpointFolder
 from autoclip_sep.clipping.rows import is_row, unpack
 from autoclip_sep.errors import InputError
 from autoclip_sep.runs import checkpoint
 from autoclip_sep.runs.checkpoint import CheckpointFolder
-from autoclip_sep.saved_state import is_mapping
+from autoclip_sep.runs.saved_state import is_mapping
 
 COLUMN = "grad_norm"  # taken where several are there and none was asked for
 DELIMITERS = ",;\t "

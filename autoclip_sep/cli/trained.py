@@ -14,7 +14,6 @@ from autoclip_sep.names import shown
 from autoclip_sep.runs import checkpoint, run_directory
 from autoclip_sep.runs.checkpoint import CheckpointFolder
 from autoclip_sep.runs.saved_state import sound_weights
-from autoclip_sep.saved_state import sound_weights
 
 CHUNK, OVERLAP = 60, 5  # seconds
 

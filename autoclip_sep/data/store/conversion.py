@@ -15,7 +15,16 @@ from numpy.typing import NDArray
 from autoclip_sep.data import _refusal as refusal
 from autoclip_sep.data.store import fingerprints
 from autoclip_sep.data.store.decoding import Layout, decode, decode_mixture, measure
-from autoclip_sep.data.store.reading import CHUNK, INDEX, MIXTURE, VERSION, Item, Store, checksums
+from autoclip_sep.data.store.reading import (
+    CHUNK,
+    INDEX,
+    MIXTURE,
+    VERSION,
+    Item,
+    Store,
+    checksum,
+    checksums,
+)
 from autoclip_sep.errors import InputError
 from autoclip_sep.files import UNSUPPORTED, write_whole
 from autoclip_sep.locks import exclusive
@@ -129,6 +138,7 @@ def _convert(
     _save(folder / "index.npy", _index(layouts, mixtures))
     _save(folder / "crc32.npy", checksums(samples))
     fingerprints.write_stamps(folder, stamps)
+    meta["crc32"] = checksum(meta, (folder / "index.npy").read_bytes())
     (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
 
 

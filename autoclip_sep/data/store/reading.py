@@ -6,13 +6,15 @@ map, and a mixture is the sum of its signals. A mixture file is stored as well o
 differs from it by more than 2 LSB (lossy stems, for example). crc32.npy holds a checksum for each
 64 KiB of samples.bin, with which each is compared once by each process that reads of it; stores
 made before there were any go without. meta.json carries the fingerprint
-of the files the store was made from; files.json their sizes and times, for a fast second look.
+of the files the store was made from, and one checksum for itself and index.npy; files.json their
+sizes and times, for a fast second look.
 """
 
+import io
 import json
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -233,11 +235,19 @@ def checksums(samples: Path) -> NDArray[np.uint32]:
         return np.array([zlib.crc32(chunk) for chunk in iter(partial(file.read, CHUNK), b"")], "u4")
 
 
+def checksum(meta: Mapping[str, Any], index: bytes) -> int:
+    """Of what meta.json says, beside this number, and of index.npy."""
+    return zlib.crc32(index, zlib.crc32(json.dumps(meta).encode()))
+
+
 def _open(folder: Path) -> tuple[dict[str, Any], NDArray[np.void], NDArray[np.uint32] | None]:
     """meta.json, the index and the checksums, None in older stores, if all belong together."""
     try:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-        index = np.load(folder / "index.npy", allow_pickle=False)
+        content = (folder / "index.npy").read_bytes()
+        if meta.pop("crc32", None) not in (None, checksum(meta, content)):
+            raise ValueError("meta.json or index.npy is damaged")
+        index = np.load(io.BytesIO(content), allow_pickle=False)
         size = (folder / "samples.bin").stat().st_size
         wanted = meta["values"] * np.dtype(meta["dtype"]).itemsize
         if meta["version"] != VERSION or index.dtype != INDEX or size != wanted:
@@ -251,6 +261,8 @@ def _open(folder: Path) -> tuple[dict[str, Any], NDArray[np.void], NDArray[np.ui
                 or sums.shape != (-(-size // CHUNK),)
             ):
                 raise ValueError("crc32.npy is not of this samples.bin")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        if missing := {"sample_rate", "fingerprint", "splits"} - meta.keys():
+            raise ValueError(f"meta.json has no {', '.join(sorted(missing))}")
+    except Exception as error:  # numpy raises many kinds for a header that is none
         raise InputError(f"{folder}: not a whole store ({error}); delete the folder") from error
     return meta, index, sums

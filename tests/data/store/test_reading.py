@@ -1,6 +1,7 @@
 import json
 import pickle
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +150,7 @@ def test_pickles_in_the_index_are_refused(store: Store) -> None:
 def older(store: Store) -> Store:
     """The store as it was made before there were checksums."""
     meta = json.loads((store.folder / "meta.json").read_text())
-    del meta["chunk"]
+    del meta["chunk"], meta["crc32"]
     (store.folder / "meta.json").write_text(json.dumps(meta))
     (store.folder / "crc32.npy").unlink()
     return Store(store.folder)
@@ -211,6 +212,24 @@ def test_a_store_of_before_there_were_checksums_opens(long_store: Store) -> None
     expected = long_store.split("train").load(1)
     split = older(long_store).split("train")
     assert all(np.array_equal(*pair) for pair in zip(split.load(1), expected, strict=True))
+
+
+@pytest.mark.parametrize("name", ["index.npy", "meta.json", "crc32.npy"])
+def test_a_flipped_bit_beside_the_samples_changes_no_sound(long_store: Store, name: str) -> None:
+    def sounds() -> list[Any]:
+        opened = Store(long_store.folder)
+        split = opened.split("train")
+        loaded = [part.tobytes() for i in range(len(split)) for part in split.load(i)]
+        return [opened.sample_rate, opened.fingerprint, split.items, *loaded]
+
+    path, expected = long_store.folder / name, sounds()
+    whole = path.read_bytes()
+    for bit in np.random.default_rng(1).choice(8 * len(whole), 200, replace=False).tolist():
+        content = bytearray(whole)
+        content[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(content)
+        with suppress(InputError):
+            assert sounds() == expected
 
 
 @pytest.mark.parametrize("wrong", [np.zeros(3, np.uint32), np.zeros(10, np.int64), None])
