@@ -19,7 +19,10 @@ def number(
     slip, not the first percentile.
     """
     plain = isinstance(value, Real) and not isinstance(value, bool)
-    number = float(value) if plain else math.nan  # type: ignore[arg-type]
+    try:
+        number = float(value) if plain else math.nan  # type: ignore[arg-type]
+    except OverflowError:  # a whole number beyond float64
+        number = math.inf
     too_low = number <= low if open_low else number < low
     too_high = number >= high if open_high else number > high
     if not math.isfinite(number) or too_low or too_high:

@@ -267,12 +267,10 @@ class Clipper(ABC):
             raise ValueError(
                 f"not a state of {type(self).__name__}: entries {', '.join(wrong)} don't match"
             )
+        names = ("steps", "clipped", "skipped", "zeros", "nonfinite_in_a_row")
+        counts = [whole_number(f"{name} in a clipper's state", state[name], 0) for name in names]
         self._load(state)
-        self.steps = int(state["steps"])
-        self._clipped = int(state["clipped"])
-        self._skipped = int(state["skipped"])
-        self._zeros = int(state["zeros"])
-        self._nonfinite_in_a_row = int(state["nonfinite_in_a_row"])
+        self.steps, self._clipped, self._skipped, self._zeros, self._nonfinite_in_a_row = counts
         self._watch = None
         self._usage = Usage(self.if_all, None if self._clipped else self.if_none)
 

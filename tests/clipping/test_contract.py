@@ -355,6 +355,20 @@ def test_a_foreign_state_is_refused_and_changes_nothing(clipper):
     assert clipper.state_dict().keys() == before.keys()
 
 
+def test_a_spoilt_state_is_refused_and_changes_nothing(make_clipper):
+    model, clipper, fresh = network(), make_clipper(), make_clipper()
+    train(model, clipper, torch.optim.SGD(model.parameters()), torch.Generator(), 3)
+    saved, before = clipper.state_dict(), fresh.state_dict()
+    wrong = {int: [None, "x", math.nan, math.inf, -1, 2.5, [], {}, torch.ones(2)],
+             float: [None, "x", math.inf, 10**400, -1.0, torch.ones(2)],
+             list: [None, "x", math.inf, ["1"], [[]], [-math.inf], torch.ones(2)]}  # fmt: skip
+    for key, value in saved.items():
+        for other in () if key.endswith("version") else wrong[type(value)]:
+            with pytest.raises(ValueError, match="must"):
+                fresh.load_state_dict({**saved, key: other})
+            assert fresh.state_dict() == before
+
+
 @pytest.mark.parametrize("wrong", [0, -1, 2.5, True, "10", None])
 def test_max_nonfinite_is_checked(wrong):
     with pytest.raises(ValueError, match="max_nonfinite"):
