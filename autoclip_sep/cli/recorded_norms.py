@@ -166,7 +166,7 @@ def _clippers(content: object) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _count(value: object) -> int:
-    return value if isinstance(value, int) else 0
+    return value if isinstance(value, int) and 0 <= value < 2**53 else 0
 
 
 def _of_text(content: bytes, source: str, column: str | None) -> RecordedNorms:

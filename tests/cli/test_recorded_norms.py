@@ -265,6 +265,12 @@ def test_a_history_that_is_no_row_of_numbers_is_refused(tmp_path, history):
         read(saved(tmp_path, {"history": history}))
 
 
+@pytest.mark.parametrize("count", [-5, 10**400, 2**62, None, "7"])
+def test_a_count_of_steps_that_cant_be_one_counts_nothing(tmp_path, count):
+    norms = read(saved(tmp_path, {"history": [1.0, 2.0], "steps": count, "skipped": count}))
+    assert (norms.steps, norms.skipped, norms.which) == ([1, 2], 0, "of every step")
+
+
 def test_what_lies_in_itself_many_times_is_looked_through_once(tmp_path):
     node = OrderedDict(history=[1.0])
     node.get = None  # an attribute, which a pickle keeps
