@@ -25,6 +25,11 @@ def check(path: str | os.PathLike[str]) -> None:
         raise InputError(f"{path}: can't be opened (permission denied)")
 
 
+def as_a_path(path: str | os.PathLike[str]) -> str:
+    """The same file for libraries that take some names for no files: `-`, `pipe:0`, `a:b.m4a`."""
+    return os.path.join(os.curdir, path)
+
+
 def why_not_audio(path: str | os.PathLike[str], reason: str) -> str:
     """One line that says what the file begins with, since a saved web page is the usual cause."""
     with open(path, "rb") as file:

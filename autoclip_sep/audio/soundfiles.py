@@ -57,7 +57,7 @@ def is_audio(path: str | os.PathLike[str]) -> bool:
         plain_files.check(path)
         if sphere.read_header(path):
             return True
-        soundfile.info(os.fsencode(path))
+        soundfile.info(_encoded(path))
     except InputError:
         return False
     except (RuntimeError, TypeError, ValueError, OSError):
@@ -91,7 +91,7 @@ def read(
     else:
         with _decoding(path):
             samples, _ = soundfile.read(
-                os.fsencode(path), wanted, start, dtype=np.dtype(dtype).name, always_2d=True
+                _encoded(path), wanted, start, dtype=np.dtype(dtype).name, always_2d=True
             )
     if len(samples) != wanted:
         raise InputError(f"{path}: truncated, {len(samples)} of {wanted} samples can be decoded")
@@ -216,10 +216,15 @@ def _open(path: str | os.PathLike[str]) -> _Source:
     return source
 
 
+def _encoded(path: str | os.PathLike[str]) -> bytes:
+    """For libsndfile, whatever bytes are in the name."""
+    return os.fsencode(plain_files.as_a_path(path))
+
+
 def _known_to_libsndfile(path: str | os.PathLike[str], stray: int) -> _Source:
     """Read by libsndfile if it can, and by PyAV if libsndfile can't or is wrong on the length."""
     try:
-        file = soundfile.info(os.fsencode(path))
+        file = soundfile.info(_encoded(path))
     except (RuntimeError, TypeError, ValueError, OSError) as error:
         if stems.holds_audio(path):
             return _Source(stems.info(path), container=True)
@@ -256,7 +261,7 @@ def _decoded(
     elif source.container:
         yield from stems.blocks(path, frames=source.info.frames, size=size, dtype=dtype)
     else:
-        with _decoding(path), _Forward(os.fsencode(path)) as file:
+        with _decoding(path), _Forward(_encoded(path)) as file:
             while len(samples := file.read(size, np.dtype(dtype).name, always_2d=True)):
                 yield samples.T
 

@@ -122,7 +122,8 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Any]:
     av = require("av", "reading compressed audio")
     plain_files.check(path)
     try:
-        with av.open(os.fspath(path), options={"format_whitelist": FORMATS}) as container:
+        name = plain_files.as_a_path(path)
+        with av.open(name, options={"format_whitelist": FORMATS}) as container:
             yield container
     except av.FFmpegError as error:
         raise InputError(f"{path}: can't be decoded by PyAV ({error.strerror})") from error

@@ -12,6 +12,7 @@ import soundfile
 
 from autoclip_sep.audio import soundfiles
 from autoclip_sep.errors import InputError
+from tests.encoded import encode, hum
 
 ROOT = Path(__file__).resolve().parents[2]
 RATE = 8000
@@ -370,3 +371,20 @@ def test_a_file_name_may_be_any_bytes(tmp_path, raw):
     assert soundfiles.info(path).frames == 900
     assert np.array_equal(soundfiles.read(path)[0], samples)
     assert np.array_equal(np.concatenate(list(soundfiles.blocks(path)), axis=1), samples)
+
+
+@pytest.mark.parametrize(
+    "name", ["-", "pipe:0", "Live:2001.m4a", "concat:a|b", "subfile,,start,0,end,9,,:a"]
+)
+def test_a_name_is_no_address_and_not_standard_input(tmp_path, monkeypatch, name):
+    """Given below the working folder, without another one before it."""
+    monkeypatch.chdir(tmp_path)
+    encode(tmp_path / "a.m4a", hum(9000), RATE, "aac").rename(name)
+    assert soundfiles.is_audio(name)
+    assert soundfiles.info(name).format == "MOV"
+    assert soundfiles.read(name)[0].shape[1] >= 9000
+    soundfiles.write(tmp_path / "a.wav", RAMP, RATE)
+    os.replace("a.wav", name)
+    assert soundfiles.info(name).format == "WAV"
+    assert soundfiles.read(name)[0].shape == (1, 400)
+    assert sum(block.shape[1] for block in soundfiles.blocks(name)) == 400
