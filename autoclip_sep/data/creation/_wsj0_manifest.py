@@ -20,7 +20,8 @@ from autoclip_sep.audio import soundfiles
 from autoclip_sep.data.store import fingerprints
 from autoclip_sep.errors import InputError
 from autoclip_sep.files import write_whole
-from autoclip_sep.runs import run_directory
+from autoclip_sep.names import path_below
+from autoclip_sep.runs.run_directory import run_directory
 
 NAME = "manifest.json"
 BEGUN = ".begun.json"
@@ -44,7 +45,7 @@ class Manifest:
 def read(folder: Path, settings: Mapping[str, Any]) -> Manifest:
     """The manifest of a tree, without splits where there is none yet.
 
-    Raises InputError for one that can't be read, or that has other settings.
+    Raises InputError for one that can't be read, that has other settings, or names files elsewhere.
     """
     path = folder / NAME
     if not path.exists():
@@ -53,6 +54,9 @@ def read(folder: Path, settings: Mapping[str, Any]) -> Manifest:
     splits = known.get("splits")
     if not isinstance(splits, dict) or not all(map(_is_entry, splits.values())):
         raise InputError(f"{path}: not a manifest of this program; move it away and run again")
+    for split in splits.values():
+        for name in split["files"]:  # one of another size is deleted and made again
+            path_below(name, str(path))
     if known.get("settings") != dict(settings):
         raise InputError(f"{path}: the tree was made with {known.get('settings')}; move it away")
     return Manifest(folder, settings, splits)

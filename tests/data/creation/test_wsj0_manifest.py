@@ -121,3 +121,13 @@ def test_a_split_is_gone_on_with_from_its_own_list_only(tmp_path: Path) -> None:
     (folder / wsj0_manifest.BEGUN).unlink()
     with pytest.raises(InputError, match="files of unknown origin"):
         wsj0_manifest.begin(folder, "def")
+
+
+@pytest.mark.parametrize("name", ["../../precious", "/etc/precious", "mix/../../../precious"])
+def test_one_that_names_files_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
+    """A tree may come from a stranger, and files of another size are deleted."""
+    manifest = written(tmp_path)
+    manifest.splits["tr"]["files"][name] = [1, "2" * 64]
+    manifest.write()
+    with pytest.raises(InputError, match=r"manifest\.json: '.*precious' leads out of its folder"):
+        wsj0_manifest.read(tmp_path, SETTINGS)
