@@ -156,6 +156,25 @@ def test_names_are_unique_and_the_same_alone_or_together(job, songs, run) -> Non
     assert found == expected
 
 
+@pytest.mark.parametrize("name", ["s1.wav", "S2.WAV"])
+def test_no_input_is_written_over(run, songs, capsys, name) -> None:  # noqa: F811
+    """Whose sources' folder is the input's own: the next file would be a source of the first."""
+    wav(songs / "songs.flac", 901)
+    before = wav(songs / name, 902).read_bytes()
+    with pytest.raises(SystemExit):
+        separate([f"run={run}", f"input={songs}", f"output={songs.parent}"])
+    said = capsys.readouterr()
+    assert said.out.splitlines()[-1] == "1 ok, 1 failed"
+    assert f"songs.flac: would be written over the input {songs}/{name[:2].lower()}.wav" in said.err
+    assert (songs / name).read_bytes() == before
+    assert sorted(path.name for path in songs.iterdir()) == sorted(["songs.flac", name])
+    own = wav(songs.parent / "s1" / "s1.wav", 903)
+    before = own.read_bytes()
+    with pytest.raises(InputError, match=r"s1\.wav: would be written over the input"):
+        separate([f"run={run}", f"input={own}", f"output={songs.parent}"])
+    assert own.read_bytes() == before
+
+
 @pytest.mark.parametrize("kind", ["empty", "text"])
 def test_a_folder_without_a_sound_is_refused(job, songs, kind) -> None:
     if kind == "text":

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,8 +27,9 @@ are files of these names (vocals.wav, ...). <name> is the input's without its su
 another sound beside it is called the same. Whatever libsndfile or ffmpeg decodes is read, by what
 is in the file and not by its name; of a video or .stem.mp4, the first sound. With a folder as
 input, every audio file in it is separated; those that can't be read are named and the rest goes on,
-what is no sound is named and left out, and hidden files are passed over. A file may be of any
-length: its sources wait on the disk, as 4 bytes per sample, until all of it is separated.
+what is no sound is named and left out, and hidden files are passed over. No input is written over.
+A file may be of any length: its sources wait on the disk, as 4 bytes per sample, until all of it is
+separated.
 """
 
 # A file of such a name that holds no sound has failed; one of another name is only left out.
@@ -56,15 +57,18 @@ def separate(arguments: Sequence[str]) -> None:
     files, others = _sounds(given) if given.is_dir() else ([given], [])
     run = trained.load(settings["run"], settings["checkpoint"], device)
     named = _named(given if given.is_dir() else given.parent)
+    inputs = {file.name.casefold() for file in files}
     if not given.is_dir():
-        _separate_file(run, given, output / _folder_name(given, named), settings["downmix"])
+        folder = output / _folder_name(given, named)
+        _separate_file(run, given, folder, settings["downmix"], inputs)
         return
     for path in others:
         print(shown(f"separate: {path}: left out, {_what(path)}"), file=sys.stderr)
     failed = 0
     for file in files:
         try:
-            _separate_file(run, file, output / _folder_name(file, named), settings["downmix"])
+            folder = output / _folder_name(file, named)
+            _separate_file(run, file, folder, settings["downmix"], inputs)
         except BrokenPipeError:  # nobody reads what this command says any more
             raise
         except (InputError, OSError) as error:
@@ -116,8 +120,13 @@ def _folder_name(file: Path, named: Mapping[str, set[str]]) -> str:
     return file.name if any(_is_sound(file.with_name(name)) for name in others) else file.stem
 
 
-def _separate_file(run: trained.Trained, file: Path, folder: Path, downmix: bool) -> None:
-    """Block by block, so that memory doesn't grow with the file."""
+def _separate_file(
+    run: trained.Trained, file: Path, folder: Path, downmix: bool, inputs: Collection[str]
+) -> None:
+    """Block by block, so that memory doesn't grow with the file.
+
+    inputs: the names, case-folded, of what is separated from the file's folder.
+    """
     header = soundfiles.info(file)
     if header.sounds > 1:
         print(shown(f"{file}: {header.sounds} sounds, the first is separated"))
@@ -132,15 +141,17 @@ def _separate_file(run: trained.Trained, file: Path, folder: Path, downmix: bool
         print(f"{shown(str(file))}: one channel, given to the network as {channels}")
     if header.sample_rate != rate:
         print(f"{shown(str(file))}: resampled from {header.sample_rate} to {rate} Hz and back")
+    paths = [folder / name for name in _file_names(run)]
+    over = [path for path in paths if path.name.casefold() in inputs]
+    if over and folder.is_dir() and folder.samefile(file.parent):
+        raise InputError(f"{file}: would be written over the input {over[0]}: another output=?")
     mixture = (
         _with_channels(torch.from_numpy(block), channels) for block in soundfiles.blocks(file)
     )
     separated = run.separation.stream(_resample(mixture, header.sample_rate, rate))
     waveforms = _first(_resample(separated, rate, header.sample_rate), header.frames)
-    names = _file_names(run)
-    paths = [folder / name for name in names]
     write_sources((block.numpy() for block in waveforms), paths, header.sample_rate)
-    print(shown(f"{file} -> {folder}/{names[0]} ... {names[-1]}"))
+    print(shown(f"{file} -> {paths[0]} ... {paths[-1].name}"))
 
 
 def _with_channels(waveform: Tensor, channels: int) -> Tensor:
