@@ -122,8 +122,9 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Any]:
     av = require("av", "reading compressed audio")
     plain_files.check(path)
     try:
-        name = plain_files.as_a_path(path)
-        with av.open(name, options={"format_whitelist": FORMATS}) as container:
+        name, only = plain_files.as_a_path(path), {"format_whitelist": FORMATS}
+        # Tags may be in any encoding.
+        with av.open(name, options=only, metadata_errors="replace") as container:
             yield container
     except av.FFmpegError as error:
         raise InputError(f"{path}: can't be decoded by PyAV ({error.strerror})") from error

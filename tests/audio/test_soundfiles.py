@@ -388,3 +388,18 @@ def test_a_name_is_no_address_and_not_standard_input(tmp_path, monkeypatch, name
     assert soundfiles.info(name).format == "WAV"
     assert soundfiles.read(name)[0].shape == (1, 400)
     assert sum(block.shape[1] for block in soundfiles.blocks(name)) == 400
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"),
+    [("mkv", "aac"), ("m4a", "aac"), ("webm", "libopus"), ("mp3", "libmp3lame"), ("flac", "flac")],
+)
+def test_tags_may_be_in_any_encoding(tmp_path: Path, suffix: str, codec: str) -> None:
+    """Here the one that names ffmpeg."""
+    path = encode(tmp_path / f"a.{suffix}", hum(9600), 48000, codec)
+    expected = soundfiles.read(path)[0]
+    content = path.read_bytes()
+    assert b"Lavf" in content
+    path.write_bytes(content.replace(b"Lavf", b"L\xe4vf"))
+    assert soundfiles.is_audio(path)
+    assert np.array_equal(soundfiles.read(path)[0], expected)
