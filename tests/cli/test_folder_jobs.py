@@ -121,6 +121,29 @@ def test_a_file_that_the_system_refuses_stops_no_other(
     assert "out/b" in said.err
 
 
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA out of memory. Tried")])
+def test_a_file_that_takes_too_much_memory_stops_no_other(
+    job, songs, capsys, monkeypatch, error
+) -> None:
+    """As one of a thousand channels may."""
+    real = audio.blocks
+
+    def blocks(path: Path):
+        if path.name == "b.wav":
+            raise error
+        return real(path)
+
+    for name in "abc":
+        wav(songs / f"{name}.wav")
+    monkeypatch.setattr(audio, "blocks", blocks)
+    with pytest.raises(SystemExit):
+        job()
+    assert list(job.found) == ["a/s1.wav", "a/s2.wav", "c/s1.wav", "c/s2.wav"]
+    said = capsys.readouterr()
+    assert said.out.splitlines()[-1] == "2 ok, 1 failed"
+    assert "songs/b.wav: not enough memory" in said.err
+
+
 def test_nobody_listening_ends_the_job(job, songs, monkeypatch) -> None:
     """`| head` closes the pipe: no failure of the file that was at work."""
 

@@ -71,9 +71,13 @@ def separate(arguments: Sequence[str]) -> None:
             _separate_file(run, file, folder, settings["downmix"], inputs)
         except BrokenPipeError:  # nobody reads what this command says any more
             raise
-        except (InputError, OSError) as error:
+        except Exception as error:
+            if (said := command.explained(error)) is None:
+                raise
             failed += 1
-            print(f"separate: {command.one_line(error)}", file=sys.stderr)
+            if not isinstance(error, InputError | OSError):  # which name it themselves
+                said = f"{shown(str(file))}: {said}"
+            print(f"separate: {said}", file=sys.stderr)
     left_out = f", {len(others)} left out" if others else ""
     print(f"{len(files) - failed} ok, {failed} failed{left_out}")
     if failed:
