@@ -29,7 +29,8 @@ from autoclip_sep.cli import arguments, command  # isort: skip
 from autoclip_sep.errors import InputError
 from autoclip_sep.figures.runs_found import RunFound, columns, find
 from autoclip_sep.files import write_whole
-from autoclip_sep.runs import records, run_directory
+from autoclip_sep.names import shown
+from autoclip_sep.runs.run_directory import records, run_directory
 
 WHOLE = ("config.yaml", "provenance.json", "history.csv", "evaluation/*.json")
 
@@ -67,18 +68,18 @@ def keep(source: Path, output: Path, fewer: Fewer) -> None:
     count = size = 0
     for run in find(source):
         name = run.directory.relative_to(source)
-        if run_directory.read_state(run.directory).get("status") != "finished" or not run.score():
-            print(f"left out, not finished or not evaluated: {name}")
+        if runs.read_state(run.directory).get("status") != "finished" or not run.score():
+            print(shown(f"left out, not finished or not evaluated: {name}"))
             continue
         try:
             rows = records.read(run.directory / "dynamics.csv")
             columns(run.directory / "dynamics.csv")  # numbers all of them
         except InputError as error:  # too short for a row, for instance
-            print(f"left out: {error}")
+            print(shown(f"left out: {error}"))
             continue
         note = keep_run(run, rows, output / name, fewer)
         which = f", every {ordinal(note['every'])} row" if note["every"] > 1 else ""
-        print(f"kept: {output / name} ({note['rows']} of {note['of']} rows{which})")
+        print(shown(f"kept: {output / name} ({note['rows']} of {note['of']} rows{which})"))
         count += 1
         size += sum(path.stat().st_size for path in (output / name).rglob("*") if path.is_file())
     print(f"{count} runs, {size / 1000:,.0f} kB")

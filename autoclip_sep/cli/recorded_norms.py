@@ -16,8 +16,9 @@ from torch import Tensor
 
 from autoclip_sep.clipping.rows import is_row, unpack
 from autoclip_sep.errors import InputError
-from autoclip_sep.runs import checkpoint
+from autoclip_sep.names import shown
 from autoclip_sep.runs.checkpoint import CheckpointFolder
+from autoclip_sep.runs.run_directory import checkpoint
 from autoclip_sep.runs.saved_state import is_mapping
 
 COLUMN = "grad_norm"  # taken where several are there and none was asked for
@@ -94,7 +95,7 @@ def _of_run(directory: Path, column: str | None) -> RecordedNorms:
     if column is None and folder.paths("last"):
         state, complaints = folder.newest("last")
         for complaint in complaints:
-            print(f"{complaint}; using the one before", file=sys.stderr)
+            print(shown(f"{complaint}; using the one before"), file=sys.stderr)
         path = folder.paths("last")[-1 - len(complaints)]
         try:
             recorded = _of_state(state, str(path))

@@ -134,6 +134,14 @@ def test_a_run_too_short_for_a_row_is_named_and_left_out(place, keep):
     assert len(rows(place)) == ROWS
 
 
+def test_folders_of_control_characters_are_shown_escaped(place, keep):
+    add_run(place, 1, status="interrupted")
+    (place / "runs/demo").rename(place / "runs/\x1b[31mdemo")
+    assert r"left out, not finished or not evaluated: \x1b[31mdemo/" in keep(
+        place, "runs=runs", "output=kept"
+    )
+
+
 def test_unfinished_and_unscored_runs_are_named_and_left_out(place, keep):
     add_run(place, 1, status="interrupted")
     add_run(place, 2, scored=False)
