@@ -47,7 +47,8 @@ def prepare(
     Raises InputError for broken files, another sample rate, signals of unequal length or channels,
     mixtures beyond the tolerance (all of them listed), and a mixture that is in two splits.
     """
-    target = Path(folder)
+    # A link is followed first: in its place no store could be put when all is converted.
+    target = Path(os.path.realpath(folder) if os.path.islink(folder) else folder)
     splits = list(dict.fromkeys(item.split for item in items))
     items = sorted(items, key=lambda item: splits.index(item.split))
     if fingerprints.is_untouched(target, items):  # without a lock: the disk may be read-only

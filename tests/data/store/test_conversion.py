@@ -357,3 +357,20 @@ def test_items_are_kept_by_split(make_items: MakeItems, tmp_path: Path) -> None:
     assert store.split("test").items == ["test-2", "test-0", "test-1"]
     expected = soundfiles.read(items[-1].signals[0].path)[0]
     assert np.array_equal(store.split("test").load(0)[1][0], expected)
+
+
+def test_a_store_behind_a_link_is_made_anew_there(tmp_path):
+    """As where it was moved to a larger disk."""
+    for value in (0.1, 0.2):
+        for name in "ab":
+            audio.write(tmp_path / f"{name}.wav", np.full((1, 900), value), 8000)
+        signals = tuple(Signal(str(tmp_path / f"{name}.wav")) for name in "ab")
+        prepare(tmp_path / "store", 8000, [Item("i", "train", signals)], progress=False, jobs=1)
+        if not (tmp_path / "store").is_symlink():
+            (tmp_path / "store").rename(tmp_path / "moved")
+            (tmp_path / "store").symlink_to("moved")
+            before = (tmp_path / "moved/samples.bin").read_bytes()
+    assert (tmp_path / "store").is_symlink()
+    assert (tmp_path / "moved/samples.bin").read_bytes() != before
+    assert not list(tmp_path.glob("*.partial"))
+    assert not list(tmp_path.glob(".*.partial"))
