@@ -3,12 +3,13 @@
 An MP3's length is an estimate unless its first frame says how many follow, and says nothing of a
 second MP3 behind the first. A FLAC file's is whatever its header says, 0 included; of Ogg,
 libsndfile reads the first of several streams one after the other, and takes what is there of a
-truncated one for the whole. So frames are counted, pages are followed, and where the length was
-wrong, PyAV decodes everything.
+truncated one for the whole, or of one that lacks pages. An MP3's in a WAV is an estimate, too. So
+frames are counted, pages are followed, and where the length was wrong, PyAV decodes everything.
 """
 
 import os
 import re
+import struct
 
 from autoclip_sep.audio import stems
 from autoclip_sep.audio.info import AudioInfo
@@ -29,7 +30,9 @@ def corrected(path: str | os.PathLike[str], said: AudioInfo) -> AudioInfo | None
 
     Raises InputError for a truncated file.
     """
-    check = {"MP3": _mp3_is_right, "FLAC": _flac_is_right, "OGG": _ogg_is_right}.get(said.format)
+    check = {"MP3": _mp3_is_right, "FLAC": _flac_is_right, "OGG": ogg_is_right}.get(said.format)
+    if check is None and said.subtype.startswith("MPEG_LAYER"):
+        check = _unknown
     if check is None or check(path, said.frames):
         return None
     found = stems.info(path)
@@ -87,19 +90,31 @@ def _flac_is_right(path: str | os.PathLike[str], frames: int) -> bool:
         return frames == sum(packet.duration or 0 for packet in container.demux(audio=0))
 
 
-def _ogg_is_right(path: str | os.PathLike[str], _: int) -> bool:
-    """Whether there is one sound, from its first page to one that says it is the last."""
-    begun, ended, size = set[bytes](), 0, os.path.getsize(path)
+def _unknown(path: str | os.PathLike[str], frames: int) -> bool:
+    """Nothing in the file says how many there are."""
+    return False
+
+
+def ogg_is_right(path: str | os.PathLike[str], _: int = 0) -> bool:
+    """Whether there is one sound, from its first page to one that says it is the last.
+
+    Raises InputError where pages are missing, the last or others.
+    """
+    begun, ended, size = dict[int, int](), 0, os.path.getsize(path)  # the number of the next page
     with open(path, "rb") as file:
         while (head := file.read(27))[:4] == b"OggS" and len(head) == 27:
             segments = file.read(head[26])
-            serial = head[14:18]
+            serial, number = struct.unpack("<II", head[14:22])
             if len(segments) < head[26] or file.seek(sum(segments), os.SEEK_CUR) > size:
                 break
             if head[5] & 2:
-                begun.add(serial)
+                begun[serial] = number
+            if begun.get(serial, number) != number:
+                raise InputError(f"{path}: damaged, Ogg page {begun[serial]} isn't there")
+            if serial in begun:
+                begun[serial] = number + 1
             if head[5] & 4:
-                begun.discard(serial)
+                begun.pop(serial, None)
                 ended += 1
     if begun:
         raise _truncated(path, "it has no Ogg page that is marked as the last")

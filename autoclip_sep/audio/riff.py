@@ -1,4 +1,4 @@
-"""Whether a file made of chunks is as long as its header says: WAV, AIFF, Wave64, CAF, and AU.
+"""Whether a file made of chunks is as long as its header says: WAV, AIFF, Wave64, CAF, AVI, and AU.
 
 libsndfile reads half of one without a word. Headers may be stale, too: written before the samples
 by a program that never came back. So two lengths are asked, that of the file and that of its
@@ -9,20 +9,26 @@ says wins over a wrong length of its samples.
 import os
 import struct
 from collections.abc import Iterator
+from itertools import takewhile
 from typing import BinaryIO, NamedTuple
 
 # Written by programs that stream to a pipe and can't come back to fill in the length: 0xFFFFFFFF
-# (ffmpeg), and a little below 2^31 (sox). Such a length is no promise.
-_STREAMED = (0x7FFFF000, 0x7FFFFFFF)
+# (ffmpeg), a little below 2^31 (sox), and 2^31 (arecord). Such a length is no promise.
+_STREAMED = (0x7FFFF000, 0x80000000)
 _UNKNOWN = 0xFFFFFFFF
+_FILES = {b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM", b"riff", b"caff"}  # how one begins
 _GUID = b"\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"  # the end of Wave64's names
 
 
 class Claim(NamedTuple):
-    """Bytes against the header: `missing` ones, and `stray` ones that nothing accounts for."""
+    """Bytes against the header: `missing` ones, and `stray` ones that nothing accounts for.
+
+    unfilled: whether it says that there are no samples at all.
+    """
 
     missing: int = 0
     stray: int = 0
+    unfilled: bool = False
 
 
 class _Chunks(NamedTuple):
@@ -59,31 +65,40 @@ def claim(path: str | os.PathLike[str]) -> Claim:
 
 
 def _compare(file: BinaryIO, layout: _Chunks, size: int) -> Claim:
-    wide = 0
+    wide: int | None = None
     for name, start, length in _walk(file, layout, layout.first, size):
         if name == b"ds64" and length >= 16:  # RF64 keeps the true 64-bit length here
             file.seek(start + 8)
             wide = int.from_bytes(file.read(8), "little")
         if name == layout.samples:
-            length = wide if length == _UNKNOWN and wide else length
-            if _streamed(length):
+            length = wide if length == _UNKNOWN and wide is not None else length
+            if _streamed(length) or length < 0:
                 return Claim()
             end = start + length
             if end > size:
                 return Claim(0 if layout.form == size else end - size)
-            return Claim(0, _stray(file, layout, end, size))
+            return Claim(0, _stray(file, layout, end, size), unfilled=length == 0)
     return Claim(max(0, layout.form - size) if layout.form else 0)
 
 
 def _stray(file: BinaryIO, layout: _Chunks, end: int, size: int) -> int:
-    """Bytes from the end of the samples on, unless chunks begin there, padded or not."""
+    """Bytes from the end of the samples on, unless chunks begin there, padded or not.
+
+    More samples are none of these, nor is another file.
+    """
+    whole = max(size, layout.form or 0) + layout.align
     for start in {end, -(-end // layout.align) * layout.align}:
-        named = next(_walk(file, layout, start, size), None)
-        if size - start < struct.calcsize(layout.header) or (
-            named and all(32 <= byte < 127 for byte in named[0][:4])
-        ):
+        if size - start < struct.calcsize(layout.header):
             return 0
+        chunks = list(takewhile(_is_named, _walk(file, layout, start, size)))
+        if chunks and chunks[0][1] + chunks[0][2] <= whole:
+            more = any(name == layout.samples or name[:4] in _FILES for name, _, _ in chunks)
+            return size - end if more else 0
     return size - end
+
+
+def _is_named(chunk: tuple[bytes, int, int]) -> bool:
+    return all(32 <= byte < 127 for byte in chunk[0][:4])
 
 
 def _walk(
@@ -104,9 +119,11 @@ def _walk(
 
 def _layout(head: bytes) -> _Chunks | None:
     name, kind = head[:4], head[8:12]
-    if name in (b"RIFF", b"RIFX", b"RF64") and kind == b"WAVE":
+    if name in (b"RIFF", b"RIFX", b"RF64", b"BW64") and kind == b"WAVE":
         order = ">" if name == b"RIFX" else "<"
         return _Chunks(_form(head[4:8], order), order + "4sI", b"data")
+    if name == b"RIFF" and kind == b"AVI ":  # its samples are in lists: all of it counts
+        return _Chunks(_form(head[4:8], "<"), "<4sI", b"")
     if name == b"FORM" and kind in (b"AIFF", b"AIFC"):
         return _Chunks(_form(head[4:8], ">"), ">4sI", b"SSND")
     if name == b"riff" and head[28:40] == _GUID:

@@ -8,7 +8,7 @@ else: libsndfile itself reads half a WAV, a header without samples, or NaN sampl
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from math import gcd
 from pathlib import Path
@@ -206,7 +206,7 @@ def _open(path: str | os.PathLike[str]) -> _Source:
             raise InputError(
                 f"{path}: truncated, its header promises {claim.missing} bytes more than it has"
             )
-        source = _known_to_libsndfile(path, claim.stray)
+        source = _known_to_libsndfile(path, claim)
     if source.info.frames <= 0:
         raise InputError(f"{path}: no samples, only a header")
     if not 0 < source.info.sample_rate <= HIGHEST_RATE:
@@ -216,29 +216,39 @@ def _open(path: str | os.PathLike[str]) -> _Source:
     return source
 
 
-def _encoded(path: str | os.PathLike[str]) -> bytes:
-    """For libsndfile, whatever bytes are in the name."""
-    return os.fsencode(plain_files.as_a_path(path))
-
-
-def _known_to_libsndfile(path: str | os.PathLike[str], stray: int) -> _Source:
+def _known_to_libsndfile(path: str | os.PathLike[str], claim: riff.Claim) -> _Source:
     """Read by libsndfile if it can, and by PyAV if libsndfile can't or is wrong on the length."""
     try:
         file = soundfile.info(_encoded(path))
     except (RuntimeError, TypeError, ValueError, OSError) as error:
         if stems.holds_audio(path):
-            return _Source(stems.info(path), container=True)
+            if not claim.unfilled:
+                _check_stray(path, claim.stray)
+            return _Source(_by_pyav(path), container=True)
         raise InputError(plain_files.why_not_audio(path, _reason(error))) from error
     said = AudioInfo(file.frames, file.samplerate, file.channels, file.format, file.subtype)
-    if said.frames == 0 and stray:  # a stream whose length was never filled in
-        return _Source(stems.info(path), container=True)
+    if said.frames == 0 and claim.stray:  # a stream whose length was never filled in
+        with suppress(InputError):
+            return _Source(stems.info(path), container=True)
+    _check_stray(path, claim.stray)
+    corrected = lengths.corrected(path, said)
+    return _Source(corrected or said, container=corrected is not None)
+
+
+def _check_stray(path: str | os.PathLike[str], stray: int) -> None:
     if stray > STRAY:
         raise InputError(
             f"{path}: {stray} bytes follow its samples that its header doesn't account for: the"
-            " length in it is stale, or it is larger than such a file can be"
+            " length in it is stale, it is larger than such a file can be, or files were joined"
         )
-    corrected = lengths.corrected(path, said)
-    return _Source(corrected or said, container=corrected is not None)
+
+
+def _by_pyav(path: str | os.PathLike[str]) -> AudioInfo:
+    """What PyAV decodes of a file that libsndfile doesn't know."""
+    found = stems.info(path)
+    if found.format == "OGG":
+        lengths.ogg_is_right(path)
+    return found
 
 
 @contextmanager

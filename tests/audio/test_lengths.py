@@ -20,7 +20,10 @@ KINDS = {
     "a.ogg": {"subtype": "VORBIS"}, "opus.ogg": {"subtype": "OPUS"},
     "a.mp3": {}, "rf64.wav": {"format": "RF64"},
 }  # fmt: skip
-CODECS = {"bare.mp3": "libmp3lame", "a.m4a": "aac", "a.webm": "libopus", "a.wma": "wmav2"}
+CODECS = {
+    "bare.mp3": "libmp3lame", "a.m4a": "aac", "a.webm": "libopus", "a.wma": "wmav2",
+    "a.oga": "flac", "a.avi": "pcm_s16le", "mp3.wav": "libmp3lame", "mp3.avi": "libmp3lame",
+}  # fmt: skip
 
 
 def make(path: Path, sound: np.ndarray = SOUND) -> Path:
@@ -54,7 +57,8 @@ def check(path: Path, sound: np.ndarray, start: int = 0, slack: int = 0) -> None
 @pytest.mark.parametrize("name", [*KINDS, *CODECS])
 def test_whole_files_are_read_to_their_end(tmp_path: Path, name: str) -> None:
     sound = SOUND[:, 2048:] if name == "a.wma" else SOUND  # its coder swallows the first block
-    delay = 1105 if name == "bare.mp3" else 0  # nothing says how much of its beginning is padding
+    # Nothing says how much of their beginning is padding.
+    delay = 1105 if name in ("bare.mp3", "mp3.wav", "mp3.avi") else 0
     check(make(tmp_path / name), sound, delay, slack=3000 if name in CODECS else 0)
     if name in KINDS:  # libsndfile stays what reads them
         expected, _ = soundfile.read(tmp_path / name, dtype="float32", always_2d=True)
@@ -159,6 +163,50 @@ def test_a_pad_byte_that_is_missing_does_no_harm(tmp_path: Path) -> None:
     path.write_bytes(content[:-2])
     with pytest.raises(InputError, match="truncated"):
         soundfiles.read(path)
+
+
+@pytest.mark.parametrize("name", ["a.ogg", "opus.ogg", "a.oga"])
+def test_an_ogg_that_lacks_a_page_is_refused(tmp_path: Path, name: str) -> None:
+    path = make(tmp_path / name, hum(300_000))
+    pages = path.read_bytes().split(b"OggS")
+    del pages[len(pages) // 2]
+    path.write_bytes(b"OggS".join(pages))
+    with pytest.raises(InputError, match=r"damaged, Ogg page \d+ isn't there"):
+        audio.info(path)
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.aiff", "a.au", "a.w64", "a.caf"])
+def test_a_second_file_behind_the_first_is_no_silent_loss(tmp_path: Path, name: str) -> None:
+    path = make(tmp_path / name)
+    path.write_bytes(path.read_bytes() * 2)
+    with pytest.raises(InputError, match="bytes follow its samples .* files were joined"):
+        audio.info(path)
+
+
+def test_samples_that_look_like_a_chunk_are_no_silent_loss(tmp_path: Path) -> None:
+    for tail in (b"data" + struct.pack("<I", 9000) + bytes(9000), b"AAAA" * 3000):
+        content = make(tmp_path / "a.wav").read_bytes() + tail
+        (tmp_path / "a.wav").write_bytes(content)
+        with pytest.raises(InputError, match=f"{len(tail)} bytes follow its samples"):
+            audio.info(tmp_path / "a.wav")
+
+
+def test_a_length_of_zero_that_pyav_believes_is_told(tmp_path: Path) -> None:
+    content = bytearray(make(tmp_path / "a.au").read_bytes())
+    content[8:12] = bytes(4)
+    (tmp_path / "a.au").write_bytes(content)
+    with pytest.raises(InputError, match="200000 bytes follow its samples"):
+        audio.info(tmp_path / "a.au")
+
+
+def test_half_a_bw64_is_refused(tmp_path: Path) -> None:
+    """As an RF64 is, which libsndfile knows; PyAV reads both and believes half of one."""
+    content = b"BW64" + make(tmp_path / "rf64.wav").read_bytes()[4:]
+    (tmp_path / "a.wav").write_bytes(content)
+    assert audio.info(tmp_path / "a.wav").frames == 100_000
+    (tmp_path / "a.wav").write_bytes(content[:100_000])
+    with pytest.raises(InputError, match="truncated"):
+        audio.info(tmp_path / "a.wav")
 
 
 def test_an_empty_recording_with_a_note_behind_it_has_no_samples(tmp_path: Path) -> None:

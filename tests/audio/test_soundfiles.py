@@ -181,7 +181,7 @@ def test_bytes_after_the_samples_are_no_harm(good: Path) -> None:
     assert np.array_equal(soundfiles.read(good)[0], before)
 
 
-@pytest.mark.parametrize("length", [0xFFFFFFFF, 0x7FFFF000])
+@pytest.mark.parametrize("length", [0xFFFFFFFF, 0x7FFFF000, 0x80000000])
 def test_a_streamed_wav_is_accepted(good: Path, length: int) -> None:
     before = soundfiles.read(good)[0]
     data = bytearray(good.read_bytes())
