@@ -95,7 +95,7 @@ def _unknown(path: str | os.PathLike[str], frames: int) -> bool:
     return False
 
 
-def ogg_is_right(path: str | os.PathLike[str], _: int = 0) -> bool:
+def ogg_is_right(path: str | os.PathLike[str], _: int) -> bool:
     """Whether there is one sound, from its first page to one that says it is the last.
 
     Raises InputError where pages are missing, the last or others.

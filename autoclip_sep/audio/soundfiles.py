@@ -247,7 +247,7 @@ def _by_pyav(path: str | os.PathLike[str]) -> AudioInfo:
     """What PyAV decodes of a file that libsndfile doesn't know."""
     found = stems.info(path)
     if found.format == "OGG":
-        lengths.ogg_is_right(path)
+        lengths.ogg_is_right(path, found.frames)
     return found
 
 

@@ -9,13 +9,13 @@ musdb) does.
 import os
 import re
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from autoclip_sep import plain_files
+from autoclip_sep import mp3_tags, plain_files
 from autoclip_sep.audio.info import BLOCK, AudioInfo
 from autoclip_sep.errors import InputError
 from autoclip_sep.optional import require
@@ -122,9 +122,12 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Any]:
     av = require("av", "reading compressed audio")
     plain_files.check(path)
     try:
-        name, only = plain_files.as_a_path(path), {"format_whitelist": FORMATS}
-        # Tags may be in any encoding.
-        with av.open(name, options=only, metadata_errors="replace") as container:
+        with ExitStack() as stack:
+            options = {"format_whitelist": FORMATS}
+            container = stack.enter_context(av.open(os.fspath(path), options=options))
+            if container.format.name == "mp3" and (spans := mp3_tags.sound(path)):
+                file = stack.enter_context(open(path, "rb"))
+                container = stack.enter_context(av.open(mp3_tags.Parts(file, spans), format="mp3"))
             yield container
     except av.FFmpegError as error:
         raise InputError(f"{path}: can't be decoded by PyAV ({error.strerror})") from error

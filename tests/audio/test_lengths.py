@@ -179,7 +179,7 @@ def test_an_ogg_that_lacks_a_page_is_refused(tmp_path: Path, name: str) -> None:
 def test_a_second_file_behind_the_first_is_no_silent_loss(tmp_path: Path, name: str) -> None:
     path = make(tmp_path / name)
     path.write_bytes(path.read_bytes() * 2)
-    with pytest.raises(InputError, match="bytes follow its samples .* files were joined"):
+    with pytest.raises(InputError, match=r"bytes follow its samples .* files were joined"):
         audio.info(path)
 
 
@@ -238,6 +238,41 @@ def test_tags_around_an_mp3_count_for_nothing(tmp_path: Path) -> None:
         for tail in (b"", b"TAG" + b"x" * 125):
             (tmp_path / "b.mp3").write_bytes(head + content + tail)
             assert np.array_equal(soundfiles.read(tmp_path / "b.mp3")[0], before)
+
+
+def id3(content: bytes) -> bytes:
+    return b"ID3\3\0\0" + bytes(len(content) >> shift & 127 for shift in (21, 14, 7, 0)) + content
+
+
+@pytest.mark.parametrize("name", ["a.mp3", "bare.mp3"])
+@pytest.mark.parametrize("last", [b"", b"TAG" + b"x" * 125], ids=["plain", "with ID3v1"])
+def test_tags_between_joined_mp3s_are_no_sound(tmp_path: Path, name: str, last: bytes) -> None:
+    """As `cat *.mp3` joins them: text in UTF-16 and JPEGs hold what looks like a frame."""
+    bare = make(tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(bare * 2)
+    plain = audio.read(tmp_path / name)[0]
+    noise = np.random.default_rng(0).integers(0, 256, 30_000).astype(np.uint8).tobytes()
+    for content in ("Grüße".encode("utf-16"), b"\xff\xd8\xff\xe2" + noise):
+        (tmp_path / name).write_bytes((id3(content) + bare + last) * 2)
+        assert np.array_equal(audio.read(tmp_path / name)[0], plain)
+
+
+@pytest.mark.parametrize("name", ["a.mp3", "bare.mp3"])
+@pytest.mark.parametrize("header", [True, False])
+def test_a_picture_behind_an_mp3_is_no_sound(tmp_path: Path, name: str, header: bool) -> None:
+    bare = make(tmp_path / name).read_bytes()
+    before = audio.read(tmp_path / name)[0]
+    noise = np.random.default_rng(0).integers(0, 256, 30_000).astype(np.uint8).tobytes()
+    item = struct.pack("<II", len(noise), 2) + b"Cover Art (Front)\0" + noise
+    ends = [
+        b"APETAGEX" + struct.pack("<IIII8x", 2000, len(item) + 32, 1, flags)
+        for flags in (0xA0000000, 0x80000000)
+    ]
+    (tmp_path / name).write_bytes(bare + ends[0] * header + item + ends[1])
+    assert np.array_equal(audio.read(tmp_path / name)[0], before)
+    (tmp_path / name).write_bytes(bare[:-50] + ends[0] * header + item + ends[1])
+    with pytest.raises(InputError, match="its last MP3 frame has"):
+        audio.read(tmp_path / name)
 
 
 def test_a_video_is_as_long_as_its_sound(tmp_path: Path) -> None:

@@ -1,0 +1,87 @@
+"""MP3s without the tags between and behind their sound: pictures and text in them look like frames.
+
+Decoders know a tag in front. Others are at the end (APE), and wherever MP3s with tags were joined.
+"""
+
+import io
+import mmap
+import os
+import re
+from itertools import accumulate
+from typing import BinaryIO
+
+# ID3: version, flags, and the length, of 7 bits to a byte. APE: version, the length without the
+# header, how many items, and flags; this stands at both ends, or at the last only. ID3's first
+# version: text of a fixed length; at the end of the file decoders know it.
+_TAG = re.compile(
+    rb"ID3[\x02-\x04]\0.([\0-\x7f]{4})|APETAGEX.{4}(.{4}).{4}(.{4})"
+    rb"|TAG[\0\x20-\xfe]{94}.{31}(?=\xff[\xe2-\xff]|ID3|APETAGEX)",
+    re.DOTALL,
+)
+_APE_HEAD = 32  # bytes
+_IN_FRONT = 1 << 29  # of the flags: that this is the header
+
+
+def sound(path: str | os.PathLike[str]) -> list[tuple[int, int]]:
+    """From which byte to which there is sound, or a tag in front of all of it.
+
+    Nothing where there are no other tags.
+    """
+    spans, begin, place, front = list[tuple[int, int]](), 0, 0, 0
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        while found := _TAG.search(content, place):
+            start, place = _span(found)
+            if start == front:
+                front = place
+            else:
+                spans.append((begin, start))
+                begin = place
+        if spans:
+            spans.append((begin, len(content)))
+    return [(start, stop) for start, stop in spans if start < stop]
+
+
+def _span(tag: re.Match[bytes]) -> tuple[int, int]:
+    """Where a tag begins and ends, of which this is the head, or the end of an APE tag."""
+    if tag[0].startswith(b"TAG"):
+        return tag.span()
+    if tag[1]:
+        a, b, c, d = tag[1]
+        return tag.start(), tag.end() + (a << 21 | b << 14 | c << 7 | d)
+    length = int.from_bytes(tag[2], "little")
+    if int.from_bytes(tag[3], "little") & _IN_FRONT:
+        return tag.start(), tag.start() + _APE_HEAD + length
+    return tag.start() + _APE_HEAD - length, tag.start() + _APE_HEAD
+
+
+class Parts(io.RawIOBase):
+    """Parts of a file, from byte to byte, as if they were all of it."""
+
+    def __init__(self, file: BinaryIO, spans: list[tuple[int, int]]) -> None:
+        self._file, self._spans, self._place = file, spans, 0
+        self._ends = list(accumulate(stop - start for start, stop in spans))
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def seekable(self) -> bool:
+        """Yes."""
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """As of any file."""
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._ends[-1]}[whence]
+        self._place = max(0, base + offset)
+        return self._place
+
+    def read(self, size: int = -1) -> bytes:
+        """Up to `size` bytes, of one part; none at the end."""
+        for (_, stop), end in zip(self._spans, self._ends, strict=True):
+            left = end - self._place
+            if left > 0:
+                self._file.seek(stop - left)
+                content = self._file.read(left if size < 0 else min(size, left))
+                self._place += len(content)
+                return content
+        return b""
