@@ -28,6 +28,7 @@ LARGEST_SAMPLE = 1e6  # far above any scale in use (full scale is 1); beyond it 
 HIGHEST_RATE = 2**20  # Hz, above any recorder's; the filter that resamples grows with the rate
 LARGEST_WAV = 2**32 - 2**16  # bytes of samples; the lengths in its header have 32 bits
 STRAY = 2**12  # bytes behind the samples: tags, and the padding of discs
+_FLOATS = ("FLOAT", "DOUBLE", "VORBIS", "OPUS")  # libsndfile's names of what isn't integers
 _WIDTHS = {"PCM_16": 2, "FLOAT": 4}  # bytes of a sample; others are given the widest there is, 8
 
 
@@ -75,7 +76,8 @@ def read(
     """Samples (C, T) in [-1, 1] for integer formats, and the rate in Hz.
 
     start, frames: the part to read, in samples; frames=None reads to the end.
-    dtype: float32, float64 or int16 (the last gives 16-bit files as they are stored).
+    dtype: float32, float64 or int16. The last gives 16-bit files as they are stored; float samples
+    and lossy ones are rounded to the nearest and clipped, those of more bits lose the rest of them.
     Raises InputError as `info` does, and for a part outside the file, a file that ends early,
     and samples that are NaN, infinite or beyond +-1e6 (naming the first).
     """
@@ -91,12 +93,12 @@ def read(
     else:
         with _decoding(path):
             samples, _ = soundfile.read(
-                _encoded(path), wanted, start, dtype=np.dtype(dtype).name, always_2d=True
+                os.fsencode(path), wanted, start, dtype=_read_as(source, dtype), always_2d=True
             )
     if len(samples) != wanted:
         raise InputError(f"{path}: truncated, {len(samples)} of {wanted} samples can be decoded")
     _check_samples(path, samples, start)
-    return samples.T, rate
+    return _to(dtype, samples).T, rate
 
 
 def blocks(
@@ -111,7 +113,7 @@ def blocks(
     for block in _decoded(path, source, size, dtype):
         _check_samples(path, block.T, start)
         start += block.shape[1]
-        yield block
+        yield _to(dtype, block)
     if start != source.info.frames:
         raise InputError(
             f"{path}: truncated, {start} of {source.info.frames} samples can be decoded"
@@ -263,7 +265,10 @@ def _decoding(path: str | os.PathLike[str]) -> Iterator[None]:
 def _decoded(
     path: str | os.PathLike[str], source: _Source, size: int, dtype: DTypeLike
 ) -> Iterator[NDArray[Any]]:
-    """The samples (C, size) after (C, size), the last shorter, as whatever reads the file gives."""
+    """The samples (C, size) after (C, size), the last shorter, as whatever reads the file gives.
+
+    Floats may come where int16 is wanted: see _read_as.
+    """
     if source.shortened:
         whole = sphere.decode(source.shortened)
         for start in range(0, len(whole), size):
@@ -271,9 +276,23 @@ def _decoded(
     elif source.container:
         yield from stems.blocks(path, frames=source.info.frames, size=size, dtype=dtype)
     else:
-        with _decoding(path), _Forward(_encoded(path)) as file:
-            while len(samples := file.read(size, np.dtype(dtype).name, always_2d=True)):
+        with _decoding(path), _Forward(os.fsencode(path)) as file:
+            while len(samples := file.read(size, _read_as(source, dtype), always_2d=True)):
                 yield samples.T
+
+
+def _read_as(source: _Source, dtype: DTypeLike) -> str:
+    """What libsndfile is asked for: its int16 of floats isn't scaled, and of Vorbis wraps round."""
+    exact = np.dtype(dtype) != np.int16 or source.info.subtype not in _FLOATS
+    return np.dtype(dtype).name if exact else "float32"
+
+
+def _to(dtype: DTypeLike, samples: NDArray[Any]) -> NDArray[Any]:
+    """What was read, as int16 where that is wanted, rounded as PyAV does."""
+    if samples.dtype == np.dtype(dtype):
+        return samples
+    scaled: NDArray[Any] = np.rint(samples * np.float32(2**15))
+    return scaled.clip(-(2**15), 2**15 - 1).astype(np.int16)
 
 
 def _as(dtype: DTypeLike, samples: NDArray[np.int16]) -> NDArray[Any]:

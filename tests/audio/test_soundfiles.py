@@ -86,6 +86,24 @@ def test_other_sample_formats_give_the_same_result(
     assert np.abs(samples[0] - RAMP).max() <= tolerance
 
 
+@pytest.mark.parametrize(
+    "name", ["FLOAT.wav", "DOUBLE.wav", "FLOAT.aiff", "VORBIS.ogg", "OPUS.ogg"]
+)
+def test_floats_are_rounded_and_clipped_where_sixteen_bits_are_wanted(
+    tmp_path: Path, name: str
+) -> None:
+    """libsndfile's own conversion gives zeros for floats and wraps round for loud Vorbis."""
+    loud = 1.5 * np.sin(np.linspace(0, 300, 20_000))
+    soundfile.write(tmp_path / name, loud, 48000, subtype=name.partition(".")[0])
+    floats, _ = audio.read(tmp_path / name)
+    assert np.abs(floats).max() > 1.2
+    expected = np.rint(floats * 2.0**15).clip(-(2**15), 2**15 - 1)
+    assert np.array_equal(audio.read(tmp_path / name, dtype=np.int16)[0], expected)
+    blocks = list(audio.blocks(tmp_path / name, 3000, dtype=np.int16))
+    assert {block.dtype for block in blocks} == {np.dtype(np.int16)}
+    assert np.array_equal(np.concatenate(blocks, axis=1), expected)
+
+
 @pytest.mark.parametrize("signal", [np.full(50, 0.25), np.full(50, 1e-40), np.zeros(50)])
 def test_dc_denormals_and_silence_are_read_as_they_are(tmp_path: Path, signal: np.ndarray) -> None:
     soundfiles.write(tmp_path / "a.wav", signal, RATE, subtype="FLOAT")
@@ -217,6 +235,8 @@ def test_an_impossible_sample_is_named(tmp_path: Path, bad: float) -> None:
     refused(tmp_path / "a.wav", "sample 123 ")
     with pytest.raises(InputError, match="sample 123 "):
         soundfiles.read(tmp_path / "a.wav", start=100, frames=50)
+    with pytest.raises(InputError, match="sample 123 "):
+        soundfiles.read(tmp_path / "a.wav", dtype=np.int16)
     assert soundfiles.read(tmp_path / "a.wav", frames=100)[0].shape == (2, 100)
 
 
