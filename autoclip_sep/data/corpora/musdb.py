@@ -6,9 +6,10 @@ are those of the package `musdb`, read from its configuration without importing 
 MUSDB18's own mixtures aren't the sums of their stems, because each was coded by itself; a few of
 MUSDB18-HQ's aren't, either. Where they aren't, the store holds them as well, and evaluation takes
 them. Decoded AAC isn't 16 bits and goes beyond full scale. The package musdb rounds and clips it to
-16 bits, mixtures and stems alike, and so do the numbers that the field trains on and compares:
-the store holds the same. Scores need it: AAC has nothing at the top of the band, where BSS Eval's
-filters would depend on the decoder's last bits (SIR, ISR and SAR by many dB; SDR doesn't).
+16 bits, mixtures and stems alike, WAVs of more bits too, and so do the numbers that the field
+trains on and compares: the store holds the same. Scores need it: AAC has nothing at the top of the
+band, where BSS Eval's filters would depend on the decoder's last bits (SIR, ISR and SAR by many dB;
+SDR doesn't).
 """
 
 import importlib.util
@@ -18,12 +19,13 @@ from pathlib import Path
 
 import yaml
 
+from autoclip_sep import audio
 from autoclip_sep.data import _channels as channels
 from autoclip_sep.data import _discovery as discovery
+from autoclip_sep.data import channels, conversion, decoding
 from autoclip_sep.data.corpora.base import check_least
-from autoclip_sep.data.store import conversion
 from autoclip_sep.data.store.folders import store_folder
-from autoclip_sep.data.store.reading import Item, Signal, Store
+from autoclip_sep.data.store.reading import Item, Signal, Store, conversion
 from autoclip_sep.errors import InputError
 
 RATE = 44100  # Hz
@@ -84,7 +86,7 @@ class Musdb:
         if hq:
             channels.check_file(path, self.channels)
         settings = {"hq": hq, "sources": list(self.sources)}
-        if not hq:
+        if not hq or audio.info(path).subtype not in decoding.SIXTEEN_BITS:
             settings["dtype"] = "int16"  # stores of float32, made before, are others
         store = conversion.prepare(
             store_folder(self.store, self.name, settings, root, tracks),
@@ -162,7 +164,7 @@ def _item(folder: Path, name: str, split: str, hq: bool, sources: Sequence[str])
     if not hq:
         path = str(folder / f"{name}{STEMS}")
         streams = tuple(Signal(path, target, STREAMS[source]) for source, target in wanted)
-        return Item(name, split, streams, path, STREAMS["mixture"])
+        return Item(name, split, streams, path, STREAMS["mixture"], sixteen_bits=True)
     track = folder / name
     missing = sorted(file for file in WAVS if not (track / file).is_file())
     if missing:
@@ -170,7 +172,7 @@ def _item(folder: Path, name: str, split: str, hq: bool, sources: Sequence[str])
             f"{track}: {', '.join(missing)} missing; found: {discovery.contents(track)}"
         )
     files = tuple(Signal(str(track / f"{source}.wav"), target) for source, target in wanted)
-    return Item(name, split, files, str(track / "mixture.wav"))
+    return Item(name, split, files, str(track / "mixture.wav"), sixteen_bits=True)
 
 
 def _tracks(folder: Path, hq: bool) -> list[str]:

@@ -56,11 +56,7 @@ def measure(item: Item, sample_rate: int) -> Layout:
             for path, header in headers.items()
         )
         raise InputError(f"{item.name}: signals of unequal length or channels: {parts}")
-    # Lossy stems are read as 16 bits, as the package musdb reads them: see data/corpora/musdb.py.
-    exact = all(
-        header.subtype in SIXTEEN_BITS or None not in item.streams[path]
-        for path, header in headers.items()
-    )
+    exact = item.sixteen_bits or all(header.subtype in SIXTEEN_BITS for header in headers.values())
     ((length, channels),) = shapes
     return Layout(item, length, channels, exact)
 

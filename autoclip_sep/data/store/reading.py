@@ -59,7 +59,7 @@ class Item:
     """One mixture of a corpus: the sounds that add up to it, and its own file if there is one.
 
     name: what it is called in tables and messages, whatever characters its files' names hold.
-    mixture_stream: as `Signal.stream`.
+    mixture_stream: as `Signal.stream`. sixteen_bits: whether 16 bits are read of files with more.
     """
 
     name: str
@@ -67,6 +67,7 @@ class Item:
     signals: tuple[Signal, ...]
     mixture: str | Path | None = None
     mixture_stream: int | None = None
+    sixteen_bits: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", shown(self.name))

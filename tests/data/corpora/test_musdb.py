@@ -112,6 +112,25 @@ def test_stems_come_with_16_bits_as_the_package_musdb_reads_them(
                 assert np.corrcoef(sound.ravel(), source[:, :LENGTH].ravel())[0, 1] > 0.9
 
 
+@pytest.mark.parametrize("subtype", ["FLOAT", "PCM_24"])
+def test_wavs_of_more_bits_come_with_16_as_well(hq: Path, subtype: str) -> None:
+    """The package musdb has ffmpeg read them so, too: a copy of the stems decoded to floats."""
+    found = corpus(hq)
+    before = found.prepare(progress=False)
+    for path in hq.glob("*/*/*.wav"):
+        audio.write(path, 1.7 * audio.read(path)[0], 44100, subtype)
+    store = found.prepare(progress=False)
+    assert store.folder != before.folder
+    split = store.split("test")
+    assert split.dtype == np.int16
+    track = hq / "test" / split.items[0]
+    mixture, sources = split.load(0)
+    for name, read, most in (("mixture", mixture, 2), ("vocals", sources[0], 0)):
+        scaled = audio.read(track / f"{name}.wav", dtype=np.float64)[0] * 2**15
+        rounded = np.rint(scaled) if subtype == "FLOAT" else np.floor(scaled)
+        assert np.abs(read * 2**15 - rounded.clip(-(2**15), 2**15 - 1)).max() <= most
+
+
 def test_a_store_of_float32_made_before_is_not_taken_for_this_one(coded: Path) -> None:
     found = corpus(coded)
     store = found.prepare(progress=False)
