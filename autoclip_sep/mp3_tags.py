@@ -7,6 +7,7 @@ import io
 import mmap
 import os
 import re
+from bisect import bisect_right
 from itertools import accumulate
 from typing import BinaryIO
 
@@ -33,9 +34,11 @@ def sound(path: str | os.PathLike[str]) -> list[tuple[int, int]]:
             start, place = _span(found)
             if start == front:
                 front = place
-            else:
+            elif begin <= start and place <= len(content):
                 spans.append((begin, start))
                 begin = place
+            else:  # no tag, or a length that would take sound with it
+                place = found.end()
         if spans:
             spans.append((begin, len(content)))
     return [(start, stop) for start, stop in spans if start < stop]
@@ -77,11 +80,11 @@ class Parts(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         """Up to `size` bytes, of one part; none at the end."""
-        for (_, stop), end in zip(self._spans, self._ends, strict=True):
-            left = end - self._place
-            if left > 0:
-                self._file.seek(stop - left)
-                content = self._file.read(left if size < 0 else min(size, left))
-                self._place += len(content)
-                return content
-        return b""
+        part = bisect_right(self._ends, self._place)
+        if part == len(self._ends):
+            return b""
+        left = self._ends[part] - self._place
+        self._file.seek(self._spans[part][1] - left)
+        content = self._file.read(left if size < 0 else min(size, left))
+        self._place += len(content)
+        return content

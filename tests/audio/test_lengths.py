@@ -1,6 +1,7 @@
 """What counts is what decodes: headers that estimate, lie, or were never filled in."""
 
 import struct
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -255,6 +256,22 @@ def test_tags_between_joined_mp3s_are_no_sound(tmp_path: Path, name: str, last: 
     for content in ("Grüße".encode("utf-16"), b"\xff\xd8\xff\xe2" + noise):
         (tmp_path / name).write_bytes((id3(content) + bare + last) * 2)
         assert np.array_equal(audio.read(tmp_path / name)[0], plain)
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        b"ID3\3\0\0" + b"\x7f" * 4,
+        b"APETAGEX" + struct.pack("<IIII8x", 2000, 2**32 - 1, 1, 0xA0000000),
+        b"APETAGEX" + struct.pack("<IIII8x", 2000, 2**32 - 1, 1, 0x80000000),
+    ],
+)
+def test_a_tag_longer_than_the_file_takes_no_sound_with_it(tmp_path: Path, tag: bytes) -> None:
+    bare = make(tmp_path / "bare.mp3").read_bytes()
+    (tmp_path / "bare.mp3").write_bytes(bare + tag + bare)
+    refused = pytest.raises(InputError, match="can't be decoded")
+    with refused if tag[:3] == b"APE" else nullcontext():
+        assert audio.info(tmp_path / "bare.mp3").frames > 200_000
 
 
 @pytest.mark.parametrize("name", ["a.mp3", "bare.mp3"])
