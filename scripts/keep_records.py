@@ -30,7 +30,7 @@ from autoclip_sep.errors import InputError
 from autoclip_sep.figures.runs_found import RunFound, columns, find
 from autoclip_sep.files import write_whole
 from autoclip_sep.names import shown
-from autoclip_sep.runs.run_directory import records, run_directory
+from autoclip_sep.runs import records, run_directory
 
 WHOLE = ("config.yaml", "provenance.json", "history.csv", "evaluation/*.json")
 
@@ -68,7 +68,7 @@ def keep(source: Path, output: Path, fewer: Fewer) -> None:
     count = size = 0
     for run in find(source):
         name = run.directory.relative_to(source)
-        if runs.read_state(run.directory).get("status") != "finished" or not run.score():
+        if run_directory.read_state(run.directory).get("status") != "finished" or not run.score():
             print(shown(f"left out, not finished or not evaluated: {name}"))
             continue
         try:

@@ -93,7 +93,7 @@ def read(
     else:
         with _decoding(path):
             samples, _ = soundfile.read(
-                os.fsencode(path), wanted, start, dtype=_read_as(source, dtype), always_2d=True
+                _encoded(path), wanted, start, dtype=_read_as(source, dtype), always_2d=True
             )
     if len(samples) != wanted:
         raise InputError(f"{path}: truncated, {len(samples)} of {wanted} samples can be decoded")
@@ -218,6 +218,11 @@ def _open(path: str | os.PathLike[str]) -> _Source:
     return source
 
 
+def _encoded(path: str | os.PathLike[str]) -> bytes:
+    """For libsndfile, whatever bytes are in the name."""
+    return os.fsencode(plain_files.as_a_path(path))
+
+
 def _known_to_libsndfile(path: str | os.PathLike[str], claim: riff.Claim) -> _Source:
     """Read by libsndfile if it can, and by PyAV if libsndfile can't or is wrong on the length."""
     try:
@@ -276,7 +281,7 @@ def _decoded(
     elif source.container:
         yield from stems.blocks(path, frames=source.info.frames, size=size, dtype=dtype)
     else:
-        with _decoding(path), _Forward(os.fsencode(path)) as file:
+        with _decoding(path), _Forward(_encoded(path)) as file:
             while len(samples := file.read(size, _read_as(source, dtype), always_2d=True)):
                 yield samples.T
 

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from autoclip_sep import mp3_tags, plain_files
+from autoclip_sep import plain_files
+from autoclip_sep.audio import mp3_tags
 from autoclip_sep.audio.info import BLOCK, AudioInfo
 from autoclip_sep.errors import InputError
 from autoclip_sep.optional import require
@@ -124,7 +125,8 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Any]:
     try:
         with ExitStack() as stack:
             options = {"format_whitelist": FORMATS}
-            container = stack.enter_context(av.open(os.fspath(path), options=options))
+            name = plain_files.as_a_path(path)
+            container = stack.enter_context(av.open(name, options=options))
             if container.format.name == "mp3" and (spans := mp3_tags.sound(path)):
                 file = stack.enter_context(open(path, "rb"))
                 container = stack.enter_context(av.open(mp3_tags.Parts(file, spans), format="mp3"))

@@ -17,8 +17,8 @@ from torch import Tensor
 from autoclip_sep.clipping.rows import is_row, unpack
 from autoclip_sep.errors import InputError
 from autoclip_sep.names import shown
+from autoclip_sep.runs import checkpoint
 from autoclip_sep.runs.checkpoint import CheckpointFolder
-from autoclip_sep.runs.run_directory import checkpoint
 from autoclip_sep.runs.saved_state import is_mapping
 
 COLUMN = "grad_norm"  # taken where several are there and none was asked for

@@ -173,7 +173,7 @@ def test_an_ogg_that_lacks_a_page_is_refused(tmp_path: Path, name: str) -> None:
     del pages[len(pages) // 2]
     path.write_bytes(b"OggS".join(pages))
     with pytest.raises(InputError, match=r"damaged, Ogg page \d+ isn't there"):
-        audio.info(path)
+        soundfiles.info(path)
 
 
 @pytest.mark.parametrize("name", ["a.wav", "a.aiff", "a.au", "a.w64", "a.caf"])
@@ -181,7 +181,7 @@ def test_a_second_file_behind_the_first_is_no_silent_loss(tmp_path: Path, name: 
     path = make(tmp_path / name)
     path.write_bytes(path.read_bytes() * 2)
     with pytest.raises(InputError, match=r"bytes follow its samples .* files were joined"):
-        audio.info(path)
+        soundfiles.info(path)
 
 
 def test_samples_that_look_like_a_chunk_are_no_silent_loss(tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_samples_that_look_like_a_chunk_are_no_silent_loss(tmp_path: Path) -> No
         content = make(tmp_path / "a.wav").read_bytes() + tail
         (tmp_path / "a.wav").write_bytes(content)
         with pytest.raises(InputError, match=f"{len(tail)} bytes follow its samples"):
-            audio.info(tmp_path / "a.wav")
+            soundfiles.info(tmp_path / "a.wav")
 
 
 def test_a_length_of_zero_that_pyav_believes_is_told(tmp_path: Path) -> None:
@@ -197,17 +197,17 @@ def test_a_length_of_zero_that_pyav_believes_is_told(tmp_path: Path) -> None:
     content[8:12] = bytes(4)
     (tmp_path / "a.au").write_bytes(content)
     with pytest.raises(InputError, match="200000 bytes follow its samples"):
-        audio.info(tmp_path / "a.au")
+        soundfiles.info(tmp_path / "a.au")
 
 
 def test_half_a_bw64_is_refused(tmp_path: Path) -> None:
     """As an RF64 is, which libsndfile knows; PyAV reads both and believes half of one."""
     content = b"BW64" + make(tmp_path / "rf64.wav").read_bytes()[4:]
     (tmp_path / "a.wav").write_bytes(content)
-    assert audio.info(tmp_path / "a.wav").frames == 100_000
+    assert soundfiles.info(tmp_path / "a.wav").frames == 100_000
     (tmp_path / "a.wav").write_bytes(content[:100_000])
     with pytest.raises(InputError, match="truncated"):
-        audio.info(tmp_path / "a.wav")
+        soundfiles.info(tmp_path / "a.wav")
 
 
 def test_an_empty_recording_with_a_note_behind_it_has_no_samples(tmp_path: Path) -> None:
@@ -251,11 +251,11 @@ def test_tags_between_joined_mp3s_are_no_sound(tmp_path: Path, name: str, last: 
     """As `cat *.mp3` joins them: text in UTF-16 and JPEGs hold what looks like a frame."""
     bare = make(tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(bare * 2)
-    plain = audio.read(tmp_path / name)[0]
+    plain = soundfiles.read(tmp_path / name)[0]
     noise = np.random.default_rng(0).integers(0, 256, 30_000).astype(np.uint8).tobytes()
     for content in ("Grüße".encode("utf-16"), b"\xff\xd8\xff\xe2" + noise):
         (tmp_path / name).write_bytes((id3(content) + bare + last) * 2)
-        assert np.array_equal(audio.read(tmp_path / name)[0], plain)
+        assert np.array_equal(soundfiles.read(tmp_path / name)[0], plain)
 
 
 @pytest.mark.parametrize(
@@ -271,14 +271,14 @@ def test_a_tag_longer_than_the_file_takes_no_sound_with_it(tmp_path: Path, tag: 
     (tmp_path / "bare.mp3").write_bytes(bare + tag + bare)
     refused = pytest.raises(InputError, match="can't be decoded")
     with refused if tag[:3] == b"APE" else nullcontext():
-        assert audio.info(tmp_path / "bare.mp3").frames > 200_000
+        assert soundfiles.info(tmp_path / "bare.mp3").frames > 200_000
 
 
 @pytest.mark.parametrize("name", ["a.mp3", "bare.mp3"])
 @pytest.mark.parametrize("header", [True, False])
 def test_a_picture_behind_an_mp3_is_no_sound(tmp_path: Path, name: str, header: bool) -> None:
     bare = make(tmp_path / name).read_bytes()
-    before = audio.read(tmp_path / name)[0]
+    before = soundfiles.read(tmp_path / name)[0]
     noise = np.random.default_rng(0).integers(0, 256, 30_000).astype(np.uint8).tobytes()
     item = struct.pack("<II", len(noise), 2) + b"Cover Art (Front)\0" + noise
     ends = [
@@ -286,10 +286,10 @@ def test_a_picture_behind_an_mp3_is_no_sound(tmp_path: Path, name: str, header: 
         for flags in (0xA0000000, 0x80000000)
     ]
     (tmp_path / name).write_bytes(bare + ends[0] * header + item + ends[1])
-    assert np.array_equal(audio.read(tmp_path / name)[0], before)
+    assert np.array_equal(soundfiles.read(tmp_path / name)[0], before)
     (tmp_path / name).write_bytes(bare[:-50] + ends[0] * header + item + ends[1])
     with pytest.raises(InputError, match="its last MP3 frame has"):
-        audio.read(tmp_path / name)
+        soundfiles.read(tmp_path / name)
 
 
 def test_a_video_is_as_long_as_its_sound(tmp_path: Path) -> None:
@@ -318,7 +318,7 @@ def test_a_video_is_as_long_as_its_sound(tmp_path: Path) -> None:
 BLOCKS = """
 import sys
 from autoclip_sep import audio
-print(sum(block.shape[1] for block in audio.blocks(sys.argv[1])))
+print(sum(block.shape[1] for block in soundfiles.blocks(sys.argv[1])))
 """
 
 

@@ -95,11 +95,11 @@ def test_floats_are_rounded_and_clipped_where_sixteen_bits_are_wanted(
     """libsndfile's own conversion gives zeros for floats and wraps round for loud Vorbis."""
     loud = 1.5 * np.sin(np.linspace(0, 300, 20_000))
     soundfile.write(tmp_path / name, loud, 48000, subtype=name.partition(".")[0])
-    floats, _ = audio.read(tmp_path / name)
+    floats, _ = soundfiles.read(tmp_path / name)
     assert np.abs(floats).max() > 1.2
     expected = np.rint(floats * 2.0**15).clip(-(2**15), 2**15 - 1)
-    assert np.array_equal(audio.read(tmp_path / name, dtype=np.int16)[0], expected)
-    blocks = list(audio.blocks(tmp_path / name, 3000, dtype=np.int16))
+    assert np.array_equal(soundfiles.read(tmp_path / name, dtype=np.int16)[0], expected)
+    blocks = list(soundfiles.blocks(tmp_path / name, 3000, dtype=np.int16))
     assert {block.dtype for block in blocks} == {np.dtype(np.int16)}
     assert np.array_equal(np.concatenate(blocks, axis=1), expected)
 
@@ -356,7 +356,7 @@ import resource, sys
 from autoclip_sep import audio
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
-    audio.write(sys.argv[1], [0.1] * 5000, 8000)
+    soundfiles.write(sys.argv[1], [0.1] * 5000, 8000)
 except OSError as error:
     print(error.filename, error.errno)
 """

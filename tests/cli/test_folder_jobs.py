@@ -126,7 +126,7 @@ def test_a_file_that_takes_too_much_memory_stops_no_other(
     job, songs, capsys, monkeypatch, error
 ) -> None:
     """As one of a thousand channels may."""
-    real = audio.blocks
+    real = soundfiles.blocks
 
     def blocks(path: Path):
         if path.name == "b.wav":
@@ -135,7 +135,7 @@ def test_a_file_that_takes_too_much_memory_stops_no_other(
 
     for name in "abc":
         wav(songs / f"{name}.wav")
-    monkeypatch.setattr(audio, "blocks", blocks)
+    monkeypatch.setattr(soundfiles, "blocks", blocks)
     with pytest.raises(SystemExit):
         job()
     assert list(job.found) == ["a/s1.wav", "a/s2.wav", "c/s1.wav", "c/s2.wav"]

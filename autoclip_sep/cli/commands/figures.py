@@ -37,8 +37,8 @@ from autoclip_sep.figures.pairs import pairs
 from autoclip_sep.figures.runs_found import RunFound, find
 from autoclip_sep.names import shown
 from autoclip_sep.parallel import in_parallel
+from autoclip_sep.runs import run_directory
 from autoclip_sep.runs.provenance import CHECKOUT
-from autoclip_sep.runs.run_directory import run_directory
 
 RECIPES = CHECKOUT / "recipes"  # beside the package in a checkout, nowhere else
 KEPT = [RECIPES / name / "results" for name in ("training_dynamics", "alrc_supersampling")]

@@ -19,13 +19,13 @@ from pathlib import Path
 
 import yaml
 
-from autoclip_sep import audio
+from autoclip_sep.audio import soundfiles
 from autoclip_sep.data import _channels as channels
 from autoclip_sep.data import _discovery as discovery
-from autoclip_sep.data import channels, conversion, decoding
 from autoclip_sep.data.corpora.base import check_least
+from autoclip_sep.data.store import conversion, decoding
 from autoclip_sep.data.store.folders import store_folder
-from autoclip_sep.data.store.reading import Item, Signal, Store, conversion
+from autoclip_sep.data.store.reading import Item, Signal, Store
 from autoclip_sep.errors import InputError
 
 RATE = 44100  # Hz
@@ -86,7 +86,7 @@ class Musdb:
         if hq:
             channels.check_file(path, self.channels)
         settings = {"hq": hq, "sources": list(self.sources)}
-        if not hq or audio.info(path).subtype not in decoding.SIXTEEN_BITS:
+        if not hq or soundfiles.info(path).subtype not in decoding.SIXTEEN_BITS:
             settings["dtype"] = "int16"  # stores of float32, made before, are others
         store = conversion.prepare(
             store_folder(self.store, self.name, settings, root, tracks),

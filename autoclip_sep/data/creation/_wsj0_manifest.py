@@ -21,7 +21,7 @@ from autoclip_sep.data.store import fingerprints
 from autoclip_sep.errors import InputError
 from autoclip_sep.files import write_whole
 from autoclip_sep.names import path_below
-from autoclip_sep.runs.run_directory import run_directory
+from autoclip_sep.runs import run_directory
 
 NAME = "manifest.json"
 BEGUN = ".begun.json"

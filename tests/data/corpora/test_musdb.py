@@ -118,7 +118,7 @@ def test_wavs_of_more_bits_come_with_16_as_well(hq: Path, subtype: str) -> None:
     found = corpus(hq)
     before = found.prepare(progress=False)
     for path in hq.glob("*/*/*.wav"):
-        audio.write(path, 1.7 * audio.read(path)[0], 44100, subtype)
+        soundfiles.write(path, 1.7 * soundfiles.read(path)[0], 44100, subtype)
     store = found.prepare(progress=False)
     assert store.folder != before.folder
     split = store.split("test")
@@ -126,7 +126,7 @@ def test_wavs_of_more_bits_come_with_16_as_well(hq: Path, subtype: str) -> None:
     track = hq / "test" / split.items[0]
     mixture, sources = split.load(0)
     for name, read, most in (("mixture", mixture, 2), ("vocals", sources[0], 0)):
-        scaled = audio.read(track / f"{name}.wav", dtype=np.float64)[0] * 2**15
+        scaled = soundfiles.read(track / f"{name}.wav", dtype=np.float64)[0] * 2**15
         rounded = np.rint(scaled) if subtype == "FLOAT" else np.floor(scaled)
         assert np.abs(read * 2**15 - rounded.clip(-(2**15), 2**15 - 1)).max() <= most
 

@@ -363,7 +363,7 @@ def test_a_store_behind_a_link_is_made_anew_there(tmp_path):
     """As where it was moved to a larger disk."""
     for value in (0.1, 0.2):
         for name in "ab":
-            audio.write(tmp_path / f"{name}.wav", np.full((1, 900), value), 8000)
+            soundfiles.write(tmp_path / f"{name}.wav", np.full((1, 900), value), 8000)
         signals = tuple(Signal(str(tmp_path / f"{name}.wav")) for name in "ab")
         prepare(tmp_path / "store", 8000, [Item("i", "train", signals)], progress=False, jobs=1)
         if not (tmp_path / "store").is_symlink():
