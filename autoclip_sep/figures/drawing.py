@@ -14,6 +14,7 @@ from matplotlib.transforms import Bbox
 from autoclip_sep.files import write_whole
 
 WITHOUT, WITH = "#D1495B", "#00667A"  # clipping: told apart in grey and by the colour-blind
+SERIES = (WITHOUT, WITH, "#D98E04", "#7A5C8E")  # of runs drawn on the same axes
 SMALL_PRINT = "#555555"
 # The paper's symbols, in its order (Table 1).
 LOSSES = {

@@ -28,7 +28,6 @@ SPIKE = 1.25  # running medians
 WINDOW = 25  # recorded steps
 MEDIAN, GREY = "black", "#666666"
 HEADROOM = 1.2  # above the largest step, for the numbers
-COLOURS = (drawing.WITHOUT, drawing.WITH)
 DOT: dict[str, Any] = {
     "linestyle": "none", "marker": "o", "markersize": 3.4, "markeredgecolor": "black",
     "markeredgewidth": 0.5,
@@ -73,25 +72,37 @@ def draw(named: Sequence[tuple[str, Pair]], stem: Path) -> list[tuple[Sizes, Siz
     named: for each row its name, the run with p = 100 or no clipping, and the one with p = 10.
     """
     rows = [(sizes(without), sizes(with_autoclip)) for _, (without, with_autoclip) in named]
+    footer = origin([run for _, pair in named for run in pair]).line()
+    title = "Step sizes without and with AutoClip"
+    draw_rows(rows, [name for name, _ in named], title, footer, stem)
+    return rows
+
+
+def draw_rows(
+    rows: Sequence[Sequence[Sizes]], names: Sequence[str], title: str, footer: str, stem: Path
+) -> None:
+    """Draw rows of runs, all of as many, each row with a name and axes of its own scale."""
     figure = Figure(figsize=(9.2, 1.3 + 1.9 * len(rows)), layout="constrained")
-    places: Any = [["names", "names"], *([f"{n} without", f"{n} with"] for n in range(len(rows)))]
-    heights = [0.14, *[1] * len(rows)]
-    legend, *grid = figure.subplot_mosaic(places, height_ratios=heights).values()
-    for left, right, row, (name, _) in zip(grid[::2], grid[1::2], rows, named, strict=True):
+    columns = len(rows[0])
+    colours = (drawing.WITH,) if columns == 1 else drawing.SERIES
+    grid = [[f"{n} {m}" for m in range(columns)] for n in range(len(rows))]
+    places: Any = [["names"] * columns, *grid]
+    axes_of = figure.subplot_mosaic(places, height_ratios=[0.14, *[1] * len(rows)])
+    for places_of_row, row, name in zip(grid, rows, names, strict=True):
+        line = [axes_of[place] for place in places_of_row]
         end = max(one.step[-1] for one in row)
         most = max(float(np.nanmax(one.size)) for one in row)
-        for axes, one, colour in zip((left, right), row, COLOURS, strict=True):
+        for axes, one, colour in zip(line, row, colours, strict=False):
             _marks(axes, one, colour)
             axes.set(xlim=(0, 1.01 * end), ylim=(0, HEADROOM * most))
-        left.set_title(name, loc="left", fontsize=10.5)
-        left.set_ylabel(drawing.STEP_SIZE)
-    for axes in grid[-2:]:
-        axes.set_xlabel("Iteration")
-    _name_marks(legend)
-    figure.suptitle("Step sizes without and with AutoClip", fontsize=12.5, weight="bold")
-    drawing.footer(figure, origin([run for _, pair in named for run in pair]).line())
+        line[0].set_title(name, loc="left", fontsize=10.5)
+        line[0].set_ylabel(drawing.STEP_SIZE)
+    for place in grid[-1]:
+        axes_of[place].set_xlabel("Iteration")
+    _name_marks(axes_of["names"])
+    figure.suptitle(title, fontsize=12.5, weight="bold")
+    drawing.footer(figure, footer)
     drawing.save(figure, stem)
-    return rows
 
 
 def _marks(axes: Axes, one: Sizes, colour: str) -> None:

@@ -1,7 +1,7 @@
 """AutoClip's thresholds over training: a panel for each percentile, its run's norms as a cloud."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,14 +24,14 @@ MOST_COLUMNS = 5
 
 @dataclass(frozen=True)
 class Panel:
-    """One percentile.
+    """One clipping, of the same settings but for the seed.
 
     step, norm, threshold, clipped: (rows,) of the lowest seed, of rows with a norm above 0; a
     threshold that isn't finite is NaN. others: steps and thresholds of the other seeds.
     share: of all steps in [0, 1], those that were clipped.
     """
 
-    percentile: float
+    name: str
     step: Series
     norm: Series
     threshold: Series
@@ -40,8 +40,8 @@ class Panel:
     share: OverSeeds
 
 
-def panel(percentile: float, members: Seeds) -> Panel:
-    """The numbers of the runs of one percentile, by seed.
+def panel(name: str, members: Seeds, clipped: Callable[[RunFound], float] = share) -> Panel:
+    """The numbers of the runs of one clipping, by seed. clipped: the share of a run's steps.
 
     Raises InputError where the lowest seed has no norm that a logarithmic axis can show.
     """
@@ -51,13 +51,13 @@ def panel(percentile: float, members: Seeds) -> Panel:
     if not seen.any():
         raise InputError(f"{first.directory}: no gradient norm above 0 to draw")
     return Panel(
-        percentile,
+        name,
         rows["step"][seen],
         rows["grad_norm"][seen],
         _finite(rows["threshold"][seen]),
         rows["scale"][seen] < 1,
         [(run.dynamics["step"], _finite(run.dynamics["threshold"])) for run in others],
-        over_seeds(members, share),
+        over_seeds(members, clipped),
     )
 
 
@@ -67,7 +67,14 @@ def _finite(values: Series) -> Series:
 
 def draw(found: Sequence[RunFound], stem: Path) -> list[Panel]:
     """Draw the runs of one corpus, loss and model to <stem>.png and <stem>.pdf."""
-    panels = [panel(*item) for item in by_percentile(found).items()]
+    panels = [panel(f"p = {p:g}", members) for p, members in by_percentile(found).items()]
+    title = f"Thresholds over training: {drawing.loss_name(found[0].group[1])}"
+    draw_panels(panels, title, ["Shares: of all steps", origin(found).line()], stem)
+    return panels
+
+
+def draw_panels(panels: Sequence[Panel], title: str, notes: Sequence[str], stem: Path) -> None:
+    """Draw to <stem>.png and <stem>.pdf; notes: of the footer."""
     rows = math.ceil(len(panels) / MOST_COLUMNS)
     columns = math.ceil(len(panels) / rows)
     figure = Figure(figsize=(max(2.5 * columns, 7.2), 2.5 * rows + 1.2), layout="constrained")
@@ -83,17 +90,15 @@ def draw(found: Sequence[RunFound], stem: Path) -> list[Panel]:
     for axes in grid[:, 0]:
         axes.set_ylabel("gradient norm", fontsize=9)
     legend = _legend()
-    title = f"Thresholds over training: {drawing.loss_name(found[0].group[1])}"
     figure.legend(legend.values(), legend.keys(), loc="outside upper center", ncols=len(legend),
                   frameon=False, fontsize=9, title=title,
                   title_fontproperties={"size": 13, "weight": "bold"})  # fmt: skip
     several = any(one.others for one in panels)
     drawing.footer(figure, drawing.BETWEEN.join([
         *["Dots and strong lines: the lowest seed", "Faint lines: other seeds"] * several,
-        "Dots: recorded steps", "Shares: of all steps", origin(found).line(),
+        "Dots: recorded steps", *notes,
     ]))  # fmt: skip
     drawing.save(figure, stem)
-    return panels
 
 
 def _panel(axes: Axes, one: Panel) -> None:
@@ -106,7 +111,7 @@ def _panel(axes: Axes, one: Panel) -> None:
     axes.plot(one.step, one.threshold, color="white", linewidth=3.2)
     axes.plot(one.step, one.threshold, color=drawing.WITH, linewidth=1.7)
     clipped = f", {one.share.mean:.1%} clipped" if one.share.values else ""
-    axes.set_title(f"p = {one.percentile:g}{clipped}", fontsize=10)
+    axes.set_title(f"{one.name}{clipped}", fontsize=10)
     axes.set(yscale="log")
     axes.tick_params(which="both", labelsize=8)
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
@@ -138,6 +143,6 @@ def draw_all(found: Sequence[RunFound], output: Path) -> list[str]:
         except InputError as error:
             lines.append(f"not drawn: {error}")
             continue
-        shares = [f"{one.share.mean:.1%} at p = {one.percentile:g}" for one in panels]
+        shares = [f"{one.share.mean:.1%} at {one.name}" for one in panels]
         lines.append(f"{stem}.png  clipped {', '.join(shares)}")
     return lines or ["not drawn: thresholds over training: no run of AutoClip with p < 100"]

@@ -1,12 +1,14 @@
 """Figure 1 of the AutoClip paper: training dynamics without and with AutoClip.
 
 Step size and training loss against iterations, and the density of log smoothness against log
-gradient norm, one panel for each run on the same axes, with their correlation.
+gradient norm, one panel for each run on the same axes, with their correlation r. Runs of any loop
+can be drawn: one, or several beside each other.
 """
 
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -27,48 +29,65 @@ from autoclip_sep.figures.panel import Panel, panel
 from autoclip_sep.figures.runs_found import RunFound, Series
 from autoclip_sep.figures.smoothing import running_median
 
-COLOURS = (drawing.WITHOUT, drawing.WITH)
 DENSITY = ListedColormap(colormaps["YlGnBu"](np.linspace(0.28, 1, 256)))  # no near-white end
 HEXAGONS = 34  # side by side
 ASPECT = 0.78  # of the densities' axes, height / width
 CASING = [Stroke(linewidth=3.2, foreground="white"), Normal()]
 GREY = "#666666"
+TITLE = "Training dynamics without and with AutoClip"
 Rectangle = tuple[float, float, float, float]  # left, right, bottom, top
+
+
+def _mosaic(figure: Figure, count: int) -> tuple[dict[str, Axes], list[Axes]]:
+    """Axes of the names, the step sizes and the losses, and `count` densities."""
+    densities = [f"density {n}" for n in range(count)]
+    curves = ["sizes", "losses"]
+    if count == 1:
+        places: Any = [["names"] * 3, [*curves, *densities]]
+    elif count == 2:
+        places = [["names"] * 2, curves, densities]
+    else:
+        places = [["names"] * 2 * count, *(
+            [name for name in names for _ in range(2 * count // len(names))]
+            for names in (curves, densities)
+        )]  # fmt: skip
+    axes = figure.subplot_mosaic(places, height_ratios=(0.04, *[1] * (len(places) - 1)))
+    return axes, [axes[name] for name in densities]
 
 
 class Stage:
     """Figure 1 with everything in place that doesn't move: axes, their limits, names, legends.
 
-    panels: two whole runs, without clipping and with. `show` then draws them as far as is wanted.
+    panels: whole runs, in the paper one without clipping and one with. `show` then draws them as
+    far as is wanted. loss: its name; empty where nobody tells.
     """
 
-    def __init__(self, panels: Sequence[Panel], loss: str, footer: str) -> None:
-        self.figure = Figure(figsize=(8.6, 7.4), layout="constrained")
-        axes = self.figure.subplot_mosaic(
-            [["names", "names"], ["sizes", "losses"], ["left", "right"]], height_ratios=(0.04, 1, 1)
-        )
-        self.rows = len(panels[1].step)
+    def __init__(self, panels: Sequence[Panel], loss: str, footer: str, title: str = TITLE) -> None:
+        count = len(panels)
+        self.colours = (drawing.WITH,) if count == 1 else drawing.SERIES
+        size = (12.4, 4.3) if count == 1 else (4.3 * count, 7.4)
+        self.figure = Figure(figsize=size, layout="constrained")
+        axes, densities = _mosaic(self.figure, count)
         self._linear = any((one.loss[np.isfinite(one.loss)] <= 0).any() for one in panels)
         window = max(11, len(panels[0].step) // 20) | 1
-        self.sizes = _curves(axes["sizes"], panels, [one.step_norm for one in panels], window)
-        self.losses = _curves(axes["losses"], panels, self._heights(panels), window)
+        sizes = [one.step_norm for one in panels]
+        self.sizes = _curves(axes["sizes"], panels, sizes, self.colours, window)
+        self.losses = _curves(axes["losses"], panels, self._heights(panels), self.colours, window)
         axes["sizes"].set(title="Step size", ylabel=drawing.STEP_SIZE, ylim=(0, None))
         _name_losses(axes["losses"], loss, self._linear)
-        pair = axes["left"], axes["right"]
         extent = _extent(panels)
-        self.hexagons = [Hexagons(one, extent, HEXAGONS, ASPECT, DENSITY) for one in pair]
-        self.notes = [_prepare(*each, extent) for each in zip(pair, panels, COLOURS, strict=True)]
-        self._share_colours(panels, pair[1].inset_axes((1.03, 0, 0.035, 1)))
-        self.line = pair[1].axvline(math.nan, color="black", linestyle=":", linewidth=1.6)
-        self.value = pair[1].annotate(
-            "", (0, 0.03), (7, 0), ("data", "axes fraction"), "offset points", fontsize=8.5,
-            va="bottom", annotation_clip=True, path_effects=drawing.HALO,
-        )  # fmt: skip
+        self.hexagons = [Hexagons(one, extent, HEXAGONS, ASPECT, DENSITY) for one in densities]
+        self.notes = [
+            _prepare(*each, extent) for each in zip(densities, panels, self.colours, strict=False)
+        ]
+        self._share_colours(panels, densities[-1].inset_axes((1.03, 0, 0.035, 1)))
+        self.thresholds = [_Threshold(axes, len(one.step))
+                           for axes, one in zip(densities, panels, strict=True)]  # fmt: skip
         self.clock = axes["losses"].text(0.97, 0.95, "", transform=axes["losses"].transAxes,
                                          ha="right", va="top", fontsize=11)  # fmt: skip
-        _name_curves(axes["names"], panels, window)
-        title = f"Training dynamics without and with AutoClip: {drawing.loss_name(loss)}"
-        self.figure.suptitle(title, fontsize=12.5, weight="bold")
+        _name_curves(axes["names"], panels, self.colours, window)
+        whole = f"{title}: {drawing.loss_name(loss)}" if loss else title
+        self.figure.suptitle(whole, fontsize=12.5, weight="bold")
         drawing.footer(self.figure, footer)
 
     @property
@@ -77,7 +96,8 @@ class Stage:
         curves = [*self.sizes, *self.losses]
         return [
             *(cells.cells for cells in self.hexagons), *(curve.thin for curve in curves),
-            *(curve.thick for curve in curves), self.line, self.value, *self.notes, self.clock,
+            *(curve.thick for curve in curves), *(one.line for one in self.thresholds),
+            *(one.value for one in self.thresholds), *self.notes, self.clock,
         ]  # fmt: skip
 
     def _heights(self, panels: Sequence[Panel]) -> list[Series]:
@@ -101,12 +121,27 @@ class Stage:
             self.hexagons[n].show(self.hexagons[n].count(one.norm, one.smoothness))
             r = f"r = {one.r:.2f}".replace("-", "\N{MINUS SIGN}")
             self.notes[n].set_text(r if math.isfinite(one.r) else "")
-        threshold = panels[1].threshold
-        known = math.isfinite(threshold)
-        self.line.set_xdata([threshold if known else math.nan] * 2)
-        self.value.xy = (threshold if known else 0, self.value.xy[1])
-        when = " at the end" if len(panels[1].step) == self.rows else ""
-        self.value.set_text(f"threshold{when}\n{_short(10**threshold)}" if known else "")
+            self.thresholds[n].show(one)
+
+
+class _Threshold:
+    """A clipping threshold in a density, and its value beside it; nothing without clipping."""
+
+    def __init__(self, axes: Axes, rows: int) -> None:
+        self._rows = rows  # of the whole run
+        self.line = axes.axvline(math.nan, color="black", linestyle=":", linewidth=1.6)
+        self.value = axes.annotate(
+            "", (0, 0.03), (7, 0), ("data", "axes fraction"), "offset points", fontsize=8.5,
+            va="bottom", annotation_clip=True, path_effects=drawing.HALO,
+        )  # fmt: skip
+
+    def show(self, one: Panel) -> None:
+        """The threshold where the run has come to."""
+        known = math.isfinite(one.threshold)
+        self.line.set_xdata([one.threshold if known else math.nan] * 2)
+        self.value.xy = (one.threshold if known else 0, self.value.xy[1])
+        when = " at the end" if len(one.step) == self._rows else ""
+        self.value.set_text(f"threshold{when}\n{_short(10**one.threshold)}" if known else "")
 
 
 class _Curve:
@@ -122,11 +157,15 @@ class _Curve:
 
 
 def _curves(
-    axes: Axes, panels: Sequence[Panel], values: Sequence[Series], window: int
+    axes: Axes,
+    panels: Sequence[Panel],
+    values: Sequence[Series],
+    colours: Sequence[str],
+    window: int,
 ) -> list[_Curve]:
     """One curve for each run; the axes keep the limits that hold all values."""
     curves = []
-    for order, (one, heights, colour) in enumerate(zip(panels, values, COLOURS, strict=True)):
+    for order, (one, heights, colour) in enumerate(zip(panels, values, colours, strict=False)):
         width = float(np.clip(18 / math.sqrt(len(one.step)), 0.35, 0.9))
         thin, = axes.plot(one.step, heights, color=colour, linewidth=width, alpha=0.6,
                           zorder=2 + order)  # fmt: skip
@@ -141,9 +180,9 @@ def _curves(
     return curves
 
 
-def _name_curves(axes: Axes, panels: Sequence[Panel], window: int) -> None:
+def _name_curves(axes: Axes, panels: Sequence[Panel], colours: Sequence[str], window: int) -> None:
     """A legend above all curves, where it hides no spike."""
-    kinds = [(one.label, colour, 2.4) for one, colour in zip(panels, COLOURS, strict=True)]
+    kinds = [(one.label, colour, 2.4) for one, colour in zip(panels, colours, strict=False)]
     kinds += [("recorded iterations", GREY, 0.7), (f"running median of {window}", GREY, 1.8)]
     lines = [Line2D([], [], label=label, color=colour, linewidth=width)
              for label, colour, width in kinds]  # fmt: skip
@@ -151,7 +190,7 @@ def _name_curves(axes: Axes, panels: Sequence[Panel], window: int) -> None:
 
 
 def _name_losses(axes: Axes, loss: str, linear: bool) -> None:
-    symbol = drawing.LOSSES.get(loss, (loss, loss.replace("_", " ")))[1]
+    symbol = drawing.LOSSES.get(loss, (loss, loss.replace("_", " ")))[1] or "loss"
     if linear:
         unit = " [dB]" if loss == "snr" else ""
         axes.set(title="Training loss (linear axis: not all above 0)", ylabel=symbol + unit)

@@ -114,14 +114,14 @@ def test_the_threshold_moves_and_is_the_last_one_at_the_end_only(pair):
     panels = [panel(run) for run in pair]
     stage = Stage(panels, "mask_inference", "where from")
     stage.show([one.until(0) for one in panels])
-    assert math.isnan(stage.line.get_xdata()[0])
-    assert stage.value.get_text() == ""
+    assert math.isnan(stage.thresholds[1].line.get_xdata()[0])
+    assert stage.thresholds[1].value.get_text() == ""
     assert [note.get_text() for note in stage.notes] == ["", ""]
     stage.show([one.until(400) for one in panels])
-    assert math.isclose(stage.line.get_xdata()[0], math.log10(0.2))
-    assert stage.value.get_text() == "threshold\n0.2"
+    assert math.isclose(stage.thresholds[1].line.get_xdata()[0], math.log10(0.2))
+    assert stage.thresholds[1].value.get_text() == "threshold\n0.2"
     stage.show(panels)
-    assert stage.value.get_text() == "threshold at the end\n0.4"
+    assert stage.thresholds[1].value.get_text() == "threshold at the end\n0.4"
 
 
 def test_the_same_records_give_the_same_bytes(pair, tmp_path):

@@ -20,7 +20,7 @@ def test_the_numbers_of_a_percentile(add_run):
     first = add_run(seed=0, norms=(4.0, 0.0, math.nan, 3.0), thresholds=(2.0, 2.0, 2.0, 3.0),
                     shares=[0.2, 0.6])  # fmt: skip
     other = add_run(seed=3, thresholds=(1.0, 1.0, 1.0, 2.5), shares=[0.0, 0.0])
-    found = thresholds.panel(10, {3: other, 0: first})
+    found = thresholds.panel("p = 10", {3: other, 0: first})
     assert found.step.tolist() == [5, 20]  # a norm of 0 and NaN can't be shown
     assert found.norm.tolist() == [4, 3]
     assert found.threshold.tolist() == [2, 3]
@@ -35,7 +35,7 @@ def test_a_panel_for_each_percentile_rising(add_run, tmp_path):
     for label in ("autoclip_p50", "none", "autoclip_p1"):
         add_run(label, thresholds=[math.inf if label == "none" else 2.0] * 4)
     panels = drawn(thresholds, find(tmp_path), tmp_path / "out" / "thresholds")
-    assert [one.percentile for one in panels] == [1, 50, 100]
+    assert [one.name for one in panels] == ["p = 1", "p = 50", "p = 100"]
     assert np.isnan(panels[2].threshold).all()
     assert not panels[2].clipped.any()
     assert (tmp_path / "out" / "thresholds.png").read_bytes().startswith(b"\x89PNG")
@@ -46,7 +46,9 @@ def test_cloud_and_threshold_are_drawn_where_they_are(add_run):
     from matplotlib.figure import Figure
 
     axes = Figure().subplots()
-    thresholds._panel(axes, thresholds.panel(10, {0: add_run(thresholds=(2.0, 2.0, 2.0, 2.5))}))
+    thresholds._panel(
+        axes, thresholds.panel("p = 10", {0: add_run(thresholds=(2.0, 2.0, 2.0, 2.5))})
+    )
     left_alone, clipped, halo, line = axes.lines
     assert left_alone.get_ydata().tolist() == [1, 2]
     assert clipped.get_ydata().tolist() == [4, 3]
@@ -58,7 +60,7 @@ def test_cloud_and_threshold_are_drawn_where_they_are(add_run):
 def test_norms_of_nothing_but_zeros_are_told(add_run, tmp_path):
     run = add_run(norms=(0.0, 0.0))
     with pytest.raises(InputError, match="no gradient norm above 0"):
-        thresholds.panel(10, {0: run})
+        thresholds.panel("p = 10", {0: run})
     (line,) = thresholds.draw_all(find(tmp_path), tmp_path / "out")
     assert line.startswith(f"not drawn: {run.directory}")
 

@@ -162,9 +162,9 @@ def test_the_densities_share_axes_and_colours_and_one_shows_the_threshold(tmp_pa
     for cells in stage.hexagons:
         assert cells.cells.get_clim() == (1, max(one.max() for one in counts))
     assert not left.lines
-    assert list(right.lines) == [stage.line]
-    assert list(stage.line.get_xdata()) == [panels[1].threshold] * 2
-    assert stage.value.get_text() == "threshold at the end\n0.6"
+    assert list(right.lines) == [stage.thresholds[1].line]
+    assert list(stage.thresholds[1].line.get_xdata()) == [panels[1].threshold] * 2
+    assert stage.thresholds[1].value.get_text() == "threshold at the end\n0.6"
     assert [note.get_text() for note in stage.notes] == [f"r = {panels[0].r:.2f}", "r = 1.00"]
 
 

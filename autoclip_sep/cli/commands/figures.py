@@ -1,11 +1,15 @@
 """Draw every figure and table from records, without training: ``python scripts/draw_figures.py``.
 
     python scripts/draw_figures.py [runs=FOLDER] [output=figures/reference]
+    python scripts/draw_figures.py a.csv [b.csv ...] [output=figures]
 
 runs: a folder of runs, or of what was kept of them; without it, in a checkout, those behind the
 README, recipes/training_dynamics/results and recipes/alrc_supersampling/results. Everything is
 drawn that the runs allow; what isn't says why. Nothing is drawn again while the records stay what
 they were.
+
+Files are what a Recorder or Spikes wrote in any loop, of yours too: training dynamics (Figure 1),
+thresholds and step sizes of up to four runs beside each other, and the spikes of each.
 """
 
 import hashlib
@@ -21,6 +25,7 @@ from autoclip_sep.cli import arguments, command
 from autoclip_sep.errors import InputError
 from autoclip_sep.figures import (
     animation,
+    any_loop,
     boxcar,
     clipped_shares,
     correlations,
@@ -68,6 +73,13 @@ def main() -> None:
 
 def run(words: Sequence[str]) -> None:
     """Draw what the arguments name."""
+    files = [Path(word) for word in words if "=" not in word and word.endswith(".csv")]
+    rest = [word for word in words if Path(word) not in files]
+    if files:
+        output = arguments.read(rest, {"output": "figures"})["output"]
+        for line in any_loop.draw_all(files, Path(output)):
+            print(shown(line))
+        return
     given = arguments.read(words, {"runs": "", "output": "figures/reference"})
     if not given["runs"] and not RECIPES.is_dir():
         raise InputError("runs is missing: add runs=FOLDER (the README's are in a checkout only)")
