@@ -93,8 +93,9 @@ ON_RAMFS = """
 import sys
 from pathlib import Path
 import numpy as np
-from autoclip_sep import audio, runs
-from autoclip_sep.data import parallel
+from autoclip_sep import parallel
+from autoclip_sep.audio import soundfiles
+from autoclip_sep.runs import run_directory
 from autoclip_sep.data.store.conversion import prepare
 from autoclip_sep.data.store.reading import Item, Signal
 place = Path(sys.argv[1])
@@ -103,16 +104,16 @@ items = []
 for n, split in enumerate(("train", "valid")):
     paths = [place / f"{split}{s}.wav" for s in range(2)]
     for path in paths:
-        audio.write(path, rng.uniform(-0.2, 0.2, (1, 900)), 8000)
+        soundfiles.write(path, rng.uniform(-0.2, 0.2, (1, 900)), 8000)
     mixture = place / f"{split}.wav"  # not the sum, so that it is stored behind all the signals
-    audio.write(mixture, rng.uniform(-0.2, 0.2, (1, 900)), 8000)
+    soundfiles.write(mixture, rng.uniform(-0.2, 0.2, (1, 900)), 8000)
     items.append(Item(f"m{n}", split, tuple(map(Signal, paths)), mixture))
-with runs.lock(place):
+with run_directory.lock(place):
     store = prepare(place / "store" / "a", 8000, items, progress=False, jobs=1)
 for n, split in enumerate(("train", "valid")):
     mixture, sources = store.split(split).load(0)
-    assert np.array_equal(mixture, audio.read(items[n].mixture)[0])
-    assert np.array_equal(sources[1], audio.read(items[n].signals[1].path)[0])
+    assert np.array_equal(mixture, soundfiles.read(items[n].mixture)[0])
+    assert np.array_equal(sources[1], soundfiles.read(items[n].signals[1].path)[0])
 """
 
 

@@ -317,7 +317,7 @@ def test_a_video_is_as_long_as_its_sound(tmp_path: Path) -> None:
 
 BLOCKS = """
 import sys
-from autoclip_sep import audio
+from autoclip_sep.audio import soundfiles
 print(sum(block.shape[1] for block in soundfiles.blocks(sys.argv[1])))
 """
 

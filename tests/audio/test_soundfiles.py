@@ -353,7 +353,7 @@ def test_a_full_disk_is_an_error_that_names_the_file(tmp_path: Path) -> None:
     """A limit on the size of files stands in for the disk."""
     code = """
 import resource, sys
-from autoclip_sep import audio
+from autoclip_sep.audio import soundfiles
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
     soundfiles.write(sys.argv[1], [0.1] * 5000, 8000)

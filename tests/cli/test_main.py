@@ -38,7 +38,7 @@ def test_a_wrong_command_is_one_line_with_the_nearest(word, meant, monkeypatch, 
 def test_every_command_is_a_module_and_a_script(name, monkeypatch, capsys):
     script = COMMANDS[name][0]
     assert f'run("{name}")' in (ROOT / script).read_text(encoding="utf-8")
-    module = importlib.import_module(f"autoclip_sep.cli.{name.replace('-', '_')}")
+    module = importlib.import_module(f"autoclip_sep.cli.commands.{name.replace('-', '_')}")
     for way, expected, other in (
         (f"autoclip-sep {name}", f"autoclip-sep {name}", ".py"),
         (script, f"python {script}", "autoclip-sep"),

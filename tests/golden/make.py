@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from autoclip_sep import records
 from autoclip_sep.clipping import Clipper
+from autoclip_sep.runs import records
 from tests.clipping.conftest import CLIPPERS
 from tests.commands import command
 

@@ -57,8 +57,8 @@ def test_state_survives_and_damage_reads_as_no_state(tmp_path):
 
 def test_a_second_process_is_refused_while_the_first_holds_the_lock(tmp_path):
     program = (
-        "from pathlib import Path; from autoclip_sep import runs\n"
-        f"with runs.lock(Path({str(tmp_path)!r})): pass"
+        "from pathlib import Path; from autoclip_sep.runs import run_directory\n"
+        f"with run_directory.lock(Path({str(tmp_path)!r})): pass"
     )
     command = [sys.executable, "-c", program]
     with run_directory.lock(tmp_path):

@@ -115,7 +115,7 @@ def test_processes_make_no_difference(
 def test_kills_make_no_difference(made: Path, tmp_path: Path) -> None:
     """Killed at spread times, a corpus is never taken for whole and ends up the same."""
     code = (
-        "import sys; from autoclip_sep.data import parallel; parallel.cores = lambda: 1\n"
+        "import sys; from autoclip_sep import parallel; parallel.cores = lambda: 1\n"
         "from autoclip_sep.data.corpora.demo import Demo; Demo(**eval(sys.argv[1])).prepare(False)"
     )
     settings = {**SMALL, "root": str(tmp_path / "corpora"), "store": str(tmp_path / "store")}
