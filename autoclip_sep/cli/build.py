@@ -184,6 +184,18 @@ def _is_trusted(target: str) -> bool:
     return bool(above & TRUSTED) or target in _named_in(tuple(compose.ADDED))
 
 
+def foreign_packages(node: Any) -> set[str]:
+    """The packages that a config names beside this one and torch: what trust= is for."""
+    if isinstance(node, Mapping):
+        found = {package for value in node.values() for package in foreign_packages(value)}
+        target = str(node.get("_target_", ""))
+        own = not target or target.startswith((PACKAGE, "torch."))
+        return found if own else found | {target.partition(".")[0]}
+    if isinstance(node, list):
+        return {package for value in node for package in foreign_packages(value)}
+    return set()
+
+
 def _imported(target: str, where: str) -> Any:
     """What a trusted name stands for."""
     if os.getcwd() not in sys.path:

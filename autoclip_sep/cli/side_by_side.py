@@ -11,6 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 POLL = 0.5  # seconds
+TELL = 60.0  # seconds between two lines where no bar is seen
 
 
 @dataclass
@@ -66,6 +67,7 @@ def run_all(jobs: Sequence[Job], together: int, threads: int) -> list[Job]:
     """
     waiting, going, failed = list(jobs), list[Job](), list[Job]()
     told: set[str] = set()
+    progress = Progress(len(jobs))
     form = "{l_bar}{bar}| {n:.1f}/{total} jobs [{elapsed}<{remaining}]"
     with tqdm(total=len(jobs), bar_format=form, disable=None) as bar:
         try:
@@ -81,12 +83,33 @@ def run_all(jobs: Sequence[Job], together: int, threads: int) -> list[Job]:
                         failed += [job] if job.failure else []
                         tqdm.write(f"{'failed' if job.failure else 'done'}: {job.name}")
                 ended = len(jobs) - len(waiting) - len(going)
-                bar.update(ended + sum(min(job.done(job), 1) for job in going) - bar.n)
+                done = ended + sum(min(job.done(job), 1) for job in going)
+                bar.update(done - bar.n)
+                if bar.disable:
+                    progress.tell(done)
                 if waiting or going:
                     time.sleep(POLL)
         finally:
             _stop(going)
     return failed
+
+
+class Progress:
+    """A line a minute of how far jobs have come, for a log: a terminal has a bar."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.began = self.told = time.monotonic()
+
+    def tell(self, done: float) -> None:
+        """Say how many jobs are done, if a minute has passed."""
+        now = time.monotonic()
+        if now - self.told < TELL or done >= self.total:
+            return
+        self.told = now
+        passed = (now - self.began) / 60
+        left = f", about {passed * (self.total - done) / done:.0f} left" if done > 0 else ""
+        print(f"{done:.1f} of {self.total} jobs after {passed:.0f} minutes{left}", flush=True)
 
 
 def _tell_of_the_wait(job: Job, told: set[str]) -> None:

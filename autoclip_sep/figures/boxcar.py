@@ -27,6 +27,7 @@ WIDTHS = {WITHOUT: 2.4, WITH: 1.0}  # both are seen where they coincide
 ALPHAS = {WITHOUT: 0.55, WITH: 1.0}
 RATES = ("stable", "high")
 HIGH = "#FBF6EE"  # behind the panels of a high rate
+BELOW = 1.6  # of a cross that marks divergence, from the top: above it is a title
 TALLEST = 300.0  # a panel's top / its lowest point: beyond, lines leave it
 SOURCES = {
     "photographs": "crops of photographs, a stand-in for CIFAR-10",
@@ -128,8 +129,8 @@ def _draw_panel(ax: Axes, panel: Panel, lowest: float) -> None:
         ax.plot(one.iteration, curve, color=COLOURS[one.clipping], alpha=ALPHAS[one.clipping],
                 linewidth=WIDTHS[one.clipping], solid_joinstyle="round")  # fmt: skip
         if one.diverged:
-            ax.plot(one.iterations, top, marker="x", color=COLOURS[one.clipping], markersize=7,
-                    markeredgewidth=1.8, clip_on=False, zorder=5)  # fmt: skip
+            ax.plot(one.iterations, top / BELOW, marker="x", color=COLOURS[one.clipping],
+                    markersize=7, markeredgewidth=1.8, zorder=5)  # fmt: skip
     _note_peaks(ax, panel, top)
     ax.set(yscale="log", ylim=(lowest / 1.3, top))
     ax.yaxis.set_major_locator(LogLocator(numticks=4))

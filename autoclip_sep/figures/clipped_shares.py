@@ -28,6 +28,7 @@ from autoclip_sep.figures.families import (
 from autoclip_sep.figures.origin import origin
 from autoclip_sep.figures.runs_found import RunFound, Series
 
+THICKER = 4.5  # of the first line than of the last: lines on top of each other are all seen
 LIGHTEST, DARKEST = 0.35, 0.85  # of a family's colour map; viridis is dark at its low end
 
 
@@ -72,8 +73,9 @@ def draw(found: Sequence[RunFound], stem: Path) -> list[Course]:
     figure = Figure(figsize=(9.6, max(3.8, 0.27 * len(drawn) + 1.6)),
                     layout=ConstrainedLayoutEngine(wspace=0.06))  # fmt: skip
     course, totals = figure.subplots(1, 2, width_ratios=(1.5, 1))
-    for one, own in zip(drawn, colours, strict=True):
-        course.plot(one.epoch, one.mean, color=own, linewidth=1.7)
+    for order, (one, own) in enumerate(zip(drawn, colours, strict=True)):
+        width = 1.3 + THICKER * (len(drawn) - 1 - order) / len(drawn)
+        course.plot(one.epoch, one.mean, color=own, linewidth=width)
         course.fill_between(one.epoch, one.least, one.most, color=own, alpha=0.12, linewidth=0)
     course.set(xlabel="Epoch", ylabel="of the steps of an epoch", title="Share clipped, by epoch",
                ylim=(-0.02, 1.02))  # fmt: skip

@@ -27,8 +27,10 @@ def draw(courses: Sequence[Course], title: str, footer: str, stem: Path) -> None
     for axes, course in zip(panels, courses, strict=False):
         _panel(axes, course)
     panels[0].plot([], [], color=drawing.WITHOUT, linestyle=":", label="leaves")
-    panels[0].legend(frameon=False, fontsize=7.5, loc="best")
-    figure.suptitle(title, fontsize=12, weight="bold")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False,
+                  fontsize=8, title=title,
+                  title_fontproperties={"size": 12, "weight": "bold"})  # fmt: skip
     drawing.footer(figure, footer)
     drawing.save(figure, stem)
 

@@ -15,7 +15,8 @@ class Origin:
 
     corpus: str
     fingerprint: str
-    model: str  # with the settings that differ from the defaults
+    model: str  # with six hex digits for the settings that differ from the defaults
+    mixtures: str  # of a training epoch; empty where the config doesn't tell
     network: str  # layers × units, or its class
     batch: str
     iterations: str
@@ -30,11 +31,21 @@ class Origin:
         notes = filter(None, [STAND_INS.get(self.corpus, ""), self.fingerprint])
         return f"{self.corpus} ({', '.join(notes)})"
 
+    @property
+    def models(self) -> str:
+        """Without the digits, which say nothing to a reader."""
+        return ", ".join(dict.fromkeys(part.partition("-")[0] for part in self.model.split(", ")))
+
+    @property
+    def of_mixtures(self) -> str:
+        """How much there was to train on."""
+        return f" of {self.mixtures} mixtures" if self.mixtures else ""
+
     def line(self) -> str:
         """A footer."""
         return drawing.BETWEEN.join([
             f"corpus {self.corpus_title}",
-            f"{self.model} ({self.network}, batches of {self.batch})",
+            f"{self.models} ({self.network}, batches of {self.batch}{self.of_mixtures})",
             f"{self.iterations} iterations", self.seeds, f"commit {self.commit}", self.device,
             self.date,
         ])  # fmt: skip
@@ -46,6 +57,7 @@ def origin(found: Sequence[RunFound]) -> Origin:
         found[0].group[0],
         _named(_came(run, "fingerprint", "unknown")[:8] for run in found),
         _named(run.group[2] for run in found),
+        _named(filter(None, map(mixtures, found))),
         _named(network(run) for run in found),
         _named(str(run.config["trainer"]["batch_size"]) for run in found),
         iterations(found),
@@ -62,6 +74,12 @@ def network(run: RunFound) -> str:
     if model.keys() >= {"layers", "hidden"}:
         return f"{model['layers']} × {model['hidden']}"
     return str(model["_target_"]).rpartition(".")[2]
+
+
+def mixtures(run: RunFound) -> str:
+    """Of the training set, where it is the config that says how many."""
+    number = run.config.get("data", {}).get("corpus", {}).get("train")
+    return f"{number:,}" if isinstance(number, int) else ""
 
 
 def iterations(found: Iterable[RunFound]) -> str:

@@ -130,7 +130,9 @@ def _curve(axes: Axes, curve: Curve, places: Mapping[float, int]) -> None:
 
 
 def draw_all(found: Sequence[RunFound], output: Path) -> list[str]:
-    """percentiles_<corpus>_<model> for each corpus and model with two percentiles of one loss.
+    """percentiles_<corpus>_<model> for each corpus and model with three percentiles of one loss.
+
+    Two make no curve: Table 1 says more of them.
 
     Runs that can't be compared are left out, as table1.draw_all tells.
     """
@@ -138,12 +140,12 @@ def draw_all(found: Sequence[RunFound], output: Path) -> list[str]:
     lines = []
     for task, runs in by_task(run for run in kept if math.isfinite(run.percentile)).items():
         losses = by_loss(runs).items()
-        enough = [run for _, runs in losses if len(by_percentile(runs)) > 1 for run in runs]
+        enough = [run for _, runs in losses if len(by_percentile(runs)) > 2 for run in runs]
         if enough:
             stem = output / "_".join(["percentiles", *task])
             rows = draw(enough, stem)
             lines.append(f"{stem}.png  {', '.join(map(_in_short, rows))}")
-    return lines or ["not drawn: what the percentile does: no loss has runs of two percentiles"]
+    return lines or ["not drawn: what the percentile does: no loss has runs of three percentiles"]
 
 
 def _in_short(one: Row) -> str:

@@ -120,6 +120,8 @@ def heading(run: Member, references: Sequence[Member], found: str) -> list[str]:
     for before, one in pairwise(references):
         near = one.directory.parent == before.directory.parent
         named.append(one.name if near else str(one.directory))
+    if len(named) > SHOWN:
+        named = [*named[:SHOWN], f"and {len(named) - SHOWN} more"]
     return [f"run        {run.directory}: {status}, to step {run.last_step:,}",
             f"reference  {', '.join(named)}: to step {steps:,}{found}"]  # fmt: skip
 

@@ -29,8 +29,10 @@ from autoclip_sep.figures import (
     boxcar,
     clipped_shares,
     correlations,
+    index,
     percentiles,
     results,
+    spikes,
     step_sizes,
     strategies,
     supersampling,
@@ -63,7 +65,7 @@ OF_ALL_RUNS: tuple[Drawer, ...] = (
     correlations.draw_all,
     results.draw_all,
 )
-OF_A_PAIR: tuple[Drawer, ...] = (training_dynamics.draw_all, animation.draw_all)
+OF_A_PAIR: tuple[Drawer, ...] = (training_dynamics.draw_all, animation.draw_all, spikes.draw_all)
 
 
 def main() -> None:
@@ -79,6 +81,7 @@ def run(words: Sequence[str]) -> None:
         output = arguments.read(rest, {"output": "figures"})["output"]
         for line in any_loop.draw_all(files, Path(output)):
             print(shown(line))
+        index.write(Path(output))
         return
     given = arguments.read(words, {"runs": "", "output": "figures/reference"})
     if not given["runs"] and not RECIPES.is_dir():
@@ -105,6 +108,8 @@ def draw(folders: Sequence[Path], output: Path) -> list[str]:
     work: list[Work] = [partial(boxcar.draw_all, folder, output) for folder in courses]
     lines = in_parallel(call, work + _work(found, output), label="drawing")
     said = [line for some in lines for line in some]
+    if page := index.write(output):
+        said.append(f"{page}  all of them on a page")
     files = sorted(path.name for path in output.iterdir() if not path.name.startswith("."))
     run_directory.write_text(
         output / DRAWN, json.dumps({"of": state, "said": said, "files": files})

@@ -1,5 +1,6 @@
 """``python train.py``: compose, build, prepare the corpus, train."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,7 +9,8 @@ from torch import nn
 from torch.optim import Optimizer
 
 from autoclip_sep.cli import command, compose, corpus, sources
-from autoclip_sep.cli.build import build, call
+from autoclip_sep.cli.build import build, call, foreign_packages
+from autoclip_sep.cli.main import as_called
 from autoclip_sep.cli.plan import Plan, plan
 from autoclip_sep.errors import InputError
 from autoclip_sep.names import shown
@@ -72,6 +74,14 @@ def train(arguments: Sequence[str]) -> None:
                 trainer.fit()
             finally:
                 parts.logger.finish()
+            _say_what_is_next(planned)
+
+
+def _say_what_is_next(planned: Plan) -> None:
+    words = [f"run={planned.directory}"]
+    if foreign := sorted(foreign_packages(planned.config)):
+        words.append(f"trust=[{','.join(foreign)}]")
+    print(as_called(shown(f"next: python evaluate.py {shlex.join(words)}")))
 
 
 def build_parts(planned: Plan, device: torch.device) -> dict[str, Any]:
