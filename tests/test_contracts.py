@@ -196,8 +196,9 @@ def test_a_logger_is_told_every_row(added: Path) -> None:
 
 def test_a_run_with_foreign_code_is_opened_where_that_is_trusted(place: Path) -> None:
     chosen = asked("model=filter", "loss=distance", "seed=5")
-    command(place, "train.py", "--config-dir", "mine", *chosen)
+    trained = command(place, "train.py", "--config-dir", "mine", *chosen).stdout
     run = next(place.glob("runs/*/distance/filter/*/seed5*"))
+    assert f"next: python evaluate.py run={run.relative_to(place)} 'trust=[mine]'" in trained
     refused = command(place, "evaluate.py", f"run={run}", check=2).stderr
     assert "model._target_ is 'mine.code.Filter'" in refused
     assert "trust=" in refused

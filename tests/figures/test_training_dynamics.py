@@ -161,7 +161,7 @@ def test_the_densities_share_axes_and_colours_and_one_shows_the_threshold(tmp_pa
     assert [one.sum() for one in counts] == [89, 59]
     for cells in stage.hexagons:
         assert cells.cells.get_clim() == (1, max(one.max() for one in counts))
-    assert not left.lines
+    assert math.isnan(stage.thresholds[0].line.get_xdata()[0])  # nothing is clipped
     assert list(right.lines) == [stage.thresholds[1].line]
     assert list(stage.thresholds[1].line.get_xdata()) == [panels[1].threshold] * 2
     assert stage.thresholds[1].value.get_text() == "threshold at the end\n0.6"
