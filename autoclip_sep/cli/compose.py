@@ -23,6 +23,7 @@ from autoclip_sep.cli.arguments import near
 from autoclip_sep.errors import InputError
 from autoclip_sep.runs.config import Config, checked, read_yaml
 from autoclip_sep.runs.run_directory import flatten
+from autoclip_sep.text import MARK
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
@@ -120,6 +121,7 @@ def compose(name: str, arguments: Sequence[str]) -> DictConfig:
             read_yaml(path)
     try:
         config = _compose(name, arguments)
+        _check_marks(choices(config))
         for key, value in paths.items():
             OmegaConf.update(config, key, value.replace("$", DOLLAR))
         OmegaConf.to_container(_own(config), resolve=True)
@@ -177,6 +179,19 @@ def sweep(name: str, arguments: Sequence[str]) -> list[list[str]]:
     extra = [f"{key}={value}" for key, value in params.items() if key not in keys]
     (batch,) = BasicSweeper.split_arguments(parse([*extra, *arguments]), max_batch_size=None)
     return [[*job, *(f"{key}={path}" for key, path in paths.items())] for job in batch]
+
+
+def _check_marks(chosen: Mapping[str, str]) -> None:
+    """Refuse a file whose `# @package` Hydra doesn't see: its settings would go to another place.
+
+    Editors on some machines put a byte-order mark in front.
+    """
+    for path in files():
+        hidden = text(path).startswith(f"{MARK}# @package")
+        if hidden and chosen.get(path.parent.name) == path.stem:
+            raise InputError(
+                f"{path}: a byte-order mark stands before # @package; save it without one"
+            )
 
 
 def parse(arguments: Sequence[str]) -> list[Override]:

@@ -120,6 +120,19 @@ def test_an_experiment_brings_its_sweep_and_arguments_replace_it():
     ]
 
 
+def test_a_mark_that_hides_where_settings_belong_is_refused(tmp_path, monkeypatch):
+    """Hydra would put them below `experiment`, where nobody looks."""
+    monkeypatch.setattr(compose, "ADDED", [tmp_path])
+    (tmp_path / "experiment").mkdir()
+    file, content = tmp_path / "experiment/mine.yaml", "# @package _global_\nseed: 7\n"
+    file.write_text(content, encoding="utf-8-sig")
+    compose.compose("train", [])
+    with pytest.raises(InputError, match=r"mine\.yaml: a byte-order mark stands before # @pack"):
+        compose.compose("train", ["experiment=mine"])
+    file.write_text(content)
+    assert compose.plain(compose.compose("train", ["experiment=mine"]))["seed"] == 7
+
+
 def test_a_sweep_over_groups():
     jobs = compose.sweep("train", ["loss=mask_inference,snr", "percentile=0,1"])
     assert len(jobs) == 4
