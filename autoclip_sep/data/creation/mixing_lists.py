@@ -43,7 +43,9 @@ def read_list(path: str | os.PathLike[str]) -> list[Recipe]:
             continue
         if len(fields) < 4 or len(fields) % 2 or not all(map(_is_number, fields[1::2])):
             raise InputError(f"{path}, line {number}: not 'path dB path dB [path dB]'")
-        paths = (path_below(field, f"{path}, line {number}") for field in fields[::2])
+        paths = [path_below(field, f"{path}, line {number}") for field in fields[::2]]
+        if not all(map(os.path.basename, paths)):
+            raise InputError(f"{path}, line {number}: a path that names no file")
         recipe = Recipe(tuple(paths), tuple(fields[1::2]))
         check_name(recipe.name, f"{path}, line {number}")
         if recipe.name in recipes:

@@ -71,6 +71,13 @@ def test_paths_that_are_not_utf_8_come_back_as_written(tmp_path: Path) -> None:
     assert mixing_lists.read_list(tmp_path / "list.txt") == [recipe]
 
 
+@pytest.mark.parametrize("path", ["./", ".\\", "wsj0/"])
+def test_a_path_that_is_a_folders_is_refused_by_line(tmp_path: Path, path: str) -> None:
+    (tmp_path / "list.txt").write_text(f"{A} 1 {B} -1\n{path} 1 {B} -1\n")
+    with pytest.raises(InputError, match=r"list\.txt, line 2: a path that names no file"):
+        mixing_lists.read_list(tmp_path / "list.txt")
+
+
 @pytest.mark.parametrize(
     "path", ["/etc/a.wav", "../a.wav", "wsj0\\..\\..\\a.wav", "wsj0/.a.wav", "a\x1b"]
 )
