@@ -14,6 +14,8 @@ from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
     InterpolationResolutionError,
     MissingMandatoryValue,
     OmegaConfBaseException,
@@ -28,7 +30,7 @@ from autoclip_sep.text import MARK
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
 # Values of these keys are paths: text, whatever characters they hold.
-PATH_KEY = re.compile(r"(?:run|runs|input|output|(?:.+\.)?(?:root|store|corpora))")
+PATH_KEY = re.compile(r"(?:run|runs|input|output|(?:[^+~].*\.)?(?:root|store|corpora))")
 
 # What Hydra and OmegaConf let through where a file or a value is nothing that they know.
 UNFORESEEN = (
@@ -123,8 +125,13 @@ def compose(name: str, arguments: Sequence[str]) -> DictConfig:
         config = _compose(name, arguments)
         _check_marks(choices(config))
         for key, value in paths.items():
-            OmegaConf.update(config, key, value.replace("$", DOLLAR))
+            try:
+                OmegaConf.update(config, key, value.replace("$", DOLLAR))
+            except (ConfigAttributeError, ConfigKeyError) as error:
+                raise InputError(_unknown_key(name, key, overrides)) from error
         OmegaConf.to_container(_own(config), resolve=True)
+    except InputError:
+        raise
     except MissingMandatoryValue as error:
         raise InputError(_missing(error)) from error
     except (HydraException, OmegaConfBaseException) as error:

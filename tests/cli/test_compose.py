@@ -17,6 +17,8 @@ from autoclip_sep.runs import run_directory
         (["+percentile=10"], "can't be added"),
         (["clipping=none", "+percentile=10"], "can't be added"),
         (["~optimizer.lr"], "can't be added or deleted"),
+        (["+data.root=x"], "can't be added"),
+        (["dat.root=x"], r"^dat\.root: there is no such setting \(did you mean data\.root"),
         (["percentile"], "no setting: write key=value"),
         (["seed=[1"], "not understood"),
         (["percentile=1,10"], "^percentile=1,10: one value is wanted; with -m each of them"),
