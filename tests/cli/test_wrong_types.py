@@ -129,9 +129,9 @@ def configs(tmp_path, monkeypatch):
     copied = tmp_path / "configs"
     shutil.copytree(compose.CONFIGS, copied)
     monkeypatch.setattr(compose, "CONFIGS", copied)
-    build._named_in_configs.cache_clear()
+    build._named_in.cache_clear()
     yield copied
-    build._named_in_configs.cache_clear()
+    build._named_in.cache_clear()
 
 
 @pytest.mark.parametrize("content", NO_CONFIGS, ids=lambda content: repr(content[:20]))
