@@ -3,6 +3,7 @@
 Each is added in a folder of its own, which `--config-dir` names, trained with, and used again.
 """
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -222,10 +223,32 @@ def test_a_file_that_would_never_be_read_is_refused(added: Path) -> None:
         compose.add_folder(Path("other"))
     with pytest.raises(InputError, match="--config-dir=nowhere: there is no such folder"):
         compose.add_folder(Path("nowhere"))
+    (added / "other" / "loss" / "snr.yaml").rename(added / "other" / "loss" / "distance.yaml")
+    with pytest.raises(InputError, match="there is a loss=distance already, name it otherwise"):
+        compose.add_folder(Path("other"))
+    compose.add_folder(Path("mine"))  # once more
 
 
-def test_a_folder_may_have_any_name(place: Path, added: Path) -> None:
-    folder = place / "it's, [a] \\ folder = ü"
+def test_what_lies_beside_the_groups_of_a_folder_is_neither_read_nor_trusted(
+    place: Path, added: Path
+) -> None:
+    run = added / "mine" / "runs" / "theirs"
+    run.mkdir(parents=True)
+    (run / "config.yaml").write_text("a: &a [*a]\nmodel:\n  _target_: os.system\n  command: exit\n")
+    build._named_in.cache_clear()
+    assert plan(asked("model=filter", "loss=distance")).seed == 0
+    with pytest.raises(InputError, match=r"model._target_ is 'os.system'"):
+        build.build({"_target_": "os.system", "command": "exit"}, "model")
+    refused = command(place, "evaluate.py", "--config-dir=mine", f"run={run}", check=2).stderr
+    assert refused == (
+        "evaluate: --config-dir is train's; trust=PACKAGE lets a run name your own code\n"
+    )
+    shutil.rmtree(run.parent)
+
+
+@pytest.mark.parametrize("name", ["it's, [a] \\ folder = ü", "a\\'b\\\\'", "at the end\\", "${a}"])
+def test_a_folder_may_have_any_name(place: Path, added: Path, name: str) -> None:
+    folder = place / name
     (folder / "model").mkdir(parents=True)
     (folder / "model" / "named.yaml").write_text(FILES["model/filter"])
     compose.add_folder(folder)

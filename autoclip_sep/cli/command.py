@@ -36,7 +36,7 @@ def main(name: str, job: Job, usage: str, check: Job | None = None) -> None:
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # repeatable cuBLAS, for resume
     with exit_codes(name):
-        given = _with_config_dirs(sys.argv[1:])
+        given = _with_config_dirs(name, sys.argv[1:])
         flags = [argument for argument in given if argument.startswith("-")]
         arguments = [argument for argument in given if not argument.startswith("-")]
         if {"-h", "--help"} & set(flags):
@@ -47,15 +47,18 @@ def main(name: str, job: Job, usage: str, check: Job | None = None) -> None:
         elif flags in (["-m"], ["--multirun"]):
             _multirun(name, job, check or partial(_compose, name), arguments)
         elif flags:
-            raise InputError(
-                f"unknown flag {flags[0]}: there are --help, --cfg job, --config-dir=FOLDER and -m"
-            )
+            own = ", --config-dir=FOLDER" if name == "train" else ""
+            raise InputError(f"unknown flag {flags[0]}: there are --help, --cfg job{own} and -m")
         else:
             job(arguments)
 
 
-def _with_config_dirs(given: Sequence[str]) -> list[str]:
-    """The arguments left when each --config-dir, with the folder it names, is added to configs/."""
+def _with_config_dirs(name: str, given: Sequence[str]) -> list[str]:
+    """The arguments left when each --config-dir, with the folder it names, is added to configs/.
+
+    Only train has groups to choose from. Where runs are read, code that lies in an added folder
+    would be trusted, and a run may lie there as well.
+    """
     rest: list[str] = []
     words = iter(given)
     for word in words:
@@ -63,6 +66,8 @@ def _with_config_dirs(given: Sequence[str]) -> list[str]:
         if flag not in ("--config-dir", "-cd"):
             rest.append(word)
             continue
+        if name != "train":
+            raise InputError(f"{flag} is train's; trust=PACKAGE lets a run name your own code")
         folder = folder if equals else next(words, "")
         if not folder:
             raise InputError(f"{flag} names no folder: write --config-dir=FOLDER")

@@ -46,18 +46,22 @@ DOLLAR = "\ue000"  # stands for $ in a path while OmegaConf looks for interpolat
 def add_folder(folder: Path) -> None:
     """Compose from this folder too: it has files of the groups, as configs/ has.
 
-    Raises InputError where there is none, or where a file has the name of one in configs/, which
-    would be taken in its place.
+    Raises InputError where there is none, or where a file has the name of one in configs/ or in a
+    folder added before, which would be taken in its place.
     """
     if not folder.is_dir():
         raise InputError(f"--config-dir={folder}: there is no such folder")
-    for path in _files_in(folder):
-        place = path.relative_to(folder)
-        if (CONFIGS / place).is_file():
-            group, name = place.parent, place.stem
-            raise InputError(f"{path}: there is a {group}={name} already, name it otherwise")
-    if folder.resolve() not in ADDED:
-        ADDED.append(folder.resolve())
+    if folder.resolve() in ADDED:
+        return
+    for first in [CONFIGS, *ADDED]:
+        for path in _files_in(first):
+            place = path.relative_to(first)
+            if (folder / place).is_file():
+                raise InputError(
+                    f"{folder / place}: there is a {place.parent}={place.stem} already, name it "
+                    "otherwise"
+                )
+    ADDED.append(folder.resolve())
 
 
 def files(group: str = "", folders: Sequence[Path] | None = None) -> list[Path]:
@@ -67,10 +71,15 @@ def files(group: str = "", folders: Sequence[Path] | None = None) -> list[Path]:
 
 
 def _files_in(folder: Path, group: str = "") -> list[Path]:
-    """Sorted; not what editors and other systems hide there."""
+    """Sorted; not what editors and other systems hide there, or what lies beside the groups.
+
+    A folder that was added may hold anything else as well, the configs of runs among it.
+    """
+    groups = [group] if group or folder == CONFIGS else [g.name for g in CONFIGS.iterdir()]
     return sorted(
         path
-        for path in (folder / group).rglob("*.yaml")
+        for one in groups
+        for path in (folder / one).rglob("*.yaml")
         if not any(part.startswith(".") for part in path.relative_to(folder).parts)
         and path.is_file()
     )
@@ -236,7 +245,8 @@ def _compose(name: str, arguments: Sequence[str]) -> DictConfig:
 
 def _quoted(folder: Path) -> str:
     """A folder as Hydra's grammar wants it."""
-    path = re.sub(r"(\\*)'", r"\1\1\\'", str(folder))  # backslashes only count before quotes
+    # Backslashes only count before quotes.
+    path = re.sub(r"(\\*)('|\Z)", lambda end: 2 * end[1] + end[2].replace("'", "\\'"), str(folder))
     return f"'file://{path}'"
 
 
