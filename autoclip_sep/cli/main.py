@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import os
 import re
 import signal
 import sys
@@ -27,7 +28,11 @@ def main() -> None:
     """The console command: the first argument names a command, the rest are its own."""
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in ("-h", "--help"):
-        print(_usage())
+        try:
+            print(_usage(), flush=True)
+        except OSError as error:  # nobody reads it, `| head` perhaps; or it would be tried again
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(128 + signal.SIGPIPE if isinstance(error, BrokenPipeError) else 2)
     elif name in COMMANDS:
         sys.argv[:2] = [f"{PROGRAM} {name}"]
         run(name)

@@ -1,12 +1,15 @@
 """The console command: which commands there are, and how texts name them."""
 
 import importlib
+import os
+import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
-from autoclip_sep.cli.main import COMMANDS, as_called, main
+from autoclip_sep.cli.main import COMMANDS, MODULE, as_called, main
 from autoclip_sep.runs import provenance
 from tests.commands import ROOT
 
@@ -64,3 +67,16 @@ def test_a_text_names_commands_as_they_are_called(monkeypatch):
 def test_an_installed_copy_has_no_commit_of_the_checkout_around_it(monkeypatch):
     monkeypatch.setattr(provenance, "CHECKOUT", ROOT / "autoclip_sep")
     assert provenance.commit() == "unknown"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_list_of_commands_that_nobody_can_read_ends_without_a_traceback():
+    called = [sys.executable, "-m", MODULE, "--help"]
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(called, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert (ended.returncode, ended.stderr) == (2, b"")
+    reading, writing = os.pipe()
+    os.close(reading)
+    ended = subprocess.run(called, stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (141, b"")
