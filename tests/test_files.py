@@ -93,11 +93,10 @@ ON_RAMFS = """
 import sys
 from pathlib import Path
 import numpy as np
-from autoclip_sep import parallel
 from autoclip_sep.audio import soundfiles
-from autoclip_sep.runs import run_directory
 from autoclip_sep.data.store.conversion import prepare
 from autoclip_sep.data.store.reading import Item, Signal
+from autoclip_sep.runs import run_directory
 place = Path(sys.argv[1])
 rng = np.random.default_rng(0)
 items = []

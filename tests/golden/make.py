@@ -127,7 +127,7 @@ def interrupt(place: Path) -> None:
     """Stop a run by SIGTERM in its sixth step, in the middle of its second epoch."""
     program = (
         "import os, signal\n"
-        "from autoclip_sep.cli import train\n"
+        "from autoclip_sep.cli.commands import train\n"
         "from autoclip_sep.losses.mask_inference import MaskInference\n"
         "calls, loss = [], MaskInference.__call__\n"
         "def stop(self, *given):\n"
