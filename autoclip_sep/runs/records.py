@@ -7,6 +7,7 @@ Floats are written with ``repr``, which reads back to the same bits.
 
 import csv
 import io
+import itertools
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,10 +27,13 @@ def _whole_lines(path: Path) -> str:
     return content[: content.rfind(b"\n") + 1].decode("utf-8", "surrogateescape")
 
 
-def _rows(text: str) -> Iterator[tuple[int, str, list[str] | None]]:
-    """Each row's line number, its text and its cells; None for cells that aren't the header's."""
+def _rows(text: str, width: int | None = None) -> Iterator[tuple[int, str, list[str] | None]]:
+    """Each row's line number, its text and its cells; None for cells that aren't `width` in number.
+
+    width: None is that of the first row, the header.
+    """
     lines = io.StringIO(text).readlines()
-    number, width = 0, None
+    number = 0
     while number < len(lines):
         for end in range(number + 1, min(number + LONGEST, len(lines)) + 1):
             chunk = "".join(lines[number:end])
@@ -94,22 +98,28 @@ class Records:
 
     def _mend(self) -> None:
         header = _line(self.columns)
-        text = _whole_lines(self.path) if self.path.exists() else ""
-        if not text:
+        if not self.path.exists():
             write_whole(self.path, header.encode())
-        elif not text.startswith(header):
-            found = text.split("\n", 1)[0][:200]
-            raise InputError(f"{self.path} has the columns {found}, not {header.strip()}: move it")
-        else:
-            rows = list(_rows(text))
-            damaged = [line for line, _, cells in rows if cells is None]
-            self._write([chunk for _, chunk, cells in rows if cells is not None], damaged)
+        text = _whole_lines(self.path)
+        if not text:  # a header that was cut off, or nothing that was ever written here
+            self._write([header], [] if header.encode().startswith(self.path.read_bytes()) else [1])
+            return
+        first = text.split("\n", 1)[0].rstrip("\r")
+        # A disk's first block that was lost is no other header; the rows behind it are whole.
+        if first.isprintable() and f"\n{header}" not in f"\n{text}":
+            raise InputError(
+                f"{self.path} has the columns {first[:200]}, not {header.strip()}: move it"
+            )
+        rows = [row for row in _rows(text, len(self.columns)) if row[1] != header]
+        damaged = [line for line, _, cells in rows if cells is None or line == 1]
+        kept = [chunk for line, chunk, cells in rows if cells is not None and line > 1]
+        self._write([header, *kept], damaged)
 
     def _write(self, chunks: Sequence[str], damaged: Sequence[int]) -> None:
         """Replace the file by these rows; where damaged ones are left out, that is said."""
         before = self.path.read_bytes()
         if damaged:
-            aside = self.path.with_name(f"{self.path.name}.damaged")
+            aside = self._free()
             write_whole(aside, before)
             count = "a damaged row is" if len(damaged) == 1 else f"{len(damaged)} damaged rows are"
             print(
@@ -120,6 +130,12 @@ class Records:
         content = "".join(chunks).encode("utf-8", "surrogateescape")
         if content != before:
             write_whole(self.path, content)
+
+    def _free(self) -> Path:
+        """The first name of a damaged file that isn't taken: in those there may be rows, too."""
+        numbers = itertools.chain([""], itertools.count(2))
+        names = (f"{self.path.name}.damaged{number}" for number in numbers)
+        return next(p for name in names if not (p := self.path.with_name(name)).exists())
 
     def append(self, row: Mapping[str, object]) -> None:
         """Write one row. A value for every column, no more: KeyError otherwise."""

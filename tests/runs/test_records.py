@@ -104,6 +104,44 @@ def test_a_damaged_row_stops_nothing_and_is_told(tmp_path, capsys, damage, place
     assert path.with_name("a.csv.damaged").read_bytes() == before
 
 
+@pytest.mark.parametrize("name", ["NULs", "a zeroed block", "text before the header", "bytes"])
+def test_a_damaged_header_loses_no_rows(tmp_path, capsys, name):
+    path = tmp_path / "a.csv"
+    header, rows = b"step,loss\n", b"1,0.5\n2,0.25\n"
+    before = {
+        "NULs": bytes(9) + b"\n" + rows, "a zeroed block": bytes(12) + rows[2:] + rows,
+        "text before the header": b"nothing at all\n" + header + rows, "bytes": b"\xff,\n" + rows,
+    }[name]  # fmt: skip
+    path.write_bytes(before)
+    file = Records(path, ("step", "loss"))
+    file.keep(lambda row: int(row["step"]) <= 1)
+    assert path.read_bytes().startswith(header + b"1,0.5\n")
+    assert "left out, from line 1 on" in capsys.readouterr().err
+    assert path.with_name("a.csv.damaged").read_bytes() == before
+
+
+def test_what_is_no_line_is_kept_aside_unless_a_crash_left_it(tmp_path, capsys):
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"step,lo")
+    Records(path, ("step", "loss"))
+    assert not capsys.readouterr().err
+    path.write_bytes(bytes(100))
+    Records(path, ("step", "loss"))
+    assert path.read_text() == "step,loss\n"
+    assert path.with_name("a.csv.damaged").read_bytes() == bytes(100)
+
+
+def test_no_damaged_file_takes_the_place_of_another(tmp_path, capsys):
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"step,loss\n" + DAMAGE["NULs"] + DAMAGE["nan"] + b"1,0.5\n")
+    before = path.read_bytes()
+    Records(path, ("step", "loss")).keep(lambda row: int(row["step"]) <= 2)
+    assert path.read_text() == "step,loss\n1,0.5\n"
+    assert path.with_name("a.csv.damaged").read_bytes() == before
+    assert path.with_name("a.csv.damaged2").read_bytes() == b"step,loss\nnan,nan\n1,0.5\n"
+    assert "a.csv.damaged2 is the file as it was" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["NULs", "text", "too long", "too many", "a quotation mark"])
 def test_a_damaged_row_is_named_where_it_is_only_read(tmp_path, name):
     path = tmp_path / "x.csv"
