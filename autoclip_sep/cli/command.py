@@ -19,6 +19,7 @@ from autoclip_sep.cli.main import as_called
 from autoclip_sep.clipping import NegativeLoss, NonFiniteGradients
 from autoclip_sep.errors import InputError
 from autoclip_sep.names import shown
+from autoclip_sep.parallel import STOPPING
 from autoclip_sep.training.preemption import Interrupted
 
 # What a person can cause and mend: wrong input, a full disk, a learning rate that is far too high.
@@ -34,6 +35,7 @@ def main(name: str, job: Job, usage: str, check: Job | None = None) -> None:
 
     Exit codes: 0 done, 1 some jobs of a sweep failed, 2 wrong input, 128 + n stopped by signal n.
     """
+    _stop_as_by_ctrl_c()
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # repeatable cuBLAS, for resume
     with exit_codes(name):
         given = _with_config_dirs(name, sys.argv[1:])
@@ -78,10 +80,9 @@ def _with_config_dirs(name: str, given: Sequence[str]) -> list[str]:
 def script(name: str, job: Callable[[list[str]], int | None], usage: str) -> None:
     """Run a command that takes no sweeps, or print its usage where --help is asked for.
 
-    SIGTERM ends it as Ctrl-C does, the processes it began too. Exit codes are those of `main`, and
-    what the job returns.
+    Exit codes are those of `main`, and what the job returns.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _stop_as_by_ctrl_c()
     code = None
     with exit_codes(name):
         if {"-h", "--help"} & set(sys.argv[1:]):
@@ -90,6 +91,16 @@ def script(name: str, job: Callable[[list[str]], int | None], usage: str) -> Non
             code = job(sys.argv[1:])
     if code:
         sys.exit(code)
+
+
+def _stop_as_by_ctrl_c() -> None:
+    """Let other signals that ask to stop end the processes, too, that were begun here.
+
+    They leave signals to this one: by its sudden end they would be left, deaf to all but SIGKILL.
+    """
+    for number in STOPPING:
+        if signal.getsignal(number) == signal.SIG_DFL:  # nohup has one ignored
+            signal.signal(number, signal.default_int_handler)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 
 from autoclip_sep.cli import command
 from autoclip_sep.errors import InputError
+from autoclip_sep.parallel import STOPPING
 from tests.commands import ENVIRONMENT, ROOT
 
 USAGE = "Does it.\n\n    python scripts/it.py a=b\n"
@@ -20,9 +22,10 @@ USAGE = "Does it.\n\n    python scripts/it.py a=b\n"
 
 @pytest.fixture(autouse=True)
 def _own_handler():
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in STOPPING}
     yield
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
@@ -253,6 +256,54 @@ def test_a_signal_while_a_command_is_imported_leaves_no_traceback(tmp_path, scri
         process.send_signal(number)
         _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (-number, "")  # which a shell gives as 128 + number
+
+
+WAITING = """
+import os, sys, time
+from autoclip_sep.cli import command
+from autoclip_sep.parallel import in_parallel
+
+def wait(place):
+    open(f"{place}/{os.getpid()}", "w").close()
+    time.sleep(60)
+
+def job(words):
+    in_parallel(wait, words, label="it", jobs=2)
+
+getattr(command, sys.argv.pop(1))("it", job, "")
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP])
+@pytest.mark.parametrize("kind", ["main", "script"])
+def test_a_signal_leaves_none_of_the_processes_at_work(tmp_path, kind, number):
+    """They don't hear it themselves: train.py, stopped as it made a store, left them for ever."""
+    call = [sys.executable, "-c", WAITING, kind, str(tmp_path), str(tmp_path)]
+    with subprocess.Popen(call, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as process:
+        while len(list(tmp_path.iterdir())) < 2:
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors.splitlines()[-1]) == (130, "it: stopped")
+    deadline = time.monotonic() + 20
+    while any(is_running(path.name) for path in tmp_path.iterdir()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def is_running(process):
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    try:
+        with open(f"/proc/{process}/stat", encoding="ascii") as file:
+            return (
+                file.read().rpartition(")")[2].split()[0] != "Z"
+            )  # dead, perhaps with nobody to ask
+    except OSError:
+        return False
 
 
 def test_an_error_is_one_line_of_bounded_length_whatever_is_listed_in_it(script):
