@@ -3,6 +3,7 @@
 import errno
 import io
 import itertools
+import mmap
 import os
 import re
 from collections.abc import Iterator
@@ -56,6 +57,23 @@ def sync(file: int) -> None:
     except OSError as error:
         if error.errno not in UNSUPPORTED:
             raise
+
+
+def mapped(path: str | os.PathLike[str]) -> mmap.mmap:
+    """A file's bytes, of which only those are read that are looked at.
+
+    Raises OSError, naming the file, on file systems without maps, ValueError for an empty file.
+    """
+    # Private, where there is a choice: it is the only kind that some FUSE file systems have.
+    if hasattr(mmap, "MAP_PRIVATE"):
+        how = {"flags": mmap.MAP_PRIVATE, "prot": mmap.PROT_READ}
+    else:
+        how = {"access": mmap.ACCESS_READ}
+    with open(path, "rb") as file:
+        try:
+            return mmap.mmap(file.fileno(), 0, **how)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from error
 
 
 class Sink(io.FileIO):

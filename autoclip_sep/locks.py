@@ -17,8 +17,11 @@ except ImportError:  # no such call on Windows: one process at a time is up to t
     fcntl = None  # type: ignore[assignment]
 
 READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
-# What a file system without locks answers: some FUSE and network file systems.
-UNSUPPORTED = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+# What a file system without locks answers: some FUSE and network file systems. EBADF is NFS' answer
+# for a file that is open for reading only.
+UNSUPPORTED = (
+    errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EBADF,
+)  # fmt: skip
 
 # A link could lead to any file of the user's; to open a FIFO could take for ever.
 PLAIN = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)

@@ -1,12 +1,16 @@
 import errno
+import mmap
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
-from autoclip_sep.files import Sink, whole_file, write_whole
+from autoclip_sep.data.store.reading import Store
+from autoclip_sep.files import Sink, mapped, whole_file, write_whole
 from autoclip_sep.runs.records import Records
 from tests.commands import ENVIRONMENT
 from tests.conftest import can_mount
@@ -87,6 +91,39 @@ def test_a_disk_that_fails_at_fsync_is_named_and_leaves_nothing(
     assert caught.value.filename == str(tmp_path / "a")
     assert (tmp_path / "a").read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+class Unshared(mmap.mmap):
+    """A map on a file system that knows no shared ones."""
+
+    def __new__(cls, file: int, length: int, **how: int) -> Any:
+        if how.get("flags", mmap.MAP_SHARED) & mmap.MAP_SHARED:
+            raise OSError(errno.ENODEV, "No such device")
+        return super().__new__(cls, file, length, **how)
+
+
+@pytest.mark.skipif(not hasattr(mmap, "MAP_PRIVATE"), reason="one kind of maps only")
+def test_a_store_is_read_where_no_map_can_be_shared(
+    tiny_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on FUSE's where each read goes to the server."""
+    expected = tiny_store.split("test").load(2)
+    monkeypatch.setattr(mmap, "mmap", Unshared)
+    for one, other in zip(tiny_store.split("test").load(2), expected, strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_a_file_that_no_map_can_be_made_of_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: int, **__: int) -> None:
+        raise OSError(errno.ENODEV, "No such device")
+
+    (tmp_path / "a").write_bytes(b"a")
+    monkeypatch.setattr(mmap, "mmap", refuse)
+    with pytest.raises(OSError, match="No such device") as caught:
+        mapped(tmp_path / "a")
+    assert caught.value.filename == str(tmp_path / "a")
 
 
 ON_RAMFS = """

@@ -104,7 +104,7 @@ def test_what_a_lock_file_holds_stays(tmp_path: Path) -> None:
     assert (tmp_path / ".lock").read_text() == "mine"
 
 
-@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS])
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EBADF])
 @pytest.mark.parametrize("hold", [run_directory.lock, lambda folder: exclusive(folder / "corpus")])
 def test_where_nothing_can_be_locked_work_goes_on_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, hold: Any, number: int

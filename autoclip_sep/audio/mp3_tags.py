@@ -4,12 +4,13 @@ Decoders know a tag in front. Others are at the end (APE), and wherever MP3s wit
 """
 
 import io
-import mmap
 import os
 import re
 from bisect import bisect_right
 from itertools import accumulate
 from typing import BinaryIO
+
+from autoclip_sep.files import mapped
 
 # ID3: version, flags, and the length, of 7 bits to a byte. APE: version, the length without the
 # header, how many items, and flags; this stands at both ends, or at the last only. ID3's first
@@ -29,7 +30,7 @@ def sound(path: str | os.PathLike[str]) -> list[tuple[int, int]]:
     Nothing where there are no other tags.
     """
     spans, begin, place, front = list[tuple[int, int]](), 0, 0, 0
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+    with mapped(path) as content:
         while found := _TAG.search(content, place):
             start, place = _span(found)
             if start == front:

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from autoclip_sep.errors import InputError
+from autoclip_sep.files import mapped
 from autoclip_sep.names import shown
 
 VERSION = 1
@@ -171,8 +172,8 @@ class Split:
         Raises InputError where they aren't what was stored.
         """
         if self._map is None:
-            # A plain array over the map: numpy's memmap class costs microseconds per slice.
-            self._map = np.asarray(np.memmap(self._path, self._dtype, mode="r"))
+            # Not by numpy's memmap class, which costs microseconds per slice.
+            self._map = np.frombuffer(mapped(self._path), self._dtype)
         size = int(self.lengths[i]) * self.channels
         if self._checksums is not None:
             for own in range(offset, offset + signals * size, size):
