@@ -35,7 +35,7 @@ def write_whole(path: Path, content: bytes) -> None:
         _sync_folder(path.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        if error.filename is None:
+        if error.filename in (None, os.fspath(temporary)):
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
 

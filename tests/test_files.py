@@ -93,6 +93,15 @@ def test_a_disk_that_fails_at_fsync_is_named_and_leaves_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
+def test_a_file_that_cannot_be_written_is_named_not_its_temporary(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "b").touch()
+    for path in (tmp_path / "a", tmp_path / "none" / "a"):
+        with pytest.raises(OSError, match="directory") as caught:
+            write_whole(path, b"new")
+        assert caught.value.filename == str(path)
+
+
 class Unshared(mmap.mmap):
     """A map on a file system that knows no shared ones."""
 
