@@ -207,7 +207,7 @@ class Trainer:
             if self.loader.lost is not None:
                 raise InputError(
                     f"{self.loader.lost}; saved at step {step}, the same command goes on from "
-                    "there; if memory ran out, trainer.workers=0 needs the least"
+                    "there; if memory or /dev/shm ran out, trainer.workers=0 needs the least"
                 )
             raise self._interrupted(
                 f"interrupted at step {step}, saved; the same command goes on from there"

@@ -10,6 +10,7 @@ import pytest
 
 from autoclip_sep.runs import run_directory
 from tests.commands import ENVIRONMENT
+from tests.conftest import can_mount
 from tests.training.test_trainer import everything, trainer
 
 PROGRAM = """
@@ -76,6 +77,21 @@ def test_a_killed_worker_is_one_line_and_the_work_is_saved(
     assert run_directory.read_state(tmp_path)["status"] == "interrupted"
     trainer(tmp_path, tiny_store, epochs=12).fit()
     assert_same(everything(tmp_path), straight)
+
+
+def test_too_small_a_shared_memory_is_one_line_and_no_hang(tmp_path, tiny_store):
+    """64 MB in a container of Docker's. No batch goes through here."""
+    if not can_mount():
+        pytest.skip("no file system can be mounted here")
+    mount = 'mount -t tmpfs -o size=64k tmpfs /dev/shm && exec "$@"'
+    done = subprocess.run(
+        ["unshare", "-Urm", "sh", "-c", mount, "sh", sys.executable, "-c", PROGRAM, str(tmp_path),
+         str(tiny_store.folder)],
+        env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "saved at step 1" in done.stderr
+    assert "/dev/shm" in done.stderr
 
 
 def is_worker(child):

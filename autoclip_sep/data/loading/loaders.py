@@ -5,6 +5,7 @@ import signal
 import threading
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import nullcontext
+from multiprocessing.queues import Queue
 from typing import Protocol
 
 import numpy as np
@@ -136,6 +137,12 @@ def _begin_worker(number: int) -> None:
 
     if hasattr(signal, "sigwaitinfo"):
         threading.Thread(target=listen, daemon=True).start()
+    Queue._on_queue_feeder_error = staticmethod(_give_up)  # type: ignore[attr-defined]
+
+
+def _give_up(error: Exception, batch: object) -> None:
+    """End a worker that can't hand over a batch, as with a full /dev/shm: it is waited for."""
+    os._exit(1)
 
 
 class _Epoch:
