@@ -1,0 +1,28 @@
+"""The package's docstrings as Markdown: ``::`` before a block, and arguments as ``name: text``."""
+
+import re
+from typing import Any
+
+from griffe import Extension, Object
+
+ARGUMENT = re.compile(r"^(\w+(?:, \w+)*): (?=\S)", re.MULTILINE)
+LITERAL = re.compile(r"::$", re.MULTILINE)
+
+
+class Markdown(Extension):
+    """Rewrites every docstring; the code keeps its own."""
+
+    def on_object(self, *, obj: Object, **_: Any) -> None:
+        """Called for each object when all of it is loaded."""
+        if obj.docstring is not None:
+            obj.docstring.value = markdown(obj.docstring.value)
+
+
+def markdown(text: str) -> str:
+    """Arguments as a list, code blocks introduced by a single colon."""
+    paragraphs = LITERAL.sub(":", text).split("\n\n")
+    return "\n\n".join(_listed(p) if ARGUMENT.match(p) else p for p in paragraphs)
+
+
+def _listed(paragraph: str) -> str:
+    return ARGUMENT.sub(lambda match: f"- **{match[1]}**: ", paragraph)
