@@ -16,7 +16,7 @@ INSTALLING := $(VENV)/.installing
 ASKED := $(if $(filter file,$(origin PYTHON)),$(PY),$(PYTHON))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo reproduce-figures figures evaluate test test-faults lint bench bench-data bench-clipping clean distclean run-given
+.PHONY: help install demo reproduce-figures figures evaluate test test-faults lint docs bench bench-data bench-clipping clean distclean run-given
 
 help:  ## Show this list
 	@echo "autoclip_sep: source-separation training around AutoClip"
@@ -53,6 +53,10 @@ lint: $(INSTALLED)  ## ruff and mypy
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 
+# Material's announcement of its successor isn't about these pages.
+docs: $(INSTALLED)  ## Build the documentation and the API reference into site/
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build
+
 bench: $(INSTALLED)  ## Time the hot paths (scripts/bench_*.py)
 	@for script in scripts/bench_*.py; do \
 	    test -e "$$script" || { echo "no scripts/bench_*.py yet"; break; }; \
@@ -66,7 +70,7 @@ bench-clipping: $(INSTALLED)  ## Time the clippers against torch and against oth
 	$(PY) scripts/bench_clipping.py --threads 2
 
 clean:  ## Remove caches; runs, corpora and .venv stay
-	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist site *.egg-info
 	find . -name $(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean  ## Remove .venv, the built corpora and their stores too; runs stay
