@@ -1,4 +1,5 @@
-"""Every example in docs/ runs as it stands and prints what its page says; links lead somewhere.
+"""Every example in the README and docs/ runs as it stands and prints what its page says; links lead
+somewhere.
 
 A ```python block is complete. A ```output block behind it is what it prints, to the letter.
 """
@@ -19,7 +20,8 @@ import pytest
 
 from tests.commands import ENVIRONMENT, ROOT
 
-PAGES = sorted((ROOT / "docs").glob("*.md"))
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+RECIPES = sorted(ROOT.glob("recipes/*/README.md"))
 FENCE = re.compile(r"^```(\w*)\s*$")
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 
@@ -146,10 +148,9 @@ def text_outside_blocks(page: Path) -> list[str]:
     return lines
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*PAGES, *RECIPES], ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
-    found = [link for line in text_outside_blocks(page) for link in LINK.findall(line)]
-    for link in found:
+    for link in LINK.findall("\n".join(text_outside_blocks(page))):
         if re.match(r"[a-z]+:", link):
             continue
         name, _, anchor = link.partition("#")
@@ -158,4 +159,7 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert target.is_relative_to(ROOT), f"{page.name}: {link} leads out of the repository"
         if anchor:
             assert anchor in headings(target), f"{page.name}: no heading for {link}"
-    assert found
+
+
+def test_the_readme_fits_on_a_few_screens() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 120

@@ -1,7 +1,7 @@
 """The recipes' commands are commands that work, and their settings are the paper's.
 
 The numbers here are those of Seetharaman et al. (2020), section 4, and, where it is silent, what
-the README says was chosen.
+docs/training.md says was chosen.
 """
 
 import re
