@@ -17,7 +17,10 @@ from autoclip_sep.errors import InputError
 from autoclip_sep.runs.records import read
 from tests.commands import ROOT
 
-FILE = re.compile(r"^```(?:python|yaml)\n((?:#[^\n]*\n)?# (mine/\S+)\n.*?)^```", re.MULTILINE | re.DOTALL)
+# A block whose first line, or the one after Hydra's own, names a file.
+FILE = re.compile(
+    r"^```(?:python|yaml)\n((?:# @[^\n]*\n)?# (mine/\S+)\n.*?)^```", re.MULTILINE | re.DOTALL
+)
 PAGES = ("contributing", "configuration", "data")
 CHOICES = [
     "clipping=mean", "loss=mae", "model=filter", "optimizer=adagrad", "scheduler=exponential",
