@@ -28,7 +28,7 @@ from autoclip_sep.figures.families import (
 from autoclip_sep.figures.origin import origin
 from autoclip_sep.figures.runs_found import RunFound, Series
 
-THICKER = 4.5  # of the first line than of the last: lines on top of each other are all seen
+THICKER = 3.2  # of the first line than of the last: lines on top of each other are all seen
 LIGHTEST, DARKEST = 0.35, 0.85  # of a family's colour map; viridis is dark at its low end
 
 

@@ -12,6 +12,7 @@ from autoclip_sep.errors import InputError
 from autoclip_sep.losses.chimera import Chimera
 from autoclip_sep.losses.deep_clustering import DeepClustering
 from autoclip_sep.losses.mask_inference import MaskInference
+from autoclip_sep.losses.si_sdr import SISDR
 from autoclip_sep.losses.snr import SNR
 from autoclip_sep.losses.whitened_kmeans import WhitenedKMeans
 from autoclip_sep.masks import frame_major, ideal_binary_mask
@@ -26,6 +27,7 @@ OBJECTIVES: dict[str, Any] = {
     "whitened_kmeans": WhitenedKMeans(STFT_64),
     "chimera": Chimera(STFT_64),
     "snr": SNR(),
+    "si_sdr": SISDR(),
 }
 CONFIGS = Path(__file__).parents[2] / "autoclip_sep" / "configs" / "loss"
 every_objective = pytest.mark.parametrize("name", sorted(OBJECTIVES))
