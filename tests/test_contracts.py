@@ -195,6 +195,20 @@ def test_a_logger_is_told_every_row(added: Path) -> None:
     assert told == ["dynamics 1", "dynamics 2", "history 2", ""]
 
 
+def test_a_corpus_of_ones_own_is_looked_at(place: Path) -> None:
+    asked_for = ["data=pairs", "data.root=sound"]
+    said = command(place, "scripts/check_data.py", "--config-dir=mine", *asked_for).stdout
+    assert "4 / 2 / 2 mixtures" in said
+    chosen = asked("model=filter", "loss=distance", "seed=6", data="pairs")
+    command(place, "train.py", "--config-dir=mine", *chosen)
+    run = next(place.glob("runs/pairs/distance/filter/*/seed6*"))
+    look = f"run={run}"
+    refused = command(place, "scripts/check_data.py", look, "--config-dir=mine", check=2)
+    assert "trust=PACKAGE" in refused.stderr
+    assert "trust=" in command(place, "scripts/check_data.py", look, check=2).stderr
+    assert "4 / 2 / 2" in command(place, "scripts/check_data.py", look, "trust=mine").stdout
+
+
 def test_a_run_with_foreign_code_is_opened_where_that_is_trusted(place: Path) -> None:
     chosen = asked("model=filter", "loss=distance", "seed=5")
     trained = command(place, "train.py", "--config-dir", "mine", *chosen).stdout

@@ -38,7 +38,7 @@ def main(name: str, job: Job, usage: str, check: Job | None = None) -> None:
     _stop_as_by_ctrl_c()
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # repeatable cuBLAS, for resume
     with exit_codes(name):
-        given = _with_config_dirs(name, sys.argv[1:])
+        given = with_config_dirs(sys.argv[1:], refuse=name != "train")
         flags = [argument for argument in given if argument.startswith("-")]
         arguments = [argument for argument in given if not argument.startswith("-")]
         if {"-h", "--help"} & set(flags):
@@ -55,11 +55,11 @@ def main(name: str, job: Job, usage: str, check: Job | None = None) -> None:
             job(arguments)
 
 
-def _with_config_dirs(name: str, given: Sequence[str]) -> list[str]:
+def with_config_dirs(given: Sequence[str], *, refuse: bool = False) -> list[str]:
     """The arguments left when each --config-dir, with the folder it names, is added to configs/.
 
-    Only train has groups to choose from. Where runs are read, code that lies in an added folder
-    would be trusted, and a run may lie there as well.
+    refuse: where runs are read, code that lies in an added folder would be trusted, and a run may
+    lie there as well.
     """
     rest: list[str] = []
     words = iter(given)
@@ -68,7 +68,7 @@ def _with_config_dirs(name: str, given: Sequence[str]) -> list[str]:
         if flag not in ("--config-dir", "-cd"):
             rest.append(word)
             continue
-        if name != "train":
+        if refuse:
             raise InputError(f"{flag} is train's; trust=PACKAGE lets a run name your own code")
         folder = folder if equals else next(words, "")
         if not folder:

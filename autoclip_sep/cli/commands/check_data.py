@@ -3,12 +3,13 @@
     python scripts/check_data.py data=wsj0_2mix data.root=wsj0-mix/2speakers/wav8k/min
     python scripts/check_data.py run=runs/...          the corpus of a run; data.root= if it moved
 
-The arguments are those of train.py; others than data's change nothing here. Tells what was looked
-for, found and expected, and for each split mixtures, lengths, peak, and how far mixtures are from
-the sum of their signals; then all that is silent, clipped, off centre, repeated, or shared by two
-splits, the first ten files of each kind (--all: all of them). The corpus is decoded into its store
-first where it isn't yet, which refuses broken files, other rates, unequal lengths, mixtures that
-aren't the sum of their signals, and mixtures in two splits.
+The arguments are those of train.py, --config-dir=FOLDER among them; others than data's change
+nothing here. A run whose corpus is code of your own needs trust=PACKAGE beside it. Tells what was
+looked for, found and expected, and for each split mixtures, lengths, peak, and how far mixtures are
+from the sum of their signals; then all that is silent, clipped, off centre, repeated, or shared by
+two splits, the first ten files of each kind (--all: all of them). The corpus is decoded into its
+store first where it isn't yet, which refuses broken files, other rates, unequal lengths, mixtures
+that aren't the sum of their signals, and mixtures in two splits.
 
 silent: below -60 dB of full scale. clipped: three equal samples or more in a row at full scale.
 shared: the same samples, but for silence around them, under any name; or the same utterance by the
@@ -23,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from autoclip_sep.cli import command, compose, corpus
+from autoclip_sep.cli import build, command, compose, corpus
 from autoclip_sep.cli.arguments import read as read_settings
 from autoclip_sep.data.checks.report import Report
 from autoclip_sep.data.corpora.base import Corpus
@@ -41,10 +42,14 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """The exit code."""
-    settings = [argument for argument in arguments if argument != "--all"]
+    of_run = any(argument.startswith("run=") for argument in arguments)
+    given = [argument for argument in arguments if argument != "--all"]
+    settings = command.with_config_dirs(given, refuse=of_run)
     flags = [argument for argument in settings if argument.startswith("-")]
     if flags:
-        raise InputError(f"unknown flag {flags[0]}: there are --help and --all")
+        raise InputError(
+            f"unknown flag {flags[0]}: there are --help, --all and --config-dir=FOLDER"
+        )
     return int(check_data(settings, None if "--all" in arguments else SHOWN))
 
 
@@ -66,6 +71,9 @@ def read(arguments: Sequence[str]) -> Mapping[str, Any]:
     if not named:
         return compose.plain(compose.compose("train", arguments))
     words = [argument for argument in arguments if argument != named[0]]
+    for word in [word for word in words if word.startswith("trust=")]:
+        build.trust(word.removeprefix("trust=").strip("[]").split(","))
+        words.remove(word)
     places = {f"data.{key}": key for key in corpus.PLACES}
     if any(word.partition("=")[0] not in places for word in words):
         raise InputError(

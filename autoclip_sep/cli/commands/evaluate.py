@@ -18,7 +18,8 @@ Scores every mixture of the split by SI-SDR, under the best permutation where so
 Rows go to <run>/evaluation/<split>.csv, the summary to the .json beside it and to the screen. Music
 is also scored by BSS Eval v4, into <split>_bss_eval.csv; bss_eval=true or false decides otherwise.
 What was scored before isn't scored again. data.root= says where the corpus lies now if it moved;
-another corpus than the run's is refused, unless force=true.
+another corpus than the run's is refused, unless force=true. trust=PACKAGE lets the run name your
+own code, which is imported from the working folder too.
 """
 
 
@@ -39,7 +40,7 @@ def evaluate(arguments: Sequence[str]) -> None:
     run = trained.load(settings["run"], settings["checkpoint"], device)
     config = corpus.moved(run.config, settings["data"])
     data = config["data"]
-    places = [one for one in arguments if one.startswith("data.")]
+    places = [one for one in arguments if one.startswith(("data.", "trust="))]
     store = corpus.ready(config, [f"run={settings['run']}", *places], force=settings["force"])
     corpus.check_unchanged(run.directory, store, force=settings["force"])
     split = store.split(settings["split"])

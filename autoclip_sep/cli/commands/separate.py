@@ -29,7 +29,7 @@ is in the file and not by its name; of a video or .stem.mp4, the first sound. Wi
 input, every audio file in it is separated; those that can't be read are named and the rest goes on,
 what is no sound is named and left out, and hidden files are passed over. No input is written over.
 A file may be of any length: its sources wait on the disk, as 4 bytes per sample, until all of it is
-separated.
+separated. trust=PACKAGE lets the run name your own code.
 """
 
 # A file of such a name that holds no sound has failed; one of another name is only left out.
