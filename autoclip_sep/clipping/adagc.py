@@ -8,7 +8,7 @@ would hold that tensor at 0 for good.
 
 import math
 
-from autoclip_sep.clipping.arguments import number, plain_text, whole_number
+from autoclip_sep.clipping._arguments import number, plain_text, whole_number
 from autoclip_sep.clipping.base import Clipper, State
 from autoclip_sep.clipping.gradients import Gradients
 from autoclip_sep.clipping.local_norm import limit_each

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from autoclip_sep.clipping.arguments import number, plain_text, whole_number
+from autoclip_sep.clipping._arguments import number, plain_text, whole_number
 from autoclip_sep.clipping.base import Clipper
 from autoclip_sep.clipping.gradients import Gradients, local_part
 from autoclip_sep.clipping.norms import LARGE, anywhere, norm_after, wide

@@ -13,10 +13,10 @@ import math
 import torch
 from torch import Tensor
 
-from autoclip_sep.clipping.arguments import flag, number, plain_text
+from autoclip_sep.clipping._arguments import flag, number, plain_text
+from autoclip_sep.clipping._moments import RunningMoments
 from autoclip_sep.clipping.base import Clipper, State
 from autoclip_sep.clipping.gradients import Gradients
-from autoclip_sep.clipping.moments import RunningMoments
 from autoclip_sep.clipping.norms import wide
 from autoclip_sep.clipping.result import Limit, NegativeLoss
 

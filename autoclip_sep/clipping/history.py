@@ -5,7 +5,7 @@ from array import array
 
 from torch import Tensor
 
-from autoclip_sep.clipping.ordered import Ordered
+from autoclip_sep.clipping._ordered import Ordered
 from autoclip_sep.clipping.rows import to_tensor, unpack
 
 

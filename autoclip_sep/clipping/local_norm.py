@@ -6,7 +6,7 @@ the whole gradient changes where some tensors are clipped and others aren't.
 
 import math
 
-from autoclip_sep.clipping.arguments import number, plain_text
+from autoclip_sep.clipping._arguments import number, plain_text
 from autoclip_sep.clipping.base import Clipper
 from autoclip_sep.clipping.gradients import Gradients
 from autoclip_sep.clipping.result import Limit

@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-from autoclip_sep.clipping.arguments import number, plain_text
+from autoclip_sep.clipping._arguments import number, plain_text
 from autoclip_sep.clipping.base import Clipper
 from autoclip_sep.clipping.gradients import Gradients
 from autoclip_sep.clipping.norms import anywhere, norm_after

@@ -10,7 +10,7 @@ exactly 0 aren't taken in.
 
 import math
 
-from autoclip_sep.clipping.arguments import number, plain_text, whole_number
+from autoclip_sep.clipping._arguments import number, plain_text, whole_number
 from autoclip_sep.clipping.base import Clipper, State
 from autoclip_sep.clipping.gradients import Gradients
 from autoclip_sep.clipping.history import History

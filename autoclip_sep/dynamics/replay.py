@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from autoclip_sep.clipping.arguments import number, whole_number
+from autoclip_sep.clipping._arguments import number, whole_number
 from autoclip_sep.clipping.history import History
 
 

@@ -15,8 +15,8 @@ from autoclip_sep.clipping import (
     NonFiniteGradients,
     NormClipping,
 )
+from autoclip_sep.clipping._resident import ResidentHistory
 from autoclip_sep.clipping.history import History
-from autoclip_sep.clipping.resident import ResidentHistory
 from tests.clipping.states import numbers
 
 FUSED = {

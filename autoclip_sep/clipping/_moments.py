@@ -6,7 +6,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from autoclip_sep.clipping.arguments import number
+from autoclip_sep.clipping._arguments import number
 from autoclip_sep.clipping.norms import wide
 from autoclip_sep.clipping.rows import unpack
 

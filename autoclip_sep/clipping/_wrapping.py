@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
+from autoclip_sep.clipping._interception import intercept
 from autoclip_sep.clipping.gradients import optimizer_parameters
-from autoclip_sep.clipping.interception import intercept
 
 # What SAM and its kin, Lookahead and its, and Schedule-Free's wrapper call the optimizer in them.
 _INSIDE = ("base_optimizer", "optimizer", "base")

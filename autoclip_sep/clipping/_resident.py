@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.optim import SGD, Optimizer
 
-from autoclip_sep.clipping.interception import is_intercepted
+from autoclip_sep.clipping._interception import is_intercepted
 from autoclip_sep.clipping.norms import wide
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from numbers import Real
 from typing import Any
 
-from autoclip_sep.clipping.arguments import plain_text
+from autoclip_sep.clipping._arguments import plain_text
 
 LONGEST = 40  # characters of a setting in a label; file systems allow 255 for a whole name
 
