@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autoclip_sep.clipping.rows import is_row, unpack
+from autoclip_sep.clipping.history import is_row, unpack
 from autoclip_sep.errors import InputError
 from autoclip_sep.names import shown
 from autoclip_sep.runs import checkpoint

@@ -7,8 +7,8 @@ import torch.distributed as dist
 from torch import Tensor
 
 from autoclip_sep.clipping._arguments import number
+from autoclip_sep.clipping.history import unpack
 from autoclip_sep.clipping.norms import wide
-from autoclip_sep.clipping.rows import unpack
 
 
 class RunningMoments:

@@ -1,11 +1,10 @@
 """Signs that a clipper is used in a way that can't do what was meant."""
 
 import logging
-from collections.abc import Iterable
 
 from torch import Tensor
 
-from autoclip_sep.clipping.gradients import Gradients
+from autoclip_sep.clipping.gradients import Gradients, refuse_fsdp1
 
 logger = logging.getLogger(__name__)
 
@@ -60,16 +59,3 @@ class Usage:
         self._if_none = None
         self._steps = self._clipped = 0
         return advice
-
-
-def refuse_fsdp1(parameters: Iterable[Tensor]) -> None:
-    """Raises ValueError for parameters of FullyShardedDataParallel.
-
-    Each process holds a flat piece of them that doesn't know its whole, so each would clip by a
-    norm of its own.
-    """
-    if any(getattr(parameter, "_fsdp_flattened", False) for parameter in parameters):
-        raise ValueError(
-            "parameters of FullyShardedDataParallel (FSDP1) can't be clipped, their norm is "
-            "unknown to each process: use fully_shard (FSDP2)"
-        )

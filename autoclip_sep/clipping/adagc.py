@@ -11,10 +11,10 @@ import math
 from autoclip_sep.clipping._arguments import number, plain_text, whole_number
 from autoclip_sep.clipping.base import Clipper, State
 from autoclip_sep.clipping.gradients import Gradients
+from autoclip_sep.clipping.history import unpack
 from autoclip_sep.clipping.local_norm import limit_each
 from autoclip_sep.clipping.norm import limit_norm
 from autoclip_sep.clipping.result import Limit
-from autoclip_sep.clipping.rows import unpack
 
 
 class AdaGC(Clipper):

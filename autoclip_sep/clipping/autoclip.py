@@ -19,11 +19,10 @@ from autoclip_sep.clipping._arguments import number, plain_text, whole_number
 from autoclip_sep.clipping._resident import ResidentHistory
 from autoclip_sep.clipping.base import Clipper, State
 from autoclip_sep.clipping.gradients import Gradients
-from autoclip_sep.clipping.history import History
+from autoclip_sep.clipping.history import History, to_tensor, unpack
 from autoclip_sep.clipping.local_norm import limit_each
 from autoclip_sep.clipping.norm import limit_norm
 from autoclip_sep.clipping.result import Limit
-from autoclip_sep.clipping.rows import to_tensor, unpack
 
 logger = logging.getLogger(__name__)
 

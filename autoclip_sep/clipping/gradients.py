@@ -126,6 +126,19 @@ def optimizer_parameters(optimizer: Optimizer) -> list[tuple[str, Tensor]]:
     return pairs
 
 
+def refuse_fsdp1(parameters: Iterable[Tensor]) -> None:
+    """Raises ValueError for parameters of FullyShardedDataParallel.
+
+    Each process holds a flat piece of them that doesn't know its whole, so each would clip by a
+    norm of its own.
+    """
+    if any(getattr(parameter, "_fsdp_flattened", False) for parameter in parameters):
+        raise ValueError(
+            "parameters of FullyShardedDataParallel (FSDP1) can't be clipped, their norm is "
+            "unknown to each process: use fully_shard (FSDP2)"
+        )
+
+
 def _is_a_result(tensor: Tensor) -> bool:
     """Whether a tensor can't be a parameter and was computed, as gradients are."""
     if isinstance(tensor, nn.Parameter):

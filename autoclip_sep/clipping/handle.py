@@ -12,9 +12,13 @@ from torch.optim import Optimizer
 from autoclip_sep.clipping._interception import intercept
 from autoclip_sep.clipping._rounds import Round
 from autoclip_sep.clipping._scaler import unscale
-from autoclip_sep.clipping._usage import refuse_fsdp1
 from autoclip_sep.clipping._wrapping import Undoing, layers
-from autoclip_sep.clipping.gradients import Gradients, Parameters, optimizer_parameters
+from autoclip_sep.clipping.gradients import (
+    Gradients,
+    Parameters,
+    optimizer_parameters,
+    refuse_fsdp1,
+)
 from autoclip_sep.clipping.norms import global_norm, tensor_norms
 from autoclip_sep.clipping.result import ClipResult, Limit, describe
 

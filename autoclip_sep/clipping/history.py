@@ -1,12 +1,18 @@
-"""Norms seen so far, in order of arrival and in order of size."""
+"""Norms seen so far, in order of arrival and of size, and the rows that they are in a state.
+
+torch.distributed.checkpoint reads a tensor into the one that is there, which must have the size
+that was saved, and pickles everything else. How long a history is depends on how far training has
+come, so in a state it is no tensor but a list.
+"""
 
 import math
 from array import array
+from typing import TypeGuard
 
+import torch
 from torch import Tensor
 
 from autoclip_sep.clipping._ordered import Ordered
-from autoclip_sep.clipping.rows import to_tensor, unpack
 
 
 class History:
@@ -78,3 +84,35 @@ class History:
         history._arrived = kept if window is None else kept[-window:]
         history._ordered = Ordered(history.tensor().sort().values.tolist())
         return history
+
+
+def is_row(value: object) -> TypeGuard[Tensor]:
+    """Whether it is a tensor (n,) that takes the room of n numbers in a file.
+
+    One number expanded to any length doesn't, nor does a sparse tensor.
+    """
+    if not isinstance(value, Tensor) or value.layout != torch.strided:
+        return False
+    return value.ndim == 1 and value.is_contiguous()
+
+
+def unpack(name: str, row: object) -> "array[float]":
+    """A list of numbers as float64; also the (n,) float64 tensors of states of version 1.
+
+    Raises ValueError for anything else.
+    """
+    if isinstance(row, Tensor):
+        row = row.tolist() if is_row(row) and row.dtype == torch.float64 else None
+    if isinstance(row, list) and all(type(number) in (float, int) for number in row):
+        try:
+            return array("d", row)
+        except OverflowError:  # a whole number beyond float64
+            pass
+    raise ValueError(f"{name} must be one row of float64 numbers")
+
+
+def to_tensor(numbers: "array[float]") -> Tensor:
+    """(n,) float64 on the host, of the same storage."""
+    if not numbers:
+        return torch.empty(0, dtype=torch.float64, device="cpu")
+    return torch.frombuffer(numbers, dtype=torch.float64)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from autoclip_sep import random_state
-from autoclip_sep.clipping._usage import refuse_fsdp1
+from autoclip_sep.clipping.gradients import refuse_fsdp1
 from autoclip_sep.dynamics.smoothness import set_weights
 
 Closure = Callable[[], Tensor | Iterable[Tensor]]

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from autoclip_sep.clipping._arguments import number, whole_number
 from autoclip_sep.clipping.history import History
 
 
@@ -83,9 +82,13 @@ def replay(
     Raises ValueError for a norm below 0, where none is finite and above 0, and for impossible
     settings.
     """
-    wanted = [number("percentile", percentile, 0, 100) for percentile in percentiles]
-    window = None if window is None else whole_number("window", window, 1)
-    warmup = whole_number("warmup", warmup, 0)
+    wanted = [float(percentile) for percentile in percentiles]
+    if not all(0 <= percentile <= 100 for percentile in wanted):
+        raise ValueError(f"percentile must be in [0, 100], not {wanted}")
+    if window is not None and window < 1:
+        raise ValueError(f"window must be at least 1, not {window}")
+    if warmup < 0:
+        raise ValueError(f"warmup must be at least 0, not {warmup}")
     course = torch.as_tensor(norms, dtype=torch.float64, device="cpu")
     if course.ndim != 1 or not bool((torch.isfinite(course) & (course != 0)).any()):
         raise ValueError(

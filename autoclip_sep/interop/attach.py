@@ -5,7 +5,7 @@ from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
 from autoclip_sep.clipping import Clipper, Handle
-from autoclip_sep.clipping._usage import refuse_fsdp1
+from autoclip_sep.clipping.gradients import refuse_fsdp1
 from autoclip_sep.errors import InputError
 
 

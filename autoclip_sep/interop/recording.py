@@ -13,8 +13,7 @@ from torch.optim import Optimizer
 
 from autoclip_sep import random_state
 from autoclip_sep.clipping import ClipResult
-from autoclip_sep.clipping._usage import refuse_fsdp1
-from autoclip_sep.clipping.gradients import Gradients
+from autoclip_sep.clipping.gradients import Gradients, refuse_fsdp1
 from autoclip_sep.clipping.norms import global_norm, tensor_norms
 from autoclip_sep.dynamics import COLUMNS, SPIKE_COLUMNS, Probe, Recorder, Spikes
 from autoclip_sep.errors import InputError

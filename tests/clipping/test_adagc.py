@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from autoclip_sep.clipping import AdaGC
-from autoclip_sep.clipping.rows import unpack
+from autoclip_sep.clipping.history import unpack
 
 
 def step(clipper, *norms):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from autoclip_sep.clipping import ALRC
-from autoclip_sep.clipping.rows import unpack
+from autoclip_sep.clipping.history import unpack
 
 
 def alrc(**options):
