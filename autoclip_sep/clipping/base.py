@@ -17,9 +17,9 @@ from autoclip_sep.clipping._resident import Watch, fused_step, require_fused
 from autoclip_sep.clipping._usage import Usage
 from autoclip_sep.clipping.gradients import Gradients, Parameters, optimizer_parameters
 from autoclip_sep.clipping.handle import Handle
-from autoclip_sep.clipping.labels import in_label, settings
 from autoclip_sep.clipping.norms import global_norm, read_norms, tensor_norms, wide
 from autoclip_sep.clipping.result import ClipResult, Limit, NonFiniteGradients, describe
+from autoclip_sep.clipping.settings import in_label, settings
 
 logger = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from autoclip_sep.clipping.labels import in_label
+from autoclip_sep.clipping.settings import in_label
 from autoclip_sep.figures import drawing
 from autoclip_sep.figures.comparable import Seeds
 from autoclip_sep.figures.runs_found import RunFound
