@@ -23,7 +23,7 @@ from autoclip_sep.clipping.handle import Handle
 from autoclip_sep.clipping.local_norm import LocalNormClipping
 from autoclip_sep.clipping.none import NoClipping
 from autoclip_sep.clipping.norm import NormClipping
-from autoclip_sep.clipping.result import ClipResult, NegativeLoss, NonFiniteGradients
+from autoclip_sep.clipping.result import ClipResult, Limit, NegativeLoss, NonFiniteGradients
 from autoclip_sep.clipping.value import ValueClipping
 from autoclip_sep.clipping.zclip import ZClip
 
@@ -36,6 +36,7 @@ __all__ = [
     "Clipper",
     "Combined",
     "Handle",
+    "Limit",
     "LocalNormClipping",
     "NegativeLoss",
     "NoClipping",

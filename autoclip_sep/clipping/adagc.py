@@ -7,13 +7,12 @@ would hold that tensor at 0 for good.
 """
 
 import math
+from typing import Unpack
 
-from autoclip_sep.clipping._arguments import number, plain_text, whole_number
-from autoclip_sep.clipping.base import Clipper, State
+from autoclip_sep.clipping._arguments import number, whole_number
+from autoclip_sep.clipping.base import Clipper, Options, State
 from autoclip_sep.clipping.gradients import Gradients
 from autoclip_sep.clipping.history import unpack
-from autoclip_sep.clipping.local_norm import limit_each
-from autoclip_sep.clipping.norm import limit_norm
 from autoclip_sep.clipping.result import Limit
 
 
@@ -30,6 +29,8 @@ class AdaGC(Clipper):
     warmup: steps; 100 in the paper.
     """
 
+    label_start = "adagc_{relative}"
+
     def __init__(
         self,
         relative: float = 1.05,
@@ -37,18 +38,14 @@ class AdaGC(Clipper):
         absolute: float = 1.0,
         decay: float = 0.98,
         warmup: int = 100,
-        max_nonfinite: int = 10,
+        **options: Unpack[Options],
     ) -> None:
-        super().__init__(max_nonfinite=max_nonfinite)
+        super().__init__(**options)
         self.relative = number("relative", relative, 1, math.inf)
         self.absolute = number("absolute", absolute, 0, math.inf, open_low=True)
         self.decay = number("decay", decay, 0, 1, open_high=True)
         self.warmup = whole_number("warmup", warmup, 0)
         self._means: dict[int, float] = {}
-
-    @property
-    def label(self) -> str:
-        return f"adagc_{plain_text(self.relative)}{self._others('relative')}"
 
     def _limit(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
         if self._recorded <= self.warmup:
@@ -56,14 +53,14 @@ class AdaGC(Clipper):
             for position, own in zip(gradients.positions, norms, strict=True):
                 known = self._means.get(position, math.inf)
                 self._means[position] = min(known, factor * own)
-            return limit_norm(gradients, norm, self.absolute)
+            return gradients.clip_norm(norm, self.absolute)
         thresholds = []
         for position, own in zip(gradients.positions, norms, strict=True):
             mean = self._means.get(position, own)  # first seen now: nothing to compare with
             thresholds.append(self.relative * mean if position in self._means else math.inf)
             kept = min(own, thresholds[-1])
             self._means[position] = self.decay * mean + (1 - self.decay) * kept
-        return limit_each(gradients, norms, thresholds)
+        return gradients.clip_each(norms, thresholds)
 
     def _state(self) -> State:
         """means: a row, one for each position, NaN where it had no gradient yet."""

@@ -6,12 +6,13 @@ Normalization", ICML 2021, arXiv:2102.06171, Eq. (3). The output layer is left a
 
 import math
 from collections.abc import Iterable, Mapping
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
 
-from autoclip_sep.clipping._arguments import number, plain_text, whole_number
-from autoclip_sep.clipping.base import Clipper
+from autoclip_sep.clipping._arguments import number, whole_number
+from autoclip_sep.clipping.base import Clipper, Options
 from autoclip_sep.clipping.gradients import Gradients, local_part
 from autoclip_sep.clipping.norms import LARGE, anywhere, norm_after, wide
 from autoclip_sep.clipping.result import Limit
@@ -39,6 +40,7 @@ class AGC(Clipper):
         as `AGC.transposed_in(model)` finds them; names are needed as for `exclude`.
     """
 
+    label_start = "agc_{ratio}"
     if_none = "lower the ratio, unless it is there for rare spikes only"
 
     def __init__(
@@ -48,9 +50,9 @@ class AGC(Clipper):
         epsilon: float = 1e-3,
         exclude: Iterable[str] | None = None,
         transposed: Mapping[str, int] | None = None,
-        max_nonfinite: int = 10,
+        **options: Unpack[Options],
     ) -> None:
-        super().__init__(max_nonfinite=max_nonfinite)
+        super().__init__(**options)
         self.ratio = number("ratio", ratio, 0, math.inf, open_low=True)
         self.epsilon = number("epsilon", epsilon, 0, math.inf, open_low=True)
         if isinstance(exclude, str):
@@ -68,10 +70,6 @@ class AGC(Clipper):
             for name, layer in model.named_modules()
             if isinstance(layer, _TRANSPOSED)
         }
-
-    @property
-    def label(self) -> str:
-        return f"agc_{plain_text(self.ratio)}{self._others('ratio')}"
 
     def _limit(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
         clipped = []

@@ -9,16 +9,18 @@ to limit, and where nine in ten are 0 the threshold would fall below all others 
 """
 
 import math
+from typing import Unpack
 
 import torch
 from torch import Tensor
 
-from autoclip_sep.clipping._arguments import flag, number, plain_text
+from autoclip_sep.clipping._arguments import flag, number
 from autoclip_sep.clipping._moments import RunningMoments
-from autoclip_sep.clipping.base import Clipper, State
+from autoclip_sep.clipping.base import Clipper, Options, State
 from autoclip_sep.clipping.gradients import Gradients
 from autoclip_sep.clipping.norms import wide
 from autoclip_sep.clipping.result import Limit, NegativeLoss
+from autoclip_sep.clipping.settings import label_of
 
 
 class ALRC(Clipper):
@@ -51,9 +53,9 @@ class ALRC(Clipper):
         mean: float | None = None,
         mean_square: float | None = None,
         epsilon: float = 1e-8,
-        max_nonfinite: int = 10,
+        **options: Unpack[Options],
     ) -> None:
-        super().__init__(max_nonfinite=max_nonfinite)
+        super().__init__(**options)
         self.deviations = number("deviations", deviations, 0, math.inf, open_low=True)
         self.signed = flag("signed", signed)
         self.decay, self.epsilon, self.mean, self.mean_square = decay, epsilon, mean, mean_square
@@ -64,7 +66,7 @@ class ALRC(Clipper):
     @property
     def label(self) -> str:
         # `signed` follows from the loss, which a run's directory names beside the clipper.
-        return f"alrc_n{plain_text(self.deviations)}{self._others('deviations', 'signed')}"
+        return label_of(self, "alrc_n{deviations}", "signed")
 
     def limit_loss(self, loss: Tensor) -> Tensor:
         """Losses, one per example and of any shape, capped; a loss that isn't finite stays.

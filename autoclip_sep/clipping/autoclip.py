@@ -11,18 +11,18 @@ in it the threshold would be 0, and every gradient from then on.
 import logging
 import math
 from itertools import accumulate, chain, pairwise
+from typing import Literal, Unpack
 
 import torch
 from torch import Tensor
 
 from autoclip_sep.clipping._arguments import number, plain_text, whole_number
 from autoclip_sep.clipping._resident import ResidentHistory
-from autoclip_sep.clipping.base import Clipper, State
+from autoclip_sep.clipping.base import Clipper, Options, State
 from autoclip_sep.clipping.gradients import Gradients
 from autoclip_sep.clipping.history import History, to_tensor, unpack
-from autoclip_sep.clipping.local_norm import limit_each
-from autoclip_sep.clipping.norm import limit_norm
 from autoclip_sep.clipping.result import Limit
+from autoclip_sep.clipping.settings import label_of
 
 logger = logging.getLogger(__name__)
 
@@ -47,10 +47,10 @@ class AutoClip(Clipper):
         *,
         window: int | None = None,
         warmup: int = 0,
-        scope: str = "global",
-        max_nonfinite: int = 10,
+        scope: Literal["global", "parameter"] = "global",
+        **options: Unpack[Options],
     ) -> None:
-        super().__init__(max_nonfinite=max_nonfinite)
+        super().__init__(**options)
         self.percentile = None if percentile is None else number("percentile", percentile, 0, 100)
         self.window = None if window is None else whole_number("window", window, 1)
         self.warmup = whole_number("warmup", warmup, 0)
@@ -67,21 +67,20 @@ class AutoClip(Clipper):
 
     @property
     def label(self) -> str:
-        shadow = self.percentile is None
-        name = "shadow" if shadow else f"autoclip_p{plain_text(self.percentile or 0)}"
-        return name + self._others("percentile")
+        start = "shadow" if self.percentile is None else "autoclip_p{percentile}"
+        return label_of(self, start, "percentile")
 
     def _limit(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
         if self._resident is not None:  # step() was in use until now
             self._histories = {0: History.unpacked(self._resident.tensor(), self.window)}
             self._resident = None
         if self.scope == "global":
-            return limit_norm(gradients, norm, self._threshold(0, norm))  # Eqs. (2), (3)
+            return gradients.clip_norm(norm, self._threshold(0, norm))  # Eqs. (2), (3)
         thresholds = [
             self._threshold(position, own)
             for position, own in zip(gradients.positions, norms, strict=True)
         ]
-        return limit_each(gradients, norms, thresholds)
+        return gradients.clip_each(norms, thresholds)
 
     def _threshold(self, position: int, norm: float) -> float:
         history = self._histories.get(position)
@@ -92,7 +91,7 @@ class AutoClip(Clipper):
             return math.inf
         return history.percentile(self.percentile)
 
-    def _device_threshold(self, norm: Tensor, recorded: Tensor) -> Tensor:
+    def _device_threshold(self, norm: Tensor, recorded: Tensor) -> float | Tensor:
         if self.scope != "global":
             return super()._device_threshold(norm, recorded)
         if self._resident is None:  # limit_gradients was in use until now
@@ -100,11 +99,11 @@ class AutoClip(Clipper):
             self._resident = ResidentHistory(entries, norm.device, self.window)
         self._resident.append(norm, recorded)
         if self.percentile is None:
-            return torch.full_like(norm, torch.inf)
+            return math.inf
         threshold = self._resident.percentile(self.percentile)
         if not self.warmup:
             return threshold
-        earlier = norm.new_full((), self.steps) - self._skipped - self._zeros
+        earlier = norm.new_full((), self.steps) - self._counts["skipped"] - self._counts["zeros"]
         return torch.where(earlier >= self.warmup, threshold, torch.inf)
 
     @property

@@ -2,10 +2,9 @@
 
 import logging
 import math
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypedDict
 
 import torch
 from torch import Tensor
@@ -18,13 +17,23 @@ from autoclip_sep.clipping._usage import Usage
 from autoclip_sep.clipping.gradients import Gradients, Parameters, optimizer_parameters
 from autoclip_sep.clipping.handle import Handle
 from autoclip_sep.clipping.norms import global_norm, read_norms, tensor_norms, wide
-from autoclip_sep.clipping.result import ClipResult, Limit, NonFiniteGradients, describe
-from autoclip_sep.clipping.settings import in_label, settings
+from autoclip_sep.clipping.result import ClipResult, Limit, NonFiniteGradients, beside, describe
+from autoclip_sep.clipping.settings import label_of, repr_of, spell_out
 
 logger = logging.getLogger(__name__)
 
 STATE_VERSION = 2  # 1: rows of numbers were tensors, zeros weren't counted
+COUNTS = ("steps", "clipped", "skipped", "zeros", IN_A_ROW := "nonfinite_in_a_row")
 State: TypeAlias = dict[str, Any]
+
+
+class Options(TypedDict, total=False):
+    """What every clipper takes beside its own settings.
+
+    max_nonfinite: how many steps in a row without a finite norm are an error.
+    """
+
+    max_nonfinite: int
 
 
 class Clipper(ABC):
@@ -38,11 +47,23 @@ class Clipper(ABC):
 
     One call of `limit_gradients` for each optimizer step, after accumulation and unscaling.
     A subclass gives `_limit`, keeps the arguments of its class as attributes of the same names, and
-    adds its memory to `_state` and `_load`.
+    adds its memory to `_state` and `_load`::
+
+        class Half(Clipper):
+            def __init__(self, share=0.5, **options):
+                super().__init__(**options)
+                self.share = share
+
+            def _limit(self, gradients, norm, norms):
+                gradients.scale(self.share)
+                return Limit(scale=self.share, clipped=True)
     """
 
     #: Whether `limit_loss` does anything.
     limits_loss: bool = False
+    #: How a label begins, with the settings that it always tells: "zclip_z{deviations}". None is
+    #: the class's name.
+    label_start: str | None = None
     #: What to do where 1000 steps were all clipped, or none of the first 1000 was, if a fixed
     #: setting may be to blame for it.
     if_all: str | None = None
@@ -50,51 +71,43 @@ class Clipper(ABC):
 
     def __init__(self, *, max_nonfinite: int = 10) -> None:
         self.max_nonfinite = whole_number("max_nonfinite", max_nonfinite, 1)
-        self.steps = 0
-        self._skipped: int | Tensor = 0
-        self._zeros: int | Tensor = 0
-        self._clipped: int | Tensor = 0
-        self._nonfinite_in_a_row: int | Tensor = 0
+        self._counts: dict[str, int | Tensor] = dict.fromkeys(COUNTS, 0)
         self._watch: Watch | None = None
         self._usage = Usage(self.if_all, self.if_none)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__init__" in vars(cls):
+            spell_out(cls.__init__, super(cls, cls).__init__)
 
     @property
     def label(self) -> str:
         """A short name, fit for a folder, that tells every setting which isn't the class's default:
         `autoclip_p10`, `autoclip_p10_window1000`."""
-        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__).lower() + self._others()
+        return label_of(self, self.label_start)
 
     def __repr__(self) -> str:
-        """The class, its first setting, and those that aren't its defaults."""
-        shown = [
-            f"{key}={value!r}"
-            for place, (key, (value, other)) in enumerate(settings(self).items())
-            if other or (place == 0 and key != "max_nonfinite")
-        ]
-        return f"{type(self).__name__}({', '.join(shown)})"
+        return repr_of(self)
 
-    def _others(self, *told: str) -> str:
-        """The end of a label: what isn't the default, beside the settings that it tells anyhow."""
-        return "".join(
-            in_label(key, value)
-            for key, (value, other) in settings(self).items()
-            if other and key not in told
-        )
+    @property
+    def steps(self) -> int:
+        """Steps in all, of which there was any gradient."""
+        return int(self._counts["steps"])
 
     @property
     def clipped(self) -> int:
         """Steps in which something was limited."""
-        return int(self._clipped)
+        return int(self._counts["clipped"])
 
     @property
     def skipped(self) -> int:
         """Steps whose gradient norm wasn't finite."""
-        return int(self._skipped)
+        return int(self._counts["skipped"])
 
     @property
     def zeros(self) -> int:
         """Steps whose gradient was exactly zero: nothing to limit, and nothing to learn from."""
-        return int(self._zeros)
+        return int(self._counts["zeros"])
 
     @property
     def _recorded(self) -> int:
@@ -158,16 +171,15 @@ class Clipper(ABC):
         finite = torch.isfinite(norm)
         zero = norm == 0
         recorded = finite & ~zero
-        threshold = self._device_threshold(norm.to(wide(norm.device)), recorded)
+        precise = norm.to(wide(norm.device))
+        threshold = beside(norm, self._device_threshold(precise, recorded), precise.dtype)
         clipped = finite & (norm > threshold)
         divisor = torch.where(clipped, norm / threshold, 1.0)
         fused_step(optimizer, divisor.float(), finite)
-        self.steps += 1
-        self._clipped = self._clipped + clipped
-        self._skipped = self._skipped + ~finite
-        self._zeros = self._zeros + zero
-        self._nonfinite_in_a_row = torch.where(finite, 0, self._nonfinite_in_a_row + 1)
-        self._watch.send(self._nonfinite_in_a_row)
+        self._count(steps=1, clipped=clipped, skipped=~finite, zeros=zero)
+        in_a_row = torch.where(finite, 0, self._counts[IN_A_ROW] + 1)
+        self._counts[IN_A_ROW] = in_a_row
+        self._watch.send(in_a_row)
         threshold = torch.where(recorded, threshold, math.inf)
         return describe(norm, Limit(threshold, divisor.reciprocal(), clipped), finite=finite)
 
@@ -198,7 +210,7 @@ class Clipper(ABC):
         called without any gradient, and then with a global norm of 0.
         """
 
-    def _device_threshold(self, norm: Tensor, recorded: Tensor) -> Tensor:
+    def _device_threshold(self, norm: Tensor, recorded: Tensor) -> float | Tensor:
         """The threshold for a norm, () float64, taken in if `recorded`; without a host read."""
         raise ValueError(
             f"{self.label} can't be folded into the optimizer's step: "
@@ -207,17 +219,17 @@ class Clipper(ABC):
 
     def _take(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
         """One finite step: counted, and limited."""
-        self.steps += 1
-        self._nonfinite_in_a_row = 0
+        self._count(steps=1)
+        self._counts[IN_A_ROW] = 0
         if 0.0 in norms:
             kept = [index for index, own in enumerate(norms) if own]
             gradients, norms = gradients.only(kept), [norms[index] for index in kept]
         if not norms:
-            self._zeros = self._zeros + 1
+            self._count(zeros=1)
             if not self.limits_loss:  # these have limited their losses already
                 return Limit()
         limit = self._limit(gradients, norm, norms)
-        self._clipped = self._clipped + limit.clipped
+        self._count(clipped=limit.clipped)
         advice = self._usage.limited(limit.clipped)
         if advice is not None:
             logger.warning("%s %s", self.label, advice)
@@ -225,9 +237,11 @@ class Clipper(ABC):
 
     def _skip(self) -> None:
         """One step that isn't finite: counted."""
-        self.steps += 1
-        self._skipped = self._skipped + 1
-        self._nonfinite_in_a_row = self._nonfinite_in_a_row + 1
+        self._count(steps=1, skipped=1, nonfinite_in_a_row=1)
+
+    def _count(self, **more: int | Tensor) -> None:
+        for name, number in more.items():
+            self._counts[name] = self._counts[name] + number
 
     def _complain(self, gradients: Gradients, norm: float, norms: list[float]) -> None:
         names = [gradients.name(i) for i, value in enumerate(norms) if not math.isfinite(value)]
@@ -235,7 +249,7 @@ class Clipper(ABC):
         where = f"not finite in {shown}" if names else "no single gradient is to blame"
         if math.isfinite(norm):  # step() took it in float32
             where = "finite, but beyond float32; limit_gradients bears it"
-        in_a_row = int(self._nonfinite_in_a_row)
+        in_a_row = int(self._counts[IN_A_ROW])
         if in_a_row >= self.max_nonfinite:
             message = f"gradient norm {norm} in {in_a_row} steps in a row: {where}"
             raise NonFiniteGradients(message, names)
@@ -245,11 +259,7 @@ class Clipper(ABC):
         """Everything needed to go on exactly: numbers and lists of numbers only."""
         return {
             "version": STATE_VERSION,
-            "steps": self.steps,
-            "clipped": self.clipped,
-            "skipped": self.skipped,
-            "zeros": self.zeros,
-            "nonfinite_in_a_row": int(self._nonfinite_in_a_row),
+            **{name: int(count) for name, count in self._counts.items()},
             **self._state(),
         }
 
@@ -267,12 +277,13 @@ class Clipper(ABC):
             raise ValueError(
                 f"not a state of {type(self).__name__}: entries {', '.join(wrong)} don't match"
             )
-        names = ("steps", "clipped", "skipped", "zeros", "nonfinite_in_a_row")
-        counts = [whole_number(f"{name} in a clipper's state", state[name], 0) for name in names]
+        counts: dict[str, int | Tensor] = {
+            name: whole_number(f"{name} in a clipper's state", state[name], 0) for name in COUNTS
+        }
         self._load(state)
-        self.steps, self._clipped, self._skipped, self._zeros, self._nonfinite_in_a_row = counts
+        self._counts = counts
         self._watch = None
-        self._usage = Usage(self.if_all, None if self._clipped else self.if_none)
+        self._usage = Usage(self.if_all, None if self.clipped else self.if_none)
 
     def _state(self) -> State:
         """A subclass' own part of the state."""

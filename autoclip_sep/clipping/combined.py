@@ -1,8 +1,10 @@
 """A limiter of losses and a limiter of gradients in one, such as ALRC before AutoClip."""
 
+from typing import Unpack
+
 from torch import Tensor
 
-from autoclip_sep.clipping.base import Clipper, State
+from autoclip_sep.clipping.base import Clipper, Options, State
 from autoclip_sep.clipping.gradients import Gradients
 from autoclip_sep.clipping.result import Limit
 
@@ -17,9 +19,10 @@ class Combined(Clipper):
     """
 
     limits_loss = True
+    label_start = "{loss.label}_{gradients.label}"
 
-    def __init__(self, loss: Clipper, gradients: Clipper, *, max_nonfinite: int = 10) -> None:
-        super().__init__(max_nonfinite=max_nonfinite)
+    def __init__(self, loss: Clipper, gradients: Clipper, **options: Unpack[Options]) -> None:
+        super().__init__(**options)
         if not loss.limits_loss or gradients.limits_loss:
             raise ValueError(
                 "Combined takes a limiter of losses and then one of gradients, "
@@ -27,10 +30,6 @@ class Combined(Clipper):
             )
         self.loss = loss
         self.gradients = gradients
-
-    @property
-    def label(self) -> str:
-        return f"{self.loss.label}_{self.gradients.label}{self._others('loss', 'gradients')}"
 
     def limit_loss(self, loss: Tensor) -> Tensor:
         return self.loss.limit_loss(loss)

@@ -1,12 +1,15 @@
 """The gradients of one optimizer step, gathered once."""
 
 import copy
+import math
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+
+from autoclip_sep.clipping.result import Limit
 
 Parameters: TypeAlias = Tensor | Iterable[Tensor] | Iterable[tuple[str, Tensor]]
 
@@ -68,11 +71,8 @@ class Gradients:
     def only(self, indices: list[int]) -> "Gradients":
         """Those at some of the indices, as if the other parameters had no gradient."""
         part = copy.copy(self)
-        part.parameters = [self.parameters[index] for index in indices]
-        part.whole = [self.whole[index] for index in indices]
-        part.tensors = [self.tensors[index] for index in indices]
-        part.names = [self.names[index] for index in indices]
-        part.positions = [self.positions[index] for index in indices]
+        for name in ("parameters", "whole", "tensors", "names", "positions"):
+            setattr(part, name, [getattr(self, name)[index] for index in indices])
         part.groups = _same_kind(part.whole)
         return part
 
@@ -104,6 +104,24 @@ class Gradients:
                 # precision before it is used; elsewhere torch takes the number out of it.
                 wide = torch.promote_types(group[0].dtype, torch.float32)
                 torch._foreach_mul_(group, torch.full((), factor, dtype=wide, device="cpu"))
+
+    def clip_norm(self, norm: float, threshold: float) -> Limit:
+        """Scales all together to a global norm of `threshold` where theirs is above it."""
+        if norm <= threshold:
+            return Limit(threshold)
+        scale = threshold / norm
+        self.scale(scale)
+        return Limit(threshold, scale, clipped=True)
+
+    def clip_each(self, norms: list[float], thresholds: list[float]) -> Limit:
+        """Scales each to its own threshold where its own norm is above it, in order."""
+        pairs = list(zip(norms, thresholds, strict=True))
+        factors = [limit / norm if norm > limit else 1.0 for norm, limit in pairs]
+        if not any(norm > limit for norm, limit in pairs):
+            return Limit()
+        self.scale_each(factors)
+        after = math.hypot(*(norm * factor for norm, factor in zip(norms, factors, strict=True)))
+        return Limit(scale=after / math.hypot(*norms), clipped=True)
 
     def scale_each(self, factors: list[float]) -> None:
         """Multiplies each gradient in place by its own factor, in order."""

@@ -1,6 +1,7 @@
 """No clipping: gradients are only measured, and skipped when they aren't finite."""
 
-import torch
+import math
+
 from torch import Tensor
 
 from autoclip_sep.clipping.base import Clipper
@@ -11,12 +12,10 @@ from autoclip_sep.clipping.result import Limit
 class NoClipping(Clipper):
     """Leaves every gradient what it was; the same as AutoClip with percentile 100."""
 
-    @property
-    def label(self) -> str:
-        return "none" + self._others()
+    label_start = "none"
 
     def _limit(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
         return Limit()
 
-    def _device_threshold(self, norm: Tensor, recorded: Tensor) -> Tensor:
-        return torch.full_like(norm, torch.inf)
+    def _device_threshold(self, norm: Tensor, recorded: Tensor) -> float:
+        return math.inf

@@ -53,18 +53,19 @@ class NonFiniteGradients(RuntimeError):
 
 def describe(norm: Tensor, limit: Limit, *, finite: bool | Tensor) -> ClipResult:
     """The result of a step, on the norm's device; `finite` on the host where that knows it."""
-
-    def on_device(value: float | bool | Tensor, dtype: torch.dtype) -> Tensor:
-        if isinstance(value, Tensor):
-            return value.to(norm.device, dtype)
-        if dtype.is_floating_point and value > torch.finfo(dtype).max:
-            value = math.inf  # a percentile of norms in float64, one of which float32 can't hold
-        return norm.new_full((), value, dtype=dtype)  # no copy from the host
-
     return ClipResult(
         norm,
-        on_device(limit.threshold, norm.dtype),
-        on_device(limit.scale, norm.dtype),
-        on_device(limit.clipped, torch.bool),
+        beside(norm, limit.threshold, norm.dtype),
+        beside(norm, limit.scale, norm.dtype),
+        beside(norm, limit.clipped, torch.bool),
         finite if isinstance(finite, Tensor) else torch.full((), finite, device="cpu"),
     )
+
+
+def beside(norm: Tensor, value: float | bool | Tensor, dtype: torch.dtype) -> Tensor:
+    """A number on the norm's device, without a copy from the host; inf where it is too large."""
+    if isinstance(value, Tensor):
+        return value.to(norm.device, dtype)
+    if dtype.is_floating_point and value > torch.finfo(dtype).max:
+        value = math.inf  # as a threshold may be in float32
+    return norm.new_full((), value, dtype=dtype)

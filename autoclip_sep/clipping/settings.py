@@ -1,4 +1,4 @@
-"""A clipper's settings: the arguments of its class, kept as attributes of the same names."""
+"""A clipper's settings, the arguments of its class, and how its label and repr tell them."""
 
 import hashlib
 import inspect
@@ -24,6 +24,20 @@ def settings(clipper: object) -> dict[str, tuple[Any, bool]]:
     return found
 
 
+def label_of(clipper: object, start: str | None, *untold: str) -> str:
+    """The start, a format of settings, and all else that isn't the default nor left untold.
+
+    Without a start the name of the class: `clip_to_median` for ClipToMedian.
+    """
+    start = start or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(clipper).__name__).lower()
+    values, others = {}, ""
+    for name, (value, differs) in settings(clipper).items():
+        values[name] = plain_text(value) if isinstance(value, float) else value
+        if differs and name not in (*untold, *re.findall(r"{(\w+)", start)):
+            others += in_label(name, value)
+    return start.format(**values) + others
+
+
 def in_label(name: str, value: object) -> str:
     """How a label tells a setting: `_window1000`, `_parameter` for a text, a flag by its name."""
     if isinstance(value, str):
@@ -42,3 +56,27 @@ def in_label(name: str, value: object) -> str:
     if len(text) > LONGEST:
         text = f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
     return f"_{text}"
+
+
+def repr_of(clipper: object) -> str:
+    """The class with its first setting and those that aren't its defaults, as it is called."""
+    shown = [
+        f"{name}={value!r}"
+        for place, (name, (value, differs)) in enumerate(settings(clipper).items())
+        if differs or (place == 0 and name != "max_nonfinite")
+    ]
+    return f"{type(clipper).__name__}({', '.join(shown)})"
+
+
+def spell_out(init: Any, above: Any) -> None:
+    """Has an `__init__` with `**options` say what these are: arguments of the `__init__` above.
+
+    So help, labels and checks of configs see one signature without any `**`.
+    """
+    own = inspect.signature(init).parameters
+    named = [one for one in own.values() if one.kind is not one.VAR_KEYWORD]
+    if len(named) < len(own):
+        _, *taken = inspect.signature(above).parameters.values()  # without self
+        named += [one.replace(kind=one.KEYWORD_ONLY) for one in taken if one.name not in own]
+        init.__signature__ = inspect.Signature(named)
+        init.__annotations__ = above.__annotations__ | init.__annotations__

@@ -8,29 +8,20 @@ import math
 import torch
 from torch import Tensor
 
-from autoclip_sep.clipping._arguments import number, plain_text
-from autoclip_sep.clipping.base import Clipper
+from autoclip_sep.clipping._fixed import FixedThreshold
 from autoclip_sep.clipping.gradients import Gradients
 from autoclip_sep.clipping.norms import anywhere, norm_after
 from autoclip_sep.clipping.result import Limit
 
 
-class ValueClipping(Clipper):
+class ValueClipping(FixedThreshold):
     """Clamps every component of every gradient to [-threshold, threshold].
 
     threshold: a positive number, in the unit of the gradients. It doesn't limit the global norm,
         so the result's `threshold` is inf.
     """
 
-    if_none = "lower the threshold, unless it is there for rare spikes only"
-
-    def __init__(self, threshold: float = 1.0, *, max_nonfinite: int = 10) -> None:
-        super().__init__(max_nonfinite=max_nonfinite)
-        self.threshold = number("threshold", threshold, 0, math.inf, open_low=True)
-
-    @property
-    def label(self) -> str:
-        return f"value_{plain_text(self.threshold)}{self._others('threshold')}"
+    label_start = "value_{threshold}"
 
     def _limit(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
         above: list[Tensor] = []

@@ -9,12 +9,12 @@ exactly 0 aren't taken in.
 """
 
 import math
+from typing import Unpack
 
-from autoclip_sep.clipping._arguments import number, plain_text, whole_number
-from autoclip_sep.clipping.base import Clipper, State
+from autoclip_sep.clipping._arguments import number, whole_number
+from autoclip_sep.clipping.base import Clipper, Options, State
 from autoclip_sep.clipping.gradients import Gradients
 from autoclip_sep.clipping.history import History
-from autoclip_sep.clipping.norm import limit_norm
 from autoclip_sep.clipping.result import Limit
 
 
@@ -29,24 +29,22 @@ class ZClip(Clipper):
     warmup: steps without clipping whose norms give the first mean and variance; 25 in the paper.
     """
 
+    label_start = "zclip_z{deviations}"
+
     def __init__(
         self,
         deviations: float = 2.5,
         *,
         decay: float = 0.97,
         warmup: int = 25,
-        max_nonfinite: int = 10,
+        **options: Unpack[Options],
     ) -> None:
-        super().__init__(max_nonfinite=max_nonfinite)
+        super().__init__(**options)
         self.deviations = number("deviations", deviations, 0, math.inf, open_low=True)
         self.decay = number("decay", decay, 0, 1, open_high=True)
         self.warmup = whole_number("warmup", warmup, 1)
         self._first: list[float] = []
         self._mean = self._variance = 0.0
-
-    @property
-    def label(self) -> str:
-        return f"zclip_z{plain_text(self.deviations)}{self._others('deviations')}"
 
     def _limit(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
         if len(self._first) < self.warmup:
@@ -62,7 +60,7 @@ class ZClip(Clipper):
             # (deviations**2 / z) * sigma with z = (norm - mean) / sigma
             threshold = self._mean + self.deviations**2 * self._variance / (norm - self._mean)
         self._update(min(norm, threshold))
-        return limit_norm(gradients, norm, threshold)
+        return gradients.clip_norm(norm, threshold)
 
     def _update(self, norm: float) -> None:
         self._mean = self.decay * self._mean + (1 - self.decay) * norm
