@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from autoclip_sep.clipping._arguments import number, whole_number
 from autoclip_sep.clipping.base import Clipper, Options
 from autoclip_sep.clipping.gradients import Gradients, local_part
-from autoclip_sep.clipping.norms import LARGE, anywhere, norm_after, wide
+from autoclip_sep.clipping.norms import LARGE, clipped_where, wide
 from autoclip_sep.clipping.result import Limit
 
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -86,9 +86,7 @@ class AGC(Clipper):
             above = own > room
             gradient.mul_(torch.where(above, room / own, 1.0).to(gradient.dtype))
             clipped.append(local_part(above).any())
-        anything = anywhere(clipped, gradients)
-        after = norm_after(gradients, norm)
-        return Limit(scale=torch.where(anything, after / norm, 1.0), clipped=anything)
+        return clipped_where(clipped, gradients, norm)
 
     def _excluded(self, gradients: Gradients, index: int) -> bool:
         if self.exclude is None:

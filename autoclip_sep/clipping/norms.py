@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from autoclip_sep.clipping.gradients import Gradients, is_sharded
+from autoclip_sep.clipping.result import Limit
 
 _HALF = (torch.float16, torch.bfloat16)
 _LARGE, _ROW = 131072, 65536  # elements
@@ -85,9 +86,15 @@ def wide(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type in WITHOUT_FLOAT64 else torch.float64
 
 
-def norm_after(gradients: Gradients, before: float) -> Tensor:
-    """The global norm of gradients that have been limited, given the one before: ()."""
-    return global_norm(tensor_norms(gradients)) if before < LARGE else read_norms(gradients)[0]
+def clipped_where(flags: list[Tensor], gradients: Gradients, before: float) -> Limit:
+    """What was done to gradients that have changed where any flag says so, given the norm before.
+
+    flags: as `anywhere` has them.
+    """
+    clipped = anywhere(flags, gradients)
+    large = before >= LARGE
+    after = read_norms(gradients)[0] if large else global_norm(tensor_norms(gradients))
+    return Limit(scale=torch.where(clipped, after / before, 1.0), clipped=clipped)
 
 
 def anywhere(flags: list[Tensor], gradients: Gradients) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from autoclip_sep.clipping._fixed import FixedThreshold
 from autoclip_sep.clipping.gradients import Gradients
-from autoclip_sep.clipping.norms import anywhere, norm_after
+from autoclip_sep.clipping.norms import clipped_where
 from autoclip_sep.clipping.result import Limit
 
 
@@ -31,6 +31,4 @@ class ValueClipping(FixedThreshold):
             above.extend(value > self.threshold for value in largest)
             torch._foreach_clamp_max_(group, self.threshold)
             torch._foreach_clamp_min_(group, -self.threshold)
-        clipped = anywhere(above, gradients)
-        after = norm_after(gradients, norm)
-        return Limit(scale=torch.where(clipped, after / norm, 1.0), clipped=clipped)
+        return clipped_where(above, gradients, norm)
