@@ -4,16 +4,8 @@ import math
 from numbers import Integral, Real
 
 
-def number(
-    name: str,
-    value: object,
-    low: float,
-    high: float,
-    *,
-    open_low: bool = False,
-    open_high: bool = False,
-) -> float:
-    """A finite number from low to high; the ends themselves are left out where they are open.
+def number(name: str, value: object, low: float, high: float, ends: str = "[]") -> float:
+    """A finite number from low to high; the ends themselves are left out where they are round.
 
     Raises ValueError for anything else, strings and booleans included: `percentile=True` is a
     slip, not the first percentile.
@@ -23,12 +15,10 @@ def number(
         number = float(value) if plain else math.nan  # type: ignore[arg-type]
     except OverflowError:  # a whole number beyond float64
         number = math.inf
-    too_low = number <= low if open_low else number < low
-    too_high = number >= high if open_high else number > high
+    too_low = number <= low if ends[0] == "(" else number < low
+    too_high = number >= high if ends[1] == ")" else number > high
     if not math.isfinite(number) or too_low or too_high:
-        left = "(" if open_low else "["
-        right = ")" if open_high or high == math.inf else "]"
-        wanted = f"a finite number in {left}{plain_text(low)}, {plain_text(high)}{right}"
+        wanted = f"a finite number in {ends[0]}{plain_text(low)}, {plain_text(high)}{ends[1]}"
         raise ValueError(f"{name} must be {wanted}, not {value!r}")
     return number
 

@@ -14,4 +14,4 @@ class FixedThreshold(Clipper):
 
     def __init__(self, threshold: float = 1.0, **options: Unpack[Options]) -> None:
         super().__init__(**options)
-        self.threshold = number("threshold", threshold, 0, math.inf, open_low=True)
+        self.threshold = number("threshold", threshold, 0, math.inf, "()")

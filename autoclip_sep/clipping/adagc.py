@@ -41,9 +41,9 @@ class AdaGC(Clipper):
         **options: Unpack[Options],
     ) -> None:
         super().__init__(**options)
-        self.relative = number("relative", relative, 1, math.inf)
-        self.absolute = number("absolute", absolute, 0, math.inf, open_low=True)
-        self.decay = number("decay", decay, 0, 1, open_high=True)
+        self.relative = number("relative", relative, 1, math.inf, "[)")
+        self.absolute = number("absolute", absolute, 0, math.inf, "()")
+        self.decay = number("decay", decay, 0, 1, "[)")
         self.warmup = whole_number("warmup", warmup, 0)
         self._means: dict[int, float] = {}
 

@@ -53,8 +53,8 @@ class AGC(Clipper):
         **options: Unpack[Options],
     ) -> None:
         super().__init__(**options)
-        self.ratio = number("ratio", ratio, 0, math.inf, open_low=True)
-        self.epsilon = number("epsilon", epsilon, 0, math.inf, open_low=True)
+        self.ratio = number("ratio", ratio, 0, math.inf, "()")
+        self.epsilon = number("epsilon", epsilon, 0, math.inf, "()")
         if isinstance(exclude, str):
             raise ValueError(f"exclude must be a list of names, not one text: [{exclude!r}]")
         self.exclude = None if exclude is None else tuple(exclude)

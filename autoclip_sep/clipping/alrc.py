@@ -56,10 +56,10 @@ class ALRC(Clipper):
         **options: Unpack[Options],
     ) -> None:
         super().__init__(**options)
-        self.deviations = number("deviations", deviations, 0, math.inf, open_low=True)
+        self.deviations = number("deviations", deviations, 0, math.inf, "()")
         self.signed = flag("signed", signed)
         self.decay, self.epsilon, self.mean, self.mean_square = decay, epsilon, mean, mean_square
-        self._moments = RunningMoments(decay, epsilon, mean, mean_square, zeros=signed)
+        self._moments = RunningMoments(decay, epsilon, mean, mean_square, signed)
         self._capped: bool | Tensor = False
         self._negative: bool | Tensor = False
 

@@ -4,7 +4,7 @@ import logging
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, TypeAlias, TypedDict
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
 from autoclip_sep.clipping._arguments import whole_number
+from autoclip_sep.clipping._counted import IN_A_ROW, Counted, State
 from autoclip_sep.clipping._resident import Watch, fused_step, require_fused
 from autoclip_sep.clipping._usage import Usage
 from autoclip_sep.clipping.gradients import Gradients, Parameters, optimizer_parameters
@@ -21,10 +22,6 @@ from autoclip_sep.clipping.result import ClipResult, Limit, NonFiniteGradients, 
 from autoclip_sep.clipping.settings import label_of, repr_of, spell_out
 
 logger = logging.getLogger(__name__)
-
-STATE_VERSION = 2  # 1: rows of numbers were tensors, zeros weren't counted
-COUNTS = ("steps", "clipped", "skipped", "zeros", IN_A_ROW := "nonfinite_in_a_row")
-State: TypeAlias = dict[str, Any]
 
 
 class Options(TypedDict, total=False):
@@ -36,7 +33,7 @@ class Options(TypedDict, total=False):
     max_nonfinite: int
 
 
-class Clipper(ABC):
+class Clipper(Counted, ABC):
     """Limits losses before the backward pass, gradients after it, or both::
 
         loss = clipper.limit_loss(objective(model(batch), batch)).mean()
@@ -70,8 +67,8 @@ class Clipper(ABC):
     if_none: str | None = None
 
     def __init__(self, *, max_nonfinite: int = 10) -> None:
+        super().__init__()
         self.max_nonfinite = whole_number("max_nonfinite", max_nonfinite, 1)
-        self._counts: dict[str, int | Tensor] = dict.fromkeys(COUNTS, 0)
         self._watch: Watch | None = None
         self._usage = Usage(self.if_all, self.if_none)
 
@@ -88,31 +85,6 @@ class Clipper(ABC):
 
     def __repr__(self) -> str:
         return repr_of(self)
-
-    @property
-    def steps(self) -> int:
-        """Steps in all, of which there was any gradient."""
-        return int(self._counts["steps"])
-
-    @property
-    def clipped(self) -> int:
-        """Steps in which something was limited."""
-        return int(self._counts["clipped"])
-
-    @property
-    def skipped(self) -> int:
-        """Steps whose gradient norm wasn't finite."""
-        return int(self._counts["skipped"])
-
-    @property
-    def zeros(self) -> int:
-        """Steps whose gradient was exactly zero: nothing to limit, and nothing to learn from."""
-        return int(self._counts["zeros"])
-
-    @property
-    def _recorded(self) -> int:
-        """Steps that said something about the size of gradients, the present one included."""
-        return self.steps - self.skipped - self.zeros
 
     def limit_loss(self, loss: Tensor) -> Tensor:
         """The losses to differentiate, one per example, of the shape given."""
@@ -235,13 +207,14 @@ class Clipper(ABC):
             logger.warning("%s %s", self.label, advice)
         return limit
 
+    def load_state_dict(self, state: State) -> None:
+        super().load_state_dict(state)
+        self._watch = None
+        self._usage = Usage(self.if_all, None if self.clipped else self.if_none)
+
     def _skip(self) -> None:
         """One step that isn't finite: counted."""
         self._count(steps=1, skipped=1, nonfinite_in_a_row=1)
-
-    def _count(self, **more: int | Tensor) -> None:
-        for name, number in more.items():
-            self._counts[name] = self._counts[name] + number
 
     def _complain(self, gradients: Gradients, norm: float, norms: list[float]) -> None:
         names = [gradients.name(i) for i, value in enumerate(norms) if not math.isfinite(value)]
@@ -254,40 +227,3 @@ class Clipper(ABC):
             message = f"gradient norm {norm} in {in_a_row} steps in a row: {where}"
             raise NonFiniteGradients(message, names)
         logger.warning("step %d skipped, gradient norm %s: %s", self.steps, norm, where)
-
-    def state_dict(self) -> State:
-        """Everything needed to go on exactly: numbers and lists of numbers only."""
-        return {
-            "version": STATE_VERSION,
-            **{name: int(count) for name, count in self._counts.items()},
-            **self._state(),
-        }
-
-    def load_state_dict(self, state: State) -> None:
-        """Takes over a state; raises ValueError, changing nothing, where it isn't this class'."""
-        if state.get("version") not in (1, STATE_VERSION):
-            raise ValueError(
-                f"clipper state of version {state.get('version')!r}, {STATE_VERSION} is wanted"
-            )
-        own = set(self.state_dict())
-        if state["version"] == 1:
-            state = {**dict.fromkeys((key for key in own if key.endswith("zeros")), 0), **state}
-        wrong = sorted(set(state) ^ own)
-        if wrong:
-            raise ValueError(
-                f"not a state of {type(self).__name__}: entries {', '.join(wrong)} don't match"
-            )
-        counts: dict[str, int | Tensor] = {
-            name: whole_number(f"{name} in a clipper's state", state[name], 0) for name in COUNTS
-        }
-        self._load(state)
-        self._counts = counts
-        self._watch = None
-        self._usage = Usage(self.if_all, None if self.clipped else self.if_none)
-
-    def _state(self) -> State:
-        """A subclass' own part of the state."""
-        return {}
-
-    def _load(self, state: State) -> None:  # noqa: B027 - most clippers remember nothing
-        """Takes over a subclass' own part; raises ValueError before changing anything."""

@@ -29,15 +29,12 @@ def tensor_norms(gradients: Gradients) -> Tensor:
     65504). Sharded gradients give the norm of the whole, the same on every rank, with one
     all-reduce for all of them.
     """
-    if len(gradients.groups) == 1 and not is_sharded(gradients.whole[0]):
+    if len(gradients.groups) == 1:
         return _norms_of_a_kind(gradients.whole)
     norms: dict[int, Tensor] = {}
     for group in gradients.groups:
-        found: Any = _norms_of_a_kind([gradients.whole[index] for index in group])
-        if is_sharded(found):
-            found = found.full_tensor()
-        for index, norm in zip(group, found.to(gradients.device).unbind(), strict=True):
-            norms[index] = norm
+        found = _norms_of_a_kind([gradients.whole[index] for index in group])
+        norms.update(zip(group, found.to(gradients.device).unbind(), strict=True))
     double = any(norm.dtype == torch.float64 for norm in norms.values())
     ordered = [norms[index] for index in range(len(gradients))]
     return torch.stack([norm.double() if double else norm for norm in ordered])
@@ -72,10 +69,8 @@ def read_norms(gradients: Gradients) -> tuple[Tensor, float, list[float]]:
         return norm, total, each
     for index, factor in factors.items():
         whole = gradients.whole[index]
-        resized: Any = whole.to(torch.promote_types(whole.dtype, torch.float32)) * factor
-        found: Any = _norms_of_a_kind([resized])
-        found = found.full_tensor() if is_sharded(found) else found
-        each[index] = found.item() / factor
+        resized = whole.to(torch.promote_types(whole.dtype, torch.float32)) * factor
+        each[index] = _norms_of_a_kind([resized]).item() / factor
     total = math.hypot(*each)
     device = gradients.device
     return torch.full((), total, dtype=wide(device), device=device), total, each
@@ -115,11 +110,12 @@ def anywhere(flags: list[Tensor], gradients: Gradients) -> Tensor:
 
 
 def _norms_of_a_kind(tensors: list[Tensor]) -> Tensor:
-    """The norms of tensors of one device, dtype and layout: (number of tensors,)."""
+    """The norms of whole tensors of one device, dtype and layout: (number of tensors,)."""
     wide = torch.float32 if tensors[0].dtype in _HALF else None
     if tensors[0].device.type == "cpu" and not is_sharded(tensors[0]):
         tensors = [_shorter(t, wide) if t.numel() >= _LARGE else t for t in tensors]
-    return torch.stack(torch._foreach_norm(tensors, 2, dtype=wide))
+    norms: Any = torch.stack(torch._foreach_norm(tensors, 2, dtype=wide))
+    return norms.full_tensor() if is_sharded(norms) else norms
 
 
 def _shorter(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:

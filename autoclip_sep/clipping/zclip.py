@@ -40,8 +40,8 @@ class ZClip(Clipper):
         **options: Unpack[Options],
     ) -> None:
         super().__init__(**options)
-        self.deviations = number("deviations", deviations, 0, math.inf, open_low=True)
-        self.decay = number("decay", decay, 0, 1, open_high=True)
+        self.deviations = number("deviations", deviations, 0, math.inf, "()")
+        self.decay = number("decay", decay, 0, 1, "[)")
         self.warmup = whole_number("warmup", warmup, 1)
         self._first: list[float] = []
         self._mean = self._variance = 0.0
@@ -75,7 +75,7 @@ class ZClip(Clipper):
         }
 
     def _load(self, state: State) -> None:
-        mean = number("mean", state["mean"], 0, math.inf)
-        variance = number("variance", state["variance"], 0, math.inf)
+        mean = number("mean", state["mean"], 0, math.inf, "[)")
+        variance = number("variance", state["variance"], 0, math.inf, "[)")
         self._first = History.unpacked(state["first"]).tensor().tolist()
         self._mean, self._variance = mean, variance
