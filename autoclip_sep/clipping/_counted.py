@@ -7,7 +7,7 @@ from torch import Tensor
 from autoclip_sep.clipping._arguments import whole_number
 
 STATE_VERSION = 2  # 1: rows of numbers were tensors, zeros weren't counted
-COUNTS = ("steps", "clipped", "skipped", "zeros", IN_A_ROW := "nonfinite_in_a_row")
+COUNTS = ("steps", "clipped", "skipped", "zeros", "nonfinite_in_a_row")
 State: TypeAlias = dict[str, Any]
 
 

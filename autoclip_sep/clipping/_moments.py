@@ -21,22 +21,17 @@ class RunningMoments:
     """
 
     def __init__(
-        self,
-        decay: float,
-        epsilon: float,
-        mean: float | None,
-        mean_square: float | None,
-        zeros: bool,
+        self, decay: float, epsilon: float, mean: float | None, square: float | None, zeros: bool
     ) -> None:
         self._zeros = zeros
         self.decay = number("decay", decay, 0, 1, "[)")
         self.epsilon = number("epsilon", epsilon, 0, math.inf, "[)")
-        if (mean is None) != (mean_square is None):
+        if (mean is None) != (square is None):
             raise ValueError("give both mean and mean_square, or neither")
         self._moments: Tensor | None = None  # (2,) float64
         if mean is not None:
             first = number("mean", mean, -math.inf, math.inf, "[)")
-            second = number("mean_square", mean_square, 0, math.inf, "[)")
+            second = number("mean_square", square, 0, math.inf, "[)")
             if second <= first * first:
                 raise ValueError(f"mean_square must exceed mean**2 = {first * first}, not {second}")
             self._moments = _on_host(first, second)

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from autoclip_sep.clipping.gradients import Gradients, optimizer_parameters
-from autoclip_sep.clipping.norms import global_norm, tensor_norms
+from autoclip_sep.clipping.gradients import optimizer_parameters
+from autoclip_sep.clipping.norms import gradient_norm
 
 
 class Round:
@@ -49,7 +48,5 @@ class Round:
         return None
 
 
-@torch.no_grad()
 def _norm(optimizer: Any) -> Tensor:
-    gradients = Gradients(optimizer_parameters(optimizer))
-    return global_norm(tensor_norms(gradients)) if len(gradients) else torch.zeros(())
+    return gradient_norm(optimizer_parameters(optimizer))

@@ -16,7 +16,7 @@ from typing import Literal, Unpack
 import torch
 from torch import Tensor
 
-from autoclip_sep.clipping._arguments import number, plain_text, whole_number
+from autoclip_sep.clipping._arguments import number, whole_number
 from autoclip_sep.clipping._resident import ResidentHistory
 from autoclip_sep.clipping.base import Clipper, Options, State
 from autoclip_sep.clipping.gradients import Gradients
@@ -58,10 +58,7 @@ class AutoClip(Clipper):
             raise ValueError(f'scope must be "global" or "parameter", not {scope!r}')
         self.scope = scope
         if 0 < (self.percentile or 0) < 1:
-            shown = plain_text(self.percentile or 0)
-            logger.warning(
-                "AutoClip(%s): a percentile is in [0, 100], 10 %% is AutoClip(10)", shown
-            )
+            logger.warning("%r: percentiles are in [0, 100], 10 %% is AutoClip(10)", self)
         self._histories: dict[int, History] = {}
         self._resident: ResidentHistory | None = None
 
@@ -83,9 +80,7 @@ class AutoClip(Clipper):
         return gradients.clip_each(norms, thresholds)
 
     def _threshold(self, position: int, norm: float) -> float:
-        history = self._histories.get(position)
-        if history is None:
-            history = self._histories[position] = History(self.window)
+        history = self._histories.setdefault(position, History(self.window))
         history.append(norm)  # Algorithm 1: before the percentile is taken
         if self.percentile is None or self._recorded <= self.warmup:
             return math.inf

@@ -12,7 +12,7 @@ from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
 from autoclip_sep.clipping._arguments import whole_number
-from autoclip_sep.clipping._counted import IN_A_ROW, Counted, State
+from autoclip_sep.clipping._counted import Counted, State
 from autoclip_sep.clipping._resident import Watch, fused_step, require_fused
 from autoclip_sep.clipping._usage import Usage
 from autoclip_sep.clipping.gradients import Gradients, Parameters, optimizer_parameters
@@ -25,12 +25,9 @@ logger = logging.getLogger(__name__)
 
 
 class Options(TypedDict, total=False):
-    """What every clipper takes beside its own settings.
+    """What every clipper takes beside its own settings."""
 
-    max_nonfinite: how many steps in a row without a finite norm are an error.
-    """
-
-    max_nonfinite: int
+    max_nonfinite: int  # steps in a row without a finite norm that are an error
 
 
 class Clipper(Counted, ABC):
@@ -83,8 +80,7 @@ class Clipper(Counted, ABC):
         `autoclip_p10`, `autoclip_p10_window1000`."""
         return label_of(self, self.label_start)
 
-    def __repr__(self) -> str:
-        return repr_of(self)
+    __repr__ = repr_of
 
     def limit_loss(self, loss: Tensor) -> Tensor:
         """The losses to differentiate, one per example, of the shape given."""
@@ -149,8 +145,8 @@ class Clipper(Counted, ABC):
         divisor = torch.where(clipped, norm / threshold, 1.0)
         fused_step(optimizer, divisor.float(), finite)
         self._count(steps=1, clipped=clipped, skipped=~finite, zeros=zero)
-        in_a_row = torch.where(finite, 0, self._counts[IN_A_ROW] + 1)
-        self._counts[IN_A_ROW] = in_a_row
+        in_a_row = torch.where(finite, 0, self._counts["nonfinite_in_a_row"] + 1)
+        self._counts["nonfinite_in_a_row"] = in_a_row
         self._watch.send(in_a_row)
         threshold = torch.where(recorded, threshold, math.inf)
         return describe(norm, Limit(threshold, divisor.reciprocal(), clipped), finite=finite)
@@ -192,7 +188,7 @@ class Clipper(Counted, ABC):
     def _take(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
         """One finite step: counted, and limited."""
         self._count(steps=1)
-        self._counts[IN_A_ROW] = 0
+        self._counts["nonfinite_in_a_row"] = 0
         if 0.0 in norms:
             kept = [index for index, own in enumerate(norms) if own]
             gradients, norms = gradients.only(kept), [norms[index] for index in kept]
@@ -222,7 +218,7 @@ class Clipper(Counted, ABC):
         where = f"not finite in {shown}" if names else "no single gradient is to blame"
         if math.isfinite(norm):  # step() took it in float32
             where = "finite, but beyond float32; limit_gradients bears it"
-        in_a_row = int(self._counts[IN_A_ROW])
+        in_a_row = int(self._counts["nonfinite_in_a_row"])
         if in_a_row >= self.max_nonfinite:
             message = f"gradient norm {norm} in {in_a_row} steps in a row: {where}"
             raise NonFiniteGradients(message, names)

@@ -115,9 +115,8 @@ class Gradients:
 
     def clip_each(self, norms: list[float], thresholds: list[float]) -> Limit:
         """Scales each to its own threshold where its own norm is above it, in order."""
-        pairs = list(zip(norms, thresholds, strict=True))
-        factors = [limit / norm if norm > limit else 1.0 for norm, limit in pairs]
-        if not any(norm > limit for norm, limit in pairs):
+        factors = [min(limit / norm, 1.0) for norm, limit in zip(norms, thresholds, strict=True)]
+        if all(factor == 1.0 for factor in factors):
             return Limit()
         self.scale_each(factors)
         after = math.hypot(*(norm * factor for norm, factor in zip(norms, factors, strict=True)))
@@ -125,10 +124,14 @@ class Gradients:
 
     def scale_each(self, factors: list[float]) -> None:
         """Multiplies each gradient in place by its own factor, in order."""
-        for indices in self.groups:
-            changed = [index for index in indices if factors[index] != 1.0]
-            if changed:
-                _multiply([self.tensors[i] for i in changed], [factors[i] for i in changed])
+        for group in self.groups:
+            changed = [index for index in group if factors[index] != 1.0]
+            if self.tensors[group[0]].device.type == "cpu":
+                for index in changed:  # the fused kernel would round factors to half precision
+                    self.tensors[index].mul_(factors[index])
+            elif changed:
+                tensors = [self.tensors[index] for index in changed]
+                torch._foreach_mul_(tensors, [factors[index] for index in changed])
 
     def grouped(self) -> list[list[Tensor]]:
         """`tensors` by `groups`."""
@@ -194,15 +197,6 @@ def _same_kind(tensors: list[Tensor]) -> list[list[int]]:
         layout = (tensor.device_mesh, tensor.placements) if is_sharded(tensor) else None
         groups.setdefault((tensor.device, tensor.dtype, layout), []).append(index)
     return list(groups.values())
-
-
-def _multiply(tensors: list[Tensor], factors: list[float]) -> None:
-    """Multiplies each tensor in place, all of one device and dtype, by its factor."""
-    if tensors[0].device.type == "cpu":  # the fused kernel would round factors to half precision
-        for tensor, factor in zip(tensors, factors, strict=True):
-            tensor.mul_(factor)
-    else:
-        torch._foreach_mul_(tensors, factors)
 
 
 def _dense(parameter: Tensor, gradient: Tensor) -> Tensor:

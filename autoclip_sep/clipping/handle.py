@@ -13,13 +13,8 @@ from autoclip_sep.clipping._interception import intercept
 from autoclip_sep.clipping._rounds import Round
 from autoclip_sep.clipping._scaler import unscale
 from autoclip_sep.clipping._wrapping import Undoing, layers
-from autoclip_sep.clipping.gradients import (
-    Gradients,
-    Parameters,
-    optimizer_parameters,
-    refuse_fsdp1,
-)
-from autoclip_sep.clipping.norms import global_norm, tensor_norms
+from autoclip_sep.clipping.gradients import Parameters, optimizer_parameters, refuse_fsdp1
+from autoclip_sep.clipping.norms import gradient_norm
 from autoclip_sep.clipping.result import ClipResult, Limit, describe
 
 _HANDLES: weakref.WeakSet["Handle"] = weakref.WeakSet()
@@ -223,13 +218,13 @@ class _LeftOut(BaseException):
     """Ends a step from within its closure; no handler of errors is to hold it up."""
 
 
-@torch.no_grad()
 def _only_makes_state(optimizer: Any) -> bool:
     if any(group.get("lr") != 0 for group in optimizer.param_groups):
         return False
-    gradients = Gradients(optimizer_parameters(optimizer))
+    parameters = optimizer_parameters(optimizer)
     # The norm of the whole, so that every rank of a sharded model comes to the same answer.
-    return len(gradients) > 0 and bool(global_norm(tensor_norms(gradients)) == 0)
+    norm = gradient_norm(parameters)
+    return any(one.grad is not None for _, one in parameters) and bool(norm == 0)
 
 
 def _versions(optimizer: Any) -> list[int]:

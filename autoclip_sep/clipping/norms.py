@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autoclip_sep.clipping.gradients import Gradients, is_sharded
+from autoclip_sep.clipping.gradients import Gradients, Parameters, is_sharded
 from autoclip_sep.clipping.result import Limit
 
 _HALF = (torch.float16, torch.bfloat16)
@@ -44,6 +44,13 @@ def global_norm(norms: Tensor) -> Tensor:
     """The L2 norm over all gradients, from each one's own: (number of gradients,) -> ()."""
     norm: Tensor = torch.linalg.vector_norm(norms)
     return norm
+
+
+@torch.no_grad()
+def gradient_norm(parameters: Parameters) -> Tensor:
+    """The global norm of the gradients that parameters have: (); 0 where there are none."""
+    gradients = Gradients(parameters)
+    return global_norm(tensor_norms(gradients)) if len(gradients) else torch.zeros(())
 
 
 def read_norms(gradients: Gradients) -> tuple[Tensor, float, list[float]]:
@@ -87,8 +94,7 @@ def clipped_where(flags: list[Tensor], gradients: Gradients, before: float) -> L
     flags: as `anywhere` has them.
     """
     clipped = anywhere(flags, gradients)
-    large = before >= LARGE
-    after = read_norms(gradients)[0] if large else global_norm(tensor_norms(gradients))
+    after = read_norms(gradients)[0] if before >= LARGE else global_norm(tensor_norms(gradients))
     return Limit(scale=torch.where(clipped, after / before, 1.0), clipped=clipped)
 
 

@@ -68,11 +68,7 @@ class ZClip(Clipper):
         self._variance = self.decay * self._variance + (1 - self.decay) * deviation
 
     def _state(self) -> State:
-        return {
-            "mean": self._mean,
-            "variance": self._variance,
-            "first": list(self._first),
-        }
+        return {"mean": self._mean, "variance": self._variance, "first": list(self._first)}
 
     def _load(self, state: State) -> None:
         mean = number("mean", state["mean"], 0, math.inf, "[)")

@@ -13,8 +13,8 @@ from torch.optim import Optimizer
 
 from autoclip_sep import random_state
 from autoclip_sep.clipping import ClipResult
-from autoclip_sep.clipping.gradients import Gradients, refuse_fsdp1
-from autoclip_sep.clipping.norms import global_norm, tensor_norms
+from autoclip_sep.clipping.gradients import refuse_fsdp1
+from autoclip_sep.clipping.norms import gradient_norm
 from autoclip_sep.dynamics import COLUMNS, SPIKE_COLUMNS, Probe, Recorder, Spikes
 from autoclip_sep.errors import InputError
 from autoclip_sep.runs.records import Records
@@ -115,7 +115,7 @@ class RunRecording:
             return
         total = torch.stack(list(self._losses.values())).sum()
         parameters = [p for p in self.recorder.model.parameters() if p.requires_grad]
-        norm = global_norm(tensor_norms(Gradients(parameters))) / self._probe.scale
+        norm = gradient_norm(parameters) / self._probe.scale
         self._probe.observe(total)
         names = [name for number in self._losses for name in self._names[number]]
         each = [
