@@ -26,16 +26,14 @@ class Usage:
 
     def gathered(self, gradients: Gradients) -> None:
         """Raises ValueError, at the first step, where the gradients' norm can't be known."""
-        if not len(gradients):
-            if not self._missing:
-                logger.warning(
-                    "no parameter has a gradient, nothing is clipped: limit gradients between "
-                    "loss.backward() and zero_grad(), of the parameters that are trained"
-                )
-            self._missing = True
-            return
-        self._missing = False
-        if not self._checked:
+        missing = not len(gradients)
+        if missing and not self._missing:
+            logger.warning(
+                "no parameter has a gradient, nothing is clipped: limit gradients between "
+                "loss.backward() and zero_grad(), of the parameters that are trained"
+            )
+        self._missing = missing
+        if not missing and not self._checked:
             refuse_fsdp1(gradients.parameters)
             self._checked = True
 

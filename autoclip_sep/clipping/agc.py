@@ -58,9 +58,8 @@ class AGC(Clipper):
         if isinstance(exclude, str):
             raise ValueError(f"exclude must be a list of names, not one text: [{exclude!r}]")
         self.exclude = None if exclude is None else tuple(exclude)
-        given = dict(transposed or {})
-        checked = {name: whole_number("transposed", given[name], 1) for name in given}
-        self.transposed = checked or None  # a network without any is the default
+        given = dict(transposed or {}).items()  # a network without any is the default
+        self.transposed = {name: whole_number("transposed", n, 1) for name, n in given} or None
 
     @staticmethod
     def transposed_in(model: nn.Module) -> dict[str, int]:

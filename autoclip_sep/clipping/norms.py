@@ -35,9 +35,7 @@ def tensor_norms(gradients: Gradients) -> Tensor:
     for group in gradients.groups:
         found = _norms_of_a_kind([gradients.whole[index] for index in group])
         norms.update(zip(group, found.to(gradients.device).unbind(), strict=True))
-    double = any(norm.dtype == torch.float64 for norm in norms.values())
-    ordered = [norms[index] for index in range(len(gradients))]
-    return torch.stack([norm.double() if double else norm for norm in ordered])
+    return torch.stack([norms[index] for index in range(len(gradients))])
 
 
 def global_norm(norms: Tensor) -> Tensor:

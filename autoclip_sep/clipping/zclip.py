@@ -59,13 +59,11 @@ class ZClip(Clipper):
         if norm > threshold:
             # (deviations**2 / z) * sigma with z = (norm - mean) / sigma
             threshold = self._mean + self.deviations**2 * self._variance / (norm - self._mean)
-        self._update(min(norm, threshold))
-        return gradients.clip_norm(norm, threshold)
-
-    def _update(self, norm: float) -> None:
-        self._mean = self.decay * self._mean + (1 - self.decay) * norm
-        deviation = (norm - self._mean) ** 2
+        kept = min(norm, threshold)
+        self._mean = self.decay * self._mean + (1 - self.decay) * kept
+        deviation = (kept - self._mean) ** 2
         self._variance = self.decay * self._variance + (1 - self.decay) * deviation
+        return gradients.clip_norm(norm, threshold)
 
     def _state(self) -> State:
         return {"mean": self._mean, "variance": self._variance, "first": list(self._first)}
