@@ -25,8 +25,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from autoclip_sep.clipping import Clipper
-from autoclip_sep.clipping.result import Limit
+from autoclip_sep.clipping import Clipper, Limit
 from autoclip_sep.data.corpora.tree import MixtureTree
 from autoclip_sep.types import Batch, Estimate
 
@@ -55,15 +54,9 @@ class Distance:
 class Half(Clipper):
     """A clipper."""
 
-    if_none = "raise the share"
-
-    def __init__(self, share: float = 0.5, *, max_nonfinite: int = 10) -> None:
-        super().__init__(max_nonfinite=max_nonfinite)
+    def __init__(self, share: float = 0.5, **options) -> None:
+        super().__init__(**options)
         self.share = share
-
-    @property
-    def label(self) -> str:
-        return f"half{self._others()}"
 
     def _limit(self, gradients, norm, norms):
         gradients.scale(self.share)

@@ -12,8 +12,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from autoclip_sep.clipping import AutoClip, NoClipping, NormClipping, ValueClipping
-from autoclip_sep.clipping.result import Limit, describe
+from autoclip_sep.clipping import AutoClip, Limit, NoClipping, NormClipping, ValueClipping
+from autoclip_sep.clipping.result import describe
 
 FOLDED = {
     "none": NoClipping,

@@ -1,5 +1,9 @@
 """A clipper's label and repr tell its settings; two that clip differently never share a label."""
 
+import inspect
+import pydoc
+from typing import get_type_hints
+
 import pytest
 
 from autoclip_sep.clipping import (
@@ -51,8 +55,8 @@ def test_what_is_not_the_default_is_told(clipper, label, shown):
 class ClipToMedian(Clipper):
     """Of somebody else, who writes no label."""
 
-    def __init__(self, factor=2.0, names=(), *, quiet=False, max_nonfinite=10):
-        super().__init__(max_nonfinite=max_nonfinite)
+    def __init__(self, factor=2.0, names=(), *, quiet=False, **options):
+        super().__init__(**options)
         self.factor, self.names, self.quiet = factor, names, quiet
 
     def _limit(self, gradients, norm, norms):
@@ -64,11 +68,27 @@ class ClipToMedian(Clipper):
     [
         (ClipToMedian(), "clip_to_median"),
         (ClipToMedian(3, quiet=True), "clip_to_median_factor3_quiet"),
+        (ClipToMedian(max_nonfinite=3), "clip_to_median_max_nonfinite3"),
         (ClipToMedian(names=("a/b", "../c")), "clip_to_median_namesa-b-..-c"),
     ],
 )
 def test_a_clipper_without_a_label_of_its_own_has_one(clipper, label):
     assert clipper.label == label
+
+
+def test_options_that_are_handed_up_are_spelled_out():
+    class Quiet(ClipToMedian):
+        def __init__(self, factor: float = 1.0, **options):
+            super().__init__(factor, quiet=True, **options)
+
+    for kind in (AutoClip, ClipToMedian, Quiet):
+        own = inspect.signature(kind).parameters
+        assert own["max_nonfinite"].default == 10
+        assert not any(parameter.kind is parameter.VAR_KEYWORD for parameter in own.values())
+        assert get_type_hints(kind.__init__)["max_nonfinite"] is int
+        with pytest.raises(TypeError, match="patience"):
+            kind(patience=1)
+    assert "max_nonfinite: int = 10" in pydoc.render_doc(AutoClip, renderer=pydoc.plaintext)
 
 
 def test_a_long_list_is_told_by_six_digits():

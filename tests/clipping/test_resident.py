@@ -14,6 +14,7 @@ from autoclip_sep.clipping import (
     NoClipping,
     NonFiniteGradients,
     NormClipping,
+    norms,
 )
 from autoclip_sep.clipping._resident import ResidentHistory
 from autoclip_sep.clipping.history import History
@@ -210,3 +211,17 @@ def test_the_history_on_the_device_equals_the_one_on_the_host(percentile, window
         if step % 90 == 50:  # a state is saved and taken up again
             device = ResidentHistory(device.tensor(), cpu, window)
     assert torch.equal(device.tensor(), host.tensor())
+
+
+@pytest.mark.parametrize("without_float64", [(), ("cpu",)], ids=["float64", "float32"])
+def test_a_threshold_beyond_float32_is_none(monkeypatch, without_float64):
+    monkeypatch.setattr(norms, "WITHOUT_FLOAT64", without_float64)
+    after = []
+    for clipper in (NormClipping(1e39), NoClipping()):
+        model = network()
+        optimizer = torch.optim.Adam(model.parameters(), fused=True)
+        backward(model, 0)
+        result = clipper.step(optimizer)
+        assert (result.threshold, result.scale, result.clipped) == (math.inf, 1, False)
+        after.append([weight.detach().clone() for weight in model.parameters()])
+    assert all(map(torch.equal, *after))
