@@ -139,6 +139,8 @@ def inner_breaches(where: str, name: str, target: str, known: dict[str, Path]) -
         storeys = INNER.get(room, {"": 0})
         if other_inner != inner and storeys.get(other_inner, 99) >= storeys[inner]:
             yield f"{where}: not below storey {storeys[inner]} of {room}"
+    elif file.startswith("_"):
+        yield f"{where}: that is plumbing of {other}"
     elif STOREYS.get(other, 99) >= STOREYS[room]:
         yield f"{where}: not below storey {STOREYS[room]}"
     elif other not in ROOMS_OF.get(room, {other}):
@@ -220,6 +222,10 @@ def test_torchaudio_neither_reads_nor_writes_files() -> None:
         (
             {"clipping/norms.py": "from autoclip_sep.errors import InputError"},
             "clipping doesn't use",
+        ),
+        (
+            {"dynamics/a.py": "from autoclip_sep.clipping._b import c", "clipping/_b.py": ""},
+            "that is plumbing of clipping",
         ),
         ({"dynamics/recorder.py": "from autoclip_sep.runs.records import Records"}, None),
         (
