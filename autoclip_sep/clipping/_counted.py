@@ -15,27 +15,27 @@ class Counted:
     """Counts of steps, on the device while a clipper's `step` is in use, and what else is saved."""
 
     def __init__(self) -> None:
-        self._counts: dict[str, int | Tensor] = dict.fromkeys(COUNTS, 0)
+        self._step_counts: dict[str, int | Tensor] = dict.fromkeys(COUNTS, 0)
 
     @property
     def steps(self) -> int:
         """Steps in all, of which there was any gradient."""
-        return int(self._counts["steps"])
+        return int(self._step_counts["steps"])
 
     @property
     def clipped(self) -> int:
         """Steps in which something was limited."""
-        return int(self._counts["clipped"])
+        return int(self._step_counts["clipped"])
 
     @property
     def skipped(self) -> int:
         """Steps whose gradient norm wasn't finite."""
-        return int(self._counts["skipped"])
+        return int(self._step_counts["skipped"])
 
     @property
     def zeros(self) -> int:
         """Steps whose gradient was exactly zero: nothing to limit, and nothing to learn from."""
-        return int(self._counts["zeros"])
+        return int(self._step_counts["zeros"])
 
     @property
     def _recorded(self) -> int:
@@ -46,7 +46,7 @@ class Counted:
         """Everything needed to go on exactly: numbers and lists of numbers only."""
         return {
             "version": STATE_VERSION,
-            **{name: int(count) for name, count in self._counts.items()},
+            **{name: int(count) for name, count in self._step_counts.items()},
             **self._state(),
         }
 
@@ -68,7 +68,7 @@ class Counted:
             name: whole_number(f"{name} in a clipper's state", state[name], 0) for name in COUNTS
         }
         self._load(state)
-        self._counts = counts
+        self._step_counts = counts
 
     def _state(self) -> State:
         """A subclass' own part of the state."""
@@ -77,6 +77,6 @@ class Counted:
     def _load(self, state: State) -> None:
         """Takes over a subclass' own part; raises ValueError before changing anything."""
 
-    def _count(self, **more: int | Tensor) -> None:
+    def _add_counts(self, **more: int | Tensor) -> None:
         for name, number in more.items():
-            self._counts[name] = self._counts[name] + number
+            self._step_counts[name] = self._step_counts[name] + number

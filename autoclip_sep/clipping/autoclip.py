@@ -98,7 +98,11 @@ class AutoClip(Clipper):
         threshold = self._resident.percentile(self.percentile)
         if not self.warmup:
             return threshold
-        earlier = norm.new_full((), self.steps) - self._counts["skipped"] - self._counts["zeros"]
+        earlier = (
+            norm.new_full((), self.steps)
+            - self._step_counts["skipped"]
+            - self._step_counts["zeros"]
+        )
         return torch.where(earlier >= self.warmup, threshold, torch.inf)
 
     @property

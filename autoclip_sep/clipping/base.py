@@ -144,9 +144,9 @@ class Clipper(Counted, ABC):
         clipped = finite & (norm > threshold)
         divisor = torch.where(clipped, norm / threshold, 1.0)
         fused_step(optimizer, divisor.float(), finite)
-        self._count(steps=1, clipped=clipped, skipped=~finite, zeros=zero)
-        in_a_row = torch.where(finite, 0, self._counts["nonfinite_in_a_row"] + 1)
-        self._counts["nonfinite_in_a_row"] = in_a_row
+        self._add_counts(steps=1, clipped=clipped, skipped=~finite, zeros=zero)
+        in_a_row = torch.where(finite, 0, self._step_counts["nonfinite_in_a_row"] + 1)
+        self._step_counts["nonfinite_in_a_row"] = in_a_row
         self._watch.send(in_a_row)
         threshold = torch.where(recorded, threshold, math.inf)
         return describe(norm, Limit(threshold, divisor.reciprocal(), clipped), finite=finite)
@@ -187,17 +187,17 @@ class Clipper(Counted, ABC):
 
     def _take(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
         """One finite step: counted, and limited."""
-        self._count(steps=1)
-        self._counts["nonfinite_in_a_row"] = 0
+        self._add_counts(steps=1)
+        self._step_counts["nonfinite_in_a_row"] = 0
         if 0.0 in norms:
             kept = [index for index, own in enumerate(norms) if own]
             gradients, norms = gradients.only(kept), [norms[index] for index in kept]
         if not norms:
-            self._count(zeros=1)
+            self._add_counts(zeros=1)
             if not self.limits_loss:  # these have limited their losses already
                 return Limit()
         limit = self._limit(gradients, norm, norms)
-        self._count(clipped=limit.clipped)
+        self._add_counts(clipped=limit.clipped)
         advice = self._usage.limited(limit.clipped)
         if advice is not None:
             logger.warning("%s %s", self.label, advice)
@@ -210,7 +210,7 @@ class Clipper(Counted, ABC):
 
     def _skip(self) -> None:
         """One step that isn't finite: counted."""
-        self._count(steps=1, skipped=1, nonfinite_in_a_row=1)
+        self._add_counts(steps=1, skipped=1, nonfinite_in_a_row=1)
 
     def _complain(self, gradients: Gradients, norm: float, norms: list[float]) -> None:
         names = [gradients.name(i) for i, value in enumerate(norms) if not math.isfinite(value)]
@@ -218,7 +218,7 @@ class Clipper(Counted, ABC):
         where = f"not finite in {shown}" if names else "no single gradient is to blame"
         if math.isfinite(norm):  # step() took it in float32
             where = "finite, but beyond float32; limit_gradients bears it"
-        in_a_row = int(self._counts["nonfinite_in_a_row"])
+        in_a_row = int(self._step_counts["nonfinite_in_a_row"])
         if in_a_row >= self.max_nonfinite:
             message = f"gradient norm {norm} in {in_a_row} steps in a row: {where}"
             raise NonFiniteGradients(message, names)
