@@ -25,11 +25,11 @@ from autoclip_sep.runs.checkpoint import CheckpointFolder, State
 from autoclip_sep.runs.records import Records
 from autoclip_sep.runs.saved_state import not_finite
 from autoclip_sep.stft import STFT
-from autoclip_sep.training import distributed, preemption, resume
+from autoclip_sep.training import distributed, preemption, state_check
+from autoclip_sep.training.epoch_sums import EpochSums
 from autoclip_sep.training.loggers import Logger
 from autoclip_sep.training.schedulers import Schedule
 from autoclip_sep.training.settings import Settings, autocast_dtype
-from autoclip_sep.training.tally import Tally
 from autoclip_sep.training.validation import Objective, validate
 from autoclip_sep.types import Batch
 
@@ -90,7 +90,7 @@ class Trainer:
         self.spikes = Spikes(records=None, gather=distributed.gather)
         self.dtype = autocast_dtype(settings.precision, device)
         self.epoch, self.batch = 1, 0  # the epoch in progress, how many of its batches are done
-        self.tally = Tally(device)
+        self.tally = EpochSums(device)
         self.best = float("inf")
         self.loader = TrainingLoader(
             parts.train,
@@ -256,7 +256,7 @@ class Trainer:
                 model = parts.model.state_dict()
                 state = {"model": model, "epoch": self.epoch}
                 self.checkpoints.save("best", step, self.epoch, state)
-        self.epoch, self.batch, self.tally = self.epoch + 1, 0, Tally(self.device)
+        self.epoch, self.batch, self.tally = self.epoch + 1, 0, EpochSums(self.device)
         self._save()
 
     def _record_epoch(self, row: dict[str, Any], valid_seconds: float) -> None:
@@ -333,7 +333,7 @@ class Trainer:
             return
         parts, own = self.parts, self._state([])
         try:
-            state = resume.check(state, own, parts.model, parts.optimizer, parts.clipper)
+            state = state_check.check(state, own, parts.model, parts.optimizer, parts.clipper)
         except ValueError as error:
             reason = str(error).strip().split("\n")[0]
             raise InputError(

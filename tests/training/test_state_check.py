@@ -13,7 +13,7 @@ import torch
 
 from autoclip_sep.runs.checkpoint import CheckpointFolder
 from autoclip_sep.runs.saved_state import sound
-from autoclip_sep.training import resume
+from autoclip_sep.training import state_check
 from tests.commands import ENVIRONMENT
 from tests.training.test_trainer import trainer
 
@@ -149,7 +149,11 @@ def test_every_misshapen_state_is_refused_before_anything_is_loaded(run, tiny_st
     parts = own.parts
     like = own._state([])
     check = partial(
-        resume.check, own=like, model=parts.model, optimizer=parts.optimizer, clipper=parts.clipper
+        state_check.check,
+        own=like,
+        model=parts.model,
+        optimizer=parts.optimizer,
+        clipper=parts.clipper,
     )
     check(saved)
     before = copy.deepcopy(like)
@@ -172,7 +176,9 @@ def test_every_misshapen_state_is_refused_before_anything_is_loaded(run, tiny_st
 def test_a_state_that_stands_in_many_places_asks_for_no_memory_in_each(run):
     saved, _ = CheckpointFolder(run / "checkpoints").newest("last")
     (state,) = saved["random"]
-    resume._random([{**state, "cuda": [torch.zeros(16, dtype=torch.uint8)]}, copy.deepcopy(state)])
+    state_check._random(
+        [{**state, "cuda": [torch.zeros(16, dtype=torch.uint8)]}, copy.deepcopy(state)]
+    )
     one = torch.zeros(2**20, dtype=torch.uint8)
     for many in (
         [state] * 10_000,
@@ -181,7 +187,7 @@ def test_a_state_that_stands_in_many_places_asks_for_no_memory_in_each(run):
         [{**state, "cuda": [one[n:] for n in range(10_000)]}],
     ):
         with pytest.raises(ValueError, match="one state several times"):
-            resume._random(many)
+            state_check._random(many)
 
 
 SCHEDULES = {
@@ -215,7 +221,7 @@ def test_schedules_go_on_from_their_own_state(kind):
         schedule.optimizer.step()
         schedule.step(*[loss][: kind == "plateau"])
     saved, own = schedule.state_dict(), built().state_dict()
-    assert sound(saved, own, "scheduler", moving=resume.MOVING) == saved
+    assert sound(saved, own, "scheduler", moving=state_check.MOVING) == saved
 
 
 OPTIMIZERS = {
@@ -250,7 +256,7 @@ def test_optimizers_go_on_from_their_own_state(kind, assert_same):
         optimizer.step()
         optimizer.zero_grad()
         saved = optimizer.state_dict()
-        copied = resume._optimizer(saved, built()[1])
+        copied = state_check._optimizer(saved, built()[1])
         assert_same(copied, {key: saved[key] for key in copied})
     for place, entries in copied["state"].items():
         for name, value in entries.items():

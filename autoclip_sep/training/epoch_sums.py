@@ -8,7 +8,7 @@ from torch import Tensor
 from autoclip_sep.clipping import ClipResult
 
 
-class Tally:
+class EpochSums:
     """Sums over the batches of an epoch whose gradient was finite."""
 
     def __init__(self, device: torch.device) -> None:
