@@ -22,6 +22,10 @@ class EpochSums:
         self.clipped += clip.clipped.to(self.clipped.device)
         self.batches += 1
 
+    def reset(self) -> None:
+        """Begin another epoch."""
+        self.load_state_dict({"loss": 0.0, "clipped": 0, "batches": 0})
+
     def mean_loss(self) -> float:
         """Mean training loss, NaN before the first batch."""
         return float(self.loss) / self.batches if self.batches else float("nan")

@@ -9,7 +9,7 @@ from autoclip_sep.dynamics import COLUMNS
 from autoclip_sep.figures.runs_found import RunFound
 from autoclip_sep.runs import run_directory
 from autoclip_sep.runs.records import Records
-from autoclip_sep.training.trainer import HISTORY
+from autoclip_sep.training.report import HISTORY
 
 CLIPPING = "autoclip_sep.clipping."
 

@@ -10,7 +10,7 @@ from autoclip_sep.cli.commands import compare as compare_run
 from autoclip_sep.dynamics import COLUMNS
 from autoclip_sep.runs import run_directory
 from autoclip_sep.runs.records import Records
-from autoclip_sep.training.trainer import HISTORY
+from autoclip_sep.training.report import HISTORY
 
 ROWS = 48
 CONFIG = {

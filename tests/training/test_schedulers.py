@@ -11,7 +11,7 @@ from autoclip_sep.errors import InputError
 from autoclip_sep.runs import records
 from autoclip_sep.runs.checkpoint import CheckpointFolder
 from autoclip_sep.training.schedulers import Schedule
-from tests.training.test_trainer import SCHEDULES, Stop, crash, everything, trainer
+from tests.training.small_runs import SCHEDULES, Stop, crash, everything, trainer
 
 
 def rates(directory):

@@ -15,7 +15,7 @@ from autoclip_sep.runs.checkpoint import CheckpointFolder
 from autoclip_sep.runs.saved_state import sound
 from autoclip_sep.training import state_check
 from tests.commands import ENVIRONMENT
-from tests.training.test_trainer import trainer
+from tests.training.small_runs import trainer
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +147,7 @@ def test_every_misshapen_state_is_refused_before_anything_is_loaded(run, tiny_st
     saved, _ = CheckpointFolder(run / "checkpoints").newest("last")
     own = trainer(run, tiny_store, epochs=1)
     parts = own.parts
-    like = own._state([])
+    like = own.saved.state([])
     check = partial(
         state_check.check,
         own=like,
@@ -269,7 +269,7 @@ import pathlib, sys, torch
 from autoclip_sep.runs.checkpoint import CheckpointFolder
 from autoclip_sep.data.store.reading import Store
 from autoclip_sep.errors import InputError
-from tests.training.test_trainer import trainer
+from tests.training.small_runs import trainer
 
 folder, store = pathlib.Path(sys.argv[1]), Store(sys.argv[2])
 checkpoints = CheckpointFolder(folder / "checkpoints")

@@ -11,13 +11,13 @@ import pytest
 from autoclip_sep.runs import run_directory
 from tests.commands import ENVIRONMENT
 from tests.conftest import can_mount
-from tests.training.test_trainer import everything, trainer
+from tests.training.small_runs import everything, trainer
 
 PROGRAM = """
 import pathlib, sys
 from autoclip_sep.cli.command import exit_codes
 from autoclip_sep.data.store.reading import Store
-from tests.training.test_trainer import trainer
+from tests.training.small_runs import trainer
 
 with exit_codes("train"):
     trainer(pathlib.Path(sys.argv[1]), Store(sys.argv[2]), epochs=12, workers=2).fit()

@@ -16,9 +16,10 @@ from autoclip_sep.errors import InputError
 from autoclip_sep.names import shown
 from autoclip_sep.runs import provenance, run_directory
 from autoclip_sep.training import distributed
+from autoclip_sep.training.report import HISTORY
 from autoclip_sep.training.schedulers import Schedule, try_optimizer, try_schedule
 from autoclip_sep.training.settings import find_device
-from autoclip_sep.training.trainer import HISTORY, Parts, Trainer
+from autoclip_sep.training.trainer import Parts, Trainer
 
 USAGE = f"""
 python train.py [-m] [group=choice ...] [key=value ...]

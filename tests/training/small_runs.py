@@ -1,0 +1,95 @@
+"""A trainer of a small network on a tiny store, and what its runs leave."""
+
+from functools import partial
+
+import torch
+from torch.optim.lr_scheduler import (
+    ConstantLR,
+    CosineAnnealingLR,
+    LinearLR,
+    ReduceLROnPlateau,
+    SequentialLR,
+    StepLR,
+)
+
+from autoclip_sep.clipping import ALRC, AutoClip, NoClipping
+from autoclip_sep.losses.mask_inference import MaskInference
+from autoclip_sep.models.separator import Separator
+from autoclip_sep.runs.checkpoint import CheckpointFolder
+from autoclip_sep.stft import STFT
+from autoclip_sep.training.loggers import NoLogger
+from autoclip_sep.training.schedulers import Schedule
+from autoclip_sep.training.settings import Settings
+from autoclip_sep.training.trainer import Parts, Trainer
+
+SCHEDULES = {  # an epoch of the store has few steps: rates change within it and between them
+    "plateau": (partial(ReduceLROnPlateau, factor=0.5, patience=0), "epoch", "valid_loss"),
+    "si_sdr": (partial(ReduceLROnPlateau, patience=0, mode="max"), "epoch", "valid_si_sdr"),
+    "constant": (partial(ConstantLR, factor=1.0, total_iters=0),),
+    "cosine": (partial(CosineAnnealingLR, T_max=3), "epoch"),
+    "cosine by steps": (partial(CosineAnnealingLR, T_max=20), "step"),
+    "step": (partial(StepLR, step_size=1, gamma=0.5), "epoch"),
+    "warmup_cosine": (
+        partial(
+            SequentialLR,
+            schedulers=[partial(LinearLR, total_iters=3), partial(CosineAnnealingLR, T_max=20)],
+            milestones=[3],
+        ),
+        "step",
+    ),
+}
+CLIPPERS = {"none": NoClipping, "autoclip": lambda: AutoClip(25), "alrc": ALRC}
+
+
+class Stop(Exception):
+    """A crash, from the test."""
+
+
+class Hooked(MaskInference):
+    """The loss with something done at its n-th call in training."""
+
+    def __init__(self, stft, at=None, action=None):
+        super().__init__(stft)
+        self.calls, self.at, self.action = 0, at, action
+
+    def __call__(self, estimate, batch):
+        loss = super().__call__(estimate, batch)
+        if torch.is_grad_enabled():
+            self.calls += 1
+            if self.calls == self.at:
+                return self.action(loss)
+        return loss
+
+
+def trainer(
+    directory, store, clipper="autoclip", *, epochs=3, at=None, action=None, schedule="plateau",
+    hidden=8, **settings,
+):  # fmt: skip
+    torch.manual_seed(5)
+    stft = STFT()
+    model = Separator(stft, ["masks"], hidden=hidden, layers=2, dropout=0.3)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=True)
+    make, *when = SCHEDULES[schedule]
+    parts = Parts(
+        model, Hooked(stft, at, action), CLIPPERS[clipper](), optimizer,
+        Schedule(make, optimizer, *when), stft, store.split("train"), store.split("valid"),
+        NoLogger(),
+    )  # fmt: skip
+    defaults = {"record_every": 2, "batch_size": 4, "excerpt": 3200, "progress": False}
+    numbers = Settings(epochs=epochs, **{**defaults, **settings})
+    return Trainer(parts, numbers, directory, 3, torch.device("cpu"))
+
+
+def everything(directory):
+    """All that a run leaves, its timing and its environment aside."""
+    state, _ = CheckpointFolder(directory / "checkpoints").newest("last")
+    files = {
+        name: (directory / f"{name}.csv").read_text(encoding="utf-8")
+        for name in ("dynamics", "spikes", "history")
+    }
+    state.pop("environment")
+    return state, files
+
+
+def crash(_):
+    raise Stop
