@@ -1,71 +1,91 @@
-"""SI-SDR of every utterance and source of a split: one row each, resumable."""
+"""Resumable tables of scores: one row for each source of each item of a split."""
 
-from collections.abc import Iterator, Sequence
+import json
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
+from pandas import DataFrame
 from tqdm import tqdm
 
 from autoclip_sep.data.loading.loaders import evaluation_batches
 from autoclip_sep.data.store.reading import Split
+from autoclip_sep.errors import InputError
+from autoclip_sep.evaluation.metric import Metric, Separated
 from autoclip_sep.evaluation.separation import Separation
-from autoclip_sep.evaluation.tables import open_table
-from autoclip_sep.metrics.si_sdr import si_sdr, si_sdr_permuted
-from autoclip_sep.types import Batch
+from autoclip_sep.runs import records, run_directory
 
-COLUMNS = (
-    "item",  # the mixture's name in its corpus
-    "source",  # which reference, by name, or from 1 where sources have none
-    "estimate",  # which estimate was given to it
-    "si_sdr",  # dB, NaN where reference or estimate is silent
-    "si_sdr_mixture",  # dB, the unprocessed mixture against the same reference
-    "silent",  # 1 where there is no score because something is silent
-)
+KEYS = ("item", "source")  # names, in the corpus and of the source
 
 
 def score_split(
+    metric: Metric,
     separation: Separation,
     split: Split,
     path: Path,
     provenance: dict[str, Any],
     *,
+    sample_rate: int,
     names: Sequence[str] = (),
     progress: bool = True,
 ) -> None:
-    """Write a row for every source of every mixture to `path`, passing over what it holds already.
+    """Write a row for every source of every item to `path`, passing over what it holds already.
 
-    provenance: as in `open_table`. names: the sources', in the corpus' order; none for numbers.
+    provenance: what the scores depend on (checkpoint, corpus, ...), kept in the .json beside the
+    table; scores of another one are thrown away first. names: the sources', in the corpus' order;
+    none for numbers from 1.
     """
-    rows, done = open_table(path, COLUMNS, provenance, separation.sources)
-    bar = tqdm(total=len(split), initial=len(done), unit="mixture", desc=path.stem,
+    names = names or [str(s + 1) for s in range(separation.sources)]
+    table, done = _open_table(path, (*KEYS, *metric.columns), provenance, len(names))
+    bar = tqdm(total=len(split), initial=len(done), unit="item", desc=path.stem,
                disable=None if progress else True)  # fmt: skip
     with bar:
         for batch in evaluation_batches(split, batch_size=1, without=done):
-            for row in _score(separation, batch, names):
-                rows.append(row)
+            separated = Separated(
+                batch, separation.whole(batch), names, separation.permute, sample_rate,
+                separation.device,
+            )  # fmt: skip
+            for name, scores in zip(names, metric.score(separated), strict=True):
+                table.append({"item": batch.items[0], "source": name, **scores})
             bar.update()
-    rows.close()
+    table.close()
 
 
-def _score(separation: Separation, batch: Batch, names: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """The rows of a mixture (B = 1); its channels are scored as one long signal."""
-    estimate = separation.whole(batch).flatten(2)
-    reference = batch.sources.flatten(2)  # (1, S, C * T)
-    mixture = batch.mixture.flatten(1)
-    numbers = [str(s + 1) for s in range(reference.shape[1])]
-    names = names or numbers
-    if separation.permute:
-        scores, order = si_sdr_permuted(estimate, reference)
-        given = [numbers[e] for e in order[0].tolist()]
-    else:
-        # One by one: of a song, all sources at once in float64 would be gigabytes.
-        pairs = zip(estimate.unbind(1), reference.unbind(1), strict=True)
-        scores = torch.stack([si_sdr(*pair) for pair in pairs], dim=1)
-        given = list(names)
-    for s, score in enumerate(scores[0].tolist()):
-        before = float(si_sdr(mixture, reference[:, s]))
-        yield {
-            "item": batch.items[0], "source": names[s], "estimate": given[s],
-            "si_sdr": score, "si_sdr_mixture": before, "silent": int(score != score),
-        }  # fmt: skip
+def summarise(metric: Metric, path: Path) -> dict[str, Any]:
+    """What the metric makes of a table, also written into the .json beside it.
+
+    Raises InputError where nothing was scored.
+    """
+    # Not pandas' own text: a name of another encoding than UTF-8 can't be one.
+    table = DataFrame(records.read(path), dtype=object).astype(dict(metric.columns))
+    summary = metric.summarise(table)
+    if not summary:
+        raise InputError(
+            f"{path}: something is silent in each of its {len(table)} rows, nothing was scored"
+        )
+    note = _note(path)
+    content = {**run_directory.read_json(note), "summary": summary}
+    run_directory.write_text(note, json.dumps(content, indent=1) + "\n")
+    return summary
+
+
+def _open_table(
+    path: Path, columns: Sequence[str], provenance: dict[str, Any], rows_per_item: int
+) -> tuple[records.Records, set[str]]:
+    """The table, and the items that it has all rows of; rows of other items are dropped."""
+    note = _note(path)
+    if run_directory.read_json(note).get("provenance") != provenance:
+        path.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        run_directory.write_text(note, json.dumps({"provenance": provenance}, indent=1) + "\n")
+    table = records.Records(path, columns)
+    count = Counter(row["item"] for row in table.rows())
+    done = {item for item, number in count.items() if number == rows_per_item}
+    if done != count.keys():
+        table.keep(lambda row: row["item"] in done)
+    return table, done
+
+
+def _note(path: Path) -> Path:
+    return path.with_suffix(".json")

@@ -27,7 +27,8 @@ Threads = Annotated[int, range(10_001)]
 TYPES: dict[str, Any] = {
     "seed": Seed, "runs": str, "force": bool, "percentile": float | None, "threads": Threads,
     "run": str, "input": str, "output": str, "split": str, "checkpoint": str, "device": str,
-    "downmix": bool, "bss_eval": bool | None, "progress": bool,
+    "downmix": bool, "bss_eval": bool | None, "metrics": str | Sequence[str] | None,
+    "progress": bool,
     "data": Group, "loss": Group, "model": Group, "clipping": Group, "optimizer": Group,
     "scheduler": Group, "logger": Group, "trainer": Group, "stft": Group,
     "data.name": str, "data.sample_rate": Count, "data.sources": Count, "data.channels": Count,

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from autoclip_sep.data.corpora import musdb
-from autoclip_sep.evaluation.bss_eval import SCORES, score_tracks
+from autoclip_sep.evaluation.bss_eval import SCORES, BssEval
+from autoclip_sep.evaluation.score import score_split
 from autoclip_sep.evaluation.separation import Separation
 from autoclip_sep.optional import import_museval
 from autoclip_sep.runs import records
@@ -68,8 +69,8 @@ def test_scores_are_musevals_on_what_musdb_reads(
     )
     split = corpus.prepare(progress=False).split("test")
     separation = Separation(Leaky(), STFT(), 2, torch.device("cpu"), permute=False)
-    score_tracks(
-        separation, split, tmp_path / "t.csv", {"checkpoint": "best"},
+    score_split(
+        BssEval(), separation, split, tmp_path / "t.csv", {"checkpoint": "best"},
         sample_rate=musdb.RATE, names=["vocals", "drums"], progress=False,
     )  # fmt: skip
     path, frames = root / "test/c - d.stem.mp4", int(split.lengths[0])

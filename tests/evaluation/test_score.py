@@ -1,15 +1,18 @@
+"""The table of any metric: a row for each source, resumable, summarised; a file adds a metric."""
+
 import json
 import math
+from typing import ClassVar
 
 import pytest
 import torch
 from torch import nn
 
+from autoclip_sep import evaluation
 from autoclip_sep.errors import InputError
-from autoclip_sep.evaluation.score import COLUMNS, score_split
+from autoclip_sep.evaluation.metric import Metric, metrics
+from autoclip_sep.evaluation.score import score_split, summarise
 from autoclip_sep.evaluation.separation import Separation
-from autoclip_sep.evaluation.summary import as_text, summarise
-from autoclip_sep.metrics.si_sdr import si_sdr
 from autoclip_sep.runs import records
 from autoclip_sep.stft import STFT
 from autoclip_sep.types import Estimate
@@ -17,139 +20,102 @@ from autoclip_sep.types import Estimate
 PROVENANCE = {"run": "r", "epoch": 3}
 
 
-class Oracle(nn.Module):
-    """Returns the sources in another order, with a little noise that depends on their length."""
+class Swapped(nn.Module):
+    """The sources in another order."""
 
     def __init__(self):
         super().__init__()
         self.calls = []
 
     def forward(self, batch):
-        self.calls.append(batch.items)
-        generator = torch.Generator().manual_seed(int(batch.lengths[0]))
-        noise = torch.randn(batch.sources.shape, generator=generator) * 0.001
-        return Estimate(torch.zeros(1), waveforms=(batch.sources + noise).flip(1))
+        self.calls.append(batch.items[0])
+        return Estimate(torch.zeros(1), waveforms=batch.sources.flip(1))
+
+
+class Peak(Metric):
+    """A metric."""
+
+    name = "peak"
+    columns: ClassVar = {"peak": float, "samples": int}
+
+    def score(self, separated):
+        for signal in separated.in_order()[0]:
+            yield {"peak": float(signal.abs().max()), "samples": signal.shape[-1]}
+
+    def summarise(self, table):
+        mean = table["peak"].mean()
+        return {} if math.isnan(mean) else {"mean": mean, "longest": int(table["samples"].max())}
+
+    def as_text(self, summary):
+        return f"peak {summary['mean']}"
 
 
 def separation(permute=True):
-    return Separation(Oracle(), STFT(), 2, torch.device("cpu"), permute=permute)
+    return Separation(Swapped(), STFT(), 2, torch.device("cpu"), permute=permute)
 
 
-def score(store, path, provenance=PROVENANCE, permute=True, **more):
-    one = separation(permute)
-    score_split(one, store.split("test"), path, provenance, progress=False, **more)
+def score(store, path, metric=None, provenance=PROVENANCE, permute=True, names=()):
+    """The items that the network was asked for."""
+    one, split = separation(permute), store.split("test")
+    score_split(
+        metric or Peak(), one, split, path, provenance,
+        sample_rate=store.sample_rate, names=names, progress=False,
+    )  # fmt: skip
     return one.model.calls
 
 
-def test_one_row_for_every_source_with_its_estimate(tmp_path, tiny_store):
+def test_one_row_for_every_source_of_every_item(tmp_path, tiny_store):
     split = tiny_store.split("test")
-    calls = score(tiny_store, tmp_path / "test.csv")
-    rows = records.read(tmp_path / "test.csv")
-    assert sorted({row["item"] for row in rows}) == sorted(split.items)
-    assert len(rows) == 2 * len(split)
-    assert {(row["source"], row["estimate"]) for row in rows} == {("1", "2"), ("2", "1")}
-    assert all(float(row["si_sdr"]) > 15 for row in rows)
-    assert len(calls) == len(split)
-    item = split.items.index(rows[0]["item"])
-    mixture, sources = (torch.from_numpy(part) for part in split.load(item))
-    expected = float(si_sdr(mixture[0], sources[0, 0]))
-    assert math.isclose(float(rows[0]["si_sdr_mixture"]), expected, rel_tol=1e-5)
-
-
-def test_named_sources_keep_their_place(tmp_path, tiny_store):
-    score(tiny_store, tmp_path / "test.csv", permute=False)
-    rows = records.read(tmp_path / "test.csv")
-    assert {(row["source"], row["estimate"]) for row in rows} == {("1", "1"), ("2", "2")}
-    assert all(float(row["si_sdr"]) < 0 for row in rows)
-
-
-def test_sources_are_called_by_their_names(tmp_path, tiny_store):
-    names = ("low", "high")
-    score(tiny_store, tmp_path / "test.csv", permute=False, names=names)
-    rows = records.read(tmp_path / "test.csv")
-    assert {(row["source"], row["estimate"]) for row in rows} == {("low", "low"), ("high", "high")}
-    score(tiny_store, tmp_path / "any.csv", names=names)  # estimates in any order have none
+    score(tiny_store, tmp_path / "any.csv", names=("low", "high"))
+    score(tiny_store, tmp_path / "fixed.csv", permute=False)
     rows = records.read(tmp_path / "any.csv")
-    assert {(row["source"], row["estimate"]) for row in rows} == {("low", "2"), ("high", "1")}
+    assert list(rows[0]) == ["item", "source", "peak", "samples"]
+    assert sorted({row["item"] for row in rows}) == sorted(split.items)
+    assert [row["source"] for row in rows] == ["low", "high"] * len(split)
+    _, sources = split.load(split.items.index(rows[0]["item"]))
+    assert [float(row["peak"]) for row in rows[:2]] == [float(abs(s).max()) for s in sources]
+    fixed = records.read(tmp_path / "fixed.csv")
+    assert [row["source"] for row in fixed[:2]] == ["1", "2"]
+    assert [row["peak"] for row in fixed[:2]] == [row["peak"] for row in rows[1::-1]]
 
 
-def test_stereo_is_scored_as_one_long_signal(tmp_path, tiny_store):
-    """Rows of an order that is free and of one that isn't agree where the orders do."""
-    split = tiny_store.split("test")
-    one, other = separation(), separation(permute=False)
-    for which, path in ((one, tmp_path / "a.csv"), (other, tmp_path / "b.csv")):
-        which.model.forward = lambda batch: Estimate(
-            torch.zeros(1), waveforms=batch.sources + 0.1 * batch.mixture[:, None]
-        )
-        score_split(which, split, path, PROVENANCE, progress=False)
-    for left, right in zip(records.read(tmp_path / "a.csv"), records.read(tmp_path / "b.csv"),
-                           strict=True):  # fmt: skip
-        assert left["estimate"] == right["estimate"] == left["source"]
-        assert math.isclose(float(left["si_sdr"]), float(right["si_sdr"]), rel_tol=1e-6)
-
-
-def test_what_was_scored_is_not_scored_again_and_a_half_item_is(tmp_path, tiny_store):
+@pytest.mark.parametrize("metric", [Peak, *metrics().values()])
+def test_what_was_scored_is_not_scored_again_and_a_half_item_is(tmp_path, tiny_store, metric):
     path = tmp_path / "test.csv"
-    score(tiny_store, path)
+    score(tiny_store, path, metric())
     whole = path.read_text()
-    lines = whole.splitlines(keepends=True)
-    path.write_text("".join(lines[:4]))  # header, one whole item, one source of the next
-    calls = score(tiny_store, path)
-    assert len(calls) == len(tiny_store.split("test")) - 1
+    path.write_text("".join(whole.splitlines(keepends=True)[:4]))  # an item and a half
+    assert len(score(tiny_store, path, metric())) == len(tiny_store.split("test")) - 1
     assert path.read_text() == whole
-    assert score(tiny_store, path) == []
+    assert score(tiny_store, path, metric()) == []
 
 
 def test_scores_of_another_checkpoint_are_thrown_away(tmp_path, tiny_store):
     path = tmp_path / "test.csv"
     score(tiny_store, path)
-    assert len(score(tiny_store, path, {"run": "r", "epoch": 4})) == len(tiny_store.split("test"))
+    again = score(tiny_store, path, provenance={"run": "r", "epoch": 4})
+    assert len(again) == len(tiny_store.split("test"))
     assert json.loads(path.with_suffix(".json").read_text())["provenance"]["epoch"] == 4
 
 
-def write_scores(path, rows):
-    path.with_suffix(".json").write_text('{"provenance": {}}')
-    head = "item,source,estimate,si_sdr,si_sdr_mixture,silent\n"
-    path.write_text(head + "".join(",".join(map(str, row)) + "\n" for row in rows))
-
-
-def test_the_summary_counts_silence_and_never_averages_it(tmp_path):
+def test_the_summary_is_written_beside_the_table(tmp_path):
     path = tmp_path / "test.csv"
-    write_scores(path, [
-        ("a", 1, 1, 10.0, 1.0, 0), ("a", 2, 2, 4.0, -1.0, 0),
-        ("b", 1, 1, 7.0, 0.0, 0), ("b", 2, 2, math.nan, math.nan, 1),
-    ])  # fmt: skip
-    summary = summarise(path)
-    assert summary == {
-        "si_sdr_mean": 7.0, "si_sdr_median": 7.0,
-        "si_sdr_improvement_mean": 7.0, "si_sdr_improvement_median": 7.0,
-        "mixtures": 2, "scored": 3, "silent": 1,
-    }  # fmt: skip
-    assert json.loads(path.with_suffix(".json").read_text())["summary"] == summary
-    assert "3 sources of 2 mixtures scored, 1 silent" in as_text(summary)
+    path.with_suffix(".json").write_text('{"provenance": {"epoch": 4}}')
+    path.write_text("item,source,peak,samples\na,1,0.5,3\na,2,nan,4\n")
+    assert summarise(Peak(), path) == {"mean": 0.5, "longest": 4}
+    content = json.loads(path.with_suffix(".json").read_text())
+    assert content == {"provenance": {"epoch": 4}, "summary": {"mean": 0.5, "longest": 4}}
 
 
-def test_named_sources_are_also_summarised_one_by_one(tmp_path):
+@pytest.mark.parametrize("metric", [Peak, *metrics().values()])
+def test_nothing_but_silence_is_an_error(tmp_path, metric):
     path = tmp_path / "test.csv"
-    write_scores(path, [
-        ("a", "vocals", "vocals", 10.0, 1.0, 0), ("a", "bass", "bass", 4.0, -1.0, 0),
-        ("b", "vocals", "vocals", 7.0, 0.0, 0), ("b", "bass", "bass", math.nan, math.nan, 1),
-    ])  # fmt: skip
-    summary = summarise(path)
-    assert summary["sources"]["vocals"]["si_sdr_mean"] == 8.5
-    assert summary["sources"]["vocals"]["si_sdr_improvement_mean"] == 8.0
-    assert summary["sources"]["bass"] == {
-        "si_sdr_mean": 4.0, "si_sdr_median": 4.0,
-        "si_sdr_improvement_mean": 5.0, "si_sdr_improvement_median": 5.0, "scored": 1,
-    }  # fmt: skip
-    assert "vocals            mean   8.50 dB" in as_text(summary)
-
-
-def test_nothing_but_silence_is_an_error(tmp_path):
-    path = tmp_path / "test.csv"
-    write_scores(path, [("a", 1, 1, math.nan, math.nan, 1)])
-    with pytest.raises(InputError, match="silent"):
-        summarise(path)
+    values = {float: "nan", int: "0", str: "1"}
+    columns = metric.columns
+    cells = [values[kind] for kind in columns.values()]
+    path.write_text(f"item,source,{','.join(columns)}\na,1,{','.join(cells)}\n")
+    with pytest.raises(InputError, match=r"silent .* nothing was scored"):
+        summarise(metric(), path)
 
 
 def test_an_estimate_that_is_not_finite_is_no_silence(tmp_path, tiny_store):
@@ -157,7 +123,33 @@ def test_an_estimate_that_is_not_finite_is_no_silence(tmp_path, tiny_store):
     one.model.register_forward_hook(
         lambda _, __, found: Estimate(found.mixture_stft, waveforms=found.waveforms * math.nan)
     )
-    split = tiny_store.split("test")
+    path, split = tmp_path / "test.csv", tiny_store.split("test")
     with pytest.raises(InputError, match=r"estimate is not finite for test\d"):
-        score_split(one, split, tmp_path / "test.csv", PROVENANCE, progress=False)
-    assert records.Records(tmp_path / "test.csv", COLUMNS).rows() == []
+        score_split(Peak(), one, split, path, PROVENANCE, sample_rate=8000, progress=False)
+    assert path.read_text() == "item,source,peak,samples\n"
+
+
+ADDED = """
+from autoclip_sep.evaluation.metric import Metric
+
+
+class Length(Metric):
+    name = "length"
+    columns = {}
+
+    def score(self, separated):
+        yield from ({} for _ in separated.names)
+
+    def summarise(self, table):
+        return {"rows": len(table)}
+
+    def as_text(self, summary):
+        return "length"
+"""
+
+
+def test_a_metric_is_a_file_in_the_folder(tmp_path, monkeypatch):
+    assert set(metrics()) >= {"si_sdr", "bss_eval"}
+    (tmp_path / "length.py").write_text(ADDED)
+    monkeypatch.setattr(evaluation, "__path__", [*evaluation.__path__, str(tmp_path)])
+    assert metrics()["length"]().file_name("test") == "test_length.csv"

@@ -1,12 +1,15 @@
 """``python evaluate.py``: a trained run's scores on its corpus."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from autoclip_sep.cli import command, compose, corpus, sources, trained
-from autoclip_sep.cli.build import call, trust
+from autoclip_sep.cli.arguments import near
+from autoclip_sep.cli.build import build, call, trust
 from autoclip_sep.cli.checks import check_choice, check_threads
-from autoclip_sep.evaluation import bss_eval, summary
-from autoclip_sep.evaluation.score import score_split
+from autoclip_sep.errors import InputError
+from autoclip_sep.evaluation.metric import Metric, metrics
+from autoclip_sep.evaluation.score import score_split, summarise
 from autoclip_sep.names import shown
 from autoclip_sep.runs import run_directory
 from autoclip_sep.training.settings import find_device
@@ -17,9 +20,10 @@ python evaluate.py run=runs/... [split=test] [checkpoint=best] [bss_eval=true] [
 Scores every mixture of the split by SI-SDR, under the best permutation where sources have no names.
 Rows go to <run>/evaluation/<split>.csv, the summary to the .json beside it and to the screen. Music
 is also scored by BSS Eval v4, into <split>_bss_eval.csv; bss_eval=true or false decides otherwise.
-What was scored before isn't scored again. data.root= says where the corpus lies now if it moved;
-another corpus than the run's is refused, unless force=true. trust=PACKAGE lets the run name your
-own code, which is imported from the working folder too.
+metrics=NAME or metrics=[NAME,NAME] takes others; your own is metrics=PACKAGE.MODULE.CLASS with
+trust=PACKAGE, which lets the run name your own code, too; it is imported from the working folder as
+well. What was scored before isn't scored again. data.root= says where the corpus lies now if it
+moved; another corpus than the run's is refused, unless force=true.
 """
 
 
@@ -38,6 +42,7 @@ def evaluate(arguments: Sequence[str]) -> None:
     device = call(find_device, "device", settings["device"])
     trust(settings["trust"])
     run = trained.load(settings["run"], settings["checkpoint"], device)
+    chosen = choose(settings, run.config["data"])
     config = corpus.moved(run.config, settings["data"])
     data = config["data"]
     places = [one for one in arguments if one.startswith(("data.", "trust="))]
@@ -50,16 +55,47 @@ def evaluate(arguments: Sequence[str]) -> None:
         "corpus": data["name"],
         "fingerprint": store.fingerprint,
     }
-    path = run.directory / "evaluation" / f"{settings['split']}.csv"
-    how = {"names": sources.names(run.config), "progress": settings["progress"]}
-    with run_directory.lock(path.parent):
-        score_split(run.separation, split, path, provenance, **how)
-        found = summary.as_text(summary.summarise(path))
-        print(shown(f"{run.directory}  {settings['split']}  ({run.epochs} epochs)"))
-        print(f"{found}\n{shown(str(path))}")
-        if not (data.get("bss_eval") if settings["bss_eval"] is None else settings["bss_eval"]):
-            return
-        path = path.with_stem(f"{settings['split']}_bss_eval")
-        rate = store.sample_rate
-        bss_eval.score_tracks(run.separation, split, path, provenance, sample_rate=rate, **how)
-        print(f"\n{bss_eval.as_text(bss_eval.summarise(path))}\n{shown(str(path))}")
+    folder = run.directory / "evaluation"
+    heading = shown(f"{run.directory}  {settings['split']}  ({run.epochs} epochs)")
+    with run_directory.lock(folder):
+        for metric in chosen:
+            path = folder / metric.file_name(settings["split"])
+            score_split(
+                metric,
+                run.separation,
+                split,
+                path,
+                provenance,
+                sample_rate=store.sample_rate,
+                names=sources.names(run.config),
+                progress=settings["progress"],
+            )
+            print(f"{heading}\n{metric.as_text(summarise(metric, path))}\n{shown(str(path))}")
+            heading = ""
+
+
+def choose(settings: Mapping[str, Any], data: Mapping[str, Any]) -> list[Metric]:
+    """The metrics asked for, or those that the corpus is scored by.
+
+    Raises InputError for one that there isn't.
+    """
+    asked = settings["metrics"]
+    if not asked:
+        music = data.get("bss_eval") if settings["bss_eval"] is None else settings["bss_eval"]
+        asked = ["si_sdr", "bss_eval"] if music else ["si_sdr"]
+    return [_named(name) for name in ([asked] if isinstance(asked, str) else asked)]
+
+
+def _named(name: str) -> Metric:
+    known = metrics()
+    if name in known:
+        return known[name]()
+    if "." not in name:
+        raise InputError(
+            f"metrics={name}: there is no such metric{near(name, known)}; "
+            f"there are {', '.join(known)}"
+        )
+    metric = build({"_target_": name}, "metrics")
+    if not isinstance(metric, Metric):
+        raise InputError(f"metrics={name}: that is no {Metric.__module__}.Metric")
+    return metric
