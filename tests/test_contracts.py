@@ -3,6 +3,7 @@
 Each is added in a folder of its own, which `--config-dir` names, trained with, and used again.
 """
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -13,10 +14,12 @@ import torch
 
 from autoclip_sep.audio import soundfiles
 from autoclip_sep.cli import build, compose, trained
+from autoclip_sep.cli.commands.evaluate import evaluate
 from autoclip_sep.cli.commands.train import train
 from autoclip_sep.cli.plan import plan
 from autoclip_sep.errors import InputError
 from autoclip_sep.figures.runs_found import find
+from autoclip_sep.runs import records
 from tests.commands import command
 
 CODE = '''
@@ -27,6 +30,7 @@ from torch import nn
 
 from autoclip_sep.clipping import Clipper, Limit
 from autoclip_sep.data.corpora.tree import MixtureTree
+from autoclip_sep.evaluation.metric import Metric
 from autoclip_sep.types import Batch, Estimate
 
 
@@ -76,6 +80,23 @@ class Warm(torch.optim.lr_scheduler.LambdaLR):
 
 class Pairs(MixtureTree):
     """A corpus."""
+
+
+class Peak(Metric):
+    """A metric."""
+
+    name = "peak"
+    columns = {"peak": float}
+
+    def score(self, separated):
+        for signal in separated.in_order()[0]:
+            yield {"peak": float(signal.abs().max())}
+
+    def summarise(self, table):
+        return {"peak": table["peak"].max()}
+
+    def as_text(self, summary):
+        return f"highest peak {summary['peak']:.3f}"
 
 
 class Lines:
@@ -200,6 +221,20 @@ def test_a_corpus_of_ones_own_is_looked_at(place: Path) -> None:
     assert "trust=PACKAGE" in refused.stderr
     assert "trust=" in command(place, "scripts/check_data.py", look, check=2).stderr
     assert "4 / 2 / 2" in command(place, "scripts/check_data.py", look, "trust=mine").stdout
+
+
+def test_a_metric_is_added_by_its_class(added: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = asked("model=filter", "loss=distance", "seed=11")
+    train(arguments)
+    run = f"run={plan(arguments).directory}"
+    evaluate([run, "trust=mine", "metrics=[si_sdr,mine.code.Peak]"])
+    (peak,) = re.findall(r"highest peak (\S+)", capsys.readouterr().out)
+    rows = records.read(plan(arguments).directory / "evaluation" / "test_peak.csv")
+    assert float(peak) == pytest.approx(max(float(row["peak"]) for row in rows), abs=1e-3)
+    with pytest.raises(InputError, match=r"metrics=sisdr: .*did you mean si_sdr\?"):
+        evaluate([run, "trust=mine", "metrics=sisdr"])
+    with pytest.raises(InputError, match=r"metrics=mine\.code\.Distance: that is no .*Metric"):
+        evaluate([run, "trust=mine", "metrics=mine.code.Distance"])
 
 
 def test_a_run_with_foreign_code_is_opened_where_that_is_trusted(place: Path) -> None:

@@ -71,4 +71,8 @@ def metrics() -> dict[str, type[Metric]]:
     """All that have a file here, by name."""
     for module in pkgutil.iter_modules(evaluation.__path__):
         importlib.import_module(f"{evaluation.__name__}.{module.name}")
-    return {metric.name: metric for metric in Metric.__subclasses__()}
+    return {
+        metric.name: metric
+        for metric in Metric.__subclasses__()
+        if metric.__module__.startswith(f"{evaluation.__name__}.")
+    }

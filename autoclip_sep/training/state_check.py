@@ -2,7 +2,7 @@
 
 import copy
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from typing import Any
 
 import torch
@@ -32,10 +32,7 @@ def check(
     Raises ValueError, naming the place, for a state that this run can't have saved: other entries,
     types, shapes or settings, or numbers that can't be right.
     """
-    _require_mapping(saved, "the state")
-    odd = [str(key)[:60] for key in (saved.keys() ^ own.keys()) - (LATER & own.keys())]
-    if odd:
-        raise ValueError(f"the state doesn't have the entries wanted: {', '.join(odd[:5])}")
+    _require_entries(saved, own, "the state", optional=LATER)
     special: dict[str, Callable[[Any], Any]] = {
         "model": lambda value: sound_weights(value, model),
         "optimizer": lambda value: _optimizer(value, optimizer),
@@ -66,9 +63,7 @@ def _schedule(saved: Any, own: State) -> State:
 def _optimizer(saved: Any, optimizer: Optimizer) -> State:
     """Entries are those of this kind of optimizer; groups are as built, their rates aside."""
     like = _after_a_step(optimizer)
-    _require_mapping(saved, "optimizer")
-    if odd := [str(key)[:60] for key in saved.keys() ^ like.keys()]:
-        raise ValueError(f"optimizer doesn't have the entries wanted: {', '.join(odd[:5])}")
+    _require_entries(saved, like, "optimizer")
     groups, entries = saved["param_groups"], saved["state"]
     built = like["param_groups"]
     if isinstance(groups, list) and list(map(type, groups)) == [dict] * len(built):
@@ -95,9 +90,7 @@ def _after_a_step(optimizer: Optimizer) -> State:
 
 def _taken(taker: Clipper | Spikes, saved: Any, own: State, where: str) -> State:
     """What an object of the kind takes that nobody uses, once its form is right."""
-    _require_mapping(saved, where)
-    if odd := [str(key)[:60] for key in saved.keys() - own.keys()]:
-        raise ValueError(f"{where} has unknown entries: {', '.join(odd[:5])}")
+    _require_entries(saved, own, where, optional=own.keys())
     state = dict(saved)
     for key in saved:
         # Rows of numbers are the taker's own to judge: they were tensors in older states.
@@ -149,6 +142,16 @@ def _environment(saved: Any, own: Mapping[str, Any]) -> State:
         if not isinstance(value, int | str) or not re.fullmatch(r"[\w.+:-]{0,60}", str(value)):
             raise ValueError(f"environment.{key} is no word and no number")
     return known
+
+
+def _require_entries(
+    value: Any, wanted: State, where: str, optional: Set[str] = frozenset()
+) -> None:
+    """Keys are those wanted; the optional ones may be missing."""
+    _require_mapping(value, where)
+    odd = [str(key)[:60] for key in (value.keys() ^ wanted.keys()) - (optional & wanted.keys())]
+    if odd:
+        raise ValueError(f"{where} doesn't have the entries wanted: {', '.join(odd[:5])}")
 
 
 def _require_mapping(value: Any, where: str) -> None:
