@@ -6,20 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
-from torch.optim import Optimizer
 from tqdm import tqdm
 
 from autoclip_sep import random_state
-from autoclip_sep.clipping import Clipper
-from autoclip_sep.dynamics import Recorder, Spikes
 from autoclip_sep.errors import InputError
 from autoclip_sep.runs import run_directory
 from autoclip_sep.runs.checkpoint import CheckpointFolder, State
 from autoclip_sep.runs.saved_state import not_finite
 from autoclip_sep.training import distributed, state_check
-from autoclip_sep.training.epoch_sums import EpochSums
-from autoclip_sep.training.schedulers import Schedule
 
 
 @dataclass
@@ -35,50 +29,18 @@ class Progress:
     best: float = float("inf")
 
 
-@dataclass(frozen=True)
-class Resumable:
-    """All objects on whose state the rest of a run depends, beside the random generators."""
-
-    progress: Progress
-    model: nn.Module
-    optimizer: Optimizer
-    scheduler: Schedule
-    clipper: Clipper
-    recorder: Recorder
-    spikes: Spikes
-    sums: EpochSums
-
-    def state_dict(self, random: list[random_state.RandomState], environment: State) -> State:
-        """What a checkpoint holds."""
-        return {
-            **asdict(self.progress),
-            **{key: part.state_dict() for key, part in self._parts().items()},
-            "random": random,
-            "environment": environment,
-        }
-
-    def load_state_dict(self, state: State) -> None:
-        """Take over a state that `state_check.check` let through, its generators aside."""
-        for key, part in self._parts().items():
-            if key in state:  # older states may lack one
-                part.load_state_dict(state[key])
-        for key in asdict(self.progress):
-            setattr(self.progress, key, state[key])
-
-    def _parts(self) -> dict[str, Any]:
-        """Objects by their keys in a checkpoint."""
-        return {
-            "model": self.model, "optimizer": self.optimizer, "scheduler": self.scheduler,
-            "clipper": self.clipper, "recorder": self.recorder, "spikes": self.spikes,
-            "tally": self.sums,
-        }  # fmt: skip
-
-
 class SavedRun:
-    """The checkpoints of a run and its state.json. Every process restores, the first one saves."""
+    """The checkpoints of a run and its state.json. Every process restores, the first one saves.
 
-    def __init__(self, directory: Path, run: Resumable, device: torch.device) -> None:
-        self.directory, self.run, self.device = directory, run, device
+    parts: the objects on whose state the rest of the run depends, beside progress and the random
+    generators, by their keys in a checkpoint.
+    """
+
+    def __init__(
+        self, directory: Path, progress: Progress, parts: Mapping[str, Any], device: torch.device
+    ) -> None:
+        self.directory, self.progress, self.parts = directory, progress, parts
+        self.device = device
         self.checkpoints = CheckpointFolder(directory / "checkpoints")
         self.first = distributed.rank() == 0
 
@@ -95,33 +57,39 @@ class SavedRun:
         self.check_finite()
         random_states = distributed.gather(random_state.capture())
         if self.first:
-            epochs = self.run.progress.epoch - 1
+            epochs = self.progress.epoch - 1
             self.checkpoints.save("last", self.steps, epochs, self.state(random_states))
             self.write_status("running")
 
     def state(self, random: list[random_state.RandomState]) -> State:
         """What a checkpoint holds; random: the generators' states of every process."""
-        return self.run.state_dict(random, self._environment())
+        return {
+            **asdict(self.progress),
+            **{key: part.state_dict() for key, part in self.parts.items()},
+            "random": random,
+            "environment": self._environment(),
+        }
 
     def save_best(self) -> None:
         """Save the network of the epoch in progress, for use."""
         if self.first:
-            epoch = self.run.progress.epoch
-            state = {"model": self.run.model.state_dict(), "epoch": epoch}
+            epoch = self.progress.epoch
+            state = {"model": self.parts["model"].state_dict(), "epoch": epoch}
             self.checkpoints.save("best", self.steps, epoch, state)
 
     @property
     def steps(self) -> int:
         """How many batches are done."""
-        return self.run.recorder.steps
+        return int(self.parts["recorder"].steps)
 
     def check_finite(self) -> None:
         """Refuse to save, or to call finished, what no step will mend.
 
         Raises InputError where a weight, a buffer or the optimizer's state isn't finite.
         """
-        place = not_finite(self.run.model.state_dict(), "model")
-        place = place or not_finite(self.run.optimizer.state_dict()["state"], "optimizer")
+        place = not_finite(self.parts["model"].state_dict(), "model")
+        moments = self.parts["optimizer"].state_dict()["state"]
+        place = place or not_finite(moments, "optimizer")
         if place:
             raise InputError(
                 f"{place} is not finite at step {self.steps}: not saved, the checkpoint "
@@ -132,7 +100,7 @@ class SavedRun:
         """Write state.json: running, interrupted or finished, and how far."""
         if self.first:
             run_directory.write_state(
-                self.directory, status=status, step=self.steps, epochs=self.run.progress.epoch - 1
+                self.directory, status=status, step=self.steps, epochs=self.progress.epoch - 1
             )
 
     def restore(self) -> bool:
@@ -148,12 +116,16 @@ class SavedRun:
         if state is None:
             return False
         state = self._checked(state)
-        self.run.load_state_dict(state)
+        for key, part in self.parts.items():
+            if key in state:  # older states may lack one
+                part.load_state_dict(state[key])
+        for key in asdict(self.progress):
+            setattr(self.progress, key, state[key])
         mine = min(distributed.rank(), len(state["random"]) - 1)
         random_state.restore(state["random"][mine])
         if self.first:
             self._warn_of_changes(state["environment"])
-            tqdm.write(f"going on from step {self.steps} (epoch {self.run.progress.epoch})")
+            tqdm.write(f"going on from step {self.steps} (epoch {self.progress.epoch})")
         return True
 
     def forget_later_best(self) -> None:
@@ -162,9 +134,9 @@ class SavedRun:
             self.checkpoints.discard_after("best", self.steps)
 
     def _checked(self, state: State) -> State:
-        run = self.run
+        objects = (self.parts[key] for key in ("model", "optimizer", "clipper"))
         try:
-            return state_check.check(state, self.state([]), run.model, run.optimizer, run.clipper)
+            return state_check.check(state, self.state([]), *objects)
         except ValueError as error:
             reason = str(error).strip().split("\n")[0]
             raise InputError(

@@ -20,7 +20,7 @@ from autoclip_sep.training import distributed, preemption
 from autoclip_sep.training.epoch_sums import EpochSums
 from autoclip_sep.training.loggers import Logger
 from autoclip_sep.training.report import Report
-from autoclip_sep.training.resume import Progress, Resumable, SavedRun
+from autoclip_sep.training.resume import Progress, SavedRun
 from autoclip_sep.training.schedulers import Schedule
 from autoclip_sep.training.settings import Settings, autocast_dtype
 from autoclip_sep.training.timing import EpochTimer
@@ -77,10 +77,12 @@ class Trainer:
         self.progress = Progress()
         self.saved = SavedRun(
             directory,
-            Resumable(
-                self.progress, parts.model, parts.optimizer, parts.scheduler, parts.clipper,
-                self.recorder, self.spikes, self.sums,
-            ),
+            self.progress,
+            {
+                "model": parts.model, "optimizer": parts.optimizer, "scheduler": parts.scheduler,
+                "clipper": parts.clipper, "recorder": self.recorder, "spikes": self.spikes,
+                "tally": self.sums,
+            },
             device,
         )  # fmt: skip
         self.report = Report(directory, parts.logger)
