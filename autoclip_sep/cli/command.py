@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import torch
 import yaml
 
-from autoclip_sep.cli import compose, system_errors
+from autoclip_sep.cli import compose, launch, system_errors
 from autoclip_sep.cli.main import as_called
 from autoclip_sep.clipping import NegativeLoss, NonFiniteGradients
 from autoclip_sep.errors import InputError
@@ -28,10 +28,14 @@ LONGEST = 2000  # characters of an error: whatever is listed in it, it is read o
 Job = Callable[[Sequence[str]], Any]
 
 
-def main(name: str, job: Job, usage: str, check: Job | None = None) -> None:
+def main(
+    name: str, job: Job, usage: str, check: Job | None = None,
+    finished: Callable[[Any], bool] = lambda checked: False,
+) -> None:  # fmt: skip
     """Run a command: ``job(arguments)``, once, or with ``-m`` once for each combination.
 
     check: what raises where a combination can't be meant, called for all before the first one runs.
+    finished: whether nothing is left to do, of what `check` returned: no launcher is asked for it.
 
     Exit codes: 0 done, 1 some jobs of a sweep failed, 2 wrong input, 128 + n stopped by signal n.
     """
@@ -47,7 +51,7 @@ def main(name: str, job: Job, usage: str, check: Job | None = None) -> None:
             arguments.remove("job")
             print(yaml.safe_dump(_compose(name, arguments), sort_keys=False).strip())
         elif flags in (["-m"], ["--multirun"]):
-            _multirun(name, job, check or partial(_compose, name), arguments)
+            _multirun(name, job, check or partial(_compose, name), finished, arguments)
         elif flags:
             own = ", --config-dir=FOLDER" if name == "train" else ""
             raise InputError(f"unknown flag {flags[0]}: there are --help, --cfg job{own} and -m")
@@ -211,24 +215,44 @@ def _compose(name: str, arguments: Sequence[str]) -> dict[str, Any]:
     return compose.plain(compose.compose(name, arguments))
 
 
-def _multirun(name: str, job: Job, check: Job, arguments: list[str]) -> None:
+def _multirun(
+    name: str, job: Job, check: Job, finished: Callable[[Any], bool], arguments: list[str]
+) -> None:
     """Every combination is checked before the first one runs; a failure doesn't stop the rest."""
+    settings, arguments = launch.set_settings_aside(arguments)
     jobs = compose.sweep(name, arguments)
-    for one in jobs:
-        check(one)
+    checked = [check(one) for one in jobs]
+    launcher = launch.choose(name, settings, jobs[0])
+    attempt = partial(_attempt, name, job)
     failures: list[str] = []
-    for number, one in enumerate(jobs, start=1):
-        print(f"[{number}/{len(jobs)}] {' '.join(one)}", flush=True)
-        try:
-            job(one)
-        except (Interrupted, BrokenPipeError):
-            raise
-        except Exception as error:
-            if (said := explained(error)) is None:
-                raise
-            failures.append(f"{' '.join(one)}: {said}")
-            print(f"{name}: {said}", file=sys.stderr)
+    if launcher is None:
+        for number, one in enumerate(jobs, start=1):
+            print(f"[{number}/{len(jobs)}] {' '.join(one)}", flush=True)
+            if said := attempt(one):
+                failures.append(f"{' '.join(one)}: {said}")
+    else:
+        left = [one for one, found in zip(jobs, checked, strict=True) if not finished(found)]
+        print(f"{len(jobs) - len(left)} of {len(jobs)} jobs are finished")
+        outcomes = launch.run(launcher, left, attempt) if left else []
+        for one, (status, said) in zip(left, outcomes, strict=True):
+            if status != "done":
+                failures.append(f"{' '.join(one)}: {said}")
     if failures:
         print(f"{len(jobs) - len(failures)} ok, {len(failures)} failed:", file=sys.stderr)
         print("\n".join(failures), file=sys.stderr)
         sys.exit(1)
+
+
+def _attempt(name: str, job: Job, arguments: Sequence[str]) -> str:
+    """Run one job of a sweep; what was wrong with it, in one line, or nothing."""
+    _take_signals_elsewhere()
+    try:
+        job(arguments)
+    except (Interrupted, BrokenPipeError):
+        raise
+    except Exception as error:
+        if (said := explained(error)) is None:
+            raise
+        print(f"{name}: {said}", file=sys.stderr)
+        return said
+    return ""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
 
 
 class Interrupted(Exception):
@@ -31,7 +31,7 @@ class Preemption:
 
 @contextmanager
 def watch() -> Iterator[Preemption]:
-    """Note SIGTERM, SIGUSR1 and Ctrl-C instead of dying of them."""
+    """Note SIGTERM, SIGUSR1, SIGUSR2 and Ctrl-C instead of dying of them."""
     preemption = Preemption()
     before = {number: signal.signal(number, preemption.handle) for number in SIGNALS}
     try:

@@ -41,7 +41,7 @@ interrupted run and leaves a finished one as it is. Ctrl-C saves first.
 
 def main() -> None:
     """The command."""
-    command.main("train", train, USAGE, check=plan)
+    command.main("train", train, USAGE, check=plan, finished=Plan.finished)
 
 
 def train(arguments: Sequence[str]) -> None:

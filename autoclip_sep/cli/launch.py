@@ -1,0 +1,284 @@
+"""Sweeps through Hydra's launchers: several jobs at a time on this machine, or on a cluster.
+
+The launchers start processes and collect what the jobs return; a job never raises. Composing,
+checks and messages are those of a sweep without them.
+"""
+
+import io
+import os
+import re
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, TextIO
+from unittest import mock
+
+from hydra import initialize_config_dir
+from hydra._internal.callbacks import Callbacks
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf
+
+from autoclip_sep.cli import compose
+from autoclip_sep.errors import InputError
+from autoclip_sep.optional import require
+from autoclip_sep.training.preemption import SIGNALS, Interrupted
+
+SETTING = re.compile(r"hydra/launcher=|hydra\.launcher\.[^=]*=")
+
+# No folders, config copies and log files of Hydra's own; "." is replaced where a launcher has logs.
+QUIET = [
+    "hydra.sweep.dir=.", "hydra.sweep.subdir=.", "hydra.output_subdir=null",
+    "hydra/hydra_logging=none", "hydra/job_logging=none",
+]  # fmt: skip
+
+Outcome = tuple[str, str]  # "done", "failed" or "stopped", and a line that says why
+
+
+def set_settings_aside(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Split the launcher and its settings from the arguments of the jobs."""
+    settings = [argument for argument in arguments if SETTING.match(argument)]
+    return settings, [argument for argument in arguments if argument not in settings]
+
+
+def choose(name: str, settings: Sequence[str], first: Sequence[str]) -> DictConfig | None:
+    """The config that names the launcher; None where the jobs run one after the other.
+
+    first: the first job's arguments, since an experiment may choose a launcher too.
+    Raises InputError for what the launcher can't be given.
+    """
+    config = compose.compose(name, [*QUIET, f"hydra.job.name={name}", *settings, *first])
+    return None if _choice(config) == "basic" else config
+
+
+def _choice(config: DictConfig) -> str:
+    return str(config.hydra.runtime.choices["hydra/launcher"])
+
+
+def run(
+    config: DictConfig, jobs: Sequence[Sequence[str]], attempt: Callable[[Sequence[str]], str]
+) -> list[Outcome]:
+    """Every job's outcome, in their order, once all have ended.
+
+    attempt: runs a job and returns what was wrong with it, or "".
+    Raises Interrupted after a signal, once the jobs that had begun are saved; InputError where the
+    launcher can't start them, or loses them.
+    """
+    choice = _choice(config)
+    folder = OmegaConf.select(config, "runs") or OmegaConf.select(config, "run")
+    if config.hydra.sweep.dir == "." and folder:
+        config.hydra.sweep.dir = str(folder).replace("${", r"\${")
+    task = Task([list(job) for job in jobs], attempt, list(compose.ADDED))
+    logs = f"; their output: {folder}/.submitit" if choice.startswith("submitit") else ""
+    print(f"{len(jobs)} jobs through {choice}{logs}", flush=True)
+    with ExitStack() as stack:
+        heard = stack.enter_context(_passing_signals_on(waits=choice != "submitit_slurm"))
+        if choice.startswith("submitit"):
+            job = require("submitit", f"hydra/launcher={choice}").Job
+            stack.enter_context(mock.patch.object(job, "results", _results(job.results)))
+        stack.enter_context(_importable_by_children())
+        try:
+            returned = _launch(config, task)
+        except Exception as error:
+            if not heard:
+                raise InputError(f"hydra/launcher={choice}: {_why(error)}") from error
+            returned = []
+    outcomes = [one.return_value for one in returned]
+    if heard:
+        done = sum(status == "done" for status, _ in outcomes)
+        raise Interrupted(
+            heard[0], f"stopped; {done} of {len(jobs)} jobs are done, the same command goes on"
+        )
+    return outcomes
+
+
+def _launch(config: DictConfig, task: "Task") -> Sequence[JobReturn]:
+    """Paths stay out of what Hydra parses once more: the jobs take their arguments from `task`."""
+    overrides = [compose.set_paths_aside(job)[0] for job in task.jobs]
+    with initialize_config_dir(version_base="1.3", config_dir=str(compose.CONFIGS)):
+        context = HydraContext(GlobalHydra.instance().config_loader(), Callbacks())
+    launcher = Plugins.instance().instantiate_launcher(context, task, config)
+    returned: Sequence[JobReturn] = launcher.launch(overrides, 0)
+    return returned
+
+
+def _why(error: Exception) -> str:
+    if type(error).__name__ == "TerminatedWorkerError":
+        return (
+            "one of the processes was killed, perhaps because memory ran out; the same command goes"
+            " on, and hydra.launcher.n_jobs=1 needs less"
+        )
+    return " ".join(str(error).strip().partition("\n")[0].split()) or type(error).__name__
+
+
+def _results(results: Callable[[Any], list[Any]]) -> Callable[[Any], list[Any]]:
+    """submitit's, but for a job that ends without a result a failure, which leaves the rest heard.
+
+    The launcher would raise at the first such job, with the others unread.
+    """
+
+    def heard_out(job: Any) -> list[Any]:
+        try:
+            return results(job)
+        except Exception as error:
+            said = str(error).strip().split("\n")
+            line = said[1] if len(said) > 1 and "any output" in said[1] else said[0]
+            outcome = ("failed", f"{line}; see {job.paths.stderr}")
+            return [JobReturn(status=JobStatus.COMPLETED, _return_value=outcome)]
+
+    return heard_out
+
+
+@contextmanager
+def _importable_by_children() -> Iterator[None]:
+    """A fresh Python finds this package where this one found it: beside the script of a checkout."""
+    place = str(compose.CONFIGS.parents[1])
+    more = [place] if sys.path[:1] == [place] else []
+    before = os.environ.get("PYTHONPATH")
+    with mock.patch.dict(os.environ):
+        if path := os.pathsep.join([*more, *([before] if before else [])]):
+            os.environ["PYTHONPATH"] = path
+        yield
+
+
+@contextmanager
+def _passing_signals_on(waits: bool) -> Iterator[list[int]]:
+    """A signal asks the processes begun meanwhile to save and end; the launcher waits for them.
+
+    Ctrl-C reaches this process alone, not all of the terminal's: submitit's local controller would
+    kill its run a second later. The others hear SIGTERM, again and again, since a process that is
+    only starting has no ear yet. A second Ctrl-C kills.
+
+    waits: whether the jobs are processes of this one; a cluster's go on without it.
+    """
+    psutil = require("psutil", "a sweep through a launcher")
+    this, heard, over = psutil.Process(), list[int](), threading.Event()
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        if not waits:
+            raise Interrupted(number, "stopped waiting; squeue lists the jobs, scancel ends them")
+        if number == signal.SIGINT and signal.SIGINT in heard:
+            for child in this.children(recursive=True):
+                with suppress(psutil.Error):
+                    child.kill()
+            raise KeyboardInterrupt
+        heard.append(number)
+
+    def pass_on() -> None:
+        while not over.wait(0.5):
+            for child in this.children() if heard else []:
+                with suppress(psutil.Error):
+                    child.terminate()
+
+    before = {number: signal.signal(number, hear) for number in SIGNALS}
+    threading.Thread(target=pass_on, daemon=True).start()  # before: this thread still hears all
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {*SIGNALS} - {signal.SIGTERM})
+    try:
+        yield heard
+    finally:
+        over.set()
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Stop:
+    """The signal that asked this process to stop; it begins no other job then."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        self.busy = False
+        self.before: dict[int, Any] = {}  # who heard the signals earlier
+
+    def listen(self) -> None:
+        """From now on."""
+        if not self.before:
+            self.before = {number: signal.signal(number, self.hear) for number in SIGNALS}
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {*SIGNALS} - {signal.SIGINT})
+
+    def hear(self, number: int, frame: FrameType | None) -> None:
+        """End what is being done; while a run trains, the trainer hears instead and saves."""
+        first, self.signal = self.signal is None, number
+        if self.busy and first:
+            raise KeyboardInterrupt
+
+    def ended(self, number: int, line: str) -> Outcome:
+        """The outcome of a stopped job, unless submitit or Slurm begin it again.
+
+        submitit puts a job back into the queue when it hears SIGUSR2, which it may do now that the
+        run is saved. Slurm does so after SIGTERM, and a result would be taken for the job's last.
+        """
+        self.signal = number
+        again = self.before.get(number)
+        if getattr(again, "__module__", "").startswith("submitit"):
+            try:
+                again(number, None)
+            except Exception as error:
+                return "stopped", f"{line} ({_why(error)})"
+        if os.environ.get("SUBMITIT_EXECUTOR") == "slurm":
+            sys.exit(128 + number)
+        return "stopped", line
+
+
+STOP = _Stop()  # a process hears signals as a whole
+
+
+@dataclass
+class Task:
+    """What a launcher's process is given, pickled: a job of `jobs`, by the number Hydra counts."""
+
+    jobs: list[list[str]]
+    attempt: Callable[[Sequence[str]], str]
+    added: list[Path]
+
+    def __call__(self, config: DictConfig) -> Outcome:
+        """The job's outcome, whatever happens."""
+        compose.ADDED[:] = self.added
+        number = HydraConfig.get().job.num
+        mark = f"[{number + 1}/{len(self.jobs)}]"
+        with redirect_stdout(Marked(sys.stdout, mark)), redirect_stderr(Marked(sys.stderr, mark)):
+            return self.outcome(self.jobs[number])
+
+    def outcome(self, job: Sequence[str]) -> Outcome:
+        """Run a job and say how it ended."""
+        STOP.listen()
+        if STOP.signal is not None:
+            return "stopped", "not begun"
+        STOP.busy = True
+        try:
+            print(" ".join(job))
+            line = self.attempt(job)
+            return ("failed", line) if line else ("done", "")
+        except Interrupted as stop:
+            return STOP.ended(stop.exit_code - 128, str(stop))
+        except KeyboardInterrupt:
+            return STOP.ended(STOP.signal or signal.SIGINT, "stopped; the same command goes on")
+        except Exception as error:  # a fault of ours, which stops no other job
+            traceback.print_exc()
+            return "failed", f"{type(error).__name__}: {_why(error)}"
+        finally:
+            STOP.busy = False
+
+
+class Marked(io.TextIOBase):
+    """A stream whose lines begin with a mark, each written at once: several jobs share a screen."""
+
+    def __init__(self, stream: TextIO, mark: str) -> None:
+        self.stream, self.mark, self.line = stream, mark, ""
+
+    def write(self, text: str) -> int:
+        """Whole lines; the rest waits for its end."""
+        *lines, self.line = (self.line + text).split("\n")
+        for line in lines:
+            self.stream.write(f"{self.mark} {line}\n")
+        self.stream.flush()
+        return len(text)
