@@ -232,7 +232,8 @@ def _multirun(
                 failures.append(f"{' '.join(one)}: {said}")
     else:
         left = [one for one, found in zip(jobs, checked, strict=True) if not finished(found)]
-        print(f"{len(jobs) - len(left)} of {len(jobs)} jobs are finished")
+        if len(left) < len(jobs):
+            print(f"{len(jobs) - len(left)} of {len(jobs)} jobs are finished: nothing to do there")
         outcomes = launch.run(launcher, left, attempt) if left else []
         for one, (status, said) in zip(left, outcomes, strict=True):
             if status != "done":

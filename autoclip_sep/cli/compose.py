@@ -40,6 +40,8 @@ UNFORESEEN = (
 
 ADDED: list[Path] = []  # folders that --config-dir named; as Hydra's, for the whole process
 
+LAUNCHERS = ("joblib", "submitit_local", "submitit_slurm")  # of the extra [sweeps]
+
 DOLLAR = "\ue000"  # stands for $ in a path while OmegaConf looks for interpolations
 
 
@@ -263,6 +265,8 @@ def _explain(name: str, overrides: list[Override], error: Exception) -> str:
         return _unknown_key(name, found[1], overrides)
     if found := re.search(r"Ambiguous value for argument '([^']+)'", text):
         return f"{found[1]}: one value is wanted; with -m each of them gets a run"
+    if found := re.search(r"Could not find 'hydra/launcher/([^']*)'", text):
+        return _unknown_launcher(found[1], re.findall(r"^\t(\w+)$", text, re.MULTILINE))
     if found := re.search(r"Could not find '([^'/]+)/([^']*)'", text):
         return _unknown_choice(found[1], found[2])
     return text.strip().split("\n")[0]
@@ -272,6 +276,19 @@ def _unknown_choice(group: str, choice: str) -> str:
     options = [path.stem for path in files(group)]
     return (
         f"{group}={choice}: there is no such {group}{near(choice, options)}; "
+        f"there are {', '.join(options)}"
+    )
+
+
+def _unknown_launcher(choice: str, options: list[str]) -> str:
+    if choice in LAUNCHERS:
+        return (
+            f"hydra/launcher={choice}: needs the extra [sweeps]: pip install 'autoclip_sep[sweeps]',"
+            " or make install in a checkout"
+        )
+    options = sorted({*options, *LAUNCHERS})
+    return (
+        f"hydra/launcher={choice}: there is no such launcher{near(choice, options)}; "
         f"there are {', '.join(options)}"
     )
 

@@ -74,20 +74,31 @@ def run(
     launcher can't start them, or loses them.
     """
     choice = _choice(config)
-    folder = OmegaConf.select(config, "runs") or OmegaConf.select(config, "run")
-    if config.hydra.sweep.dir == "." and folder:
-        config.hydra.sweep.dir = str(folder).replace("${", r"\${")
+    folder = str(OmegaConf.select(config, "runs") or OmegaConf.select(config, "run") or ".")
+    folder = folder if compose.DOLLAR not in folder else "."  # or Hydra would interpolate
+    if config.hydra.sweep.dir == ".":
+        config.hydra.sweep.dir = folder
+    remote = choice == "submitit_slurm"
     task = Task([list(job) for job in jobs], attempt, list(compose.ADDED))
-    logs = f"; their output: {folder}/.submitit" if choice.startswith("submitit") else ""
-    print(f"{len(jobs)} jobs through {choice}{logs}", flush=True)
+    logs = (
+        f"; their output: {config.hydra.sweep.dir}/.submitit"
+        if choice.startswith("submitit")
+        else ""
+    )
+    print(f"{len(jobs)} {'job' if len(jobs) == 1 else 'jobs'} through {choice}{logs}")
     with ExitStack() as stack:
-        heard = stack.enter_context(_passing_signals_on(waits=choice != "submitit_slurm"))
+        heard = stack.enter_context(_passing_signals_on(waits=not remote))
         if choice.startswith("submitit"):
             job = require("submitit", f"hydra/launcher={choice}").Job
             stack.enter_context(mock.patch.object(job, "results", _results(job.results)))
         stack.enter_context(_importable_by_children())
         try:
             returned = _launch(config, task)
+        except KeyboardInterrupt:
+            if not remote:
+                raise
+            said = "stopped waiting; the jobs stay in the queue, scancel ends them"
+            raise Interrupted(heard[0], said) from None
         except Exception as error:
             if not heard:
                 raise InputError(f"hydra/launcher={choice}: {_why(error)}") from error
@@ -129,10 +140,8 @@ def _results(results: Callable[[Any], list[Any]]) -> Callable[[Any], list[Any]]:
     def heard_out(job: Any) -> list[Any]:
         try:
             return results(job)
-        except Exception as error:
-            said = str(error).strip().split("\n")
-            line = said[1] if len(said) > 1 and "any output" in said[1] else said[0]
-            outcome = ("failed", f"{line}; see {job.paths.stderr}")
+        except Exception:
+            outcome = ("failed", f"ended without a result; see {job.paths.stderr}")
             return [JobReturn(status=JobStatus.COMPLETED, _return_value=outcome)]
 
     return heard_out
@@ -164,14 +173,13 @@ def _passing_signals_on(waits: bool) -> Iterator[list[int]]:
     this, heard, over = psutil.Process(), list[int](), threading.Event()
 
     def hear(number: int, frame: FrameType | None) -> None:
-        if not waits:
-            raise Interrupted(number, "stopped waiting; squeue lists the jobs, scancel ends them")
-        if number == signal.SIGINT and signal.SIGINT in heard:
-            for child in this.children(recursive=True):
-                with suppress(psutil.Error):
-                    child.kill()
-            raise KeyboardInterrupt
+        again = number == signal.SIGINT and number in heard
         heard.append(number)
+        for child in this.children(recursive=True) if again else []:
+            with suppress(psutil.Error):
+                child.kill()
+        if again or not waits:
+            raise KeyboardInterrupt  # no Exception, which submitit would take for one of Slurm's
 
     def pass_on() -> None:
         while not over.wait(0.5):
