@@ -282,10 +282,8 @@ def _unknown_choice(group: str, choice: str) -> str:
 
 def _unknown_launcher(choice: str, options: list[str]) -> str:
     if choice in LAUNCHERS:
-        return (
-            f"hydra/launcher={choice}: needs the extra [sweeps]: pip install 'autoclip_sep[sweeps]',"
-            " or make install in a checkout"
-        )
+        install = "pip install 'autoclip_sep[sweeps]', or make install in a checkout"
+        return f"hydra/launcher={choice} needs the extra [sweeps]: {install}"
     options = sorted({*options, *LAUNCHERS})
     return (
         f"hydra/launcher={choice}: there is no such launcher{near(choice, options)}; "

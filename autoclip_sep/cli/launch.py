@@ -80,15 +80,11 @@ def run(
         config.hydra.sweep.dir = folder
     remote = choice == "submitit_slurm"
     task = Task([list(job) for job in jobs], attempt, list(compose.ADDED))
-    logs = (
-        f"; their output: {config.hydra.sweep.dir}/.submitit"
-        if choice.startswith("submitit")
-        else ""
-    )
+    logs = f"; their output: {config.hydra.sweep.dir}/.submitit" if "submitit" in choice else ""
     print(f"{len(jobs)} {'job' if len(jobs) == 1 else 'jobs'} through {choice}{logs}")
     with ExitStack() as stack:
         heard = stack.enter_context(_passing_signals_on(waits=not remote))
-        if choice.startswith("submitit"):
+        if logs:
             job = require("submitit", f"hydra/launcher={choice}").Job
             stack.enter_context(mock.patch.object(job, "results", _results(job.results)))
         stack.enter_context(_importable_by_children())
@@ -149,13 +145,12 @@ def _results(results: Callable[[Any], list[Any]]) -> Callable[[Any], list[Any]]:
 
 @contextmanager
 def _importable_by_children() -> Iterator[None]:
-    """A fresh Python finds this package where this one found it: beside the script of a checkout."""
+    """A fresh Python finds this package where a checkout's script found it: beside itself."""
     place = str(compose.CONFIGS.parents[1])
-    more = [place] if sys.path[:1] == [place] else []
-    before = os.environ.get("PYTHONPATH")
     with mock.patch.dict(os.environ):
-        if path := os.pathsep.join([*more, *([before] if before else [])]):
-            os.environ["PYTHONPATH"] = path
+        if sys.path[:1] == [place]:
+            others = os.environ.get("PYTHONPATH")
+            os.environ["PYTHONPATH"] = f"{place}{os.pathsep}{others}" if others else place
         yield
 
 
@@ -227,7 +222,7 @@ class _Stop:
         """
         self.signal = number
         again = self.before.get(number)
-        if getattr(again, "__module__", "").startswith("submitit"):
+        if callable(again) and getattr(again, "__module__", "").startswith("submitit"):
             try:
                 again(number, None)
             except Exception as error:

@@ -27,6 +27,7 @@ python train.py [-m] [group=choice ...] [key=value ...]
   python train.py clipping=autoclip percentile=10
   python train.py clipping=none seed=1
   python train.py -m loss=mask_inference,snr percentile=0,1,10,25,50,90,100
+  python train.py -m percentile=1,10 hydra/launcher=joblib hydra.launcher.n_jobs=2
   torchrun --nproc-per-node 2 train.py data=wsj0_2mix
 
 Groups: data loss model clipping optimizer scheduler logger trainer experiment
