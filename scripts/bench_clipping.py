@@ -111,7 +111,7 @@ def clips(subject: Subject, length: int) -> Works:
     threshold = float(np.percentile(norms(length), PERCENTILE))
 
     def limit(clipper: Clipper) -> Work:
-        return lambda: clipper.limit_gradients(model.parameters())
+        return lambda: clipper.clip_gradients(model.parameters())
 
     def apply(exact: bool) -> Work:
         return partial(smartclip.apply, model, copy.deepcopy(observed(length, exact)))
@@ -142,12 +142,12 @@ def steps(subject: Subject, length: int) -> Works:
         adam.step()
 
     def limited() -> None:
-        if apart.limit_gradients(model.parameters()).finite:
+        if apart.clip_gradients(model.parameters()).finite:
             adam.step()
 
     return {
         f"{UNIT}, `adam.step()`": unit,
-        "ours, `AutoClip(10).limit_gradients`, `adam.step()`": limited,
+        "ours, `AutoClip(10).clip_gradients`, `adam.step()`": limited,
         "**ours, `AutoClip(10).step(adam)`**": lambda: folded.step(adam),
     }
 

@@ -28,7 +28,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from autoclip_sep.clipping import Clipper, Limit
+from autoclip_sep.clipping import Clipper, Clip
 from autoclip_sep.data.corpora.tree import MixtureTree
 from autoclip_sep.evaluation.metric import Metric
 from autoclip_sep.types import Batch, Estimate
@@ -62,9 +62,9 @@ class Half(Clipper):
         super().__init__(**options)
         self.share = share
 
-    def _limit(self, gradients, norm, norms):
+    def _clip(self, gradients, norm, norms):
         gradients.scale(self.share)
-        return Limit(scale=self.share, clipped=True)
+        return Clip(scale=self.share, clipped=True)
 
 
 class Slow(torch.optim.SGD):

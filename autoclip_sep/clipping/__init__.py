@@ -4,12 +4,12 @@
 
     clipper = AutoClip(percentile=10)
     loss.backward()
-    if clipper.limit_gradients(model.named_parameters()).finite:
+    if clipper.clip_gradients(model.named_parameters()).finite:
         optimizer.step()
 
 In a loop that one doesn't own, ``clipper.attach(optimizer)`` once does the same in every step. With
 a fused optimizer ``clipper.step(optimizer)`` does it without the host ever waiting for the device.
-Losses are limited by ``loss = alrc(losses).mean()``, and by ``Combined(ALRC(), AutoClip())`` before
+Losses are clipped by ``loss = alrc(losses).mean()``, and by ``Combined(ALRC(), AutoClip())`` before
 gradients are. Every clipper has ``state_dict`` and ``load_state_dict``: keep them in checkpoints.
 """
 
@@ -23,7 +23,7 @@ from autoclip_sep.clipping.handle import Handle
 from autoclip_sep.clipping.local_norm import LocalNormClipping
 from autoclip_sep.clipping.none import NoClipping
 from autoclip_sep.clipping.norm import NormClipping
-from autoclip_sep.clipping.result import ClipResult, Limit, NegativeLoss, NonFiniteGradients
+from autoclip_sep.clipping.result import Clip, ClipResult, NegativeLoss, NonFiniteGradients
 from autoclip_sep.clipping.value import ValueClipping
 from autoclip_sep.clipping.zclip import ZClip
 
@@ -32,11 +32,11 @@ __all__ = [
     "ALRC",
     "AdaGC",
     "AutoClip",
+    "Clip",
     "ClipResult",
     "Clipper",
     "Combined",
     "Handle",
-    "Limit",
     "LocalNormClipping",
     "NegativeLoss",
     "NoClipping",

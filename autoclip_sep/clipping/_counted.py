@@ -24,7 +24,7 @@ class Counted:
 
     @property
     def clipped(self) -> int:
-        """Steps in which something was limited."""
+        """Steps in which something was clipped."""
         return int(self._step_counts["clipped"])
 
     @property

@@ -24,7 +24,7 @@ def require_fused(optimizer: Optimizer) -> None:
         kind = type(optimizer).__name__
         raise ValueError(
             f"step() needs fused=True, which this {kind} was made without: "
-            "call limit_gradients and then optimizer.step()"
+            "call clip_gradients and then optimizer.step()"
         )
 
 

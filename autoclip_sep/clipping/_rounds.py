@@ -9,7 +9,7 @@ from autoclip_sep.clipping.norms import gradient_norm
 
 
 class Round:
-    """Which optimizers still have to step on the gradients that were limited together.
+    """Which optimizers still have to step on the gradients that were clipped together.
 
     A round begins with the first step after a backward pass, ends when each optimizer has taken
     one, and has one decision for all.
@@ -20,7 +20,7 @@ class Round:
         self._goes_ahead = True
 
     def begin(self, optimizers: list[Any], first: Any, goes_ahead: bool) -> None:
-        """Notes the decision, and the gradients of the others as they were limited."""
+        """Notes the decision, and the gradients of the others as they were clipped."""
         self._goes_ahead = goes_ahead
         self._waiting = {id(o): _norm(o) for o in optimizers if o is not first}
 
@@ -28,14 +28,14 @@ class Round:
         """The decision of the round that this step belongs to; None where it begins a new one.
 
         Raises RuntimeError where another optimizer's step of the round before is missing, and
-        where gradients have changed since they were limited.
+        where gradients have changed since they were clipped.
         """
         kind = type(optimizer).__name__
         if id(optimizer) in self._waiting:
             # By value: zero_grad() and a scaler's unscale_ don't always leave another trace.
             if self._waiting.pop(id(optimizer)).item() != _norm(optimizer).item():
                 raise RuntimeError(
-                    f"the gradients of {kind} changed after they were limited with those of the "
+                    f"the gradients of {kind} changed after they were clipped with those of the "
                     "other optimizers: give attach the GradScaler if there is one, and call all "
                     "steps after one backward pass, then zero_grad()"
                 )

@@ -29,7 +29,7 @@ class Usage:
         missing = not len(gradients)
         if missing and not self._missing:
             logger.warning(
-                "no parameter has a gradient, nothing is clipped: limit gradients between "
+                "no parameter has a gradient, nothing is clipped: clip gradients between "
                 "loss.backward() and zero_grad(), of the parameters that are trained"
             )
         self._missing = missing

@@ -42,7 +42,7 @@ def layers(optimizer: Any) -> list[Any]:
             if _parameters(inside) != _parameters(optimizer):
                 raise TypeError(
                     f"{kind}.{name} steps other parameters than {kind} has: limit the gradients by "
-                    f"clipper.limit_gradients before {kind}.step()"
+                    f"clipper.clip_gradients before {kind}.step()"
                 )
             return [optimizer, *layers(inside)]
     return [optimizer]
@@ -108,7 +108,7 @@ class Undoing:
             if not self._reached:
                 raise RuntimeError(
                     f"{type(wrapper).__name__}.step() didn't call the step of the optimizer in it, "
-                    "so nothing was clipped: call clipper.limit_gradients before it instead"
+                    "so nothing was clipped: call clipper.clip_gradients before it instead"
                 )
         except BaseException:
             before.restore()

@@ -1,4 +1,4 @@
-"""AdaGC: each tensor's gradient is limited relative to a running mean of its own clipped norms.
+"""AdaGC: each tensor's gradient is clipped relative to a running mean of its own clipped norms.
 
 Wang, Li, Chen, Zeng, Yang, Yu, Ma, Shen: "AdaGC: Enhancing LLM Pretraining Stability via Adaptive
 Gradient Clipping", ICML 2026, arXiv:2502.11034, Algorithm 1. One deliberate difference: a norm of
@@ -13,15 +13,15 @@ from autoclip_sep.clipping._arguments import number, whole_number
 from autoclip_sep.clipping.base import Clipper, Options, State
 from autoclip_sep.clipping.gradients import Gradients
 from autoclip_sep.clipping.history import unpack
-from autoclip_sep.clipping.result import Limit
+from autoclip_sep.clipping.result import Clip
 
 
 class AdaGC(Clipper):
     """Limits each tensor's norm to `relative` times the running mean of its clipped norms.
 
-    During the first `warmup` steps the global norm is limited to `absolute` instead, and each
+    During the first `warmup` steps the global norm is clipped to `absolute` instead, and each
     tensor's mean starts as the smallest clipped norm it had. Parameters are told apart by their
-    position in what `limit_gradients` is given, so keep to one order.
+    position in what `clip_gradients` is given, so keep to one order.
 
     relative: lambda_rel, 1.05 in the paper; at least 1, or norms could only ever fall.
     absolute: lambda_abs, the threshold on the global norm during the warm-up; 1 in the paper.
@@ -47,7 +47,7 @@ class AdaGC(Clipper):
         self.warmup = whole_number("warmup", warmup, 0)
         self._means: dict[int, float] = {}
 
-    def _limit(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
+    def _clip(self, gradients: Gradients, norm: float, norms: list[float]) -> Clip:
         if self._recorded <= self.warmup:
             factor = min(self.absolute / norm, 1)
             for position, own in zip(gradients.positions, norms, strict=True):

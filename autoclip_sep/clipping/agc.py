@@ -1,4 +1,4 @@
-"""AGC: each unit's gradient is limited relative to the norm of that unit's weights.
+"""AGC: each unit's gradient is clipped relative to the norm of that unit's weights.
 
 Brock, De, Smith, Simonyan: "High-Performance Large-Scale Image Recognition Without
 Normalization", ICML 2021, arXiv:2102.06171, Eq. (3). The output layer is left alone, as there.
@@ -15,7 +15,7 @@ from autoclip_sep.clipping._arguments import number, whole_number
 from autoclip_sep.clipping.base import Clipper, Options
 from autoclip_sep.clipping.gradients import Gradients, local_part
 from autoclip_sep.clipping.norms import LARGE, clipped_where, wide
-from autoclip_sep.clipping.result import Limit
+from autoclip_sep.clipping.result import Clip
 
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
@@ -33,7 +33,7 @@ class AGC(Clipper):
         Smaller batches bear larger ones.
     epsilon: the least weight norm reckoned with, so that units that start at zero can move; 1e-3
         in the paper.
-    exclude: beginnings of the names of parameters to leave alone; `limit_gradients` then needs
+    exclude: beginnings of the names of parameters to leave alone; `clip_gradients` then needs
         (name, parameter) pairs. None leaves the output layer alone: the last weight given that has
         two axes or more, and what follows it.
     transposed: beginnings of the names of transposed convolutions, each with its number of groups,
@@ -70,7 +70,7 @@ class AGC(Clipper):
             if isinstance(layer, _TRANSPOSED)
         }
 
-    def _limit(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
+    def _clip(self, gradients: Gradients, norm: float, norms: list[float]) -> Clip:
         clipped = []
         for index, gradient in enumerate(gradients.whole):
             if self._excluded(gradients, index):
@@ -113,7 +113,7 @@ class AGC(Clipper):
         name = gradients.names[index]
         if not name:
             raise ValueError(
-                "AGC with exclude or transposed needs limit_gradients(model.named_parameters())"
+                "AGC with exclude or transposed needs clip_gradients(model.named_parameters())"
             )
         return name
 

@@ -1,4 +1,4 @@
-"""ALRC: adaptive learning rate clipping limits outlying losses before the backward pass.
+"""ALRC: adaptive learning rate clipping clips outlying losses before the backward pass.
 
 Ede, Beanland: "Adaptive learning rate clipping stabilizes learning", Machine Learning: Science and
 Technology 1 (2020) 015011, arXiv:1906.09060, Algorithm 1. Of a batch the moments take in the mean
@@ -19,7 +19,7 @@ from autoclip_sep.clipping._moments import RunningMoments
 from autoclip_sep.clipping.base import Clipper, Options, State
 from autoclip_sep.clipping.gradients import Gradients
 from autoclip_sep.clipping.norms import wide
-from autoclip_sep.clipping.result import Limit, NegativeLoss
+from autoclip_sep.clipping.result import Clip, NegativeLoss
 from autoclip_sep.clipping.settings import label_of
 
 
@@ -42,7 +42,7 @@ class ALRC(Clipper):
     epsilon: added to the variance. The published 1e-8 assumes losses well above 1e-4.
     """
 
-    limits_loss = True
+    clips_loss = True
 
     def __init__(
         self,
@@ -68,11 +68,11 @@ class ALRC(Clipper):
         # `signed` follows from the loss, which a run's directory names beside the clipper.
         return label_of(self, "alrc_n{deviations}", "signed")
 
-    def limit_loss(self, loss: Tensor) -> Tensor:
+    def clip_loss(self, loss: Tensor) -> Tensor:
         """Losses, one per example and of any shape, capped; a loss that isn't finite stays.
 
         Raises NegativeLoss for one below zero unless `signed`: at once on the CPU, elsewhere in
-        `limit_gradients`, which waits for the device anyway.
+        `clip_gradients`, which waits for the device anyway.
         """
         values = loss.detach().to(wide(loss.device))
         if not self._moments.ready(values):
@@ -93,12 +93,12 @@ class ALRC(Clipper):
                 self._refuse_negative()
         return limited
 
-    __call__ = limit_loss
+    __call__ = clip_loss
 
-    def _limit(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
+    def _clip(self, gradients: Gradients, norm: float, norms: list[float]) -> Clip:
         self._refuse_negative()
         capped, self._capped = self._capped, False
-        return Limit(clipped=capped)
+        return Clip(clipped=capped)
 
     def _skip(self) -> None:
         self._capped = False

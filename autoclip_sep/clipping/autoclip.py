@@ -21,7 +21,7 @@ from autoclip_sep.clipping._resident import ResidentHistory
 from autoclip_sep.clipping.base import Clipper, Options, State
 from autoclip_sep.clipping.gradients import Gradients
 from autoclip_sep.clipping.history import History, to_tensor, unpack
-from autoclip_sep.clipping.result import Limit
+from autoclip_sep.clipping.result import Clip
 from autoclip_sep.clipping.settings import label_of
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class AutoClip(Clipper):
         Steps whose gradient is 0 or not finite record nothing and aren't counted.
     scope: "global" takes one norm over all parameters. "parameter" gives each parameter's gradient
         a history and a threshold of its own; the result's `threshold` is then inf. Parameters are
-        told apart by their position in what `limit_gradients` is given, so keep to one order.
+        told apart by their position in what `clip_gradients` is given, so keep to one order.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class AutoClip(Clipper):
         start = "shadow" if self.percentile is None else "autoclip_p{percentile}"
         return label_of(self, start, "percentile")
 
-    def _limit(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
+    def _clip(self, gradients: Gradients, norm: float, norms: list[float]) -> Clip:
         if self._resident is not None:  # step() was in use until now
             self._histories = {0: History.unpacked(self._resident.tensor(), self.window)}
             self._resident = None
@@ -89,7 +89,7 @@ class AutoClip(Clipper):
     def _device_threshold(self, norm: Tensor, recorded: Tensor) -> float | Tensor:
         if self.scope != "global":
             return super()._device_threshold(norm, recorded)
-        if self._resident is None:  # limit_gradients was in use until now
+        if self._resident is None:  # clip_gradients was in use until now
             entries = self._histories.pop(0, History()).tensor()
             self._resident = ResidentHistory(entries, norm.device, self.window)
         self._resident.append(norm, recorded)

@@ -13,12 +13,13 @@ from torch.optim import Optimizer
 
 from autoclip_sep.clipping._arguments import whole_number
 from autoclip_sep.clipping._counted import Counted, State
+from autoclip_sep.clipping._former_names import FormerNames
 from autoclip_sep.clipping._resident import Watch, fused_step, require_fused
 from autoclip_sep.clipping._usage import Usage
 from autoclip_sep.clipping.gradients import Gradients, Parameters, optimizer_parameters
 from autoclip_sep.clipping.handle import Handle
 from autoclip_sep.clipping.norms import global_norm, read_norms, tensor_norms, wide
-from autoclip_sep.clipping.result import ClipResult, Limit, NonFiniteGradients, beside, describe
+from autoclip_sep.clipping.result import Clip, ClipResult, NonFiniteGradients, beside, describe
 from autoclip_sep.clipping.settings import label_of, repr_of, spell_out
 
 logger = logging.getLogger(__name__)
@@ -30,17 +31,17 @@ class Options(TypedDict, total=False):
     max_nonfinite: int  # steps in a row without a finite norm that are an error
 
 
-class Clipper(Counted, ABC):
-    """Limits losses before the backward pass, gradients after it, or both::
+class Clipper(Counted, FormerNames, ABC):
+    """Clips losses before the backward pass, gradients after it, or both::
 
-        loss = clipper.limit_loss(objective(model(batch), batch)).mean()
+        loss = clipper.clip_loss(objective(model(batch), batch)).mean()
         loss.backward()
-        result = clipper.limit_gradients(model.named_parameters())
+        result = clipper.clip_gradients(model.named_parameters())
         if result.finite:
             optimizer.step()
 
-    One call of `limit_gradients` for each optimizer step, after accumulation and unscaling.
-    A subclass gives `_limit`, keeps the arguments of its class as attributes of the same names, and
+    One call of `clip_gradients` for each optimizer step, after accumulation and unscaling.
+    A subclass gives `_clip`, keeps the arguments of its class as attributes of the same names, and
     adds its memory to `_state` and `_load`::
 
         class Half(Clipper):
@@ -48,13 +49,13 @@ class Clipper(Counted, ABC):
                 super().__init__(**options)
                 self.share = share
 
-            def _limit(self, gradients, norm, norms):
+            def _clip(self, gradients, norm, norms):
                 gradients.scale(self.share)
-                return Limit(scale=self.share, clipped=True)
+                return Clip(scale=self.share, clipped=True)
     """
 
-    #: Whether `limit_loss` does anything.
-    limits_loss: bool = False
+    #: Whether `clip_loss` does anything.
+    clips_loss: bool = False
     #: How a label begins, with the settings that it always tells: "zclip_z{deviations}". None is
     #: the class's name.
     label_start: str | None = None
@@ -82,11 +83,11 @@ class Clipper(Counted, ABC):
 
     __repr__ = repr_of
 
-    def limit_loss(self, loss: Tensor) -> Tensor:
+    def clip_loss(self, loss: Tensor) -> Tensor:
         """The losses to differentiate, one per example, of the shape given."""
         return loss
 
-    def limit_gradients(self, parameters: Parameters) -> ClipResult:
+    def clip_gradients(self, parameters: Parameters) -> ClipResult:
         """Limits the gradients in place and says what was done.
 
         `model.parameters()` will do; with `model.named_parameters()` errors name the parameters.
@@ -97,32 +98,32 @@ class Clipper(Counted, ABC):
         Raises NonFiniteGradients after `max_nonfinite` such steps in a row, ValueError for
         parameters of FullyShardedDataParallel.
         """
-        return self._limit_known(parameters)[0]
+        return self._clip_known(parameters)[0]
 
     @torch.no_grad()
-    def _limit_known(self, parameters: Parameters) -> tuple[ClipResult, bool]:
+    def _clip_known(self, parameters: Parameters) -> tuple[ClipResult, bool]:
         """The result, and whether it is finite as the host knows it without a second look."""
         gradients = Gradients(parameters)
         self._usage.gathered(gradients)
         if not len(gradients):
-            return describe(torch.zeros((), device="cpu"), Limit(), finite=True), True
+            return describe(torch.zeros((), device="cpu"), Clip(), finite=True), True
         norm, total, each = read_norms(gradients)
         if not math.isfinite(total):
             self._skip()
             self._complain(gradients, total, each)
-            return describe(norm, Limit(), finite=False), False
+            return describe(norm, Clip(), finite=False), False
         return describe(norm, self._take(gradients, total, each), finite=True), True
 
     @torch.no_grad()
     def step(self, optimizer: Optimizer) -> ClipResult:
         """Takes a fused optimizer's step with the clip folded into it; the host waits for nothing.
 
-        In place of `limit_gradients` and `optimizer.step()`, for clippers that scale all gradients
+        In place of `clip_gradients` and `optimizer.step()`, for clippers that scale all gradients
         by one factor: NoClipping, NormClipping, AutoClip with scope "global". A step whose norm
         isn't finite is skipped on the device. After `max_nonfinite` of them in a row
         NonFiniteGradients is raised as soon as the host has heard of it, maybe some steps later.
 
-        Gradients must be unscaled. Unlike in `limit_gradients` norms are float32 ones: above 1.8e19
+        Gradients must be unscaled. Unlike in `clip_gradients` norms are float32 ones: above 1.8e19
         not finite, below 1e-19 not exact, and 0 below 1e-23. Reading the result waits for the
         device; so do the counts and `state_dict`. Raises ValueError for other clippers and
         optimizers.
@@ -131,7 +132,7 @@ class Clipper(Counted, ABC):
         gradients = Gradients(optimizer_parameters(optimizer))
         self._usage.gathered(gradients)
         if not len(gradients):
-            return describe(torch.zeros((), device="cpu"), Limit(), finite=True)
+            return describe(torch.zeros((), device="cpu"), Clip(), finite=True)
         norm = global_norm(tensor_norms(gradients))
         self._watch = self._watch or Watch(norm.device)
         if self._watch.latest() >= self.max_nonfinite:
@@ -149,7 +150,7 @@ class Clipper(Counted, ABC):
         self._step_counts["nonfinite_in_a_row"] = in_a_row
         self._watch.send(in_a_row)
         threshold = torch.where(recorded, threshold, math.inf)
-        return describe(norm, Limit(threshold, divisor.reciprocal(), clipped), finite=finite)
+        return describe(norm, Clip(threshold, divisor.reciprocal(), clipped), finite=finite)
 
     def attach(
         self, optimizer: Optimizer | Sequence[Optimizer], scaler: GradScaler | None = None
@@ -159,22 +160,22 @@ class Clipper(Counted, ABC):
         Several optimizers of one model, as Muon and AdamW, share one norm. See `Handle` for what
         happens in a step. Give the GradScaler where there is one.
 
-        Raises ValueError for a clipper that limits losses: a step comes too late for them; for
+        Raises ValueError for a clipper that clips losses: a step comes too late for them; for
         parameters of FullyShardedDataParallel; where this clipper, or another on this optimizer, is
         attached already. TypeError for what isn't an optimizer.
         """
-        if self.limits_loss:
+        if self.clips_loss:
             raise ValueError(
-                f"{type(self).__name__} limits losses, which an optimizer never sees: "
-                "call limit_loss before the backward pass and limit_gradients after it"
+                f"{type(self).__name__} clips losses, which an optimizer never sees: "
+                "call clip_loss before the backward pass and clip_gradients after it"
             )
-        return Handle(self._limit_known, optimizer, scaler)
+        return Handle(self._clip_known, optimizer, scaler)
 
     @abstractmethod
-    def _limit(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
+    def _clip(self, gradients: Gradients, norm: float, norms: list[float]) -> Clip:
         """Limits finite gradients in place, given their global norm and each one's own.
 
-        No norm is 0: a gradient of exactly zero isn't among them. Only a limiter of losses is
+        No norm is 0: a gradient of exactly zero isn't among them. Only a clipper of losses is
         called without any gradient, and then with a global norm of 0.
         """
 
@@ -182,11 +183,11 @@ class Clipper(Counted, ABC):
         """The threshold for a norm, () float64, taken in if `recorded`; without a host read."""
         raise ValueError(
             f"{self.label} can't be folded into the optimizer's step: "
-            "call limit_gradients and then optimizer.step()"
+            "call clip_gradients and then optimizer.step()"
         )
 
-    def _take(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
-        """One finite step: counted, and limited."""
+    def _take(self, gradients: Gradients, norm: float, norms: list[float]) -> Clip:
+        """One finite step: counted, and clipped."""
         self._add_counts(steps=1)
         self._step_counts["nonfinite_in_a_row"] = 0
         if 0.0 in norms:
@@ -194,9 +195,9 @@ class Clipper(Counted, ABC):
             gradients, norms = gradients.only(kept), [norms[index] for index in kept]
         if not norms:
             self._add_counts(zeros=1)
-            if not self.limits_loss:  # these have limited their losses already
-                return Limit()
-        limit = self._limit(gradients, norm, norms)
+            if not self.clips_loss:  # these have clipped their losses already
+                return Clip()
+        limit = self._clip(gradients, norm, norms)
         self._add_counts(clipped=limit.clipped)
         advice = self._usage.limited(limit.clipped)
         if advice is not None:
@@ -217,7 +218,7 @@ class Clipper(Counted, ABC):
         shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
         where = f"not finite in {shown}" if names else "no single gradient is to blame"
         if math.isfinite(norm):  # step() took it in float32
-            where = "finite, but beyond float32; limit_gradients bears it"
+            where = "finite, but beyond float32; clip_gradients bears it"
         in_a_row = int(self._step_counts["nonfinite_in_a_row"])
         if in_a_row >= self.max_nonfinite:
             message = f"gradient norm {norm} in {in_a_row} steps in a row: {where}"

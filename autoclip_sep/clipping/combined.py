@@ -1,4 +1,4 @@
-"""A limiter of losses and a limiter of gradients in one, such as ALRC before AutoClip."""
+"""A clipper of losses and a clipper of gradients in one, such as ALRC before AutoClip."""
 
 from typing import Unpack
 
@@ -6,7 +6,7 @@ from torch import Tensor
 
 from autoclip_sep.clipping.base import Clipper, Options, State
 from autoclip_sep.clipping.gradients import Gradients
-from autoclip_sep.clipping.result import Limit
+from autoclip_sep.clipping.result import Clip
 
 
 class Combined(Clipper):
@@ -15,26 +15,26 @@ class Combined(Clipper):
     The norm is taken once, and `max_nonfinite` is this clipper's. The result describes the
     gradients; `clipped` is true where either of the two did something.
 
-    loss: a clipper with `limits_loss`, gradients: one without.
+    loss: a clipper with `clips_loss`, gradients: one without.
     """
 
-    limits_loss = True
+    clips_loss = True
     label_start = "{loss.label}_{gradients.label}"
 
     def __init__(self, loss: Clipper, gradients: Clipper, **options: Unpack[Options]) -> None:
         super().__init__(**options)
-        if not loss.limits_loss or gradients.limits_loss:
+        if not loss.clips_loss or gradients.clips_loss:
             raise ValueError(
-                "Combined takes a limiter of losses and then one of gradients, "
+                "Combined takes a clipper of losses and then one of gradients, "
                 f"not {loss.label} and {gradients.label}"
             )
         self.loss = loss
         self.gradients = gradients
 
-    def limit_loss(self, loss: Tensor) -> Tensor:
-        return self.loss.limit_loss(loss)
+    def clip_loss(self, loss: Tensor) -> Tensor:
+        return self.loss.clip_loss(loss)
 
-    def _limit(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
+    def _clip(self, gradients: Gradients, norm: float, norms: list[float]) -> Clip:
         losses = self.loss._take(gradients, norm, norms)
         limit = self.gradients._take(gradients, norm, norms)
         return limit._replace(clipped=losses.clipped | limit.clipped)

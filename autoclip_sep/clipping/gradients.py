@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from autoclip_sep.clipping.result import Limit
+from autoclip_sep.clipping.result import Clip
 
 Parameters: TypeAlias = Tensor | Iterable[Tensor] | Iterable[tuple[str, Tensor]]
 
@@ -105,22 +105,22 @@ class Gradients:
                 wide = torch.promote_types(group[0].dtype, torch.float32)
                 torch._foreach_mul_(group, torch.full((), factor, dtype=wide, device="cpu"))
 
-    def clip_norm(self, norm: float, threshold: float) -> Limit:
+    def clip_norm(self, norm: float, threshold: float) -> Clip:
         """Scales all together to a global norm of `threshold` where theirs is above it."""
         if norm <= threshold:
-            return Limit(threshold)
+            return Clip(threshold)
         scale = threshold / norm
         self.scale(scale)
-        return Limit(threshold, scale, clipped=True)
+        return Clip(threshold, scale, clipped=True)
 
-    def clip_each(self, norms: list[float], thresholds: list[float]) -> Limit:
+    def clip_each(self, norms: list[float], thresholds: list[float]) -> Clip:
         """Scales each to its own threshold where its own norm is above it, in order."""
         factors = [min(limit / norm, 1.0) for norm, limit in zip(norms, thresholds, strict=True)]
         if all(factor == 1.0 for factor in factors):
-            return Limit()
+            return Clip()
         self.scale_each(factors)
         after = math.hypot(*(norm * factor for norm, factor in zip(norms, factors, strict=True)))
-        return Limit(scale=after / math.hypot(*norms), clipped=True)
+        return Clip(scale=after / math.hypot(*norms), clipped=True)
 
     def scale_each(self, factors: list[float]) -> None:
         """Multiplies each gradient in place by its own factor, in order."""
@@ -168,7 +168,7 @@ def _is_a_result(tensor: Tensor) -> bool:
 
 
 def _advice(wrong: object) -> str:
-    takes = "limit_gradients takes parameters or (name, parameter) pairs, not"
+    takes = "clip_gradients takes parameters or (name, parameter) pairs, not"
     if isinstance(wrong, Optimizer):
         return f"{takes} an optimizer: call attach(optimizer) once, or pass model.parameters()"
     if isinstance(wrong, nn.Module):

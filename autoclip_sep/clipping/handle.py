@@ -15,7 +15,7 @@ from autoclip_sep.clipping._scaler import unscale
 from autoclip_sep.clipping._wrapping import Undoing, layers
 from autoclip_sep.clipping.gradients import Parameters, optimizer_parameters, refuse_fsdp1
 from autoclip_sep.clipping.norms import gradient_norm
-from autoclip_sep.clipping.result import ClipResult, Limit, describe
+from autoclip_sep.clipping.result import Clip, ClipResult, describe
 
 _HANDLES: weakref.WeakSet["Handle"] = weakref.WeakSet()
 
@@ -31,9 +31,9 @@ class Handle:
       the scaler skips doesn't reach the clipper.
     - The step by which torch.distributed.checkpoint has a new optimizer make its state, with
       gradients and learning rates of zero, doesn't reach the clipper either.
-    - In `optimizer.step(closure)` the gradients are limited after the closure.
+    - In `optimizer.step(closure)` the gradients are clipped after the closure.
     - Where an optimizer wraps another one, as SAM and Lookahead do, the step of the innermost is
-      the update: the gradient that it gets is the one that is limited, and where it is left out,
+      the update: the gradient that it gets is the one that is clipped, and where it is left out,
       whatever the wrapper did is undone, at the price of a copy of weights and state in each step.
     - Several optimizers have one norm, one entry in the history and one decision for each backward
       pass, after which each of them must be stepped once, in any order.
@@ -57,7 +57,7 @@ class Handle:
             raise ValueError("attach takes an optimizer or a list of some, and this list is empty")
         stacks = [layers(each) for each in given]
         self.last = None
-        self._limit = limit
+        self._clip = limit
         self._scaler = scaler
         # Weakly, since they hold this handle: an optimizer's state goes as soon as it does.
         self._stacks = [[weakref.ref(layer) for layer in stack] for stack in stacks]
@@ -96,7 +96,7 @@ class Handle:
                     "there is a clipper attached to this optimizer already: remove() its handle "
                     "first; it would clip what the other one leaves over"
                 )
-            if attached and other._limit == self._limit:
+            if attached and other._clip == self._clip:
                 raise ValueError(
                     "this clipper is attached to another optimizer already: attach it to a list of "
                     "both, or remove() its handle first"
@@ -146,7 +146,7 @@ class Handle:
                 raise ValueError(
                     f"{kind} moves the weights before it calls its closure, or calls it twice, so "
                     "no step of it can be left out: remove() the handle, and call "
-                    "clipper.limit_gradients at the end of the closure"
+                    "clipper.clip_gradients at the end of the closure"
                 )
             versions = []
             loss = closure()
@@ -191,7 +191,7 @@ class Handle:
     def _skipped_by_scaler(self) -> ClipResult:
         (_, parameter), *_ = optimizer_parameters(self._optimizers()[0])
         norm = torch.full((), math.nan, device=parameter.device)
-        return describe(norm, Limit(), finite=False)
+        return describe(norm, Clip(), finite=False)
 
     def _goes_ahead(self, optimizer: Any) -> bool:
         """Limits the gradients, once for all optimizers, and says whether the step is taken."""
@@ -202,7 +202,7 @@ class Handle:
             parameters = [pair for each in optimizers for pair in optimizer_parameters(each)]
             unscaled = unscale(optimizer, self._alive(), self._scaler)
             if unscaled:
-                self.last, goes_ahead = self._limit(parameters)
+                self.last, goes_ahead = self._clip(parameters)
             else:
                 self.last, goes_ahead = self._skipped_by_scaler(), False
             if not goes_ahead:

@@ -6,7 +6,7 @@ the whole gradient changes where some tensors are clipped and others aren't.
 
 from autoclip_sep.clipping._fixed import FixedThreshold
 from autoclip_sep.clipping.gradients import Gradients
-from autoclip_sep.clipping.result import Limit
+from autoclip_sep.clipping.result import Clip
 
 
 class LocalNormClipping(FixedThreshold):
@@ -18,5 +18,5 @@ class LocalNormClipping(FixedThreshold):
 
     label_start = "local_norm_{threshold}"
 
-    def _limit(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
+    def _clip(self, gradients: Gradients, norm: float, norms: list[float]) -> Clip:
         return gradients.clip_each(norms, [self.threshold] * len(norms))

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from autoclip_sep.clipping.base import Clipper
 from autoclip_sep.clipping.gradients import Gradients
-from autoclip_sep.clipping.result import Limit
+from autoclip_sep.clipping.result import Clip
 
 
 class NoClipping(Clipper):
@@ -14,8 +14,8 @@ class NoClipping(Clipper):
 
     label_start = "none"
 
-    def _limit(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
-        return Limit()
+    def _clip(self, gradients: Gradients, norm: float, norms: list[float]) -> Clip:
+        return Clip()
 
     def _device_threshold(self, norm: Tensor, recorded: Tensor) -> float:
         return math.inf

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from autoclip_sep.clipping._fixed import FixedThreshold
 from autoclip_sep.clipping.gradients import Gradients
-from autoclip_sep.clipping.result import Limit
+from autoclip_sep.clipping.result import Clip
 
 
 class NormClipping(FixedThreshold):
@@ -22,7 +22,7 @@ class NormClipping(FixedThreshold):
         "it works like a learning rate then; raise the threshold, or let AutoClip follow the norms"
     )
 
-    def _limit(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
+    def _clip(self, gradients: Gradients, norm: float, norms: list[float]) -> Clip:
         return gradients.clip_norm(norm, self.threshold)
 
     def _device_threshold(self, norm: Tensor, recorded: Tensor) -> float:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from autoclip_sep.clipping.gradients import Gradients, Parameters, is_sharded
-from autoclip_sep.clipping.result import Limit
+from autoclip_sep.clipping.result import Clip
 
 _HALF = (torch.float16, torch.bfloat16)
 _LARGE, _ROW = 131072, 65536  # elements
@@ -86,14 +86,14 @@ def wide(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type in WITHOUT_FLOAT64 else torch.float64
 
 
-def clipped_where(flags: list[Tensor], gradients: Gradients, before: float) -> Limit:
+def clipped_where(flags: list[Tensor], gradients: Gradients, before: float) -> Clip:
     """What was done to gradients that have changed where any flag says so, given the norm before.
 
     flags: as `anywhere` has them.
     """
     clipped = anywhere(flags, gradients)
     after = read_norms(gradients)[0] if before >= LARGE else global_norm(tensor_norms(gradients))
-    return Limit(scale=torch.where(clipped, after / before, 1.0), clipped=clipped)
+    return Clip(scale=torch.where(clipped, after / before, 1.0), clipped=clipped)
 
 
 def anywhere(flags: list[Tensor], gradients: Gradients) -> Tensor:

@@ -10,11 +10,11 @@ from torch import Tensor
 class ClipResult(NamedTuple):
     """What was found and done in one step: 0-dim tensors on the gradients' device.
 
-    Except `finite` after `limit_gradients`, which has read the norm: that one is on the host, so
+    Except `finite` after `clip_gradients`, which has read the norm: that one is on the host, so
     that ``if result.finite`` waits for nothing.
 
     norm: global L2 norm before clipping.
-    threshold: what the global norm was limited to; inf where no such limit applies.
+    threshold: what the global norm was clipped to; inf where no such limit applies.
     scale: global norm after / global norm before; exactly 1 when nothing changed.
     clipped: whether the clipper changed this step.
     finite: whether the norm was finite. If not, gradients and history were left alone and the
@@ -28,7 +28,7 @@ class ClipResult(NamedTuple):
     finite: Tensor
 
 
-class Limit(NamedTuple):
+class Clip(NamedTuple):
     """What a strategy did: numbers, or 0-dim tensors where knowing would cost a host read."""
 
     threshold: float | Tensor = math.inf
@@ -51,7 +51,7 @@ class NonFiniteGradients(RuntimeError):
         self.names = names
 
 
-def describe(norm: Tensor, limit: Limit, *, finite: bool | Tensor) -> ClipResult:
+def describe(norm: Tensor, limit: Clip, *, finite: bool | Tensor) -> ClipResult:
     """The result of a step, on the norm's device; `finite` on the host where that knows it."""
     return ClipResult(
         norm,

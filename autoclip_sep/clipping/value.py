@@ -11,7 +11,7 @@ from torch import Tensor
 from autoclip_sep.clipping._fixed import FixedThreshold
 from autoclip_sep.clipping.gradients import Gradients
 from autoclip_sep.clipping.norms import clipped_where
-from autoclip_sep.clipping.result import Limit
+from autoclip_sep.clipping.result import Clip
 
 
 class ValueClipping(FixedThreshold):
@@ -23,7 +23,7 @@ class ValueClipping(FixedThreshold):
 
     label_start = "value_{threshold}"
 
-    def _limit(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
+    def _clip(self, gradients: Gradients, norm: float, norms: list[float]) -> Clip:
         above: list[Tensor] = []
         for group in gradients.grouped():
             # A shard may be empty, and the largest of nothing is an error.

@@ -15,7 +15,7 @@ from autoclip_sep.clipping._arguments import number, whole_number
 from autoclip_sep.clipping.base import Clipper, Options, State
 from autoclip_sep.clipping.gradients import Gradients
 from autoclip_sep.clipping.history import History
-from autoclip_sep.clipping.result import Limit
+from autoclip_sep.clipping.result import Clip
 
 
 class ZClip(Clipper):
@@ -46,14 +46,14 @@ class ZClip(Clipper):
         self._first: list[float] = []
         self._mean = self._variance = 0.0
 
-    def _limit(self, gradients: Gradients, norm: float, norms: list[float]) -> Limit:
+    def _clip(self, gradients: Gradients, norm: float, norms: list[float]) -> Clip:
         if len(self._first) < self.warmup:
             self._first.append(norm)
             if len(self._first) == self.warmup:
                 self._mean = math.fsum(self._first) / self.warmup
                 squares = ((value - self._mean) ** 2 for value in self._first)
                 self._variance = math.fsum(squares) / self.warmup
-            return Limit()
+            return Clip()
         sigma = math.sqrt(self._variance)
         threshold = self._mean + self.deviations * sigma if sigma else math.inf
         if norm > threshold:

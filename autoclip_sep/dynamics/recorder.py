@@ -23,7 +23,7 @@ from autoclip_sep.runs.records import Records
 COLUMNS = (
     "step",  # counts every batch, from 1
     "epoch",
-    "loss",  # mean over the batch, before the clipper limited it
+    "loss",  # mean over the batch, before the clipper clipped it
     "grad_norm",  # global L2 norm of the plain mean loss' gradient; NaN where it wasn't evaluated
     "threshold",  # inf where there is none
     "scale",  # gradient norm after clipping / before
@@ -62,7 +62,7 @@ class Recorder:
                 optimizer.step()
             optimizer.zero_grad()
 
-    With a clipper, `probe.clip = clipper.limit_gradients(model.parameters())` after `observe`; with
+    With a clipper, `probe.clip = clipper.clip_gradients(model.parameters())` after `observe`; with
     an attached one, `probe.clip = handle.last` after the optimizer's step.
 
     Parameters are looked up at every recorded step: those of the model and of the optimizer that
@@ -73,7 +73,7 @@ class Recorder:
     points: points between the weights before and after the step at which the gradient is taken
         for the smoothness; 0 leaves the smoothness out.
     raw_gradients: whether ``.grad`` is the gradient of the plain mean loss when `Probe.observe` is
-        called. Not so with a clipper that limits losses; the closure then gives it once more.
+        called. Not so with a clipper that clips losses; the closure then gives it once more.
     average: averages a list of tensors over all processes, in place, where there are several: the
         loss, and the closure's gradients unless they are sharded. What DDP has averaged before
         stays as it is.

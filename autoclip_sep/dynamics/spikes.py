@@ -15,7 +15,7 @@ SPIKE_COLUMNS = (
     "grad_norm",  # what was watched: global L2 norm of the batch's gradient before clipping
     "median_norm",  # of the norms before it, NaN where there were none
     "item",  # an example of the batch
-    "loss",  # its own, before the clipper limited it
+    "loss",  # its own, before the clipper clipped it
 )
 Example = tuple[str, float]
 
@@ -33,7 +33,7 @@ class Spikes:
             batch[3] *= 1e4 if step == 250 else 1
             losses = (model(batch) - batch[:, :1]).square().mean(1)
             losses.mean().backward()
-            clip = clipper.limit_gradients(model.parameters())
+            clip = clipper.clip_gradients(model.parameters())
             spikes.watch(clip.norm, losses, names, step=step)
             optimizer.step()
             optimizer.zero_grad()
@@ -41,7 +41,7 @@ class Spikes:
     A norm is one if it isn't finite, or above `times` the median of the latest `window` finite
     norms, from the moment on that there are `first` of them. Norms of exactly 0 are not among them.
 
-    With a clipper that limits losses the norm is that of the limited ones' gradient: what it caught
+    With a clipper that clips losses the norm is that of the clipped ones' gradient: what it caught
     is no spike.
 
     records: where rows go; None writes nothing but still counts.
@@ -79,7 +79,7 @@ class Spikes:
     ) -> None:
         """Take in one batch. Reads the norm, and in a spike the losses, from the device.
 
-        Right behind `Clipper.limit_gradients` that waits for little; behind an optimizer's step,
+        Right behind `Clipper.clip_gradients` that waits for little; behind an optimizer's step,
         for all of the step.
 
         norm: of the whole batch's gradient, before clipping. losses: (B,), or one value, of this

@@ -10,15 +10,15 @@ from autoclip_sep.errors import InputError
 
 
 def require_gradient_limiter(clipper: object) -> None:
-    """Raises InputError for what isn't a clipper, and for one that limits losses."""
+    """Raises InputError for what isn't a clipper, and for one that clips losses."""
     if not isinstance(clipper, Clipper):
         raise InputError(
             f"GradientClipping takes a clipper such as AutoClip(percentile=10), not {clipper!r}"
         )
-    if clipper.limits_loss:
+    if clipper.clips_loss:
         raise InputError(
-            f"{type(clipper).__name__} limits losses, which no callback sees: call its limit_loss "
-            "where the loss is taken, and give GradientClipping only what limits gradients"
+            f"{type(clipper).__name__} clips losses, which no callback sees: call its clip_loss "
+            "where the loss is taken, and give GradientClipping only what clips gradients"
         )
 
 

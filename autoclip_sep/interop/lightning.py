@@ -1,4 +1,4 @@
-"""The clippers in Lightning: a callback that limits gradients and keeps the state in checkpoints.
+"""The clippers in Lightning: a callback that clips gradients and keeps the state in checkpoints.
 
 Written for lightning 2.6; the callback works with the Trainer of `lightning` and with that of
 `pytorch_lightning`. Importing this module imports one of the two; InputError where neither is
@@ -43,7 +43,7 @@ class GradientClipping(Callback):
         and `clipping/clipped`, the share of clipped steps, once an epoch. With several optimizers
         it is `clipping/0/norm` and so on.
 
-    Raises InputError for clippers that limit losses, beside `Trainer(gradient_clip_val=...)`, for
+    Raises InputError for clippers that clip losses, beside `Trainer(gradient_clip_val=...)`, for
     another number of optimizers, under FSDP1 and for optimizers that aren't torch's.
     """
 

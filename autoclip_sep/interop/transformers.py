@@ -1,4 +1,4 @@
-"""The clippers in Hugging Face's Trainer: a callback that limits gradients and keeps the state.
+"""The clippers in Hugging Face's Trainer: a callback that clips gradients and keeps the state.
 
 Written for transformers 5.23. Importing this module imports transformers and accelerate; InputError
 where one of them is missing.
@@ -40,7 +40,7 @@ class GradientClipping(TrainerCallback):
     elsewhere, load it: the Trainer doesn't tell callbacks where that is. Another training that
     begins at step 0 begins with what the clipper knew when the first one began.
 
-    Raises InputError for clippers that limit losses, unless `max_grad_norm` is 0, in a
+    Raises InputError for clippers that clip losses, unless `max_grad_norm` is 0, in a
     hyperparameter search, under FSDP1 and DeepSpeed.
     """
 

@@ -31,7 +31,7 @@ class EpochSums:
         return float(self.loss) / self.batches if self.batches else float("nan")
 
     def clipped_share(self) -> float:
-        """Share of steps whose gradient or loss was limited, NaN before the first."""
+        """Share of steps whose gradient or loss was clipped, NaN before the first."""
         return int(self.clipped) / self.batches if self.batches else float("nan")
 
     def state_dict(self) -> dict[str, Any]:

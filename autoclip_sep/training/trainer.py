@@ -69,7 +69,7 @@ class Trainer:
             records=None,  # opened by fit: until then nothing is on disk
             every=settings.record_every,
             points=settings.probe_points,
-            raw_gradients=not parts.clipper.limits_loss,
+            raw_gradients=not parts.clipper.clips_loss,
             average=distributed.average,
         )
         self.spikes = Spikes(records=None, gather=distributed.gather)
@@ -129,10 +129,10 @@ class Trainer:
             batch = host_batch.to(self.device)
             with recorder.step(closure=partial(self.mean_loss, batch)) as probe:
                 losses = self.losses(batch)
-                clipper.limit_loss(losses).mean().backward()
+                clipper.clip_loss(losses).mean().backward()
                 distributed.average_gradients(model)
                 probe.observe(losses)
-                probe.clip = clip = clipper.limit_gradients(model.named_parameters())
+                probe.clip = clip = clipper.clip_gradients(model.named_parameters())
                 self._watch(clip, losses, batch)
                 if clip.finite:
                     optimizer.step()
@@ -150,7 +150,7 @@ class Trainer:
         return self.parts.objective(estimate, batch)
 
     def mean_loss(self, batch: Batch) -> Tensor:
-        """What is minimised, before any clipper limits it; a 0-dim tensor."""
+        """What is minimised, before any clipper clips it; a 0-dim tensor."""
         return self.losses(batch).mean()
 
     def _everyones_mean(self, losses: Tensor) -> Tensor:

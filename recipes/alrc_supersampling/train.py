@@ -95,7 +95,7 @@ def train(settings: Settings, data: images.Images) -> tuple[list[float], dict[st
     records = Records(settings.directory / "dynamics.csv", COLUMNS)
     recorder = Recorder(
         network, optimizer, records,
-        every=config["record_every"], raw_gradients=not clipper.limits_loss,
+        every=config["record_every"], raw_gradients=not clipper.clips_loss,
     )  # fmt: skip
     training, clipped = list[float](), 0
 
@@ -110,11 +110,11 @@ def train(settings: Settings, data: images.Images) -> tuple[list[float], dict[st
         image = data.normalised(data.train[chosen])  # (B, 3, 32, 32)
         with recorder.step(closure=partial(mean_error, image)) as probe:
             errors = errors_of(image)
-            clipper.limit_loss(errors).mean().backward()
+            clipper.clip_loss(errors).mean().backward()
             probe.observe(errors)
             training.append(float(errors.detach().mean()))
             try:
-                probe.clip = clip = clipper.limit_gradients(network.named_parameters())
+                probe.clip = clip = clipper.clip_gradients(network.named_parameters())
             except NonFiniteGradients:
                 break
             if clip.finite:

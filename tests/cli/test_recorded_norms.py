@@ -21,7 +21,7 @@ def trained(clipper, steps=7, bad=()):
     parameter = torch.nn.Parameter(torch.zeros(1))
     for step in range(1, steps + 1):
         parameter.grad = torch.tensor([math.nan if step in bad else float(step)])
-        clipper.limit_gradients([parameter])
+        clipper.clip_gradients([parameter])
     return clipper
 
 

@@ -17,7 +17,7 @@ def step(clipper, *norms):
         parameters.append(nn.Parameter(torch.zeros(2, dtype=torch.float64)))
         if norm is not None:
             parameters[-1].grad = torch.tensor([0.6, 0.8], dtype=torch.float64) * norm
-    result = clipper.limit_gradients(parameters)
+    result = clipper.clip_gradients(parameters)
     return result, [None if p.grad is None else p.grad.norm().item() for p in parameters]
 
 

@@ -17,7 +17,7 @@ def layer(weight, gradient):
 
 def test_each_row_is_limited_by_its_own_weights():
     first = layer([[3.0, 4.0], [0.0, 10.0]], [[3.0, 4.0], [0.3, 0.4]])
-    result = AGC(0.1, exclude=()).limit_gradients([first])
+    result = AGC(0.1, exclude=()).clip_gradients([first])
     assert first.grad[0].tolist() == pytest.approx([0.3, 0.4])  # norm 0.1 * 5
     assert first.grad[1].tolist() == pytest.approx([0.3, 0.4])  # 0.5 is below 0.1 * 10
     assert result.clipped
@@ -27,7 +27,7 @@ def test_each_row_is_limited_by_its_own_weights():
 
 def test_a_vector_is_one_unit():
     bias = layer([3.0, 4.0], [6.0, 8.0])
-    AGC(0.5, exclude=()).limit_gradients([bias])
+    AGC(0.5, exclude=()).clip_gradients([bias])
     assert bias.grad.tolist() == pytest.approx([1.5, 2])
 
 
@@ -37,7 +37,7 @@ def test_a_filter_is_one_unit():
     gradient = torch.zeros(2, 1, 1, 2)
     gradient[0] = 100.0
     kernel = layer(weight.tolist(), gradient.tolist())
-    AGC(0.2, exclude=()).limit_gradients([kernel])
+    AGC(0.2, exclude=()).clip_gradients([kernel])
     assert kernel.grad[0].norm().item() == pytest.approx(1)
     assert kernel.grad[1].norm() == 0
 
@@ -58,7 +58,7 @@ def test_a_unit_of_a_transposed_convolution_is_one_of_its_outputs(kind, groups):
     before, weights = by_output(weight.grad.clone()), by_output(weight.detach())
     clipper = AGC(0.9, exclude=(), transposed=AGC.transposed_in(model))
     assert clipper.transposed == {"0.": groups, "1.": 1}
-    result = clipper.limit_gradients(model.named_parameters())
+    result = clipper.clip_gradients(model.named_parameters())
     factors = (0.9 * weights.norm(dim=1) / before.norm(dim=1)).clamp(max=1)
     assert result.clipped
     torch.testing.assert_close(by_output(weight.grad), before * factors[:, None])
@@ -68,7 +68,7 @@ def test_the_outputs_of_a_transposed_convolution_are_limited_alike():
     """Inputs of very different size are no reason to limit an output: 0.1 * 5 for both of them."""
     weight = layer([[3.0, 4.0], [4.0, 3.0]], [[0.0, 3.0], [9.0, 4.0]])
     named = [("up.weight", weight)]
-    AGC(0.1, exclude=(), transposed={"up.": 1}).limit_gradients(named)
+    AGC(0.1, exclude=(), transposed={"up.": 1}).clip_gradients(named)
     assert weight.grad.flatten().tolist() == pytest.approx([0.0, 0.3, 0.5, 0.4])
 
 
@@ -76,14 +76,14 @@ def test_transposed_wants_names_and_groups_that_divide():
     weight = layer([[1.0], [1.0], [1.0]], [[1.0], [1.0], [1.0]])
     clipper = AGC(exclude=(), transposed={"up.": 2})
     with pytest.raises(ValueError, match="named_parameters"):
-        clipper.limit_gradients([weight])
+        clipper.clip_gradients([weight])
     with pytest.raises(ValueError, match=r"up.weight has 2 groups, which its 3 inputs"):
-        clipper.limit_gradients([("up.weight", weight)])
+        clipper.clip_gradients([("up.weight", weight)])
 
 
 def test_weights_at_zero_can_move():
     weight = layer([[0.0, 0.0]], [[3.0, 4.0]])
-    AGC(0.5, epsilon=0.1, exclude=()).limit_gradients([weight])
+    AGC(0.5, epsilon=0.1, exclude=()).clip_gradients([weight])
     assert weight.grad.norm().item() == pytest.approx(0.05)
 
 
@@ -101,29 +101,29 @@ def changed(model):
 
 def test_the_output_layer_is_left_alone():
     model = network()
-    AGC().limit_gradients(model.parameters())
+    AGC().clip_gradients(model.parameters())
     assert changed(model) == [True, True, False, False]
 
 
 def test_a_frozen_output_layer_doesnt_pass_its_exemption_on():
     model = network()
     model[2].weight.grad = model[2].bias.grad = None
-    AGC().limit_gradients(model.parameters())
+    AGC().clip_gradients(model.parameters())
     assert model[0].weight.grad.max() < 10
 
 
 def test_exclude_names_what_to_leave_alone():
     model = network()
-    AGC(exclude=["0."]).limit_gradients(model.named_parameters())
+    AGC(exclude=["0."]).clip_gradients(model.named_parameters())
     assert changed(model) == [False, False, True, True]
     model = network()
-    AGC(exclude=[]).limit_gradients(model.parameters())
+    AGC(exclude=[]).clip_gradients(model.parameters())
     assert changed(model) == [True] * 4
 
 
 def test_exclude_without_names_is_refused():
     with pytest.raises(ValueError, match="named_parameters"):
-        AGC(exclude=["0."]).limit_gradients(network().parameters())
+        AGC(exclude=["0."]).clip_gradients(network().parameters())
 
 
 def test_rows_of_a_sparse_gradient_are_compared_with_their_own_weights():
@@ -131,14 +131,14 @@ def test_rows_of_a_sparse_gradient_are_compared_with_their_own_weights():
     with torch.no_grad():
         table.weight.copy_(torch.arange(5.0)[:, None] * torch.tensor([3.0, 4.0]))
     (1000 * table(torch.tensor([3, 1, 3]))).sum().backward()
-    AGC(0.1, exclude=()).limit_gradients(table.parameters())
+    AGC(0.1, exclude=()).clip_gradients(table.parameters())
     norms = table.weight.grad.to_dense().norm(dim=1)
     assert norms.tolist() == pytest.approx([0, 0.5, 0, 1.5, 0])
 
 
 def test_the_defaults_are_the_paper():
     first = layer([[0.0, 0.0], [3.0, 4.0]], [[3.0, 4.0], [3.0, 4.0]])
-    AGC().limit_gradients([first, nn.Parameter(torch.ones(2, 2))])
+    AGC().clip_gradients([first, nn.Parameter(torch.ones(2, 2))])
     assert first.grad.norm(dim=1).tolist() == pytest.approx([0.01 * 1e-3, 0.01 * 5])
 
 
@@ -147,7 +147,7 @@ def test_small_gradients_stay_bit_for_bit():
     for parameter in model.parameters():
         parameter.grad = 1e-6 * torch.randn_like(parameter)
     before = [p.grad.clone() for p in model.parameters()]
-    result = AGC().limit_gradients(model.parameters())
+    result = AGC().clip_gradients(model.parameters())
     assert all(map(torch.equal, before, [p.grad for p in model.parameters()]))
     assert (result.scale, result.clipped) == (1, False)
 

@@ -27,7 +27,7 @@ def test_an_outlier_gets_the_threshold_and_its_gradient_the_same_factor():
 
 def test_moments_take_in_the_capped_losses():
     clipper = alrc(decay=0.9)
-    clipper.limit_loss(torch.tensor([1.0, 100.0]))
+    clipper.clip_loss(torch.tensor([1.0, 100.0]))
     assert moments(clipper) == pytest.approx([0.9 * 2 + 0.1 * 3, 0.9 * 5 + 0.1 * 13])
 
 
@@ -37,17 +37,17 @@ def test_losses_of_zero_stay_out_of_the_moments():
     losses[:2] = 1.0
     clipper = ALRC(decay=0.9)
     for _ in range(300):
-        assert torch.equal(clipper.limit_loss(losses), losses)
+        assert torch.equal(clipper.clip_loss(losses), losses)
     assert moments(clipper) == pytest.approx([1, 1])
     before = moments(clipper)
-    clipper.limit_loss(torch.zeros(4))
+    clipper.clip_loss(torch.zeros(4))
     assert moments(clipper) == before
 
 
 def test_zero_is_a_number_like_others_where_losses_change_sign():
     clipper = ALRC(signed=True, decay=0.5)
     for _ in range(60):
-        clipper.limit_loss(torch.tensor([0.0, 1.0]))
+        clipper.clip_loss(torch.tensor([0.0, 1.0]))
     assert moments(clipper) == pytest.approx([0.5, 0.5])
 
 
@@ -157,20 +157,20 @@ def test_a_capped_loss_makes_the_step_a_clipped_one():
     clipper, weight = alrc(), torch.nn.Parameter(torch.ones(1))
     for loss, expected in [(1.0, False), (50.0, True), (1.0, False)]:
         weight.grad = None
-        clipper.limit_loss(weight * loss).sum().backward()
-        result = clipper.limit_gradients([weight])
+        clipper.clip_loss(weight * loss).sum().backward()
+        result = clipper.clip_gradients([weight])
         assert bool(result.clipped) is expected
-        assert result.scale == 1  # `limit_gradients` itself changed nothing
+        assert result.scale == 1  # `clip_gradients` itself changed nothing
     assert clipper.clipped == 1
 
 
 def test_a_skipped_step_is_not_a_clipped_one():
     clipper, weight = alrc(), torch.nn.Parameter(torch.ones(1))
-    clipper.limit_loss(torch.tensor([50.0, math.nan]))
+    clipper.clip_loss(torch.tensor([50.0, math.nan]))
     weight.grad = torch.tensor([math.nan])
-    assert not clipper.limit_gradients([weight]).finite
+    assert not clipper.clip_gradients([weight]).finite
     weight.grad = torch.tensor([1.0])
-    assert not clipper.limit_gradients([weight]).clipped
+    assert not clipper.clip_gradients([weight]).clipped
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def test_thresholds_equal_numpy_percentile(percentile):
     clipper = AutoClip(percentile)
     for count in range(1, len(norms) + 1):
         parameter = gradient(norms[count - 1])
-        result = clipper.limit_gradients([parameter])
+        result = clipper.clip_gradients([parameter])
         wanted = np.percentile(norms[:count], percentile)
         assert result.threshold.item() == pytest.approx(wanted, rel=1e-12)
         after = min(norms[count - 1], wanted)
@@ -37,15 +37,15 @@ def test_float32_gradients_follow_numpy_too():
     norms = np.random.default_rng(1).lognormal(size=1000).astype(np.float32)
     clipper = AutoClip(25)
     for count in range(1, len(norms) + 1):
-        result = clipper.limit_gradients([gradient(float(norms[count - 1]), dtype=torch.float32)])
+        result = clipper.clip_gradients([gradient(float(norms[count - 1]), dtype=torch.float32)])
         wanted = np.percentile(norms[:count].astype(np.float64), 25)
         assert result.threshold.item() == pytest.approx(wanted, rel=1e-6)
 
 
 def test_the_current_norm_is_part_of_the_percentile():
     clipper = AutoClip(50)
-    assert clipper.limit_gradients([gradient(1.0)]).threshold == 1
-    result = clipper.limit_gradients([gradient(3.0)])
+    assert clipper.clip_gradients([gradient(1.0)]).threshold == 1
+    result = clipper.clip_gradients([gradient(3.0)])
     assert result.threshold == 2  # the median of 1 and 3; of the past alone it would be 1
     assert result.scale.item() == pytest.approx(2 / 3)
 
@@ -56,7 +56,7 @@ def test_percentile_100_leaves_every_gradient_bit_for_bit():
     for step in range(100):
         raw = torch.randn(1000, generator=generator) * 10 ** (step % 7 - 3)
         parameter.grad = raw.clone()
-        result = clipper.limit_gradients([parameter])
+        result = clipper.clip_gradients([parameter])
         assert torch.equal(parameter.grad, raw)
         assert result.scale == 1
         assert not result.clipped
@@ -65,7 +65,7 @@ def test_percentile_100_leaves_every_gradient_bit_for_bit():
 def test_percentile_0_is_the_running_minimum():
     clipper = AutoClip(0)
     for norm, minimum in [(3.0, 3.0), (2.0, 2.0), (5.0, 2.0), (0.5, 0.5), (0.5, 0.5), (9.0, 0.5)]:
-        result = clipper.limit_gradients([gradient(norm)])
+        result = clipper.clip_gradients([gradient(norm)])
         assert result.threshold == minimum
         assert bool(result.clipped) == (norm > minimum)
 
@@ -76,7 +76,7 @@ def test_a_gradient_at_the_threshold_stays_bit_for_bit():
     clipper, parameter = AutoClip(10), nn.Parameter(torch.zeros(999))
     for _ in range(50):  # equal norms: interpolation between equals must not lose a bit
         parameter.grad = raw.clone()
-        result = clipper.limit_gradients([parameter])
+        result = clipper.clip_gradients([parameter])
         assert torch.equal(parameter.grad, raw)
         assert result.scale == 1
 
@@ -87,8 +87,8 @@ def test_scaling_all_gradients_scales_the_outcome(factor):
     plain, scaled = AutoClip(10), AutoClip(10)
     for norm in norms:
         one, other = gradient(norm), gradient(norm * factor)
-        plain.limit_gradients([one])
-        scaled.limit_gradients([other])
+        plain.clip_gradients([one])
+        scaled.clip_gradients([other])
         assert torch.equal(one.grad * factor, other.grad)
 
 
@@ -121,7 +121,7 @@ def test_training_follows_algorithm_1(kind, percentile):
         return torch.stack(path)
 
     clipper, history = AutoClip(percentile), []
-    ours = run(lambda model: clipper.limit_gradients(model.parameters()))
+    ours = run(lambda model: clipper.clip_gradients(model.parameters()))
     reference = run(lambda model: algorithm_1(model, history, percentile))
     unclipped = run(lambda model: None)
     assert (ours - reference).abs().max() < 1e-9
@@ -147,7 +147,7 @@ def test_label_doesnt_depend_on_how_the_number_is_written(percentile, label):
 
 
 def thresholds(clipper, norms):
-    return [clipper.limit_gradients([gradient(n)]).threshold.item() for n in norms]
+    return [clipper.clip_gradients([gradient(n)]).threshold.item() for n in norms]
 
 
 def test_a_window_looks_at_the_latest_norms_only():
@@ -177,7 +177,7 @@ def test_a_gradient_of_zero_is_no_part_of_the_warmup():
 
 def test_a_percentile_that_looks_like_a_share_warns_once(caplog):
     clipper = AutoClip(0.1)
-    clipper.limit_gradients([gradient(1.0)])
+    clipper.clip_gradients([gradient(1.0)])
     (line,) = caplog.messages
     assert "AutoClip(10)" in line
     for percentile in (0, 1, 10, 100, None):
@@ -190,7 +190,7 @@ def test_zeros_are_counted_and_never_a_threshold():
     clipper = AutoClip(10)
     for step in range(100):
         parameter = gradient(float(step % 5 > 0))
-        clipper.limit_gradients([parameter])
+        clipper.clip_gradients([parameter])
         assert parameter.grad.norm() == float(step % 5 > 0)
     assert (clipper.steps, clipper.zeros) == (100, 20)
     assert clipper.history.tolist() == [1.0] * 80
@@ -211,7 +211,7 @@ def test_a_state_of_the_time_when_zeros_were_entries_recovers(scope):
     assert clipper.history.tolist() == [2, 4]
     assert (clipper.steps, clipper.zeros) == (5, 0)
     parameter = gradient(8.0)
-    assert clipper.limit_gradients([parameter]).clipped
+    assert clipper.clip_gradients([parameter]).clipped
     assert parameter.grad.norm().item() == pytest.approx(2.4 if scope == "global" else 2.6)
 
 
@@ -221,7 +221,7 @@ def test_a_threshold_beyond_float32_clips_nothing(dtype):
     clipper, parameter = AutoClip(90), torch.nn.Parameter(torch.ones(4, dtype=dtype))
     for size in (3e38, 1.0):
         parameter.grad = torch.full_like(parameter, size)
-        result = clipper.limit_gradients([parameter])
+        result = clipper.clip_gradients([parameter])
     assert (result.threshold, result.clipped, result.scale) == (math.inf, False, 1)
     assert parameter.grad.tolist() == [1.0] * 4
 
@@ -231,7 +231,7 @@ def test_shadow_records_everything_and_touches_nothing():
     clipper = AutoClip(None)
     for norm in norms:
         parameter = gradient(norm)
-        assert clipper.limit_gradients([parameter]).threshold == math.inf
+        assert clipper.clip_gradients([parameter]).threshold == math.inf
         assert parameter.grad[1] == norm
     assert clipper.clipped == 0
     clip = AutoClip(10)
@@ -241,9 +241,9 @@ def test_shadow_records_everything_and_touches_nothing():
 
 def test_each_parameter_can_have_its_own_threshold():
     clipper = AutoClip(50, scope="parameter")
-    clipper.limit_gradients([gradient(1.0), gradient(10.0)])
+    clipper.clip_gradients([gradient(1.0), gradient(10.0)])
     parameters = [gradient(3.0), gradient(10.0)]
-    result = clipper.limit_gradients(parameters)
+    result = clipper.clip_gradients(parameters)
     assert [p.grad[1].item() for p in parameters] == pytest.approx([2, 10])
     assert result.threshold == math.inf
     assert result.scale.item() == pytest.approx(math.sqrt(104 / 109))
@@ -254,16 +254,16 @@ def test_each_parameter_can_have_its_own_threshold():
 
 def test_parameters_keep_their_history_when_another_has_no_gradient():
     clipper = AutoClip(0, scope="parameter")
-    clipper.limit_gradients([gradient(1.0), gradient(5.0)])
+    clipper.clip_gradients([gradient(1.0), gradient(5.0)])
     absent = nn.Parameter(torch.zeros(4).double())
     second = gradient(7.0)
-    clipper.limit_gradients([absent, second])
+    clipper.clip_gradients([absent, second])
     assert second.grad[1] == 5
     assert clipper.state_dict()["lengths"] == [1, 2]
     restored = AutoClip(0, scope="parameter")
     restored.load_state_dict(clipper.state_dict())
     third = gradient(9.0)
-    restored.limit_gradients([gradient(9.0), third])
+    restored.clip_gradients([gradient(9.0), third])
     assert third.grad[1] == 5
 
 
@@ -273,7 +273,7 @@ def test_equals_percentile_clipping_of_bitsandbytes_in_its_terms():
     clipper = AutoClip(5, window=100, scope="parameter")
     for count in range(1, 151):
         parameter = gradient(norms[count - 1])
-        clipper.limit_gradients([parameter])
+        clipper.clip_gradients([parameter])
         wanted = min(norms[count - 1], np.percentile(norms[max(0, count - 100) : count], 5))
         assert parameter.grad[1].item() == pytest.approx(wanted)
 
@@ -293,7 +293,7 @@ def test_options_are_checked(options, message):
 )
 def test_histories_that_dont_add_up_are_refused(lengths):
     clipper = AutoClip(scope="parameter")
-    clipper.limit_gradients([gradient(1.0), gradient(2.0)])
+    clipper.clip_gradients([gradient(1.0), gradient(2.0)])
     with pytest.raises(ValueError, match="lengths"):
         clipper.load_state_dict({**clipper.state_dict(), "lengths": lengths})
     assert clipper.state_dict()["lengths"] == [1, 1]

@@ -1,4 +1,4 @@
-"""A limiter of losses and one of gradients work together."""
+"""A clipper of losses and one of gradients work together."""
 
 import pytest
 import torch
@@ -9,8 +9,8 @@ from autoclip_sep.clipping import ALRC, AutoClip, Combined, NoClipping
 
 def step(clipper, weight, loss):
     weight.grad = None
-    clipper.limit_loss(weight * loss).sum().backward()
-    return clipper.limit_gradients([weight])
+    clipper.clip_loss(weight * loss).sum().backward()
+    return clipper.clip_gradients([weight])
 
 
 def combined():
@@ -51,5 +51,5 @@ def test_a_bad_state_changes_neither():
 
 @pytest.mark.parametrize("parts", [(AutoClip(), ALRC()), (ALRC(), ALRC()), (NoClipping(),) * 2])
 def test_the_two_cant_be_swapped(parts):
-    with pytest.raises(ValueError, match="a limiter of losses and then one of gradients"):
+    with pytest.raises(ValueError, match="a clipper of losses and then one of gradients"):
         Combined(*parts)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from autoclip_sep.clipping import Clipper, NoClipping, NonFiniteGradients
+from autoclip_sep.clipping import Clipper, NoClipping, NonFiniteGradients, NormClipping
 from tests.clipping.states import numbers
 
 
@@ -22,14 +22,14 @@ def backward(model, clipper, generator, weight=1.0):
     inputs = torch.randn(6, 5, generator=generator).to(dtype)
     targets = 3 * torch.randn(6, 2, generator=generator).to(dtype)
     losses = weight * (model(inputs) - targets).square().mean(dim=1)
-    clipper.limit_loss(losses).mean().backward()
+    clipper.clip_loss(losses).mean().backward()
 
 
 def train(model, clipper, optimizer, generator, steps):
     results = []
     for _ in range(steps):
         backward(model, clipper, generator)
-        results.append(clipper.limit_gradients(model.named_parameters()))
+        results.append(clipper.clip_gradients(model.named_parameters()))
         if results[-1].finite:
             optimizer.step()
         optimizer.zero_grad()
@@ -52,10 +52,10 @@ def test_label(label, clipper):
 
 def test_only_limits_loss_where_it_says_so(clipper):
     losses = torch.tensor([1.0, 2.0, 1.5], requires_grad=True)
-    clipper.limit_loss(losses)
+    clipper.clip_loss(losses)
     outlier = torch.tensor([1.0, 2.0, 1e6], requires_grad=True)
-    changed = not torch.equal(clipper.limit_loss(outlier), outlier)
-    assert changed is clipper.limits_loss
+    changed = not torch.equal(clipper.clip_loss(outlier), outlier)
+    assert changed is clipper.clips_loss
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
@@ -66,7 +66,7 @@ def test_result_describes_what_happened(clipper, dtype):
         model.zero_grad()
         backward(model, clipper, generator)
         before, gradients = norm_of(model), [p.grad.clone() for p in model.parameters()]
-        result = clipper.limit_gradients(model.parameters())
+        result = clipper.clip_gradients(model.parameters())
         assert all(value.shape == () for value in result)
         assert result.norm.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
         assert result.norm.item() == pytest.approx(before, rel=1e-5)
@@ -95,7 +95,7 @@ def test_a_gradient_that_is_not_finite_is_left_alone_and_counted(clipper, bad):
     state = clipper.state_dict()
     model[0].weight.grad[1, 2] = bad
     gradients = [p.grad.clone() for p in model.parameters()]
-    result = clipper.limit_gradients(model.parameters())
+    result = clipper.clip_gradients(model.parameters())
     assert not result.finite
     assert not result.clipped
     assert result.scale.item() == 1
@@ -120,8 +120,8 @@ def test_one_bad_loss_in_a_thousand_steps_costs_one_step(clipper, bad):
         losses = (model(torch.randn(4, 5, generator=generator)) - 1).square().mean(dim=1)
         if step == 500:
             losses = losses * bad
-        clipper.limit_loss(losses).mean().backward()
-        if clipper.limit_gradients(model.parameters()).finite:
+        clipper.clip_loss(losses).mean().backward()
+        if clipper.clip_gradients(model.parameters()).finite:
             optimizer.step()
             applied += 1
         optimizer.zero_grad()
@@ -139,20 +139,20 @@ def test_many_bad_steps_in_a_row_name_the_parameters(clipper):
         for _ in range(2):
             backward(model, clipper, generator)
             model[2].bias.grad[0] = math.nan
-            clipper.limit_gradients(model.named_parameters())
+            clipper.clip_gradients(model.named_parameters())
             model.zero_grad()
         backward(model, clipper, generator)
-        clipper.limit_gradients(model.named_parameters())
+        clipper.clip_gradients(model.named_parameters())
         model.zero_grad()
     backward(model, clipper, generator)
     model[2].bias.grad[0] = math.nan
     for _ in range(2):
-        clipper.limit_gradients(model.named_parameters())
+        clipper.clip_gradients(model.named_parameters())
     with pytest.raises(NonFiniteGradients, match=r"3 steps in a row.* in 2\.bias$") as caught:
-        clipper.limit_gradients(model.named_parameters())
+        clipper.clip_gradients(model.named_parameters())
     assert caught.value.names == ["2.bias"]
     with pytest.raises(NonFiniteGradients, match=r"parameter 3 of shape \(2,\)"):
-        clipper.limit_gradients(model.parameters())
+        clipper.clip_gradients(model.parameters())
 
 
 def test_parameters_without_gradient_are_passed_over(clipper):
@@ -160,14 +160,14 @@ def test_parameters_without_gradient_are_passed_over(clipper):
     frozen = nn.Parameter(torch.ones(3))
     backward(model, clipper, generator)
     expected = norm_of(model)
-    result = clipper.limit_gradients([frozen, *model.parameters()])
+    result = clipper.clip_gradients([frozen, *model.parameters()])
     assert result.norm.item() == pytest.approx(expected, rel=1e-5)
     assert frozen.grad is None
 
 
 def test_without_any_gradient_nothing_happens(clipper):
     before = clipper.state_dict()
-    result = clipper.limit_gradients(network().parameters())
+    result = clipper.clip_gradients(network().parameters())
     assert (result.norm, result.scale, result.clipped, result.finite) == (0, 1, False, True)
     assert clipper.state_dict() == before
 
@@ -177,7 +177,7 @@ def test_zero_gradients_stay_zero(clipper):
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
     for _ in range(3):
-        result = clipper.limit_gradients(model.parameters())
+        result = clipper.clip_gradients(model.parameters())
         assert (result.norm, result.scale, result.finite) == (0, 1, True)
         assert not result.clipped
     assert all(torch.equal(p.grad, torch.zeros_like(p)) for p in model.parameters())
@@ -193,7 +193,7 @@ def test_sixty_percent_zero_gradients_change_nothing_but_counters(make_clipper):
         for step in range(60):
             for zero in [*[True] * (zeros * (1 + step % 2)), False]:
                 backward(model, clipper, idle if zero else generator, weight=float(not zero))
-                before, result = weights(model), clipper.limit_gradients(model.parameters())
+                before, result = weights(model), clipper.clip_gradients(model.parameters())
                 optimizer.step()
                 optimizer.zero_grad()
                 assert torch.equal(weights(model), before) == zero
@@ -225,7 +225,7 @@ def test_a_parameter_whose_gradient_is_zero_is_one_without_gradient(make_gradien
             for parameter in (routed, head):
                 parameter.grad = torch.randn(2, 2, generator=generator)
             before = routed.detach().clone()
-            clipper.limit_gradients([*experts, head])
+            clipper.clip_gradients([*experts, head])
             optimizer.step()
             assert not torch.equal(routed, before)
         runs.append((clipper.state_dict(), torch.stack([*experts, head])))
@@ -244,7 +244,7 @@ def test_extreme_but_finite_gradients_are_measured(clipper, size, dtype):
     for _ in range(3):
         for parameter in model.parameters():
             parameter.grad = torch.full_like(parameter, size)
-        result = clipper.limit_gradients(model.parameters())
+        result = clipper.clip_gradients(model.parameters())
         assert result.finite
         assert result.norm.item() == pytest.approx(size * count**0.5, rel=1e-2)
         for parameter in model.parameters():
@@ -262,7 +262,7 @@ def test_the_range_of_float64_is_measured_too(make_gradient_clipper, size):
     clipper, model = make_gradient_clipper(), network(torch.float64)
     for parameter in model.parameters():
         parameter.grad = torch.full_like(parameter, size)
-    result = clipper.limit_gradients(model.parameters())
+    result = clipper.clip_gradients(model.parameters())
     count = sum(p.numel() for p in model.parameters())
     assert result.norm.item() == pytest.approx(size * count**0.5)
 
@@ -279,15 +279,15 @@ def test_no_tensor_is_made_where_the_default_device_is(make_clipper):
             with torch.device(device):
                 if step == 0:
                     clipper = make_clipper()
-                limited = clipper.limit_loss(losses)
+                limited = clipper.clip_loss(losses)
             limited.mean().backward()
             if step == 5:
                 model[0].bias.grad[0] = math.nan
             if step == 7:
                 torch._foreach_mul_([p.grad for p in model.parameters()], 1e30)
             with torch.device(device):
-                results.append(clipper.limit_gradients(model.parameters()))
-                clipper.limit_gradients([])
+                results.append(clipper.clip_gradients(model.parameters()))
+                clipper.clip_gradients([])
                 state = clipper.state_dict()
                 clipper = make_clipper()
                 clipper.load_state_dict(state)
@@ -302,7 +302,7 @@ def test_a_parameter_given_twice_is_counted_once(clipper):
     model, generator = network(), torch.Generator().manual_seed(0)
     backward(model, clipper, generator)
     expected = norm_of(model)
-    result = clipper.limit_gradients([*model.parameters(), *model.parameters()])
+    result = clipper.clip_gradients([*model.parameters(), *model.parameters()])
     assert result.norm.item() == pytest.approx(expected, rel=1e-5)
     assert result.scale.item() == pytest.approx(norm_of(model) / expected, rel=1e-5)
 
@@ -390,5 +390,16 @@ def test_what_is_no_parameter_is_refused_with_what_to_pass_instead(clipper):
         (7, "not int"),
     ):
         with pytest.raises(TypeError, match=advice):
-            clipper.limit_gradients(wrong)
+            clipper.clip_gradients(wrong)
     assert clipper.steps == 0
+
+
+def test_the_hooks_answer_to_their_former_names():
+    weight = torch.nn.Parameter(torch.ones(2))
+    weight.grad = torch.full((2,), 3.0)
+    clipper = NormClipping(1.0)
+    with pytest.warns(DeprecationWarning, match="limit_gradients is called clip_gradients now"):
+        result = clipper.limit_gradients([weight])
+    assert bool(result.clipped)
+    with pytest.warns(DeprecationWarning, match="limit_loss is called clip_loss now"):
+        assert float(clipper.limit_loss(torch.tensor(2.0))) == 2.0

@@ -42,7 +42,7 @@ def protocol(clipper, make_optimizer, dtype=torch.float32, steps=12):
     optimizer = make_optimizer(model.parameters())
     for step in range(steps):
         backward(model, step)
-        if clipper.limit_gradients(model.parameters()).finite:
+        if clipper.clip_gradients(model.parameters()).finite:
             optimizer.step()
         optimizer.zero_grad()
     return weights(model)
@@ -69,7 +69,7 @@ def scaled(clipper, make_optimizer, way, steps=12, init_scale=2.0**16):
         if way in ("protocol", "attached and unscaled by hand"):
             scaler.unscale_(optimizer)
         if way == "protocol":
-            clipper.limit_gradients(model.parameters())
+            clipper.clip_gradients(model.parameters())
         if way == "attached, scaler.step forgotten":
             optimizer.step()
         else:
@@ -297,5 +297,5 @@ def test_with_a_closure_gradients_are_limited_after_it(name, by_name):
 
 def test_a_loss_limiter_cant_be_attached(make_loss_clipper):
     optimizer = torch.optim.SGD(network().parameters(), lr=0.1)
-    with pytest.raises(ValueError, match="call limit_loss before the backward pass"):
+    with pytest.raises(ValueError, match="call clip_loss before the backward pass"):
         make_loss_clipper().attach(optimizer)

@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from autoclip_sep.clipping import AutoClip, Limit, NoClipping, NormClipping, ValueClipping
+from autoclip_sep.clipping import AutoClip, Clip, NoClipping, NormClipping, ValueClipping
 from autoclip_sep.clipping.result import describe
 
 FOLDED = {
@@ -75,11 +75,11 @@ def network():
     return nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 2))
 
 
-def backward(model, step, bad=False, limit_loss=lambda losses: losses):
+def backward(model, step, bad=False, clip_loss=lambda losses: losses):
     generator = torch.Generator().manual_seed(step)
     parameter = next(model.parameters())
     inputs = torch.randn(6, 5, generator=generator).to(parameter)
-    limit_loss((model(inputs) - 3).square().mean(dim=1)).mean().backward()
+    clip_loss((model(inputs) - 3).square().mean(dim=1)).mean().backward()
     if bad:
         parameter.grad[0, 0] = math.nan
 
@@ -89,9 +89,9 @@ def reads_of_limiting(clipper):
     model, counts = network(), []
     for step in range(30):
         model.zero_grad()
-        backward(model, step, bad=step == 10, limit_loss=clipper.limit_loss)
+        backward(model, step, bad=step == 10, clip_loss=clipper.clip_loss)
         with Reads() as reads:
-            clipper.limit_gradients(model.named_parameters())
+            clipper.clip_gradients(model.named_parameters())
         counts.append(reads.count)
     return counts
 
@@ -115,7 +115,7 @@ def test_the_count_above_sees_every_read():
 
 @pytest.mark.parametrize("finite", [True, False])
 def test_whether_a_limited_step_was_finite_is_known_on_the_host(finite):
-    result = describe(torch.empty((), device="meta"), Limit(), finite=finite)
+    result = describe(torch.empty((), device="meta"), Clip(), finite=finite)
     assert bool(result.finite) is finite
     assert all(value.device.type == "meta" for value in result[:4])
 
@@ -158,7 +158,7 @@ def test_the_guards_above_see_what_they_look_for():
         for parameter in model.parameters():
             parameter.grad = torch.empty_like(parameter)
         with AllOnDevice(), pytest.raises(DataDependentOutputException):
-            AutoClip().limit_gradients(model.parameters())
+            AutoClip().clip_gradients(model.parameters())
 
 
 @NEEDS_CUDA
@@ -189,7 +189,7 @@ def test_cuda_synchronises_once_when_limiting(make):
             warnings.simplefilter("always")
             torch.cuda.set_sync_debug_mode("warn")
             try:
-                finite = bool(clipper.limit_gradients(model.parameters()).finite)
+                finite = bool(clipper.clip_gradients(model.parameters()).finite)
             finally:
                 torch.cuda.set_sync_debug_mode("default")
         assert finite

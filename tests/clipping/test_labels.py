@@ -59,7 +59,7 @@ class ClipToMedian(Clipper):
         super().__init__(**options)
         self.factor, self.names, self.quiet = factor, names, quiet
 
-    def _limit(self, gradients, norm, norms):
+    def _clip(self, gradients, norm, norms):
         raise NotImplementedError
 
 

@@ -255,7 +255,7 @@ def test_a_compiled_step():
         if number == 3:
             model[0].weight.grad[0, 0] = math.nan
         else:
-            alone.limit_gradients(other.parameters())
+            alone.clip_gradients(other.parameters())
             twin.step()
         step()
         assert bool(handle.last.finite) == (number != 3)

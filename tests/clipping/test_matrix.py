@@ -32,13 +32,13 @@ class Loop:
         inputs = torch.randn(6, 5, generator=generator).to(self.model[0].weight.dtype)
         with torch.autocast("cpu", dtype=torch.float16) if self.half else nullcontext():
             losses = (self.model(inputs) - 3).float().square().mean(dim=1)
-            loss = self.clipper.limit_loss(losses).mean()
+            loss = self.clipper.clip_loss(losses).mean()
         self.scaler.scale(loss).backward()
         if spoil is not None:
             spoil(list(self.model.parameters()))
         if self.handle is None:
             self.scaler.unscale_(self.optimizer)
-            finite = self.clipper.limit_gradients(self.model.parameters()).finite
+            finite = self.clipper.clip_gradients(self.model.parameters()).finite
             if finite or self.half:  # a scaler decides by itself, and must be told
                 self.scaler.step(self.optimizer)
         else:

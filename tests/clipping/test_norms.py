@@ -75,7 +75,7 @@ def test_no_float64_where_there_is_none(make, monkeypatch):
                 clipper.step(optimizer)
         alrc = ALRC(mean=2.0, mean_square=5.0, signed=True)
         with WithoutFloat64():
-            alrc.limit_loss(torch.empty(4, device="cuda"))
+            alrc.clip_loss(torch.empty(4, device="cuda"))
             _norms([weight], norms.wide(weight.device))  # total_norm reads numbers
             with pytest.raises(AssertionError):
                 weight.double()

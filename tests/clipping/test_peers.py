@@ -90,7 +90,7 @@ def test_quantile_clip_knows_the_norms_before_this_one_only(autoclip):
     assert found == pytest.approx(np.minimum(values, before), rel=1e-4)
     ours = AutoClip(90, window=1000)
     with_it = [np.percentile(values[:n], 90) for n in range(1, 201)]
-    limited = [model.after(n, lambda: ours.limit_gradients(model.parameters())) for n in values]
+    limited = [model.after(n, lambda: ours.clip_gradients(model.parameters())) for n in values]
     assert limited == pytest.approx(np.minimum(values, with_it), rel=1e-6)
     model.after(math.nan, clipper.step)
     assert math.isnan(model.after(1.0, clipper.step))
@@ -102,7 +102,7 @@ def test_a_window_of_smartclip_is_ours(smartclip):
     ours = AutoClip(95, window=1024, warmup=99)
     for norm in norms(1500):
         wanted = model.after(norm, lambda: smartclip.apply(model, theirs))
-        found = model.after(norm, lambda: ours.limit_gradients(model.parameters()))
+        found = model.after(norm, lambda: ours.clip_gradients(model.parameters()))
         assert found == pytest.approx(wanted, rel=1e-5)
     assert ours.clipped > 50
 

@@ -29,7 +29,7 @@ def train(parts):
     for _ in range(20):
         for inputs in torch.randn(8, 5, generator=generator).double().chunk(parts):
             ((model(inputs) - 3).square().mean() / parts).backward()
-        clipper.limit_gradients(model.parameters())
+        clipper.clip_gradients(model.parameters())
         optimizer.step()
         optimizer.zero_grad()
     return history(clipper)
@@ -54,7 +54,7 @@ def test_accumulation_of_scaled_gradients(attached, fused):
             scaler.scale((model(inputs) - 3).square().mean() / 4).backward()
         if not attached:
             scaler.unscale_(optimizer)
-            clipper.limit_gradients(model.parameters())
+            clipper.clip_gradients(model.parameters())
         scaler.step(optimizer)
         scaler.update()
         optimizer.zero_grad()
@@ -72,9 +72,9 @@ def test_a_threshold_for_each_group_of_an_optimizer():
         (model(torch.randn(8, 5, generator=generator).double()) - 3).square().mean().backward()
         if step == 20:
             model[2].bias.grad[0] = math.inf  # in one group only
-        if guard.limit_gradients(model.named_parameters()).finite:
+        if guard.clip_gradients(model.named_parameters()).finite:
             for clipper, group in zip(clippers, optimizer.param_groups, strict=True):
-                norms.append(clipper.limit_gradients(group["params"]).norm.item())
+                norms.append(clipper.clip_gradients(group["params"]).norm.item())
             optimizer.step()
             applied += 1
         optimizer.zero_grad()
@@ -89,7 +89,7 @@ def test_frozen_parameters_take_no_part():
     model, clipper = network(), AutoClip()
     model[0].requires_grad_(False)
     model(torch.ones(2, 5).double()).sum().backward()
-    result = clipper.limit_gradients(model.named_parameters())
+    result = clipper.clip_gradients(model.named_parameters())
     own = torch.cat([p.grad.flatten() for p in model[2].parameters()]).norm()
     assert result.norm.item() == pytest.approx(own.item())
 
@@ -107,7 +107,7 @@ def test_sparse_and_dense_gradients_together():
         for step in range(15):
             rows = torch.arange(6) * (step + 1) % 20
             (head(table(torch.cat([rows, rows[:2]]))) - 1).square().sum().backward()
-            clipper.limit_gradients(parameters)
+            clipper.clip_gradients(parameters)
             optimizer.step()
             optimizer.zero_grad()
         return history(clipper)
@@ -118,12 +118,12 @@ def test_sparse_and_dense_gradients_together():
 def test_a_lazily_conjugated_gradient():
     weight = nn.Parameter(torch.zeros(2, dtype=torch.complex64))
     weight.grad = torch.tensor([3j, 4.0]).conj()
-    result = NormClipping(1.0).limit_gradients([weight])
+    result = NormClipping(1.0).clip_gradients([weight])
     assert result.norm == 5
     torch.testing.assert_close(weight.grad.resolve_conj(), torch.tensor([-0.6j, 0.8]))
     weight.data = weight.data.conj()
     weight.grad = torch.tensor([3j, 4.0])
-    AGC(exclude=()).limit_gradients([weight])
+    AGC(exclude=()).clip_gradients([weight])
     assert weight.grad.abs().max() < 1e-4
 
 
@@ -132,11 +132,11 @@ def test_mixed_precisions_in_one_network():
     model[2].to(torch.bfloat16)
     for parameter in model.parameters():
         parameter.grad = torch.ones_like(parameter)
-    assert clipper.limit_gradients(model.parameters()).scale == 1
+    assert clipper.clip_gradients(model.parameters()).scale == 1
     count = sum(p.numel() for p in model.parameters())
     for parameter in model.parameters():
         parameter.grad = torch.full_like(parameter, 4.0)
-    result = clipper.limit_gradients(model.parameters())
+    result = clipper.clip_gradients(model.parameters())
     assert result.norm.item() == pytest.approx(4 * count**0.5)
     assert all((p.grad == 1).all() for p in model.parameters())
 
@@ -156,7 +156,7 @@ def test_a_compiled_network():
         for _ in range(3):
             model.zero_grad()
             run(inputs).square().sum().backward()
-            clip.limit_gradients(run.parameters())
+            clip.clip_gradients(run.parameters())
     assert history(other) == pytest.approx(history(clipper), rel=1e-12)
 
 
@@ -164,7 +164,7 @@ def test_gradients_inside_an_autocast_region_keep_their_precision():
     model, clipper = network().float(), AutoClip()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         model(torch.ones(4, 5)).square().sum().backward()
-        result = clipper.limit_gradients(model.parameters())
+        result = clipper.clip_gradients(model.parameters())
     norm = torch.cat([p.grad.flatten() for p in model.parameters()]).norm()
     assert result.norm.dtype == torch.float32
     assert result.norm.item() == pytest.approx(norm.item(), rel=1e-6)

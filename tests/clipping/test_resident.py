@@ -66,7 +66,7 @@ def train(clipper, make_optimizer, way, bad=(), zero=(), steps=15):
         if way == "step":
             results.append(clipper.step(optimizer))
         else:
-            results.append(clipper.limit_gradients(model.parameters()))
+            results.append(clipper.clip_gradients(model.parameters()))
             if results[-1].finite:
                 optimizer.step()
         optimizer.zero_grad()
@@ -110,7 +110,7 @@ def test_both_ways_may_take_turns(window):
         if step % 10 < 5:
             turns.step(optimizer)
         else:
-            turns.limit_gradients(model.parameters())
+            turns.clip_gradients(model.parameters())
             optimizer.step()
         optimizer.zero_grad()
     other = AutoClip(window=window)
@@ -181,7 +181,7 @@ def test_clippers_that_cant_are_refused(clipper):
     model = network()
     optimizer = FUSED["adam"](model.parameters())
     backward(model, 0)
-    with pytest.raises(ValueError, match="call limit_gradients and then"):
+    with pytest.raises(ValueError, match="call clip_gradients and then"):
         clipper.step(optimizer)
     assert not hasattr(optimizer, "found_inf")
 

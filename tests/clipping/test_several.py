@@ -50,7 +50,7 @@ def protocol(clipper, make, steps=12, bad=None):
         backward(model, step)
         if step == bad:
             model[0].bias.grad[0] = math.nan
-        if clipper.limit_gradients(model.named_parameters()).finite:
+        if clipper.clip_gradients(model.named_parameters()).finite:
             for optimizer in optimizers:
                 optimizer.step()
         model.zero_grad()

@@ -26,7 +26,7 @@ def limit(clipper, sizes):
     for size in sizes:
         for parameter in parameters:
             parameter.grad = torch.full_like(parameter, size)
-        clipper.limit_gradients(parameters)
+        clipper.clip_gradients(parameters)
 
 
 TOO_HIGH = {
@@ -113,11 +113,11 @@ def test_where_all_or_nothing_is_meant_nothing_is_said(caplog, clipper):
 def test_missing_gradients_are_told_once_until_there_are_some(caplog):
     clipper, parameters = AutoClip(), weights()
     for _ in range(3):
-        clipper.limit_gradients(parameters)
+        clipper.clip_gradients(parameters)
     (message,) = caplog.messages
-    assert "limit gradients between loss.backward() and zero_grad()" in message
+    assert "clip gradients between loss.backward() and zero_grad()" in message
     limit(clipper, [1.0])
-    clipper.limit_gradients(parameters)
+    clipper.clip_gradients(parameters)
     assert len(caplog.messages) == 2
     assert clipper.steps == 1
 
@@ -154,7 +154,7 @@ def test_fsdp1_is_refused_because_no_process_knows_the_norm(process_group, origi
         AutoClip().attach(optimizer)
     model(torch.ones(1, 3)).sum().backward()
     for limit_or_step in (
-        lambda: AutoClip().limit_gradients(model.parameters()),
+        lambda: AutoClip().clip_gradients(model.parameters()),
         lambda: AutoClip().step(optimizer),
     ):
         with pytest.raises(ValueError, match=r"use fully_shard \(FSDP2\)$"):

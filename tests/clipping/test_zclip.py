@@ -13,7 +13,7 @@ from autoclip_sep.clipping import ZClip
 def step(clipper, norm):
     parameter = nn.Parameter(torch.zeros(2, dtype=torch.float64))
     parameter.grad = torch.tensor([0.0, norm], dtype=torch.float64)
-    result = clipper.limit_gradients([parameter])
+    result = clipper.clip_gradients([parameter])
     return result, parameter.grad.norm().item()
 
 

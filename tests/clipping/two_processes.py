@@ -45,7 +45,7 @@ CLIPPERS = {
 }
 WAYS = {
     "protocol": list(CLIPPERS),
-    "attached": [name for name, make in CLIPPERS.items() if not make().limits_loss],
+    "attached": [name for name, make in CLIPPERS.items() if not make().clips_loss],
     "step": ["none", "norm", "autoclip"],
 }
 STEPS, BAD_STEP = 30, 20
@@ -95,14 +95,14 @@ def run(make_clipper, mode, rank, world, way, make_network=network, steps=STEPS)
             inputs[7] = math.nan  # only the last process has it
         inputs = inputs.chunk(world)[rank]
         losses = (model(inputs) - 3).square().mean(dim=1) * (1 + inputs[:, 0].abs())
-        clipper.limit_loss(losses).mean().backward()
+        clipper.clip_loss(losses).mean().backward()
         if way == "step":
             result = clipper.step(optimizer)
         elif way == "attached":
             optimizer.step()
             result = handle.last
         else:
-            result = clipper.limit_gradients(model.parameters())
+            result = clipper.clip_gradients(model.parameters())
             if result.finite:
                 optimizer.step()
         applied += bool(result.finite)
@@ -129,8 +129,8 @@ def checkpointed(name, rank, world, folder):
         for _ in range(10):
             inputs = torch.randn(8, 5, generator=generator).double().chunk(world)[rank]
             losses = (model(inputs) - 3).square().mean(dim=1) * (1 + inputs[:, 0].abs())
-            clipper.limit_loss(losses).mean().backward()
-            clipper.limit_gradients(model.parameters())
+            clipper.clip_loss(losses).mean().backward()
+            clipper.clip_gradients(model.parameters())
             optimizer.step()
             optimizer.zero_grad()
         return torch.cat([whole(p).flatten() for p in model.parameters()])

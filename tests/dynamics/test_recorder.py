@@ -26,7 +26,7 @@ def train(tmp_path, clipper, *, steps=23, every=5, points=1, lr=0.05, recording=
     path.unlink(missing_ok=True)
     recorder = Recorder(
         model, optimizer, Records(path, COLUMNS) if recording else None,
-        every=every, points=points, raw_gradients=not clipper.limits_loss,
+        every=every, points=points, raw_gradients=not clipper.clips_loss,
     )  # fmt: skip
     data = torch.Generator().manual_seed(1)
     norms = []
@@ -40,10 +40,10 @@ def train(tmp_path, clipper, *, steps=23, every=5, points=1, lr=0.05, recording=
 
         with recorder.step(closure=lambda losses=losses: losses().mean()) as probe:
             loss = losses()
-            clipper.limit_loss(loss).mean().backward()
+            clipper.clip_loss(loss).mean().backward()
             probe.observe(loss)
             norms.append(float(nn.utils.get_total_norm([p.grad for p in model.parameters()])))
-            probe.clip = clipper.limit_gradients(model.parameters())
+            probe.clip = clipper.clip_gradients(model.parameters())
             if probe.clip.finite:
                 optimizer.step()
         optimizer.zero_grad()

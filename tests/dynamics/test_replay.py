@@ -24,7 +24,7 @@ def clip(clipper, norms):
     results = []
     for norm in norms:
         parameter.grad = norm.reshape(1).clone()
-        results.append(clipper.limit_gradients([parameter]))
+        results.append(clipper.clip_gradients([parameter]))
     return [torch.stack(field) for field in zip(*results, strict=True)]
 
 

@@ -98,7 +98,7 @@ def run(mode, rank, world, way, every=1):
                 if mode == "average":
                     distributed.average_gradients(model)
                 probe.observe(loss * parts)
-            probe.clip = clipper.limit_gradients(model.parameters())
+            probe.clip = clipper.clip_gradients(model.parameters())
             if probe.clip.finite:
                 optimizer.step()
         optimizer.zero_grad()

@@ -60,13 +60,13 @@ def go_on(clipper: Clipper, steps: range) -> Iterator[list[float]]:
     for step in steps:
         size = (1 + step * 7 % 11) * (20 if step % 9 == 8 else 1)
         losses = torch.tensor([1.0 + step % 3, 2.0, 0.5 * size], requires_grad=True)
-        limited = clipper.limit_loss(losses).sum().item()
+        limited = clipper.clip_loss(losses).sum().item()
         for n, weight in enumerate(weights):
             places = torch.arange(weight.numel()).reshape(weight.shape)
             weight.grad = size * ((places * (n + 3) + step) % 7 - 2.5) / 10
             if step == 5:
                 weight.grad.fill_(torch.nan)
-        result = clipper.limit_gradients(weights)
+        result = clipper.clip_gradients(weights)
         first = weights[0].grad.flatten()[0].item()
         yield [limited, *(float(value) for value in result[:3]), first]
 

@@ -72,7 +72,7 @@ def run(
             scaler.unscale_(opt)
             finite = all(bool(p.grad.isfinite().all()) for p in model.parameters())
             skips = scaler.is_enabled() and not finite  # which the scaler does before the clipper
-            if skips or clipper.limit_gradients(model.named_parameters()).finite:
+            if skips or clipper.clip_gradients(model.named_parameters()).finite:
                 scaler.step(opt)
             scaler.update()
             opt.zero_grad()

@@ -330,9 +330,9 @@ def test_a_learning_rate_finder_is_left_alone(make, loader, plain):
     norms = []
 
     class Watched(AutoClip):
-        def _limit(self, gradients, norm, each):
+        def _clip(self, gradients, norm, each):
             norms.append(norm)
-            return super()._limit(gradients, norm, each)
+            return super()._clip(gradients, norm, each)
 
     clipper = Watched()
     finder = LearningRateFinder(num_training_steps=10, attr_name="lr")
@@ -348,7 +348,7 @@ def test_the_trainers_own_clipping_is_refused(make, loader):
 
 @pytest.mark.parametrize("clipper", [ALRC(), Combined(ALRC(), AutoClip())])
 def test_limiters_of_losses_are_refused_with_what_to_do(clipper):
-    with pytest.raises(InputError, match="limits losses, which no callback sees: call its limit_"):
+    with pytest.raises(InputError, match="clips losses, which no callback sees: call its clip_"):
         GradientClipping(clipper)
 
 

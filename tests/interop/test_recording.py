@@ -56,7 +56,7 @@ def hand_written(plain, clipper, accumulate=1, epochs=2, precision=None, scaler=
                     scaler.scale(loss / len(step)).backward()
                     probe.observe(loss)
                 scaler.unscale_(optimizer)
-                probe.clip = clipper.limit_gradients(model.named_parameters())
+                probe.clip = clipper.clip_gradients(model.named_parameters())
                 if probe.clip.finite:
                     scaler.step(optimizer)
                 scaler.update()

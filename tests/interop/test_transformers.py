@@ -234,7 +234,7 @@ def test_a_hyperparameter_search_is_refused(make):
 
 
 def test_what_limits_losses_or_isnt_a_clipper_is_refused():
-    with pytest.raises(InputError, match="ALRC limits losses, which no callback sees"):
+    with pytest.raises(InputError, match="ALRC clips losses, which no callback sees"):
         GradientClipping(ALRC())
     with pytest.raises(InputError, match="not 1"):
         GradientClipping(1)
