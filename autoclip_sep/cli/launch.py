@@ -4,31 +4,27 @@ The launchers start processes and collect what the jobs return; a job never rais
 checks and messages are those of a sweep without them.
 """
 
-import io
 import os
 import re
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
-from dataclasses import dataclass
-from pathlib import Path
+from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
-from typing import Any, TextIO
+from typing import Any
 from unittest import mock
 
 from hydra import initialize_config_dir
 from hydra._internal.callbacks import Callbacks
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
 from autoclip_sep.cli import compose
+from autoclip_sep.cli.launched import Outcome, Task, why
 from autoclip_sep.errors import InputError
 from autoclip_sep.optional import require
 from autoclip_sep.training.preemption import SIGNALS, Interrupted
@@ -40,8 +36,6 @@ QUIET = [
     "hydra.sweep.dir=.", "hydra.sweep.subdir=.", "hydra.output_subdir=null",
     "hydra/hydra_logging=none", "hydra/job_logging=none",
 ]  # fmt: skip
-
-Outcome = tuple[str, str]  # "done", "failed" or "stopped", and a line that says why
 
 
 def set_settings_aside(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -97,7 +91,7 @@ def run(
             raise Interrupted(heard[0], said) from None
         except Exception as error:
             if not heard:
-                raise InputError(f"hydra/launcher={choice}: {_why(error)}") from error
+                raise InputError(f"hydra/launcher={choice}: {why(error)}") from error
             returned = []
     outcomes = [one.return_value for one in returned]
     if heard:
@@ -108,7 +102,7 @@ def run(
     return outcomes
 
 
-def _launch(config: DictConfig, task: "Task") -> Sequence[JobReturn]:
+def _launch(config: DictConfig, task: Task) -> Sequence[JobReturn]:
     """Paths stay out of what Hydra parses once more: the jobs take their arguments from `task`."""
     overrides = [compose.set_paths_aside(job)[0] for job in task.jobs]
     with initialize_config_dir(version_base="1.3", config_dir=str(compose.CONFIGS)):
@@ -116,15 +110,6 @@ def _launch(config: DictConfig, task: "Task") -> Sequence[JobReturn]:
     launcher = Plugins.instance().instantiate_launcher(context, task, config)
     returned: Sequence[JobReturn] = launcher.launch(overrides, 0)
     return returned
-
-
-def _why(error: Exception) -> str:
-    if type(error).__name__ == "TerminatedWorkerError":
-        return (
-            "one of the processes was killed, perhaps because memory ran out; the same command goes"
-            " on, and hydra.launcher.n_jobs=1 needs less"
-        )
-    return " ".join(str(error).strip().partition("\n")[0].split()) or type(error).__name__
 
 
 def _results(results: Callable[[Any], list[Any]]) -> Callable[[Any], list[Any]]:
@@ -192,96 +177,3 @@ def _passing_signals_on(waits: bool) -> Iterator[list[int]]:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-class _Stop:
-    """The signal that asked this process to stop; it begins no other job then."""
-
-    def __init__(self) -> None:
-        self.signal: int | None = None
-        self.busy = False
-        self.before: dict[int, Any] = {}  # who heard the signals earlier
-
-    def listen(self) -> None:
-        """From now on."""
-        if not self.before:
-            self.before = {number: signal.signal(number, self.hear) for number in SIGNALS}
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {*SIGNALS} - {signal.SIGINT})
-
-    def hear(self, number: int, frame: FrameType | None) -> None:
-        """End what is being done; while a run trains, the trainer hears instead and saves."""
-        first, self.signal = self.signal is None, number
-        if self.busy and first:
-            raise KeyboardInterrupt
-
-    def ended(self, number: int, line: str) -> Outcome:
-        """The outcome of a stopped job, unless submitit or Slurm begin it again.
-
-        submitit puts a job back into the queue when it hears SIGUSR2, which it may do now that the
-        run is saved. Slurm does so after SIGTERM, and a result would be taken for the job's last.
-        """
-        self.signal = number
-        again = self.before.get(number)
-        if callable(again) and getattr(again, "__module__", "").startswith("submitit"):
-            try:
-                again(number, None)
-            except Exception as error:
-                return "stopped", f"{line} ({_why(error)})"
-        if os.environ.get("SUBMITIT_EXECUTOR") == "slurm":
-            sys.exit(128 + number)
-        return "stopped", line
-
-
-STOP = _Stop()  # a process hears signals as a whole
-
-
-@dataclass
-class Task:
-    """What a launcher's process is given, pickled: a job of `jobs`, by the number Hydra counts."""
-
-    jobs: list[list[str]]
-    attempt: Callable[[Sequence[str]], str]
-    added: list[Path]
-
-    def __call__(self, config: DictConfig) -> Outcome:
-        """The job's outcome, whatever happens."""
-        compose.ADDED[:] = self.added
-        number = HydraConfig.get().job.num
-        mark = f"[{number + 1}/{len(self.jobs)}]"
-        with redirect_stdout(Marked(sys.stdout, mark)), redirect_stderr(Marked(sys.stderr, mark)):
-            return self.outcome(self.jobs[number])
-
-    def outcome(self, job: Sequence[str]) -> Outcome:
-        """Run a job and say how it ended."""
-        STOP.listen()
-        if STOP.signal is not None:
-            return "stopped", "not begun"
-        STOP.busy = True
-        try:
-            print(" ".join(job))
-            line = self.attempt(job)
-            return ("failed", line) if line else ("done", "")
-        except Interrupted as stop:
-            return STOP.ended(stop.exit_code - 128, str(stop))
-        except KeyboardInterrupt:
-            return STOP.ended(STOP.signal or signal.SIGINT, "stopped; the same command goes on")
-        except Exception as error:  # a fault of ours, which stops no other job
-            traceback.print_exc()
-            return "failed", f"{type(error).__name__}: {_why(error)}"
-        finally:
-            STOP.busy = False
-
-
-class Marked(io.TextIOBase):
-    """A stream whose lines begin with a mark, each written at once: several jobs share a screen."""
-
-    def __init__(self, stream: TextIO, mark: str) -> None:
-        self.stream, self.mark, self.line = stream, mark, ""
-
-    def write(self, text: str) -> int:
-        """Whole lines; the rest waits for its end."""
-        *lines, self.line = (self.line + text).split("\n")
-        for line in lines:
-            self.stream.write(f"{self.mark} {line}\n")
-        self.stream.flush()
-        return len(text)

@@ -23,6 +23,7 @@ from autoclip_sep.names import shown
 from autoclip_sep.runs import records
 
 MOST_NAMED = 12  # examples
+MIXED = " + "  # between the tracks that one example is mixed of
 LONGEST = 40  # letters of a name
 NOT_FINITE = "#8A1C7C"
 
@@ -46,10 +47,12 @@ def read(path: Path) -> SpikesFound:
         spikes = {
             float(row["step"]): float(row["grad_norm"]) / float(row["median_norm"]) for row in rows
         }
-        items = Counter(row["item"] for row in rows)
+        # Of a mixture of several tracks each counts, once a batch.
+        parts = {(row["step"], part) for row in rows for part in row["item"].split(MIXED)}
     except (KeyError, ValueError, ZeroDivisionError) as error:
         raise InputError(f"{path}: {error}: not the spikes of a run") from error
     steps, ratios = np.array(sorted(spikes)), np.array([spikes[step] for step in sorted(spikes)])
+    items = Counter(part for _, part in sorted(parts))
     return SpikesFound(steps, np.where(np.isfinite(ratios), ratios, math.inf), items)
 
 

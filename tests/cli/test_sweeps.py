@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from autoclip_sep.cli import command, compose, launch
+from autoclip_sep.cli import command, compose, launch, launched
 from autoclip_sep.errors import InputError
 from autoclip_sep.training.preemption import SIGNALS, Interrupted
 from tests.commands import command as give
@@ -144,10 +144,10 @@ def test_a_launcher_that_isnt_installed_names_the_extra():
 def task(monkeypatch):
     """Attempts in this process; its handlers are restored."""
     before = {number: signal.getsignal(number) for number in SIGNALS}
-    monkeypatch.setattr(launch, "STOP", launch._Stop())
+    monkeypatch.setattr(launched, "STOP", launched._Stop())
 
     def run(attempt):
-        return launch.Task([["seed=1"]], attempt, []).outcome(["seed=1"])
+        return launched.Task([["seed=1"]], attempt, []).outcome(["seed=1"])
 
     yield run
     for number, handler in before.items():
@@ -177,7 +177,7 @@ def test_slurm_gets_no_result_of_a_job_that_it_may_begin_again(task, monkeypatch
 
 def test_lines_are_marked_whole(tmp_path):
     with (tmp_path / "screen").open("w") as screen:
-        print("epoch", 1, file=launch.Marked(screen, "[1/2]"))
+        print("epoch", 1, file=launched.Marked(screen, "[1/2]"))
     assert (tmp_path / "screen").read_text() == "[1/2] epoch 1\n"
 
 
