@@ -8,12 +8,12 @@ from autoclip_sep.data.loading.loaders import (
     TrainingLoader,
     evaluation_batches,
     fixed_excerpts,
-    training_batches,
 )
 from autoclip_sep.data.store.conversion import prepare
 from autoclip_sep.data.store.reading import Item, Store
 from autoclip_sep.errors import InputError
 from autoclip_sep.types import Batch
+from tests.data.loading.batches import training_batches
 
 SETTINGS = {"batch_size": 2, "excerpt": 250, "seed": 4}
 

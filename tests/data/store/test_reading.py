@@ -14,11 +14,11 @@ from autoclip_sep.data.loading.loaders import (
     TrainingLoader,
     evaluation_batches,
     fixed_excerpts,
-    training_batches,
 )
 from autoclip_sep.data.store.conversion import prepare
 from autoclip_sep.data.store.reading import Item, Signal, Store
 from autoclip_sep.errors import InputError
+from tests.data.loading.batches import training_batches
 
 MakeItems = Callable[..., list[Item]]
 
