@@ -59,7 +59,7 @@ def settle(figure: Figure, dpi: float) -> None:
 def footer(figure: Figure, text: str) -> None:
     """Corpus, scale, commit and device, in small print below the figure, broken between notes."""
     most = LETTERS_PER_INCH * figure.get_figwidth()
-    wanted = len(text) / math.ceil(len(text) / most)  # letters of a line, all about as long
+    wanted = len(text) / max(1, math.ceil(len(text) / most))  # letters of a line, all about as long
     first, *notes = text.split(BETWEEN)
     lines = [first]
     for note in notes:
