@@ -8,14 +8,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from autoclip_sep.data import _discovery as discovery
 from autoclip_sep.data.corpora._files import Tree, check_names_apart
 from autoclip_sep.data.store.reading import Item, Signal
 from autoclip_sep.errors import InputError
 from autoclip_sep.names import some
-
-PLACEHOLDERS = {"{split}", "{item}"}
 
 
 @dataclass(frozen=True)
@@ -29,6 +28,8 @@ class MixtureTree(Tree):
     expected: mixtures of each split, None or left out where that isn't known.
     """
 
+    placeholders: ClassVar[frozenset[str]] = frozenset({"{split}", "{item}"})
+
     splits: Mapping[str, str | None] = field(
         default_factory=lambda: {"train": "tr", "valid": "cv", "test": "tt"}
     )
@@ -41,12 +42,12 @@ class MixtureTree(Tree):
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_expected(self.expected)
-        _check_pattern("mixture", self.mixture)
+        self._check_pattern("mixture", self.mixture)
         for key, patterns in (("sources", self.sources), ("noise", self.noise)):
             if isinstance(patterns, str) or not isinstance(patterns, Sequence):
                 raise InputError(f"data.corpus.{key}={patterns}: a list of patterns is wanted")
             for pattern in patterns:
-                _check_pattern(key, pattern)
+                self._check_pattern(key, pattern)
         if len(self.sources) != self.count:
             raise InputError(
                 f"data.corpus.sources: {len(self.sources)} patterns, data.sources={self.count}"
@@ -82,23 +83,42 @@ class MixtureTree(Tree):
                 pattern.replace("{split}", folder)
                 for pattern in (self.mixture, *self.sources, *self.noise)
             )
-            names = _names(root, mixture)
-            if not names:
-                where = root / _folder(mixture)
-                raise InputError(
-                    f"{where}: no files {mixture} for {split}; found: {discovery.contents(where)}"
-                )
-            for pattern in signals:
-                _check_counterparts(root, mixture, names, pattern)
-            for name in names:
-                files = tuple(
-                    Signal(f"{root}/{pattern.replace('{item}', name)}", number < self.count)
-                    for number, pattern in enumerate(signals)
-                )
-                found.append(Item(name, split, files, f"{root}/{mixture.replace('{item}', name)}"))
+            names = self._names(root, mixture, signals, f" for {split}")
+            found += [self._item(root, name, split, mixture, signals) for name in names]
         if self.unique_names:
             check_names_apart(found)
         return found
+
+    def _names(self, root: Path, mixture: str, signals: Sequence[str], what: str) -> list[str]:
+        """Of the mixtures, each with a file of every signal. what: they are, for a message."""
+        names = _names(root, mixture)
+        if not names:
+            where = root / _folder(mixture)
+            raise InputError(
+                f"{where}: no files {mixture}{what}; found: {discovery.contents(where)}"
+            )
+        for pattern in signals:
+            _check_counterparts(root, mixture, names, pattern)
+        return names
+
+    def _item(
+        self, root: Path, name: str, split: str, mixture: str, signals: Sequence[str]
+    ) -> Item:
+        files = tuple(
+            Signal(f"{root}/{pattern.replace('{item}', name)}", number < self.count)
+            for number, pattern in enumerate(signals)
+        )
+        return Item(name, split, files, f"{root}/{mixture.replace('{item}', name)}")
+
+    def _check_pattern(self, key: str, pattern: object) -> None:
+        held = set(re.findall(r"\{[^{}]*\}", pattern)) if isinstance(pattern, str) else set()
+        if held != self.placeholders:
+            wanted = " and ".join(sorted(self.placeholders, reverse=True))
+            folder = "{split}/" if "{split}" in self.placeholders else ""
+            raise InputError(
+                f"data.corpus.{key}: {pattern}: a path below data.root with {wanted} in it is"
+                f" wanted, such as {folder}mix/{{item}}.wav"
+            )
 
 
 def _check_expected(expected: object) -> None:
@@ -108,15 +128,6 @@ def _check_expected(expected: object) -> None:
         raise InputError(
             f"data.corpus.expected={expected}: numbers of mixtures for train, valid and test are"
             " wanted, null where one isn't known"
-        )
-
-
-def _check_pattern(key: str, pattern: object) -> None:
-    held = set(re.findall(r"\{[^{}]*\}", pattern)) if isinstance(pattern, str) else set()
-    if held != PLACEHOLDERS:
-        raise InputError(
-            f"data.corpus.{key}: {pattern}: a path below data.root with {{split}} and {{item}} in"
-            " it is wanted, such as {split}/mix/{item}.wav"
         )
 
 

@@ -1,0 +1,115 @@
+"""A folder of mixtures and their signals that nobody has split: the splits are drawn by a seed."""
+
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from autoclip_sep.data.corpora.tree import MixtureTree, _folder
+from autoclip_sep.data.store.reading import Item
+from autoclip_sep.errors import InputError
+
+SPLITS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class MixtureFolder(MixtureTree):
+    """Settings of the corpus, and its reader.
+
+    mixture, sources, noise: patterns of paths below the root, with {item} in them. shares: of the
+    mixtures in train, valid and test; each is drawn with the rest of its group. together: a regular
+    expression: mixtures whose names match it with the same text (that of its first parentheses, if
+    it has any) are a group, such as those of one song or speaker. None: mixtures in the same folder
+    are, where {item} has folders in it, and all others stand alone.
+    """
+
+    placeholders: ClassVar[frozenset[str]] = frozenset({"{item}"})
+
+    mixture: str = "mix/{item}.wav"
+    sources: Sequence[str] = ("s1/{item}.wav", "s2/{item}.wav")
+    shares: Mapping[str, float] = field(
+        default_factory=lambda: {"train": 0.8, "valid": 0.1, "test": 0.1}
+    )
+    together: str | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        shares = dict(self.shares) if isinstance(self.shares, Mapping) else {}
+        numbers = [float(share) for share in shares.values() if isinstance(share, int | float)]
+        if set(shares) != set(SPLITS) or len(numbers) != 3 or not all(n >= 0 for n in numbers):
+            raise InputError(
+                f"data.corpus.shares={self.shares}: numbers from 0 for train, valid and test"
+            )
+        if not (shares["train"] and shares["valid"]):
+            raise InputError(f"data.corpus.shares={self.shares}: train and valid must be above 0")
+        try:
+            re.compile(self.together or "")
+        except re.error as error:
+            raise InputError(f"data.corpus.together={self.together}: {error}") from error
+
+    def layout(self) -> str:
+        """All patterns."""
+        return ", ".join([self.mixture, *self.sources, *self.noise])
+
+    def lacking(self, root: Path) -> list[str]:
+        """Folders of the patterns that aren't there."""
+        wanted = (_folder(pattern) for pattern in (self.mixture, *self.sources, *self.noise))
+        return [folder for folder in dict.fromkeys(wanted) if not (root / folder).is_dir()]
+
+    def items(self, root: Path) -> list[Item]:
+        """The mixtures split by split, in the order of their names.
+
+        Raises InputError where there are none, for files without their counterpart, and where the
+        groups leave a split empty that wants mixtures.
+        """
+        signals = [*self.sources, *self.noise]
+        split_of = self._drawn(self._names(root, self.mixture, signals, ""))
+        return [
+            self._item(root, name, split, self.mixture, signals)
+            for split in SPLITS
+            for name in sorted(name for name, own in split_of.items() if own == split)
+        ]
+
+    def _drawn(self, names: Iterable[str]) -> dict[str, str]:
+        """Each mixture's split: groups in an order that the seed draws fill one after the other.
+
+        A group's place depends on its name and the seed alone, so that a corpus that grows keeps
+        most mixtures where they were.
+        """
+        groups = defaultdict(list)
+        for name in names:
+            groups[self._group(name)].append(name)
+        order = sorted(groups, key=lambda group: _digest(f"{self.seed}/{group}"))
+        total = sum(map(len, groups.values()))
+        whole = sum(self.shares.values())
+        ends, upto = [], 0.0
+        for split in SPLITS:
+            upto += self.shares[split] / whole * total
+            ends.append(upto)
+        split_of, done = {}, 0
+        for group in order:
+            middle = done + len(groups[group]) / 2
+            split = next(s for s, end in zip(SPLITS, ends, strict=True) if middle <= end + 1e-9)
+            split_of.update(dict.fromkeys(groups[group], split))
+            done += len(groups[group])
+        empty = [s for s in SPLITS if self.shares[s] > 0 and s not in split_of.values()]
+        if empty:
+            raise InputError(
+                f"{total} mixtures in {len(groups)} groups leave {empty[0]} empty: other"
+                " data.corpus.shares, another seed, or data.corpus.together"
+            )
+        return split_of
+
+    def _group(self, name: str) -> str:
+        if self.together is None:
+            return name.rpartition("/")[0] or name
+        found = re.search(self.together, name)
+        return next(iter(found.groups()), found[0]) or name if found else name
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode(errors="surrogateescape")).digest()
