@@ -297,6 +297,13 @@ def test_a_folder_may_have_any_name(place: Path, added: Path, name: str) -> None
     assert plan(asked("model=named", "loss=snr")).config["model"]["taps"] == 9
 
 
+def test_what_trusted_code_imports_is_not_trusted_for_it(added: Path) -> None:
+    build.trust("mine")
+    assert build.find("mine.code.Distance", "loss.objective").__name__ == "Distance"
+    with pytest.raises(InputError, match="that is defined in pathlib, name it there"):
+        build.find("mine.code.Path", "loss.objective")
+
+
 def test_what_cannot_be_imported_is_one_line(added: Path) -> None:
     (added / "mine" / "model" / "gone.yaml").write_text("_target_: mine.nowhere.Net\n")
     build._named_in.cache_clear()

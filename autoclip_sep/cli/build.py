@@ -207,6 +207,11 @@ def _imported(target: str, where: str) -> Any:
         raise InputError(f"{where}._target_ is {target!r}: {error}") from error
     if not callable(found):
         raise InputError(f"{where}._target_ is {target!r}: that is no class or function")
+    home = str(getattr(found, "__module__", ""))
+    if home.partition(".")[0] != target.partition(".")[0]:  # what a trusted module imports is not
+        raise InputError(
+            f"{where}._target_ is {target!r}: that is defined in {home}, name it there"
+        )
     return found
 
 

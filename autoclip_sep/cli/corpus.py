@@ -13,7 +13,7 @@ from autoclip_sep.data.corpora.base import Corpus
 from autoclip_sep.data.store.reading import Store
 from autoclip_sep.errors import InputError
 from autoclip_sep.names import shown
-from autoclip_sep.runs import provenance
+from autoclip_sep.runs import provenance, run_directory
 from autoclip_sep.training import distributed
 
 COMMAND = "python scripts/check_data.py"
@@ -66,8 +66,16 @@ def ready(config: Mapping[str, Any], arguments: Sequence[str], *, force: bool) -
 
 
 def check_unchanged(directory: Path, store: Store, *, force: bool) -> None:
-    """Refuse a corpus other than the one that a run began with, wherever it lies, unless force."""
-    began_with = provenance.read(directory).get("fingerprint", store.fingerprint)
+    """Refuse a corpus other than the one that a run began with, wherever it lies, unless force.
+
+    Where the run's own note of it is lost, one line says that nobody knows.
+    """
+    began_with = provenance.read(directory).get("fingerprint")
+    if began_with is None:
+        if (directory / "config.yaml").exists():
+            lost = directory / run_directory.PROVENANCE
+            print(shown(f"{lost} tells no corpus: whether the run began with this one isn't known"))
+        return
     if began_with != store.fingerprint and not force:
         raise InputError(
             f"the corpus is not the one that {directory} began with ({store.fingerprint[:12]}, was"

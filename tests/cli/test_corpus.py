@@ -291,6 +291,15 @@ def test_a_corpus_that_changed_under_a_run_isnt_what_it_is_scored_on(trained, tr
         evaluate.evaluate([f"run={run}", "progress=false"])
 
 
+def test_a_run_that_lost_its_note_of_the_corpus_says_so(trained, tmp_path, capsys):
+    note = next(tmp_path.glob("runs/*/*/*/*/seed0*/provenance.json"))
+    note.write_text("{")
+    evaluate.evaluate([f"run={note.parent}", "progress=false"])
+    assert f"{note.relative_to(tmp_path)} tells no corpus" in capsys.readouterr().out.replace(
+        f"{tmp_path}/", ""
+    )
+
+
 def test_a_folder_that_a_corpus_hasnt_cant_have_moved(trained):
     with pytest.raises(InputError, match=r"data\.corpora=x: data=wsj0_2mix has no such folder"):
         evaluate.evaluate([f"run={trained[0]}", "data.corpora=x"])
