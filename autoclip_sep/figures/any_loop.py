@@ -15,6 +15,8 @@ from autoclip_sep.figures.runs_found import Columns, RunFound, columns
 from autoclip_sep.runs import records
 
 MOST = len(drawing.SERIES)
+# What the figures are of, against the step: a file without any of it holds something else.
+DRAWN = {"loss", "grad_norm", "threshold", "scale", "step_norm", "smoothness"}
 
 
 @dataclass(frozen=True)
@@ -50,23 +52,34 @@ def draw_all(paths: Sequence[Path], output: Path) -> list[str]:
     paths: up to four files of a Recorder, drawn beside each other, and any number of Spikes'.
     Raises InputError for a file that is neither, and for too many.
     """
-    tell = {path: "item" in records.read(path)[0] for path in paths}
-    recorded = [path for path in paths if not tell[path]]
+    paths = list(dict.fromkeys(paths))
+    of_spikes = [path for path in paths if _holds_spikes(path)]
+    recorded = [path for path in paths if path not in of_spikes]
     if len(recorded) > MOST:
         raise InputError(f"{len(recorded)} files: at most {MOST} are drawn beside each other")
-    names = _names(paths)
+    names = _names(recorded) | _names(of_spikes)
     runs = [Recorded(path, names[path]) for path in recorded]
     lines = []
     if runs:
         footer = drawing.BETWEEN.join(str(path) for path in recorded)
         for figure in (_dynamics, _thresholds, _sizes):
             lines.append(_drawn(figure, runs, footer, output))
-    for path in paths:
-        if tell[path]:
-            name = names[path].replace("/", "_")
-            stem = output / (name if "spikes" in name else f"spikes_{name}")
-            lines.append(_spikes(path, stem))
+    for path in of_spikes:
+        name = names[path].replace("/", "_")
+        stem = output / ("spikes" if name == "spikes" else f"spikes_{name}")
+        lines.append(_spikes(path, stem))
     return lines
+
+
+def _holds_spikes(path: Path) -> bool:
+    """Whether a file is of Spikes, by its columns, and not of a Recorder."""
+    found = records.header(path)
+    if "item" in found:
+        return True
+    if "step" not in found or not DRAWN & set(found):
+        columns_there = ", ".join(found)[:200]
+        raise InputError(f"{path} is no file of a Recorder or Spikes: it has {columns_there}")
+    return False
 
 
 def _drawn(
@@ -109,7 +122,7 @@ def _spikes(path: Path, stem: Path) -> str:
     except InputError as error:
         return f"not drawn: {error}"
     spikes.draw(found, str(path), stem)
-    return f"{stem}.png  {len(found.step):,} spikes"
+    return f"{stem}.png  {spikes.counted(found)}"
 
 
 def _names(paths: Sequence[Path]) -> dict[Path, str]:
@@ -117,7 +130,8 @@ def _names(paths: Sequence[Path]) -> dict[Path, str]:
     parts = {path: path.with_suffix("").parts for path in paths}
     if len(parts) > 1 and len({path.name for path in paths}) == 1:  # seed0/dynamics, say
         parts = {path: folders[:-1] or folders for path, folders in parts.items()}
-    for depth in range(1, max(map(len, parts.values())) + 1):
+    names: dict[Path, str] = {}
+    for depth in range(1, max(map(len, parts.values()), default=0) + 1):
         names = {path: "/".join(folders[-depth:]) for path, folders in parts.items()}
         if len(set(names.values())) == len(parts):
             break

@@ -1,11 +1,12 @@
 """Spikes: which batches' gradients stood out, and which examples were in them.
 
 On the left the norm of each spike over the median of the norms before it, against iterations; on
-the right the examples that were in the most spikes. An example of many is worth listening to.
+the right the examples that were in the most spikes, of as many those of the largest loss first. An
+example of many is worth listening to.
 """
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,9 @@ NOT_FINITE = "#8A1C7C"
 
 @dataclass(frozen=True)
 class SpikesFound:
-    """step, ratio: (spikes,), the ratio inf for a norm that isn't finite; items: of all batches."""
+    """step, ratio: (spikes,), the ratio inf for a norm that isn't finite; items: of all batches,
+    in the order of their largest losses.
+    """
 
     step: Series
     ratio: Series
@@ -49,10 +52,15 @@ def read(path: Path) -> SpikesFound:
         }
         # Of a mixture of several tracks each counts, once a batch.
         parts = {(row["step"], part) for row in rows for part in row["item"].split(MIXED)}
+        losses: dict[str, float] = defaultdict(lambda: -math.inf)
+        for row in rows:
+            loss = float(row["loss"])
+            for part in row["item"].split(MIXED):
+                losses[part] = max(losses[part], math.inf if math.isnan(loss) else loss)
     except (KeyError, ValueError, ZeroDivisionError) as error:
         raise InputError(f"{path}: {error}: not the spikes of a run") from error
     steps, ratios = np.array(sorted(spikes)), np.array([spikes[step] for step in sorted(spikes)])
-    items = Counter(part for _, part in sorted(parts))
+    items = Counter(part for _, part in sorted(parts, key=lambda one: (-losses[one[1]], *one)))
     return SpikesFound(steps, np.where(np.isfinite(ratios), ratios, math.inf), items)
 
 
@@ -66,8 +74,13 @@ def draw_all(found: Sequence[RunFound], output: Path) -> list[str]:
             continue
         stem = output / "_".join(["spikes", *run.directory.parts[-5:]])
         draw(read_in, f"{run.clipping}{drawing.BETWEEN}{origin([run]).line()}", stem)
-        lines.append(f"{stem}.png  {len(read_in.step):,} spikes")
+        lines.append(f"{stem}.png  {counted(read_in)}")
     return lines
+
+
+def counted(found: SpikesFound) -> str:
+    """Their number in words."""
+    return f"{len(found.step):,} spike{'s' if len(found.step) != 1 else ''}"
 
 
 def draw(found: SpikesFound, footer: str, stem: Path) -> None:

@@ -75,6 +75,19 @@ def read(path: str | os.PathLike[str]) -> list[Row]:
     return [dict(zip(header or [], cells or [], strict=True)) for _, _, cells in rows]
 
 
+def header(path: str | os.PathLike[str]) -> list[str]:
+    """The columns of a record file, which may have no rows yet.
+
+    Raises InputError where there is no such file, or nothing in it.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"no records at {path}: train the run first")
+    for _, _, cells in _rows(_whole_lines(path)):
+        return cells or []
+    raise InputError(f"{path} is empty")
+
+
 def _line(values: Sequence[object]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")  # with "\n" it wouldn't quote a "\r"

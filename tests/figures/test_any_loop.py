@@ -82,6 +82,31 @@ def test_spikes_are_steps_with_the_examples_in_them(tmp_path):
     assert (tmp_path / "out" / "spikes.pdf").is_file()
 
 
+def test_runs_are_named_by_their_folders_beside_spikes_too(tmp_path):
+    paths = [write_dynamics(tmp_path / run / "dynamics.csv") for run in ("without", "with")]
+    of_spikes = write_spikes(tmp_path / "with" / "spikes.csv", [(7, 10.0, 2.0, ["a"])])
+    lines = any_loop.draw_all([*paths, of_spikes], tmp_path / "out")
+    assert lines[0].endswith("r = 1.00 in without, 1.00 in with")
+    assert lines[-1] == f"{tmp_path / 'out' / 'spikes'}.png  1 spike"
+    assert "spikes.png" in index.write(tmp_path / "out").read_text()
+
+
+def test_a_run_without_spikes_is_drawn_all_the_same(tmp_path):
+    paths = [write_dynamics(tmp_path / "dynamics.csv"), write_spikes(tmp_path / "spikes.csv", [])]
+    *drawn, last = any_loop.draw_all(paths, tmp_path / "out")
+    assert all(".png" in line for line in drawn)
+    assert last.startswith("not drawn: ")
+
+
+def test_of_examples_in_as_many_spikes_the_largest_loss_comes_first(tmp_path):
+    path = tmp_path / "spikes.csv"
+    file = Records(path, SPIKE_COLUMNS)
+    for item, loss in (("a", 1.0), ("b", 9.0), ("c", math.nan), ("d", 2.0)):
+        file.append({"step": 1, "epoch": 1, "grad_norm": 9.0, "median_norm": 1.0, "item": item,
+                     "loss": loss})  # fmt: skip
+    assert [item for item, _ in spikes.read(path).items.most_common()] == ["c", "b", "d", "a"]
+
+
 def test_names_of_examples_are_no_mathematics_and_stay_short(tmp_path):
     path = write_spikes(tmp_path / "spikes.csv", [(1, 9.0, 1.0, ["$x_1", "y" * 100, "a\nb"])])
     spikes.draw(spikes.read(path), "", tmp_path / "spikes")
@@ -92,8 +117,9 @@ def test_names_of_examples_are_no_mathematics_and_stay_short(tmp_path):
 def test_a_file_of_something_else_is_one_line(tmp_path):
     other = tmp_path / "other.csv"
     other.write_text("a,b\n1,2\n")
-    lines = any_loop.draw_all([other], tmp_path / "out")
-    assert all(line.startswith("not drawn: ") and "has no column" in line for line in lines)
+    good = write_dynamics(tmp_path / "a.csv")
+    with pytest.raises(InputError, match=r"other\.csv is no file of a Recorder or Spikes"):
+        any_loop.draw_all([good, other], tmp_path / "out")
     with pytest.raises(InputError, match=r"none\.csv"):
         any_loop.draw_all([tmp_path / "none.csv"], tmp_path / "out")
 

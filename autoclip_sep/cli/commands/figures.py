@@ -77,6 +77,9 @@ def run(words: Sequence[str]) -> None:
     """Draw what the arguments name."""
     files = [Path(word) for word in words if "=" not in word and word.endswith(".csv")]
     rest = [word for word in words if Path(word) not in files]
+    for word in rest:
+        if "=" not in word and not word.startswith("-"):
+            raise InputError(f"{word}: records end in .csv; a folder of runs is runs=FOLDER")
     if files:
         output = arguments.read(rest, {"output": "figures"})["output"]
         for line in any_loop.draw_all(files, Path(output)):
