@@ -80,6 +80,11 @@ class MixtureFolder(MixtureTree):
         A group's place depends on its name and the seed alone, so that a corpus that grows keeps
         most mixtures where they were.
         """
+        names = list(names)
+        if self.together and not any(re.search(self.together, name) for name in names):
+            raise InputError(
+                f"data.corpus.together={self.together} matches no name, such as {names[0]}"
+            )
         groups = defaultdict(list)
         for name in names:
             groups[self._group(name)].append(name)

@@ -63,6 +63,11 @@ def test_groups_that_leave_a_split_empty_are_told() -> None:
         drawn(NAMES, together="^song")
 
 
+def test_an_expression_that_matches_nothing_is_refused() -> None:
+    with pytest.raises(InputError, match=r"together=\^album matches no name, such as "):
+        drawn(NAMES, together="^album")
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
