@@ -316,6 +316,13 @@ def test_a_network_without_the_losss_head_is_refused_before_data_is_made(added: 
         train(["model=filter", "loss=mask_inference", "data=tree", "data.root=nowhere"])
 
 
+def test_a_folder_without_files_of_the_groups_is_told(place: Path) -> None:
+    (place / "outside" / "configs" / "model").mkdir(parents=True)
+    (place / "outside" / "configs" / "model" / "deep.yaml").write_text(FILES["model/filter"])
+    with pytest.raises(InputError, match=r"outside has no \.yaml in a folder of a group: clipping"):
+        compose.add_folder(place / "outside")
+
+
 def test_near_misses_know_the_added_files(added: Path) -> None:
     with pytest.raises(InputError, match=r"did you mean filter\?"):
         plan(asked("model=filtre"))

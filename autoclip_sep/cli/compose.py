@@ -48,13 +48,16 @@ DOLLAR = "\ue000"  # stands for $ in a path while OmegaConf looks for interpolat
 def add_folder(folder: Path) -> None:
     """Compose from this folder too: it has files of the groups, as configs/ has.
 
-    Raises InputError where there is none, or where a file has the name of one in configs/ or in a
-    folder added before, which would be taken in its place.
+    Raises InputError where there is none, where it has no such files, or where a file has the name
+    of one in configs/ or in a folder added before, which would be taken in its place.
     """
     if not folder.is_dir():
         raise InputError(f"--config-dir={folder}: there is no such folder")
     if folder.resolve() in ADDED:
         return
+    if not _files_in(folder):
+        groups = ", ".join(sorted(g.name for g in CONFIGS.iterdir() if g.is_dir()))
+        raise InputError(f"--config-dir={folder} has no .yaml in a folder of a group: {groups}")
     for first in [CONFIGS, *ADDED]:
         for path in _files_in(first):
             place = path.relative_to(first)
