@@ -245,6 +245,7 @@ def test_a_run_with_foreign_code_is_opened_where_that_is_trusted(place: Path) ->
     refused = command(place, "evaluate.py", f"run={run}", check=2).stderr
     assert "model._target_ is 'mine.code.Filter'" in refused
     assert "trust=" in refused
+    assert "doesn't fit" not in refused
     assert len(refused.splitlines()) == 1
     scored = command(place, "evaluate.py", f"run={run}", "trust=mine").stdout
     assert "SI-SDR" in scored

@@ -140,6 +140,10 @@ def call(target: Any, where: str, *positional: Any, **arguments: Any) -> Any:
     return made
 
 
+class NotBuilt(InputError):
+    """Code that a config names and that isn't trusted, or isn't there."""
+
+
 def trust(names: str | Sequence[str]) -> None:
     """Let configs name the code of these packages or modules, from the working folder too."""
     TRUSTED.update([names] if isinstance(names, str) else names)
@@ -154,7 +158,7 @@ def find(target: Any, where: str) -> Any:
     if isinstance(target, str) and _is_trusted(target):
         return _imported(target, where)
     room, kind = OF_TORCH.get(re.split(r"[.\[]", where)[0], ("", object))
-    refused = InputError(
+    refused = NotBuilt(
         f"{where}._target_ is {target!r}: only classes and functions of {PACKAGE}* that a file in "
         f"configs/ names are built{room and f', and classes of {room}'}; your own code needs "
         "--config-dir=FOLDER where you train, and trust=PACKAGE where its runs are read"
@@ -204,7 +208,10 @@ def _imported(target: str, where: str) -> Any:
     try:
         found = getattr(importlib.import_module(module_name), name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(f"{where}._target_ is {target!r}: {error}") from error
+        package = target.partition(".")[0]
+        gone = isinstance(error, ModuleNotFoundError) and error.name == package
+        here = ", in the working folder either" if gone else ""
+        raise NotBuilt(f"{where}._target_ is {target!r}: {error}{here}") from error
     if not callable(found):
         raise InputError(f"{where}._target_ is {target!r}: that is no class or function")
     home = str(getattr(found, "__module__", ""))

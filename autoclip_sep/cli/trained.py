@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from autoclip_sep.cli import sources
-from autoclip_sep.cli.build import build
+from autoclip_sep.cli.build import NotBuilt, build
 from autoclip_sep.errors import InputError
 from autoclip_sep.evaluation.separation import Separation
 from autoclip_sep.names import shown
@@ -66,6 +66,8 @@ def load(directory: str, kind: str, device: torch.device) -> Trained:
             overlap=OVERLAP * rate,
             scaled=not config["loss"].get("scale_invariant", False),
         )
+    except NotBuilt as error:
+        raise InputError(f"{path}: {error}") from error
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = str(error).strip().split("\n")[0]
         raise InputError(f"{used} doesn't fit the config beside it: {reason}") from error
