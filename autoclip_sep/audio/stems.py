@@ -124,12 +124,13 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Any]:
     plain_files.check(path)
     try:
         with ExitStack() as stack:
-            options = {"format_whitelist": FORMATS}
-            name = plain_files.as_a_path(path)
-            container = stack.enter_context(av.open(name, options=options))
+            any_tags = {"metadata_errors": "replace"}  # they may be in any encoding
+            name, only = plain_files.as_a_path(path), {"format_whitelist": FORMATS}
+            container = stack.enter_context(av.open(name, options=only, **any_tags))
             if container.format.name == "mp3" and (spans := mp3_tags.sound(path)):
                 file = stack.enter_context(open(path, "rb"))
-                container = stack.enter_context(av.open(mp3_tags.Parts(file, spans), format="mp3"))
+                parts = mp3_tags.Parts(file, spans)
+                container = stack.enter_context(av.open(parts, format="mp3", **any_tags))
             yield container
     except av.FFmpegError as error:
         raise InputError(f"{path}: can't be decoded by PyAV ({error.strerror})") from error

@@ -8,7 +8,9 @@ import sys
 from importlib.util import find_spec
 
 # What the package imports without asking, beside torch; the rest is asked for where it is needed.
-NEEDED = "hydra joblib matplotlib numpy omegaconf scipy soundfile tqdm yaml".split()
+NEEDED = (
+    "hydra joblib matplotlib numpy omegaconf pandas scipy soundfile torchaudio tqdm yaml".split()
+)
 
 _missing = [name for name in NEEDED if find_spec(name) is None]
 if _missing:  # the clippers need torch alone, and a command needs the extra

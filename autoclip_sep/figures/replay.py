@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, PercentFormatter
 
 from autoclip_sep.errors import InputError
@@ -68,8 +69,6 @@ def _course(
     axes.plot(steps[seen], norms[seen], linestyle="none", marker=".", markeredgewidth=0,
               markersize=np.clip(120 * fewer, 1.2, 8), alpha=np.clip(40 * fewer, 0.2, 0.6),
               color=NORMS, rasterized=True, zorder=1)  # fmt: skip
-    axes.plot([], [], linestyle="none", marker="o", markersize=4, color=NORMS, label="norm")
-    axes.plot([], [], linewidth=1.6, color=colours[0], label="threshold")
     for curve, colour in zip(curves, colours, strict=True):
         known = np.flatnonzero(np.isfinite(curve.thresholds) & np.isfinite(norms))
         thinned = known[:: math.ceil(len(known) / MOST_POINTS) or 1]
@@ -79,7 +78,11 @@ def _course(
     axes.set(xlabel="Iteration", ylabel="gradient norm", title="Norms and thresholds",
              yscale="log", xlim=(steps[0] - 1, steps[-1]))  # fmt: skip
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    axes.legend(frameon=False, fontsize=8.5, loc="upper right", ncols=2)
+    handles = [
+        Line2D([], [], linestyle="none", marker="o", markersize=4, color=NORMS, label="norm"),
+        Line2D([], [], linewidth=1.6, color=colours[0], label="threshold"),
+    ]
+    axes.legend(handles=handles, frameon=False, fontsize=8.5, loc="upper right", ncols=2)
     drawing.bare(axes)
     _name_at_the_end(axes, curves, colours)
 

@@ -118,7 +118,7 @@ def test_rows_are_named_by_loss_and_by_settings_where_they_differ():
     ]  # fmt: skip
 
 
-def test_the_small_print_names_every_model_of_the_figure(stepping, monkeypatch, tmp_path):
+def test_the_small_print_names_a_model_once_without_digits(stepping, monkeypatch, tmp_path):
     said = []
     monkeypatch.setattr(step_sizes.drawing, "footer", lambda figure, text: said.append(text))
     found = [stepping(clipping, spiky(), loss=loss, changed=changed)
@@ -126,7 +126,7 @@ def test_the_small_print_names_every_model_of_the_figure(stepping, monkeypatch, 
              for loss, changed in (("snr", ""), ("deep_clustering", "abcdef"))]  # fmt: skip
     step_sizes.draw_all(found, tmp_path / "out")
     (line,) = said
-    assert "blstm_demo, blstm_demo-abcdef (" in line
+    assert "  blstm_demo (2 × 128, batches of 4)" in line
 
 
 def test_a_run_without_records_is_named_and_the_others_are_drawn(stepping, tmp_path):

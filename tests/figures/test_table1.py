@@ -196,7 +196,7 @@ def test_the_largest_table_has_the_plain_name(add_run, tmp_path):
     assert sorted(path.name for path in out.glob("*.md")) == [
         "table1.md", "table1_demo_blstm_demo.md",
     ]  # fmt: skip
-    assert "blstm_demo-23aa62" in (out / "table1.md").read_text()
+    assert "blstm_demo-23aa62" in (out / "table1.csv").read_text()
 
 
 def test_what_cannot_be_drawn_is_told(add_run, tmp_path):

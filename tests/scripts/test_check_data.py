@@ -260,7 +260,7 @@ def test_the_corpus_of_a_run_may_have_moved(check, place):
         (["data=tree", "data.rot=a"], "did you mean data.root?"),
         (["data=tre"], "did you mean tree?"),
         (["tree"], "'tree' is no setting: write key=value"),
-        (["--every"], "unknown flag --every: there are --help and --all"),
+        (["--every"], "unknown flag --every: there are --help, --all and --config-dir=FOLDER"),
         (["run=no/where"], "no/where is no run directory"),
         (["run=a", "data=tree"], "run=a says it all"),
         (["run=a", "data.root=b"], "a is no run directory"),

@@ -37,7 +37,7 @@ def test_all_that_two_runs_allow_is_drawn_and_the_rest_says_why(place):
     assert {f"{stem}.{kind}" for kind in ("png", "pdf", "gif")} <= names
     assert {f"table1.{kind}" for kind in ("md", "tex", "csv", "png")} <= names
     assert {"correlations.md", "results.md"} <= names
-    for beginning in ("step_sizes_", "percentiles_", "thresholds_"):
+    for beginning in ("step_sizes_", "thresholds_"):
         assert any(name.startswith(beginning) for name in names), beginning
     said = (place / "said.txt").read_text()
     assert "not drawn: strategies on one task" in said
