@@ -17,6 +17,7 @@ from autoclip_sep.errors import InputError
 
 MANY = 1000  # failures after which nobody wants to know of more
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
+_begun_in: list[str] = []  # the working folder when the last processes began
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -45,6 +46,8 @@ def in_parallel(
     result, until there are `MANY`.
     """
     jobs = min(jobs or cores(), max(1, len(tasks)))
+    if jobs > 1:
+        _begin_anew_elsewhere()
     work = delayed(function if failures is None else partial(_attempt, function))
     done: list[Result] = []
     with Parallel(n_jobs=jobs, return_as="generator", batch_size="auto") as pool:
@@ -57,6 +60,14 @@ def in_parallel(
             else:
                 done.append(result)
     return done
+
+
+def _begin_anew_elsewhere() -> None:
+    """Idle processes lie in the folder that they began in, where relative paths lead elsewhere."""
+    here = os.getcwd()
+    if _begun_in and _begun_in != [here]:
+        release()
+    _begun_in[:] = [here]
 
 
 def _of_the_living(results: Iterable[Result]) -> Iterator[Result]:

@@ -101,3 +101,11 @@ def test_a_killed_process_is_one_line_and_the_next_call_works() -> None:
     assert "\n" not in str(no.value)
     done = in_parallel(fail_at_three, range(3), label="x", jobs=2, progress=False)
     assert done == [0, 1, 2]
+
+
+def test_relative_paths_are_those_of_the_folder_that_one_is_in(tmp_path, monkeypatch):
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        found = in_parallel(os.path.abspath, ["a", "b"], label="", jobs=2, progress=False)
+        assert found == [str(tmp_path / name / letter) for letter in "ab"]

@@ -285,7 +285,8 @@ def test_a_signal_leaves_none_of_the_processes_at_work(tmp_path, kind, number):
             time.sleep(0.02)
         process.send_signal(number)
         _, errors = process.communicate(timeout=60)
-    assert (process.returncode, errors.splitlines()[-1]) == (130, "it: stopped")
+    assert process.returncode == 130
+    assert "it: stopped" in errors.splitlines()  # a resource tracker may have words after it
     deadline = time.monotonic() + 20
     while any(is_running(path.name) for path in tmp_path.iterdir()):
         assert time.monotonic() < deadline
