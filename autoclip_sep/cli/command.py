@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import torch
 import yaml
 
-from autoclip_sep.cli import compose, launch, system_errors
+from autoclip_sep.cli import compose, launch, system_errors, terminal
 from autoclip_sep.cli.main import as_called
 from autoclip_sep.clipping import NegativeLoss, NonFiniteGradients
 from autoclip_sep.errors import InputError
@@ -160,6 +160,8 @@ def _open_streams() -> None:
     for stream, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, stream) is None:
             setattr(sys, stream, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
+        elif stream != "stdin" and getattr(sys, stream).isatty():
+            setattr(sys, stream, terminal.that_may_close(getattr(sys, stream)))
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Names of files may be bytes that no text holds.
         sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")

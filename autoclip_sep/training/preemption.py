@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP, signal.SIGINT)
 
 
 class Interrupted(Exception):
@@ -31,9 +31,14 @@ class Preemption:
 
 @contextmanager
 def watch() -> Iterator[Preemption]:
-    """Note SIGTERM, SIGUSR1, SIGUSR2 and Ctrl-C instead of dying of them."""
+    """Note SIGTERM, SIGUSR1, SIGUSR2, SIGHUP and Ctrl-C instead of dying of them.
+
+    Under nohup, which has SIGHUP ignored, the end of the terminal stops nothing.
+    """
     preemption = Preemption()
-    before = {number: signal.signal(number, preemption.handle) for number in SIGNALS}
+    ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    heard = [number for number in SIGNALS if not (ignored and number == signal.SIGHUP)]
+    before = {number: signal.signal(number, preemption.handle) for number in heard}
     try:
         yield preemption
     finally:
