@@ -141,6 +141,8 @@ class Recorder:
         try:
             if start is not None:
                 step_norm = self._step_norm(start)
+                if not start.parameters:
+                    raise Unknown("every parameter is frozen: there is no smoothness")
                 if closure is not None and self.points and step_norm > 0:
                     smooth = self._smoothness(probe, start, closure)
         except Unknown as unknown:

@@ -138,6 +138,7 @@ def test_all_frozen_is_a_step_of_no_length(caplog):
     rows = train(network(), loss=loss, plain=loss, steps=3, change=change)
     assert rows[1][0][:2] == [0, 0]
     assert math.isnan(rows[1][0][2])
+    assert caplog.messages == ["step 2: every parameter is frozen: there is no smoothness"]
     assert_right([rows[0], rows[2]], steps=2)
 
 
