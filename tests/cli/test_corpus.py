@@ -291,6 +291,15 @@ def test_a_corpus_that_changed_under_a_run_isnt_what_it_is_scored_on(trained, tr
         evaluate.evaluate([f"run={run}", "progress=false"])
 
 
+def test_what_a_killed_scoring_left_is_swept(trained, tmp_path):
+    run, _ = trained
+    (run / "evaluation").mkdir(exist_ok=True)
+    rest = run / "evaluation" / ".test.json.1234.tmp"
+    rest.touch()
+    evaluate.evaluate([f"run={run}", "progress=false"])
+    assert not rest.exists()
+
+
 def test_a_run_that_lost_its_note_of_the_corpus_says_so(trained, tmp_path, capsys):
     note = next(tmp_path.glob("runs/*/*/*/*/seed0*/provenance.json"))
     note.write_text("{")

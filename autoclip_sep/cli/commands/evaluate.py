@@ -10,6 +10,7 @@ from autoclip_sep.cli.checks import check_choice, check_threads
 from autoclip_sep.errors import InputError
 from autoclip_sep.evaluation.metric import Metric, metrics
 from autoclip_sep.evaluation.score import score_split, summarise
+from autoclip_sep.files import sweep
 from autoclip_sep.names import shown
 from autoclip_sep.runs import run_directory
 from autoclip_sep.training.settings import find_device
@@ -58,6 +59,7 @@ def evaluate(arguments: Sequence[str]) -> None:
     folder = run.directory / "evaluation"
     heading = shown(f"{run.directory}  {settings['split']}  ({run.epochs} epochs)")
     with run_directory.lock(folder):
+        sweep(folder)
         for metric in chosen:
             path = folder / metric.file_name(settings["split"])
             score_split(
