@@ -15,7 +15,7 @@ import torch
 import yaml
 
 from autoclip_sep.cli import compose, launch, system_errors, terminal
-from autoclip_sep.cli.main import as_called
+from autoclip_sep.cli.main import as_called, called
 from autoclip_sep.clipping import NegativeLoss, NonFiniteGradients
 from autoclip_sep.errors import InputError
 from autoclip_sep.names import shown
@@ -133,6 +133,7 @@ def exit_codes(name: str) -> Iterator[None]:
 
     What it says meanwhile is seen line by line, in a file or a pipe too.
     """
+    name = called(name)
     _open_streams()
     if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:  # as while scripts import
         signal.signal(signal.SIGINT, signal.default_int_handler)

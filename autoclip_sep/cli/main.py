@@ -51,6 +51,12 @@ def run(name: str) -> None:
     importlib.import_module(f"autoclip_sep.cli.commands.{name.replace('-', '_')}").main()
 
 
+def called(name: str) -> str:
+    """A script's name, or the console command's where that is running: messages begin with it."""
+    begins = f"{PROGRAM} "
+    return sys.argv[0].removeprefix(begins) if sys.argv[0].startswith(begins) else name
+
+
 def as_called(text: str) -> str:
     """A text that names scripts, with console commands instead where one of these is running."""
     if not sys.argv[0].startswith(f"{PROGRAM} "):

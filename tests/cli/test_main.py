@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from autoclip_sep.cli.main import COMMANDS, MODULE, as_called, main
+from autoclip_sep.cli.main import COMMANDS, MODULE, as_called, main, run
 from autoclip_sep.runs import provenance
 from tests.commands import ROOT
 
@@ -80,3 +80,11 @@ def test_a_list_of_commands_that_nobody_can_read_ends_without_a_traceback():
     ended = subprocess.run(called, stdout=writing, stderr=subprocess.PIPE, check=False)
     os.close(writing)
     assert (ended.returncode, ended.stderr) == (141, b"")
+
+
+def test_messages_begin_with_the_name_that_was_called(monkeypatch, capsys):
+    for way, expected in (("autoclip-sep figures", "figures: "), ("x.py", "draw_figures: ")):
+        monkeypatch.setattr(sys, "argv", [way, "runs=nowhere"])
+        with pytest.raises(SystemExit):
+            run("figures")
+        assert capsys.readouterr().err.startswith(expected)
