@@ -136,7 +136,11 @@ SMALL = [
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with somebody's package, configs and recordings."""
-    folder = tmp_path_factory.mktemp("place")
+    return write_everything(tmp_path_factory.mktemp("place"))
+
+
+def write_everything(folder: Path) -> Path:
+    """The package `mine` with its configs in a folder, and recordings in `sound` beside it."""
     (folder / "mine").mkdir()
     (folder / "mine" / "code.py").write_text(CODE)
     for name, text in FILES.items():

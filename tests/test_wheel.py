@@ -10,6 +10,7 @@ import pytest
 
 from tests.commands import ROOT
 from tests.golden.make import SEPARATE, TRAIN, only_run, write_corpus
+from tests.test_contracts import SMALL, write_everything
 
 BUILD = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
 
@@ -63,6 +64,25 @@ def test_a_run_is_trained_scored_and_used_from_an_installed_wheel(installed, tmp
     done([program, "separate", f"run={run}", *SEPARATE], tmp_path)
     assert {path.name for path in tmp_path.glob("separated/*/*")} == {"s1.wav", "s2.wav"}
     assert {path.name for path in tmp_path.iterdir()} == {"corpus", "runs", "separated", "store"}
+
+
+def test_everything_that_can_be_added_is_added_to_an_installed_wheel(installed, tmp_path):
+    write_everything(tmp_path)
+    program = installed / "autoclip-sep"
+    chosen = [
+        "data=pairs", "model=filter", "loss=distance", "clipping=half", "optimizer=slow",
+        "scheduler=warm", "logger=lines", "data.root=sound", "trainer.epochs=3", *SMALL[1:],
+    ]  # fmt: skip
+    done([program, "train", "--config-dir=mine", *chosen], tmp_path)
+    run = only_run(tmp_path / "runs").relative_to(tmp_path)
+    assert run.parts[1:5] == ("pairs", "distance", "filter", "half_share0.25")
+    assert "dynamics 6" in (tmp_path / run / "lines.txt").read_text()
+    metrics = "metrics=[si_sdr,mine.code.Peak]"
+    said = done([program, "evaluate", f"run={run}", "trust=mine", metrics], tmp_path)
+    assert "highest peak" in said
+    done([program, "figures", f"{run}/dynamics.csv"], tmp_path)
+    assert (tmp_path / "figures" / "figure1.png").is_file()
+    assert (tmp_path / "figures" / "index.html").is_file()
 
 
 def test_without_a_checkout_what_only_that_has_is_one_line(installed, tmp_path):
