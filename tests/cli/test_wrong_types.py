@@ -161,9 +161,9 @@ def test_what_others_hide_among_the_configs_stops_nothing(configs):
     (configs / "data/.old").mkdir()
     (configs / "data/.old/demo-checkpoint.yaml").write_bytes(b"\xff")
     (configs / "data/broken.yaml").symlink_to("nowhere")
-    (configs / "data/folder.yaml").mkdir()
+    (configs / "data/a_folder.yaml").mkdir()
     assert plan(["data=demo"]).config["data"]["name"] == "demo"
-    with pytest.raises(InputError, match="there are demo, digits, libri2mix, musdb18, musdb_demo"):
+    with pytest.raises(InputError, match="there are demo, digits, folder, libri2mix, musdb18,"):
         plan(["data=demonstration"])
     with pytest.raises(InputError, match="belongs to clipping=autoclip"):
         plan(["clipping=none", "percentile=1"])
