@@ -6,15 +6,10 @@ and estimates, so that each ratio stays within about +-120 dB and silence has a 
 gradient. A silent reference still pulls its estimate towards silence.
 """
 
-import torch
 from torch import Tensor
 
-from autoclip_sep.losses.channels import average, fold
-from autoclip_sep.permutation import best_permutation, inverse_permutation, reorder
+from autoclip_sep.losses.waveforms import WaveformObjective, floor_of, in_order_of_estimates
 from autoclip_sep.precision import full_precision
-from autoclip_sep.types import Batch, Estimate
-
-FLOOR = 1e-12
 
 
 @full_precision
@@ -26,7 +21,11 @@ def snr_loss(estimate: Tensor, reference: Tensor, permute: bool = True) -> Tenso
     for reference i. Scaling both signals changes nothing. Where all is silent the loss is 0.
     """
     if permute:
-        reference = _order_of_estimates(estimate.detach(), reference)
+        floor = _floor(estimate.detach(), reference)
+        # ||s||^2 is the same in every order: the errors alone decide.
+        reference = in_order_of_estimates(
+            estimate.detach(), reference, lambda e, r: ((e - r).square().sum(-1) + floor).log10()
+        )
     floor = _floor(estimate.detach(), reference)
     error = (reference - estimate).square().sum(dim=-1) + floor
     energy = reference.square().sum(dim=-1) + floor
@@ -34,36 +33,11 @@ def snr_loss(estimate: Tensor, reference: Tensor, permute: bool = True) -> Tenso
 
 
 def _floor(estimate: Tensor, reference: Tensor) -> Tensor:
-    """(B, 1): far below any signal of the example, above zero even where all are silent."""
-    energy = estimate.square().sum(dim=-1) + reference.square().sum(dim=-1)
-    least = 1e6 * torch.finfo(energy.dtype).tiny  # its reciprocal is finite, a GradScaler's too
-    return FLOOR * energy.mean(dim=-1, keepdim=True) + least
+    """(B, 1): of references and estimates together."""
+    return floor_of(estimate.square().sum(dim=-1) + reference.square().sum(dim=-1))
 
 
-@torch.no_grad()
-def _order_of_estimates(estimate: Tensor, reference: Tensor) -> Tensor:
-    """The references (B, S, T) in the order of the estimates, found without gradients."""
-    floor = _floor(estimate, reference)
-    sources = range(estimate.shape[1])
-    # ||s||^2 is the same in every order: the errors alone decide.
-    cost = torch.stack(
-        [
-            (estimate[:, i, None] - reference).square().sum(dim=-1).add(floor).log10()
-            for i in sources
-        ],
-        dim=1,
-    )
-    _, permutation = best_permutation(cost)
-    return reorder(reference, inverse_permutation(permutation))
-
-
-class SNR:
+class SNR(WaveformObjective):
     """Trains waveforms with `snr_loss`. Head: waveforms."""
 
-    def __init__(self, permute: bool = True) -> None:
-        self.permute = permute
-
-    def __call__(self, estimate: Estimate, batch: Batch) -> Tensor:
-        waveforms = fold(estimate.head("waveforms"))
-        loss = snr_loss(waveforms, fold(batch.sources), self.permute)
-        return average(loss, len(batch.mixture))
+    loss = staticmethod(snr_loss)
