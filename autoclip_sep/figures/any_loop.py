@@ -40,11 +40,6 @@ class Recorded(RunFound):
         """Not known."""
         return math.nan
 
-    @property
-    def clipped_share(self) -> float:
-        """Of the recorded steps."""
-        return float(np.mean(self.dynamics["scale"] < 1))
-
 
 def draw_all(paths: Sequence[Path], output: Path) -> list[str]:
     """Every figure that the files allow; a line for each: what was drawn, or why not.
@@ -102,11 +97,15 @@ def _dynamics(runs: Sequence[Recorded], footer: str, output: Path) -> str:
 
 
 def _thresholds(runs: Sequence[Recorded], footer: str, output: Path) -> str:
-    panels = [thresholds.panel(run.name, {0: run}, lambda _, run=run: run.clipped_share)  # type: ignore[misc]
-              for run in runs]  # fmt: skip
+    panels = [thresholds.panel(run.name, {0: run}, _share_of_rows) for run in runs]
     notes = ["Shares: of the recorded steps", footer]
     thresholds.draw_panels(panels, "Thresholds over training", notes, output / "thresholds")
     return f"{output / 'thresholds'}.png"
+
+
+def _share_of_rows(run: RunFound) -> float:
+    """Of the recorded steps, those that were clipped, in [0, 1]."""
+    return float(np.mean(run.dynamics["scale"] < 1))
 
 
 def _sizes(runs: Sequence[Recorded], footer: str, output: Path) -> str:
@@ -122,7 +121,7 @@ def _spikes(path: Path, stem: Path) -> str:
     except InputError as error:
         return f"not drawn: {error}"
     spikes.draw(found, str(path), stem)
-    return f"{stem}.png  {spikes.counted(found)}"
+    return f"{stem}.png  {drawing.spikes(len(found.step))}"
 
 
 def _names(paths: Sequence[Path]) -> dict[Path, str]:

@@ -70,6 +70,16 @@ def footer(figure: Figure, text: str) -> None:
     figure.supxlabel("\n".join(lines), fontsize=6.5, color=SMALL_PRINT)
 
 
+def colours(count: int) -> Sequence[str]:
+    """Of so many runs beside each other, at most four; one alone is no run without clipping."""
+    return (WITH,) if count == 1 else SERIES[:count]
+
+
+def spikes(number: int) -> str:
+    """Their number in words."""
+    return f"{number:,} spike" if number == 1 else f"{number:,} spikes"
+
+
 def loss_name(loss: str) -> str:
     """A loss as a title names it, with its symbol where it is one of the paper's."""
     return ", ".join(LOSSES.get(loss, (loss.replace("_", " "),)))

@@ -16,6 +16,7 @@ class Origin:
     corpus: str
     fingerprint: str
     model: str  # with six hex digits for the settings that differ from the defaults
+    name: str  # the model without them, which say nothing to a reader
     mixtures: str  # of a training epoch; empty where the config doesn't tell
     network: str  # layers × units, or its class
     batch: str
@@ -32,11 +33,6 @@ class Origin:
         return f"{self.corpus} ({', '.join(notes)})"
 
     @property
-    def models(self) -> str:
-        """Without the digits, which say nothing to a reader."""
-        return ", ".join(dict.fromkeys(part.partition("-")[0] for part in self.model.split(", ")))
-
-    @property
     def of_mixtures(self) -> str:
         """How much there was to train on."""
         return f" of {self.mixtures} mixtures" if self.mixtures else ""
@@ -45,7 +41,7 @@ class Origin:
         """A footer."""
         return drawing.BETWEEN.join([
             f"corpus {self.corpus_title}",
-            f"{self.models} ({self.network}, batches of {self.batch}{self.of_mixtures})",
+            f"{self.name} ({self.network}, batches of {self.batch}{self.of_mixtures})",
             f"{self.iterations} iterations", self.seeds, f"commit {self.commit}", self.device,
             self.date,
         ])  # fmt: skip
@@ -57,6 +53,7 @@ def origin(found: Sequence[RunFound]) -> Origin:
         found[0].group[0],
         _named(_came(run, "fingerprint", "unknown")[:8] for run in found),
         _named(run.group[2] for run in found),
+        _named(run.model for run in found),
         _named(filter(None, map(mixtures, found))),
         _named(network(run) for run in found),
         _named(str(run.config["trainer"]["batch_size"]) for run in found),

@@ -94,9 +94,18 @@ class RunFound:
     def group(self) -> tuple[str, str, str]:
         """Corpus, loss and model with the settings that differ from the defaults: what runs must
         share to be compared."""
-        data, loss, model = self.directory.parts[-5:-2]
-        changed = self.directory.name.partition("-")[2]
-        return data, loss, f"{model}-{changed}" if changed else model
+        data, loss = self.directory.parts[-5:-3]
+        return data, loss, f"{self.model}-{self.changed}" if self.changed else self.model
+
+    @property
+    def model(self) -> str:
+        """The network as configs/model names it."""
+        return self.directory.parts[-3]
+
+    @property
+    def changed(self) -> str:
+        """Six hex digits for the settings that differ from the defaults; empty where none do."""
+        return self.directory.name.partition("-")[2]
 
     @property
     def iterations(self) -> int:

@@ -51,11 +51,12 @@ def read(path: Path) -> SpikesFound:
             float(row["step"]): float(row["grad_norm"]) / float(row["median_norm"]) for row in rows
         }
         # Of a mixture of several tracks each counts, once a batch.
-        parts = {(row["step"], part) for row in rows for part in row["item"].split(MIXED)}
+        parts = set[tuple[str, str]]()
         losses: dict[str, float] = defaultdict(lambda: -math.inf)
         for row in rows:
             loss = float(row["loss"])
             for part in row["item"].split(MIXED):
+                parts.add((row["step"], part))
                 losses[part] = max(losses[part], math.inf if math.isnan(loss) else loss)
     except (KeyError, ValueError, ZeroDivisionError) as error:
         raise InputError(f"{path}: {error}: not the spikes of a run") from error
@@ -74,13 +75,8 @@ def draw_all(found: Sequence[RunFound], output: Path) -> list[str]:
             continue
         stem = output / "_".join(["spikes", *run.directory.parts[-5:]])
         draw(read_in, f"{run.clipping}{drawing.BETWEEN}{origin([run]).line()}", stem)
-        lines.append(f"{stem}.png  {counted(read_in)}")
+        lines.append(f"{stem}.png  {drawing.spikes(len(read_in.step))}")
     return lines
-
-
-def counted(found: SpikesFound) -> str:
-    """Their number in words."""
-    return f"{len(found.step):,} spike{'s' if len(found.step) != 1 else ''}"
 
 
 def draw(found: SpikesFound, footer: str, stem: Path) -> None:

@@ -5,7 +5,7 @@ steps around it.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,7 @@ def draw_rows(
     """Draw rows of runs, all of as many, each row with a name and axes of its own scale."""
     figure = Figure(figsize=(9.2, 1.3 + 1.9 * len(rows)), layout="constrained")
     columns = len(rows[0])
-    colours = (drawing.WITH,) if columns == 1 else drawing.SERIES
+    colours = drawing.colours(columns)
     grid = [[f"{n} {m}" for m in range(columns)] for n in range(len(rows))]
     places: Any = [["names"] * columns, *grid]
     axes_of = figure.subplot_mosaic(places, height_ratios=[0.14, *[1] * len(rows)])
@@ -92,7 +92,7 @@ def draw_rows(
         line = [axes_of[place] for place in places_of_row]
         end = max(one.step[-1] for one in row)
         most = max(float(np.nanmax(one.size)) for one in row)
-        for axes, one, colour in zip(line, row, colours, strict=False):
+        for axes, one, colour in zip(line, row, colours, strict=True):
             _marks(axes, one, colour)
             axes.set(xlim=(0, 1.01 * end), ylim=(0, HEADROOM * most))
         line[0].set_title(name, loc="left", fontsize=10.5)
@@ -112,17 +112,13 @@ def _marks(axes: Axes, one: Sizes, colour: str) -> None:
     axes.plot(one.step[one.spikes], one.size[one.spikes], color=colour, **DOT)
     axes.set_title(one.label, loc="right", color=colour, fontsize=10.5)
     numbers = (
-        f"{_several(one.spikes.sum())} of {len(one.step):,}  ·  "
+        f"{drawing.spikes(one.spikes.sum())} of {len(one.step):,}  ·  "
         f"2nd half: std/mean {one.variation:.2f}, max/median {one.peak:.2f}"
     )
     axes.text(0.99, 0.98, numbers, transform=axes.transAxes, ha="right", va="top", fontsize=8)
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.yaxis.set_major_locator(MaxNLocator(4))
     drawing.bare(axes)
-
-
-def _several(number: int) -> str:
-    return f"{number:,} spike" if number == 1 else f"{number:,} spikes"
 
 
 def _name_marks(axes: Axes) -> None:
@@ -147,16 +143,15 @@ def draw_all(found: Sequence[RunFound], output: Path) -> list[str]:
         except InputError as error:
             lines.append(f"not drawn: {error}")
         else:
-            figures[corpus, model.partition("-")[0]][corpus, loss, model] = pair
+            figures[corpus, pair[0].model][corpus, loss, model] = pair
     for names, rows in figures.items():
         stem = output / "_".join(["step_sizes", *names])
         drawn = draw(
             [(_name(group, rows), rows[group]) for group in sorted(rows, key=_order)], stem
         )
         without, with_autoclip = (sum(int(row[n].spikes.sum()) for row in drawn) for n in (0, 1))
-        lines.append(
-            f"{stem}.png  {_several(without)} without clipping, {with_autoclip:,} with AutoClip"
-        )
+        said = f"{drawing.spikes(without)} without clipping, {with_autoclip:,} with AutoClip"
+        lines.append(f"{stem}.png  {said}")
     return lines or [f"not drawn: step sizes, {NONE_FOUND}"]
 
 
@@ -166,7 +161,7 @@ def _order(group: Group) -> tuple[int, Group]:
     return known.index(group[1]) if group[1] in known else len(known), group
 
 
-def _name(group: Group, groups: Iterable[Group]) -> str:
+def _name(group: Group, rows: Mapping[Group, Pair]) -> str:
     """The loss; its settings, too, where there are several rows of it."""
-    name, changed = drawing.loss_name(group[1]), group[2].partition("-")[2] or "defaults"
-    return name if [loss for _, loss, _ in groups].count(group[1]) == 1 else f"{name} ({changed})"
+    name, changed = drawing.loss_name(group[1]), rows[group][0].changed or "defaults"
+    return name if [loss for _, loss, _ in rows].count(group[1]) == 1 else f"{name} ({changed})"

@@ -64,7 +64,7 @@ class Stage:
 
     def __init__(self, panels: Sequence[Panel], loss: str, footer: str, title: str = TITLE) -> None:
         count = len(panels)
-        self.colours = (drawing.WITH,) if count == 1 else drawing.SERIES
+        self.colours = drawing.colours(count)
         size = (12.4, 4.3) if count == 1 else (4.3 * count, 7.4)
         self.figure = Figure(figsize=size, layout="constrained")
         axes, densities = _mosaic(self.figure, count)
@@ -78,7 +78,7 @@ class Stage:
         extent = _extent(panels)
         self.hexagons = [Hexagons(one, extent, HEXAGONS, ASPECT, DENSITY) for one in densities]
         self.notes = [
-            _prepare(*each, extent) for each in zip(densities, panels, self.colours, strict=False)
+            _prepare(*each, extent) for each in zip(densities, panels, self.colours, strict=True)
         ]
         self._share_colours(panels, densities[-1].inset_axes((1.03, 0, 0.035, 1)))
         self.thresholds = [_Threshold(axes, len(one.step))
@@ -165,7 +165,7 @@ def _curves(
 ) -> list[_Curve]:
     """One curve for each run; the axes keep the limits that hold all values."""
     curves = []
-    for order, (one, heights, colour) in enumerate(zip(panels, values, colours, strict=False)):
+    for order, (one, heights, colour) in enumerate(zip(panels, values, colours, strict=True)):
         width = float(np.clip(18 / math.sqrt(len(one.step)), 0.35, 0.9))
         thin, = axes.plot(one.step, heights, color=colour, linewidth=width, alpha=0.6,
                           zorder=2 + order)  # fmt: skip
@@ -182,7 +182,7 @@ def _curves(
 
 def _name_curves(axes: Axes, panels: Sequence[Panel], colours: Sequence[str], window: int) -> None:
     """A legend above all curves, where it hides no spike."""
-    kinds = [(one.label, colour, 2.4) for one, colour in zip(panels, colours, strict=False)]
+    kinds = [(one.label, colour, 2.4) for one, colour in zip(panels, colours, strict=True)]
     kinds += [("recorded iterations", GREY, 0.7), (f"running median of {window}", GREY, 1.8)]
     lines = [Line2D([], [], label=label, color=colour, linewidth=width)
              for label, colour, width in kinds]  # fmt: skip

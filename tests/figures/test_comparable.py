@@ -95,6 +95,12 @@ def test_a_network_without_layers_and_units_is_named_by_its_class(add_run):
     assert "(ConvTasNet, batches of 4)" in origin(found).line()
 
 
+def test_a_model_of_ones_own_may_have_a_hyphen(add_run):
+    run = add_run(model="dual-path", changed="23aa62")
+    assert (run.model, run.changed, run.group[2]) == ("dual-path", "23aa62", "dual-path-23aa62")
+    assert "  dual-path (2 × 128, " in origin([run]).line()
+
+
 def test_an_unknown_origin_is_told(add_run):
     run = add_run(corpus="digits")
     (run.directory / "provenance.json").unlink()

@@ -1,10 +1,12 @@
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from autoclip_sep.dynamics import COLUMNS
 from autoclip_sep.figures import results, step_sizes
+from autoclip_sep.figures.runs_found import RunFound
 from autoclip_sep.runs.records import Records
 
 
@@ -108,11 +110,12 @@ def test_one_figure_has_all_losses_in_the_papers_order(stepping, tmp_path):
 
 
 def test_rows_are_named_by_loss_and_by_settings_where_they_differ():
-    groups = [("demo", loss, model) for loss, model in (
-        ("snr", "blstm"), ("mask_inference", "blstm-abcdef"), ("mask_inference", "blstm"),
-        ("some_loss", "blstm"),
+    runs = [RunFound(Path("runs/demo", loss, "blstm", "none", seed)) for loss, seed in (
+        ("snr", "seed0"), ("mask_inference", "seed0-abcdef"), ("mask_inference", "seed0"),
+        ("some_loss", "seed0"),
     )]  # fmt: skip
-    assert [step_sizes._name(group, groups) for group in sorted(groups, key=step_sizes._order)] == [
+    rows = {run.group: (run, run) for run in runs}
+    assert [step_sizes._name(group, rows) for group in sorted(rows, key=step_sizes._order)] == [
         r"mask inference, $L_\mathrm{MI}$ (defaults)", r"mask inference, $L_\mathrm{MI}$ (abcdef)",
         r"signal-to-noise ratio, $L_\mathrm{SNR}$", "some loss",
     ]  # fmt: skip
