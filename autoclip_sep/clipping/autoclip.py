@@ -80,7 +80,9 @@ class AutoClip(Clipper):
         return gradients.clip_each(norms, thresholds)
 
     def _threshold(self, position: int, norm: float) -> float:
-        history = self._histories.setdefault(position, History(self.window))
+        history = self._histories.get(position)
+        if history is None:
+            history = self._histories[position] = History(self.window)
         history.append(norm)  # Algorithm 1: before the percentile is taken
         if self.percentile is None or self._recorded <= self.warmup:
             return math.inf
