@@ -5,7 +5,6 @@ Each is added in a folder of its own, which `--config-dir` names, trained with, 
 
 import re
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from autoclip_sep.cli.plan import plan
 from autoclip_sep.errors import InputError
 from autoclip_sep.figures.runs_found import find
 from autoclip_sep.runs import records
+from tests import own_code
 from tests.commands import command
 
 CODE = '''
@@ -160,11 +160,7 @@ def write_everything(folder: Path) -> Path:
 @pytest.fixture
 def added(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder as the working one, its configs added as --config-dir adds them."""
-    monkeypatch.chdir(place)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.setattr(compose, "ADDED", [])
-    monkeypatch.setattr(build, "TRUSTED", set())
-    compose.add_folder(Path("mine"))
+    own_code.add(monkeypatch, place, "mine")
     return place
 
 

@@ -52,6 +52,8 @@ OF_TORCH: dict[str, tuple[str, type]] = {
 
 TRUSTED: set[str] = set()  # packages and modules whose code may be built, for the whole process
 
+UNKNOWN = (ImportError, AttributeError, ValueError)  # of a name that stands for nothing
+
 # What a constructor raises where its arguments make no sense, or more than memory holds.
 REFUSALS = (
     ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError,
@@ -171,15 +173,20 @@ def find(target: Any, where: str) -> Any:
         raise refused
     if not isinstance(target, str) or target not in _named_in((compose.CONFIGS,)):
         raise refused
-    module_name, _, name = target.rpartition(".")
     try:
-        found = getattr(importlib.import_module(module_name), name)
-    except (ImportError, AttributeError, ValueError):
+        found = _attribute(target)
+    except UNKNOWN:
         raise refused from None
     defined_in = getattr(found, "__module__", None)
     if not callable(found) or not str(defined_in).startswith(PACKAGE):
         raise refused
     return found
+
+
+def _attribute(target: str) -> Any:
+    """What a dotted name stands for, its module imported; one of `UNKNOWN` where there is none."""
+    module_name, _, name = target.rpartition(".")
+    return getattr(importlib.import_module(module_name), name)
 
 
 def _is_trusted(target: str) -> bool:
@@ -204,10 +211,9 @@ def _imported(target: str, where: str) -> Any:
     """What a trusted name stands for."""
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # last: nothing there takes the place of a package
-    module_name, _, name = target.rpartition(".")
     try:
-        found = getattr(importlib.import_module(module_name), name)
-    except (ImportError, AttributeError, ValueError) as error:
+        found = _attribute(target)
+    except UNKNOWN as error:
         package = target.partition(".")[0]
         gone = isinstance(error, ModuleNotFoundError) and error.name == package
         here = ", in the working folder either" if gone else ""

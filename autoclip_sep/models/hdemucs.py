@@ -5,12 +5,12 @@ implementation.
 Difference: in full precision whatever the run's, since it has Fourier transforms inside.
 """
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torchaudio.models import HDemucs as Network
 
 from autoclip_sep.errors import InputError
+from autoclip_sep.precision import full_precision
 from autoclip_sep.types import Batch, Estimate
 
 DEPTHS = {1024: 5, 2048: 6, 4096: 6}  # layers that bring this many bins down to one
@@ -42,8 +42,12 @@ class HDemucs(nn.Module):
 
     def forward(self, batch: Batch) -> Estimate:
         """Mixtures (B, C, T) to waveforms (B, S, C, T)."""
-        mixture, length = batch.mixture, batch.mixture.shape[-1]
-        padded = functional.pad(mixture, (0, max(0, self.shortest - length)))
-        with torch.autocast(mixture.device.type, enabled=False):
-            waveforms: Tensor = self.network(padded)
-        return Estimate(waveforms=waveforms[..., :length])
+        return Estimate(waveforms=self._separated(batch.mixture))
+
+    @full_precision
+    def _separated(self, mixture: Tensor) -> Tensor:
+        length = mixture.shape[-1]
+        waveforms: Tensor = self.network(
+            functional.pad(mixture, (0, max(0, self.shortest - length)))
+        )
+        return waveforms[..., :length]

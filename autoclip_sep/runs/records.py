@@ -62,9 +62,7 @@ def read(path: str | os.PathLike[str]) -> list[Row]:
 
     Raises InputError where there is no such file, or nothing in it, or a row is damaged.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"no records at {path}: train the run first")
+    path = _there(path)
     found = list(_rows(_whole_lines(path)))
     for line, _, cells in found:
         if cells is None:
@@ -80,12 +78,17 @@ def header(path: str | os.PathLike[str]) -> list[str]:
 
     Raises InputError where there is no such file, or nothing in it.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"no records at {path}: train the run first")
+    path = _there(path)
     for _, _, cells in _rows(_whole_lines(path)):
         return cells or []
     raise InputError(f"{path} is empty")
+
+
+def _there(path: str | os.PathLike[str]) -> Path:
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"no records at {path}: train the run first")
+    return path
 
 
 def _line(values: Sequence[object]) -> str:

@@ -2,19 +2,19 @@
 
 import csv
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from autoclip_sep.audio import soundfiles
-from autoclip_sep.cli import build, compose
+from autoclip_sep.cli import compose
 from autoclip_sep.cli.commands.evaluate import evaluate
 from autoclip_sep.cli.commands.train import train
 from autoclip_sep.cli.plan import plan
 from autoclip_sep.errors import InputError
 from autoclip_sep.runs.records import read
+from tests import own_code
 from tests.commands import ROOT
 
 # A block whose first line, or the one after Hydra's own, names a file.
@@ -54,11 +54,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         table = csv.DictWriter(file, ["split", "name", "s1", "s2"])
         table.writeheader()
         table.writerows(rows)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.setattr(compose, "ADDED", [])
-    monkeypatch.setattr(build, "TRUSTED", set())
-    compose.add_folder(Path("mine/configs"))
+    own_code.add(monkeypatch, tmp_path, "mine/configs")
     return tmp_path
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from autoclip_sep.data.corpora.tree import MixtureTree, _folder
+from autoclip_sep.data.corpora.tree import MixtureTree, folder_of
 from autoclip_sep.data.store.reading import Item
 from autoclip_sep.errors import InputError
 
@@ -57,7 +57,7 @@ class MixtureFolder(MixtureTree):
 
     def lacking(self, root: Path) -> list[str]:
         """Folders of the patterns that aren't there."""
-        wanted = (_folder(pattern) for pattern in (self.mixture, *self.sources, *self.noise))
+        wanted = (folder_of(pattern) for pattern in (self.mixture, *self.sources, *self.noise))
         return [folder for folder in dict.fromkeys(wanted) if not (root / folder).is_dir()]
 
     def items(self, root: Path) -> list[Item]:

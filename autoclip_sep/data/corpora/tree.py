@@ -65,7 +65,7 @@ class MixtureTree(Tree):
     def lacking(self, root: Path) -> list[str]:
         """Folders of the patterns that aren't there."""
         wanted = [
-            _folder(pattern.replace("{split}", split))
+            folder_of(pattern.replace("{split}", split))
             for split in self.subsets.values()
             for pattern in (self.mixture, *self.sources, *self.noise)
         ]
@@ -93,7 +93,7 @@ class MixtureTree(Tree):
         """Of the mixtures, each with a file of every signal. what: they are, for a message."""
         names = _names(root, mixture)
         if not names:
-            where = root / _folder(mixture)
+            where = root / folder_of(mixture)
             raise InputError(
                 f"{where}: no files {mixture}{what}; found: {discovery.contents(where)}"
             )
@@ -131,14 +131,14 @@ def _check_expected(expected: object) -> None:
         )
 
 
-def _folder(pattern: str) -> str:
+def folder_of(pattern: str) -> str:
     """The folder of a pattern whose split is known: all before the one that {item} begins in."""
     return pattern.partition("{item}")[0].rpartition("/")[0]
 
 
 def _names(root: Path, pattern: str) -> list[str]:
     """What {item} is in the files that are there, sorted."""
-    folder = _folder(pattern)
+    folder = folder_of(pattern)
     first, *others = map(re.escape, pattern[len(folder) :].lstrip("/").split("{item}"))
     form = re.compile(first + "(?P<item>.+)" + "(?P=item)".join(others), re.DOTALL)
     matches = (form.fullmatch(name) for name in discovery.files(root / folder))

@@ -48,7 +48,7 @@ class TrainingLoader:
     this process reads what is left. Signals that ask to stop are for this process, not for them.
 
     batch_size is that of all ranks together. augmentation: how examples are put together where
-    they aren't the corpus' own mixtures. The other arguments are those of `training_batches`.
+    they aren't the corpus' own mixtures. The other arguments are those of `Excerpts`.
     """
 
     def __init__(
