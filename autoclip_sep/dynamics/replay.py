@@ -13,10 +13,13 @@ import math
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Real
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from autoclip_sep.clipping import AutoClip
 from autoclip_sep.clipping.history import History
 
 
@@ -82,13 +85,8 @@ def replay(
     Raises ValueError for a norm below 0, where none is finite and above 0, and for impossible
     settings.
     """
-    wanted = [float(percentile) for percentile in percentiles]
-    if not all(0 <= percentile <= 100 for percentile in wanted):
-        raise ValueError(f"percentile must be in [0, 100], not {wanted}")
-    if window is not None and window < 1:
-        raise ValueError(f"window must be at least 1, not {window}")
-    if warmup < 0:
-        raise ValueError(f"warmup must be at least 0, not {warmup}")
+    AutoClip(window=window, warmup=warmup)  # refuses what these can't be
+    wanted = list(map(_percentile, percentiles))
     course = torch.as_tensor(norms, dtype=torch.float64, device="cpu")
     if course.ndim != 1 or not bool((torch.isfinite(course) & (course != 0)).any()):
         raise ValueError(
@@ -98,6 +96,14 @@ def replay(
         raise ValueError(f"a norm is never below 0, unlike {float(course[course < 0][0]):g}")
     rows = _thresholds(course, wanted, window, warmup)
     return [_course(percentile, course, row) for percentile, row in zip(wanted, rows, strict=True)]
+
+
+def _percentile(value: Any) -> float:
+    """As AutoClip checks it, without its advice on those below 1."""
+    plain = isinstance(value, Real) and type(value) is not bool
+    if not plain or not 0 <= value <= 100:
+        raise ValueError(f"percentile must be a finite number in [0, 100], not {value!r}")
+    return float(value)
 
 
 def _thresholds(

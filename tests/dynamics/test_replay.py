@@ -116,6 +116,11 @@ def test_norms_of_any_kind():
         ([1.0], {"percentiles": [101]}, "percentile must be"),
         ([1.0], {"window": 0}, "window must be"),
         ([1.0], {"warmup": -1}, "warmup must be"),
+        ([1.0], {"percentiles": [True]}, "percentile must be"),
+        ([1.0], {"percentiles": ["10"]}, "percentile must be"),
+        ([1.0], {"percentiles": [math.nan]}, "percentile must be"),
+        ([1.0], {"window": 2.5}, "window must be"),
+        ([1.0], {"warmup": True}, "warmup must be"),
     ],
 )
 def test_what_cannot_be_replayed_is_refused(norms, settings, message):
