@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -207,11 +208,11 @@ def _check_marks(chosen: Mapping[str, str]) -> None:
 
     Editors on some machines put a byte-order mark in front.
     """
-    for path in files():
-        hidden = text(path).startswith(f"{MARK}# @package")
-        if hidden and chosen.get(path.parent.name) == path.stem:
+    places = (Path(group, f"{choice}.yaml") for group, choice in chosen.items())
+    for place, folder in product(places, [CONFIGS, *ADDED]):
+        if text(folder / place).startswith(f"{MARK}# @package"):
             raise InputError(
-                f"{path}: a byte-order mark stands before # @package; save it without one"
+                f"{folder / place}: a byte-order mark stands before # @package; save it without one"
             )
 
 
