@@ -63,7 +63,7 @@ bench: $(INSTALLED)  ## Time the hot paths (scripts/bench_*.py)
 	    echo "$$script"; $(PY) "$$script" || exit 1; \
 	done
 
-bench-data: $(INSTALLED)  ## Time one process reading excerpts, from the store and with soundfile
+bench-data: $(INSTALLED)  ## Time one process reading segments, from the store and with soundfile
 	$(PY) scripts/bench_data.py
 
 bench-clipping: $(INSTALLED)  ## Time the clippers against torch and against other packages

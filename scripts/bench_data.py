@@ -1,8 +1,8 @@
 """Training data from the store against WAV files: ``python scripts/bench_data.py``.
 
-One process reads random excerpts of 400 frames of two-speaker mixtures, as training does: ours from
+One process reads random segments of 400 frames of two-speaker mixtures, as training does: ours from
 the memory map in batches of 25, the other way with soundfile (open, seek, read, add). Both read
-the same excerpts, A B A B, and what counts is the ratio: this machine's speed cancels. In the same
+the same segments, A B A B, and what counts is the ratio: this machine's speed cancels. In the same
 rounds, from the memory map: mixtures that no file holds, each source from a place of its own.
 """
 
@@ -18,13 +18,13 @@ import torch
 from autoclip_sep.audio import soundfiles
 from autoclip_sep.cli import arguments, command
 from autoclip_sep.data.loading.augmentation import RandomMixtures, RandomTracks
-from autoclip_sep.data.loading.segments import Excerpts, epoch_plan
+from autoclip_sep.data.loading.segments import Segments, epoch_plan
 from autoclip_sep.data.store.conversion import prepare
 from autoclip_sep.data.store.reading import Item, Signal
 
 RATE, SECONDS = 8000, 5  # of the mixtures
 MIXTURES, BATCH = 1000, 25
-EXCERPT = 399 * 64  # samples: 400 frames of hop 64
+SEGMENT = 399 * 64  # samples: 400 frames of hop 64
 ROUNDS = 7
 WANTED = 6.0  # times as fast as soundfile
 
@@ -41,9 +41,9 @@ def run(given: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         items = make(Path(folder))
         split = prepare(Path(folder) / "store", RATE, items, progress=False).split("train")
-        ours = Excerpts(split, batch_size=BATCH, excerpt=EXCERPT, seed=0)
+        ours = Segments(split, batch_size=BATCH, segment=SEGMENT, seed=0)
         settings = RandomTracks(examples_per_track=1)
-        mixed = RandomMixtures(split, settings, batch_size=BATCH, excerpt=EXCERPT, seed=0)
+        mixed = RandomMixtures(split, settings, batch_size=BATCH, segment=SEGMENT, seed=0)
         check(ours, items)
         rounds = [
             (from_files(items, epoch), from_store(ours, epoch), from_store(mixed, epoch))
@@ -71,18 +71,18 @@ def make(folder: Path) -> list[Item]:
 
 
 def starts(epoch: int) -> list[tuple[int, int]]:
-    """Item and first sample of an epoch's excerpts, as `Excerpts` draws them."""
+    """Item and first sample of an epoch's segments, as `Segments` draws them."""
     order, places = epoch_plan(MIXTURES, 0, epoch)
-    room = SECONDS * RATE - EXCERPT
+    room = SECONDS * RATE - SEGMENT
     return list(
         zip(order.tolist(), np.floor(places * (room + 1)).astype(int).tolist(), strict=True)
     )
 
 
 def read(item: Item, start: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mixture (T,) and sources (S, T) of an excerpt, from its files."""
+    """Mixture (T,) and sources (S, T) of a segment, from its files."""
     sources = np.stack(
-        [soundfile.read(s.path, EXCERPT, start, dtype="float32")[0] for s in item.signals]
+        [soundfile.read(s.path, SEGMENT, start, dtype="float32")[0] for s in item.signals]
     )
     return sources.sum(axis=0), sources
 
@@ -96,7 +96,7 @@ def from_files(items: list[Item], epoch: int) -> float:
     return len(plan) / (time.perf_counter() - began)
 
 
-def from_store(data: Excerpts | RandomMixtures, epoch: int) -> float:
+def from_store(data: Segments | RandomMixtures, epoch: int) -> float:
     """Mixtures per second of an epoch, in batches from the memory map."""
     data[epoch, 0]  # draws the epoch's order, which training does once, too
     began = time.perf_counter()
@@ -105,7 +105,7 @@ def from_store(data: Excerpts | RandomMixtures, epoch: int) -> float:
     return data.steps * BATCH / (time.perf_counter() - began)
 
 
-def check(data: Excerpts, items: list[Item]) -> None:
+def check(data: Segments, items: list[Item]) -> None:
     """Both ways give the same samples."""
     batch = data[0, 0]
     for b, (item, start) in enumerate(starts(0)[:BATCH]):

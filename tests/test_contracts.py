@@ -128,7 +128,7 @@ FILES = {
 }
 
 SMALL = [
-    "trainer.epochs=1", "trainer.batch_size=2", "trainer.excerpt=2048", "trainer.record_every=1",
+    "trainer.epochs=1", "trainer.batch_size=2", "trainer.segment=2048", "trainer.record_every=1",
     "trainer.progress=false", "trainer.threads=1",
 ]  # fmt: skip
 

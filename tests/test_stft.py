@@ -14,7 +14,7 @@ def test_window_sum_is_the_papers() -> None:
     assert STFT(256, 64).window_sum == pytest.approx(162.97, abs=0.005)
 
 
-def test_an_excerpt_has_exactly_400_frames_of_129_bins() -> None:
+def test_a_segment_has_exactly_400_frames_of_129_bins() -> None:
     spectrum = STFT(256, 64).transform(torch.zeros(2, 3, 25_536))
     assert spectrum.shape == (2, 3, 129, 400)
     assert STFT(256, 64).bins == 129

@@ -72,12 +72,12 @@ class Plan:
         A batch of waveforms, and the network's weights and their gradients: 4 bytes a number.
         """
         data, there = self.config["data"], system_errors.memory()
-        examples = self.settings.batch_size * self.settings.excerpt
+        examples = self.settings.batch_size * self.settings.segment
         with torch.device("meta"):
             weights = sum(map(torch.numel, build(self.config["model"], "model").parameters()))
         for what, numbers in (
             ("model", 2 * weights),
-            ("trainer.excerpt, batch_size", examples * data["channels"] * (data["sources"] + 1)),
+            ("trainer.segment, batch_size", examples * data["channels"] * (data["sources"] + 1)),
         ):
             if 4 * numbers > there:
                 raise InputError(

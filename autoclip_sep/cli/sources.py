@@ -37,7 +37,7 @@ def parts(config: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "permute": are_permuted(config),
         "augmentation": build(data.get("augmentation"), "data.augmentation"),
-        "valid_excerpts": _count({"valid_excerpts": 1, **data}, "valid_excerpts"),
+        "valid_segments": _count({"valid_segments": 1, **data}, "valid_segments"),
     }
 
 

@@ -50,7 +50,7 @@ def of_sizes(error: BaseException) -> str | None:
     if isinstance(error, MemoryError) or TOO_LARGE.search(str(error)):
         return (
             f"not enough memory ({said or type(error).__name__}): make the network, the batch or "
-            "the excerpt smaller"
+            "the segment smaller"
         )
     if isinstance(error, RuntimeError) and UNSUPPORTED in said:
         return f"this processor can't compute that ({said}): trainer.precision=fp32 always works"

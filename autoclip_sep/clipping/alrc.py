@@ -24,16 +24,16 @@ from autoclip_sep.clipping.settings import label_of
 
 
 class ALRC(Clipper):
-    """Caps each loss at `deviations` standard deviations above the running mean.
+    """Caps each loss at `num_stddev` standard deviations above the running mean.
 
-    A loss L above the threshold h = mean + deviations * sigma becomes h, and its gradient is
+    A loss L above the threshold h = mean + num_stddev * sigma becomes h, and its gradient is
     multiplied by h / L. With `signed` the loss is measured from the running mean instead, which
     leaves ALRC indifferent to a constant added to the loss: the factor is
     (h - mean) / (L - mean). The moments then take in the capped losses.
 
     Works alone as ``loss = alrc(losses).mean()``. Training losses only: every call is remembered.
 
-    deviations: n of the paper, 3 there; above 0.
+    num_stddev: n of the paper, 3 there; above 0.
     decay: of both running moments, in [0, 1); the paper's beta_1 and beta_2, 0.999.
     signed: whether losses may be negative, as a negative SNR is.
     mean, mean_square: start values; both or neither, mean_square > mean**2. They should be too
@@ -46,7 +46,7 @@ class ALRC(Clipper):
 
     def __init__(
         self,
-        deviations: float = 3.0,
+        num_stddev: float = 3.0,
         *,
         decay: float = 0.999,
         signed: bool = False,
@@ -56,7 +56,7 @@ class ALRC(Clipper):
         **options: Unpack[Options],
     ) -> None:
         super().__init__(**options)
-        self.deviations = number("deviations", deviations, 0, math.inf, "()")
+        self.num_stddev = number("num_stddev", num_stddev, 0, math.inf, "()")
         self.signed = flag("signed", signed)
         self.decay, self.epsilon, self.mean, self.mean_square = decay, epsilon, mean, mean_square
         self._moments = RunningMoments(decay, epsilon, mean, mean_square, signed)
@@ -66,7 +66,7 @@ class ALRC(Clipper):
     @property
     def label(self) -> str:
         # `signed` follows from the loss, which a run's directory names beside the clipper.
-        return label_of(self, "alrc_n{deviations}", "signed")
+        return label_of(self, "alrc_n{num_stddev}", "signed")
 
     def clip_loss(self, loss: Tensor) -> Tensor:
         """Losses, one per example and of any shape, capped; a loss that isn't finite stays.
@@ -79,7 +79,7 @@ class ALRC(Clipper):
             return loss
         mean, sigma = self._moments.mean_and_deviation(loss.device)
         base = mean if self.signed else torch.zeros_like(mean)
-        room = mean + self.deviations * sigma - base
+        room = mean + self.num_stddev * sigma - base
         above = (values - base > room) & torch.isfinite(values)
         factor = torch.where(above, room / (values - base), 1.0).to(loss.dtype)
         base = base.to(loss.dtype)

@@ -56,7 +56,7 @@ class Clipper(Counted, FormerNames, ABC):
 
     #: Whether `clip_loss` does anything.
     clips_loss: bool = False
-    #: How a label begins, with the settings that it always tells: "zclip_z{deviations}". None is
+    #: How a label begins, with the settings that it always tells: "zclip_z{z_threshold}". None is
     #: the class's name.
     label_start: str | None = None
     #: What to do where 1000 steps were all clipped, or none of the first 1000 was, if a fixed

@@ -19,28 +19,28 @@ from autoclip_sep.clipping.result import Clip
 
 
 class ZClip(Clipper):
-    """Clips a global norm of z-score z > `deviations` to mean + (deviations**2 / z) * sigma.
+    """Clips a global norm of z-score z > `z_threshold` to mean + (z_threshold**2 / z) * sigma.
 
     So the larger a spike, the closer to the mean it comes. Other norms are left alone; the
     result's `threshold` is then the one above which they wouldn't have been.
 
-    deviations: the z-score from which on a norm is a spike; 2.5 in the paper.
+    z_threshold: the z-score from which on a norm is a spike; 2.5 in the paper.
     decay: of the running mean and variance, in [0, 1); the paper's alpha, 0.97.
     warmup: steps without clipping whose norms give the first mean and variance; 25 in the paper.
     """
 
-    label_start = "zclip_z{deviations}"
+    label_start = "zclip_z{z_threshold}"
 
     def __init__(
         self,
-        deviations: float = 2.5,
+        z_threshold: float = 2.5,
         *,
         decay: float = 0.97,
         warmup: int = 25,
         **options: Unpack[Options],
     ) -> None:
         super().__init__(**options)
-        self.deviations = number("deviations", deviations, 0, math.inf, "()")
+        self.z_threshold = number("z_threshold", z_threshold, 0, math.inf, "()")
         self.decay = number("decay", decay, 0, 1, "[)")
         self.warmup = whole_number("warmup", warmup, 1)
         self._first: list[float] = []
@@ -55,10 +55,10 @@ class ZClip(Clipper):
                 self._variance = math.fsum(squares) / self.warmup
             return Clip()
         sigma = math.sqrt(self._variance)
-        threshold = self._mean + self.deviations * sigma if sigma else math.inf
+        threshold = self._mean + self.z_threshold * sigma if sigma else math.inf
         if norm > threshold:
-            # (deviations**2 / z) * sigma with z = (norm - mean) / sigma
-            threshold = self._mean + self.deviations**2 * self._variance / (norm - self._mean)
+            # (z_threshold**2 / z) * sigma with z = (norm - mean) / sigma
+            threshold = self._mean + self.z_threshold**2 * self._variance / (norm - self._mean)
         kept = min(norm, threshold)
         self._mean = self.decay * self._mean + (1 - self.decay) * kept
         deviation = (kept - self._mean) ** 2

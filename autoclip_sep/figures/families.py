@@ -23,8 +23,8 @@ FAMILIES = {
 }
 OTHERS_COLOUR, OTHERS_MAP = "#6B7178", "Greys"
 # What is told of every clipper that has it; of other settings those that its label tells.
-TUNED = ("percentile", "threshold", "deviations", "ratio", "relative")
-SYMBOLS = {"percentile": "p", "deviations": "n"}  # other settings are called by their own name
+TUNED = ("percentile", "threshold", "num_stddev", "z_threshold", "ratio", "relative")
+SYMBOLS = {"percentile": "p", "num_stddev": "n"}  # other settings are called by their own name
 
 
 @dataclass(frozen=True, order=True)

@@ -33,7 +33,7 @@ TYPES: dict[str, Any] = {
     "scheduler": Group, "logger": Group, "trainer": Group, "stft": Group,
     "data.name": str, "data.sample_rate": Count, "data.sources": Count, "data.channels": Count,
     "data.source_names": Sequence[str | int] | None, "data.permute": bool, "data.hq": bool | None,
-    "data.window_length": Count, "data.hop_length": Count, "data.valid_excerpts": Count,
+    "data.window_length": Count, "data.hop_length": Count, "data.valid_segments": Count,
     "data.bss_eval": bool | None, "data.root": str | None, "data.store": str | None,
     "data.corpora": str | None,
     "data.corpus": Group, "data.augmentation": Group | None,

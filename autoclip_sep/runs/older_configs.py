@@ -34,23 +34,44 @@ RENAMED: dict[str, Node] = {
     },
 }  # fmt: skip
 
+# Settings that were called otherwise, by the target that has them; "" is a group without one.
+SETTINGS = {
+    "autoclip_sep.clipping.ALRC": ("deviations", "num_stddev"),
+    "autoclip_sep.clipping.ZClip": ("deviations", "z_threshold"),
+    "autoclip_sep.training.settings.Settings": ("excerpt", "segment"),
+    "": ("valid_excerpts", "valid_segments"),
+}
+
 
 def upgraded(config: Mapping[str, Any]) -> Node:
     """The config by the names of today."""
-    return _each(config, lambda node: {**node, **RENAMED.get(str(node.get("_target_")), {})})
+
+    def now(node: Node) -> Node:
+        target = str(node.get("_target_", ""))
+        old, new = SETTINGS.get(target, ("", ""))
+        return _with_name({**node, **RENAMED.get(target, {})}, old, new)
+
+    return _each(config, now)
 
 
 def downgraded(config: Mapping[str, Any]) -> Node:
     """The config by the names that were, wherever these can say the same."""
 
     def before(node: Node) -> Node:
-        for old, new in RENAMED.items():
-            if all(key in node and node[key] == value for key, value in new.items()):
-                rest = {key: value for key, value in node.items() if key not in new}
-                return {"_target_": old, **rest}
+        old, new = SETTINGS.get(str(node.get("_target_", "")), ("", ""))
+        node = _with_name(node, new, old)
+        for target, meaning in RENAMED.items():
+            if all(key in node and node[key] == value for key, value in meaning.items()):
+                rest = {key: value for key, value in node.items() if key not in meaning}
+                return {"_target_": target, **rest}
         return node
 
     return _each(config, before)
+
+
+def _with_name(node: Node, old: str, new: str) -> Node:
+    """The node with a setting called otherwise, in the same place."""
+    return {new if key == old else key: value for key, value in node.items()}
 
 
 def _each(config: Mapping[str, Any], change: Callable[[Node], Node]) -> Node:

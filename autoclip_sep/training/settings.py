@@ -16,7 +16,7 @@ class Settings:
 
     epochs: passes over the training set.
     batch_size: mixtures per step over all processes.
-    excerpt: samples of each training example; shorter mixtures are zero-padded.
+    segment: samples of each training example; shorter mixtures are zero-padded.
     precision: fp32, bf16 (autocast around the network) or auto (bf16 where the processor has it).
     record_every: steps from one row of dynamics.csv to the next.
     probe_points: points of the smoothness probe, 0 for none.
@@ -29,7 +29,7 @@ class Settings:
 
     epochs: int = 36
     batch_size: int = 16
-    excerpt: int = 12672
+    segment: int = 12672
     precision: str = "fp32"
     record_every: int = 20
     probe_points: int = 1
@@ -40,7 +40,7 @@ class Settings:
     progress: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "excerpt", "record_every", "checkpoint_every"):
+        for name in ("epochs", "batch_size", "segment", "record_every", "checkpoint_every"):
             self._whole(name, at_least=1)
         self._whole("probe_points", at_least=0)
         for name in ("workers", "threads"):

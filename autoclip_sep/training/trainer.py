@@ -33,7 +33,7 @@ class Parts:
     """The built objects of a run; cli puts them together.
 
     permute: whether estimates come in any order. augmentation: None trains on the corpus' own
-    mixtures. valid_excerpts: of each mixture in a validation.
+    mixtures. valid_segments: of each mixture in a validation.
     """
 
     model: nn.Module
@@ -47,7 +47,7 @@ class Parts:
     logger: Logger
     permute: bool = True
     augmentation: RandomTracks | None = None
-    valid_excerpts: int = 1
+    valid_segments: int = 1
 
 
 class Trainer:
@@ -89,7 +89,7 @@ class Trainer:
         self.loader = TrainingLoader(
             parts.train,
             batch_size=settings.batch_size,
-            excerpt=settings.excerpt,
+            segment=settings.segment,
             seed=seed,
             rank=distributed.rank(),
             world=distributed.world(),
@@ -224,9 +224,9 @@ class Trainer:
             parts.valid,
             parts.stft,
             batch_size=self.settings.batch_size,
-            excerpt=self.settings.excerpt,
+            segment=self.settings.segment,
             device=self.device,
-            each=parts.valid_excerpts,
+            each=parts.valid_segments,
             permute=parts.permute,
         )
 

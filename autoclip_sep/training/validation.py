@@ -1,11 +1,11 @@
-"""Loss and SI-SDR on the same excerpts of the validation set after every epoch."""
+"""Loss and SI-SDR on the same segments of the validation set after every epoch."""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
-from autoclip_sep.data.loading.loaders import fixed_excerpts
+from autoclip_sep.data.loading.loaders import fixed_segments
 from autoclip_sep.data.store.reading import Split
 from autoclip_sep.metrics.si_sdr import si_sdr, si_sdr_permuted
 from autoclip_sep.separation.separate import separate
@@ -24,22 +24,22 @@ def validate(
     stft: STFT,
     *,
     batch_size: int,
-    excerpt: int,
+    segment: int,
     device: torch.device,
     each: int = 1,
     permute: bool = True,
 ) -> tuple[float, float]:
     """Mean loss and mean SI-SDR [dB] in float32, dropout off.
 
-    each: excerpts of every mixture. permute: whether estimates may be in any order.
+    each: segments of every mixture. permute: whether estimates may be in any order.
 
-    Sources that are silent in their excerpt have no SI-SDR and don't count. Several processes share
+    Sources that are silent in their segment have no SI-SDR and don't count. Several processes share
     the batches and get the same means.
     """
     training = model.training
     model.eval()
     losses, scores = {}, {}
-    for number, host_batch in enumerate(fixed_excerpts(split, batch_size, excerpt, each)):
+    for number, host_batch in enumerate(fixed_segments(split, batch_size, segment, each)):
         if number % distributed.world() != distributed.rank():
             continue
         batch = host_batch.to(device)

@@ -202,7 +202,7 @@ def test_a_sweep_reports_failures_and_goes_on(place, straight):
 def test_a_network_and_a_batch_too_large_for_memory_stop_no_sweep(place):
     done = command(
         place, "train.py", "-m", *SMALL, "trainer.epochs=1", "runs=large",
-        "model.hidden=1000000,4611686018427387904,16", "trainer.excerpt=6336,4611686018427387904",
+        "model.hidden=1000000,4611686018427387904,16", "trainer.segment=6336,4611686018427387904",
         check=1,
     )  # fmt: skip
     assert "1 ok, 5 failed" in done.stderr

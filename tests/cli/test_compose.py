@@ -172,7 +172,7 @@ def test_what_changes_numbers_changes_the_directory(other):
 @pytest.mark.parametrize(
     ("arguments", "wanted"),
     [
-        (["clipping=alrc", "clipping.deviations=2"], "alrc_n2/seed0"),
+        (["clipping=alrc", "clipping.num_stddev=2"], "alrc_n2/seed0"),
         (["clipping=zclip", "clipping.decay=0.9"], "zclip_z2.5_decay0.9/seed0"),
         (["clipping=autoclip_window", "clipping.scope=parameter"],
          "autoclip_p10_window1000_parameter/seed0"),

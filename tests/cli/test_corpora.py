@@ -20,7 +20,7 @@ from tests.commands import command
 MIXTURES = {"train": 6, "valid": 2, "test": 2}
 TINY = [
     "model.hidden=4", "model.layers=1", "trainer.epochs=1", "trainer.batch_size=2",
-    "trainer.excerpt=2048", "trainer.record_every=1", "trainer.progress=false",
+    "trainer.segment=2048", "trainer.record_every=1", "trainer.progress=false",
 ]  # fmt: skip
 HARD_NAMES = ["a,b", "x=1 (y)", "[1]{2}", "it's", "${seed}", "null", "1e5", "ä/ü", "~"]
 

@@ -21,7 +21,7 @@ from tests.conftest import can_mount
 
 TINY = [
     "model.hidden=4", "model.layers=1", "trainer.epochs=1", "trainer.batch_size=2",
-    "trainer.excerpt=2048", "trainer.progress=false",
+    "trainer.segment=2048", "trainer.progress=false",
 ]  # fmt: skip
 DATA = ["data=wsj0_2mix", "data.root=tree"]
 CORPORA = sorted(path.stem for path in (compose.CONFIGS / "data").glob("*.yaml"))

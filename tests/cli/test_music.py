@@ -25,9 +25,9 @@ TRACKS = {
     "test": ["B - Three", "B - Four"],
 }
 SMALL = [
-    "model.hidden=4", "model.layers=1", "trainer.batch_size=4", "trainer.excerpt=16384",
+    "model.hidden=4", "model.layers=1", "trainer.batch_size=4", "trainer.segment=16384",
     "trainer.record_every=1", "trainer.progress=false", "data.augmentation.examples_per_track=4",
-    "data.valid_excerpts=2", "data.store=store", "data.window_length=1024", "data.hop_length=512",
+    "data.valid_segments=2", "data.store=store", "data.window_length=1024", "data.hop_length=512",
 ]  # fmt: skip
 
 
@@ -190,7 +190,7 @@ def test_one_source_of_the_four(place, hq):
     assert {row["source"] for row in records.read(run / "evaluation" / "test.csv")} == {"vocals"}
 
 
-def test_validation_knows_the_names_and_hears_several_excerpts(place, hq, run):
+def test_validation_knows_the_names_and_hears_several_segments(place, hq, run):
     """The recorded score is that of the sources in their own order."""
     last = trained.load(str(run), "last", torch.device("cpu"))
     split = build(last.config["data"]["corpus"]).prepare(progress=False).split("valid")
@@ -199,7 +199,7 @@ def test_validation_knows_the_names_and_hears_several_excerpts(place, hq, run):
         objective = build(last.config["loss"]["objective"])
         return validate(
             last.separation.model, objective, split, last.separation.stft, batch_size=4,
-            excerpt=16384, device=torch.device("cpu"), **how,
+            segment=16384, device=torch.device("cpu"), **how,
         )  # fmt: skip
 
     row = records.read(run / "history.csv")[-1]
@@ -215,7 +215,7 @@ def test_validation_knows_the_names_and_hears_several_excerpts(place, hq, run):
     [
         ("data.augmentation.swap=2", "data.augmentation: swap must be a probability"),
         ("data.augmentation.examples_per_track=0", "examples_per_track"),
-        ("data.valid_excerpts=0", "data.valid_excerpts=0"),
+        ("data.valid_segments=0", "data.valid_segments=0"),
         ("data.source_names=[vocals]", "data.sources=4 are wanted"),
         ("data.root=not/here", "data.root=not/here: no MUSDB18 there"),
         ("data.hq=false", "data.hq=false"),

@@ -176,7 +176,7 @@ def test_a_skipped_step_is_not_a_clipped_one():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"deviations": 0}, "deviations"),
+        ({"num_stddev": 0}, "num_stddev"),
         ({"decay": 1}, "decay"),
         ({"decay": -0.1}, "decay"),
         ({"signed": "false"}, "signed"),

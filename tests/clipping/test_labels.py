@@ -32,17 +32,17 @@ CASES = [
     (LocalNormClipping(0.5), "local_norm_0.5", "LocalNormClipping(threshold=0.5)"),
     (ValueClipping(), "value_1", "ValueClipping(threshold=1.0)"),
     (NoClipping(), "none", "NoClipping()"),
-    (ZClip(decay=0.9), "zclip_z2.5_decay0.9", "ZClip(deviations=2.5, decay=0.9)"),
+    (ZClip(decay=0.9), "zclip_z2.5_decay0.9", "ZClip(z_threshold=2.5, decay=0.9)"),
     (AdaGC(absolute=2), "adagc_1.05_absolute2", "AdaGC(relative=1.05, absolute=2.0)"),
     (AGC(exclude=["head.", "mask"]), "agc_0.01_excludehead.-mask",
      "AGC(ratio=0.01, exclude=('head.', 'mask'))"),
     (AGC(transposed={"up.0": 2}), "agc_0.01_transposedup.02",
      "AGC(ratio=0.01, transposed={'up.0': 2})"),
     (ALRC(mean=1.0, mean_square=2.0), "alrc_n3_mean1_mean_square2",
-     "ALRC(deviations=3.0, mean=1.0, mean_square=2.0)"),
-    (ALRC(signed=True), "alrc_n3", "ALRC(deviations=3.0, signed=True)"),
+     "ALRC(num_stddev=3.0, mean=1.0, mean_square=2.0)"),
+    (ALRC(signed=True), "alrc_n3", "ALRC(num_stddev=3.0, signed=True)"),
     (Combined(ALRC(decay=0.9), AutoClip()), "alrc_n3_decay0.9_autoclip_p10",
-     "Combined(loss=ALRC(deviations=3.0, decay=0.9), gradients=AutoClip(percentile=10.0))"),
+     "Combined(loss=ALRC(num_stddev=3.0, decay=0.9), gradients=AutoClip(percentile=10.0))"),
 ]  # fmt: skip
 
 

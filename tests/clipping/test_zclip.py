@@ -96,7 +96,7 @@ def test_state_in_the_middle_of_the_warmup():
 
 
 @pytest.mark.parametrize(
-    "options", [{"deviations": 0}, {"decay": 1.0}, {"decay": -1}, {"warmup": 0}, {"warmup": 2.5}]
+    "options", [{"z_threshold": 0}, {"decay": 1.0}, {"decay": -1}, {"warmup": 0}, {"warmup": 2.5}]
 )
 def test_options_are_checked(options):
     with pytest.raises(ValueError, match=f"^{next(iter(options))} must be"):

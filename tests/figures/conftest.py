@@ -26,7 +26,7 @@ def clipping(label):
     if name == "norm":
         return {"_target_": CLIPPING + "NormClipping", "threshold": float(value)}
     if name == "alrc":
-        return {"_target_": CLIPPING + "ALRC", "deviations": float(value[1:]), "decay": 0.999}
+        return {"_target_": CLIPPING + "ALRC", "num_stddev": float(value[1:]), "decay": 0.999}
     if label == "shadow":
         return {"_target_": CLIPPING + "AutoClip", "percentile": None}
     return {"_target_": CLIPPING + "NoClipping"}

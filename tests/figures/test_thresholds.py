@@ -141,7 +141,7 @@ def test_every_clipper_has_a_name(add_run):
     run = add_run()
     run.config["clipping"] = {
         "_target_": "autoclip_sep.clipping.Combined",
-        "loss": {"_target_": "autoclip_sep.clipping.ALRC", "deviations": 3, "signed": False},
+        "loss": {"_target_": "autoclip_sep.clipping.ALRC", "num_stddev": 3, "signed": False},
         "gradients": {"_target_": "autoclip_sep.clipping.AutoClip", "percentile": 10},
     }
     assert clipping(run).name == "ALRC and AutoClip, p = 10, n = 3"

@@ -28,7 +28,7 @@ STEPS = 24  # of a clipper, before its state is kept and after that
 TRAIN = [
     "data=tree", "data.root=corpus", "data.store=store", "data.window_length=32",
     "data.hop_length=16", "stft.hop_length=16", "model.hidden=2", "model.layers=1",
-    "trainer.batch_size=2", "trainer.excerpt=320", "trainer.epochs=4", "trainer.record_every=1",
+    "trainer.batch_size=2", "trainer.segment=320", "trainer.epochs=4", "trainer.record_every=1",
     "trainer.checkpoint_every=1", "scheduler.patience=0", "optimizer.lr=0.01", "percentile=25",
 ]  # fmt: skip
 SEPARATE = ["input=corpus/tt/mix/t0.wav", "output=separated"]

@@ -104,7 +104,7 @@ def check_paper(job):
     _, _, loss, network, *_ = planned.directory.parts
     config, settings = planned.config, planned.settings
     assert (settings.batch_size, settings.epochs) == (25, 100)
-    assert settings.excerpt == 25_536
+    assert settings.segment == 25_536
     assert (settings.record_every, settings.probe_points) == (20, 1)
     assert settings.precision == "fp32"
     assert (config["data"]["sample_rate"], config["data"]["permute"]) == (8000, True)
@@ -134,7 +134,7 @@ def check_paper(job):
 
 
 def check_stft(stft):
-    """256/64 with a square-root Hann window, and 400 frames of an excerpt, heard from a click."""
+    """256/64 with a square-root Hann window, and 400 frames of a segment, heard from a click."""
     click = torch.zeros(25_536)
     click[64 * 200] = 1.0
     magnitude = stft.transform(click).abs()

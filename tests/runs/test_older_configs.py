@@ -5,7 +5,7 @@ import yaml
 
 from autoclip_sep.cli.plan import plan
 from autoclip_sep.runs import run_directory
-from autoclip_sep.runs.older_configs import RENAMED, downgraded, upgraded
+from autoclip_sep.runs.older_configs import RENAMED, SETTINGS, downgraded, upgraded
 
 # Directories as they were called when the targets were this package's own.
 DIRECTORIES = {
@@ -17,6 +17,8 @@ DIRECTORIES = {
     "scheduler=constant": "seed0-7b4fef",
     "scheduler.patience=3": "seed0-9f741f",
     "optimizer=sgd scheduler=constant optimizer.lr=0.1": "seed0-48652d",
+    "trainer.segment=6336": "XX",
+    "clipping=zclip clipping.z_threshold=3": "seed0",
 }
 
 
@@ -45,3 +47,16 @@ def test_names_go_both_ways(old):
     node = {"a": [{"b": {"_target_": old, "lr": 1}}], "c": {"_target_": old, "lr": 2}}
     assert downgraded(upgraded(node)) == node
     assert upgraded(node)["c"] == {"lr": 2, **RENAMED[old]}
+
+
+@pytest.mark.parametrize("target", SETTINGS)
+def test_settings_go_by_their_names_of_today(target):
+    old, new = SETTINGS[target]
+    node = {"a": {**({"_target_": target} if target else {}), old: 3, "b": 4}, old: [5]}
+    assert upgraded(node)["a"] == {**({"_target_": target} if target else {}), new: 3, "b": 4}
+    assert downgraded(upgraded(node)) == node
+
+
+def test_another_class_may_have_a_setting_of_such_a_name():
+    node = {"model": {"_target_": "mine.Net", "excerpt": 3, "deviations": 2}}
+    assert upgraded(node) == node

@@ -60,7 +60,7 @@ def train(directory, store):
         model, MaskInference(stft), AutoClip(10), optimizer, schedule, stft,
         store.split("train"), store.split("valid"), NoLogger(),
     )  # fmt: skip
-    numbers = Settings(epochs=3, batch_size=4, excerpt=800, record_every=1, progress=False)
+    numbers = Settings(epochs=3, batch_size=4, segment=800, record_every=1, progress=False)
     Trainer(parts, numbers, directory, 0, torch.device("cpu")).fit()
     own = ["trainer.epochs=3", "trainer.batch_size=4", "data=tree", "data.root=not/here"]
     config = plain(compose("train", own))

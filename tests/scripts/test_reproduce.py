@@ -12,7 +12,7 @@ from tests.commands import command, start
 
 TINY = [
     "experiment=demo", "model.hidden=8", "trainer.epochs=2", "trainer.batch_size=4",
-    "trainer.excerpt=3200", "trainer.record_every=2", "data.corpus.train=16",
+    "trainer.segment=3200", "trainer.record_every=2", "data.corpus.train=16",
     "data.corpus.valid=4", "data.corpus.test=3", "data.corpus.speakers=4",
     "data.corpus.test_speakers=2", "data.corpus.utterances=4",
 ]  # fmt: skip

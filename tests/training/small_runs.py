@@ -75,7 +75,7 @@ def trainer(
         Schedule(make, optimizer, *when), stft, store.split("train"), store.split("valid"),
         NoLogger(),
     )  # fmt: skip
-    defaults = {"record_every": 2, "batch_size": 4, "excerpt": 3200, "progress": False}
+    defaults = {"record_every": 2, "batch_size": 4, "segment": 3200, "progress": False}
     numbers = Settings(epochs=epochs, **{**defaults, **settings})
     return Trainer(parts, numbers, directory, 3, torch.device("cpu"))
 

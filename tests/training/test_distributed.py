@@ -40,7 +40,7 @@ model = Separator(stft, ["masks"], hidden=8, layers=2, dropout=arguments["dropou
                   batch_norm=arguments["batch_norm"])
 optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=True)
 settings = Settings(epochs=arguments["epochs"], record_every=1, checkpoint_every=2, batch_size=4,
-                    excerpt=3200, progress=False)
+                    segment=3200, progress=False)
 
 class Losses(MaskInference):
     calls = 0  # three in each of the first two steps, which ask the recorder's closure twice

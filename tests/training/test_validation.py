@@ -24,7 +24,7 @@ def valid(store, **more):
     model = Swapped()
     loss, score = validate(
         model, lambda estimate, batch: batch.mixture.abs().mean(dim=(1, 2)), store.split("valid"),
-        STFT(), batch_size=3, excerpt=1000, device=torch.device("cpu"), **more,
+        STFT(), batch_size=3, segment=1000, device=torch.device("cpu"), **more,
     )  # fmt: skip
     return model.items, loss, score
 
@@ -35,7 +35,7 @@ def test_named_sources_may_not_change_places(tiny_store):
 
 
 @pytest.mark.parametrize("each", [1, 3])
-def test_several_excerpts_of_every_mixture_count(tiny_store, each):
+def test_several_segments_of_every_mixture_count(tiny_store, each):
     items, loss, score = valid(tiny_store, each=each)
     assert items == [name for name in tiny_store.split("valid").items for _ in range(each)]
     assert loss > 0

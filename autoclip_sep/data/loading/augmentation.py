@@ -2,7 +2,7 @@
 
 Source: Uhlich et al., "Improving music source separation based on deep neural networks through
 data augmentation and network blending" (2017): random mixing of sources, gains in [0.25, 1.25],
-channels swapped half of the time. As for plain excerpts everything follows from (seed, epoch,
+channels swapped half of the time. As for plain segments everything follows from (seed, epoch,
 index), so it doesn't matter which process reads a batch or where a run was interrupted.
 Difference: tracks aren't drawn freely; an epoch has each source of each track equally often.
 """
@@ -55,7 +55,7 @@ class RandomTracks:
 class Draws(NamedTuple):
     """What an epoch's examples are made of, each (examples, signals).
 
-    places: in [0, 1), where in its track the excerpt lies.
+    places: in [0, 1), where in its track the segment lies.
     """
 
     tracks: NDArray[np.int64]
@@ -76,7 +76,7 @@ class Draws(NamedTuple):
 class RandomMixtures(Dataset[Batch]):
     """Training batches of mixtures that no track holds, addressed by (epoch, step).
 
-    The arguments are those of `Excerpts`; excerpt can't be None. Tracks shorter than an excerpt are
+    The arguments are those of `Segments`; segment can't be None. Tracks shorter than a segment are
     zero-padded at the end. An example is named by its tracks.
     """
 
@@ -86,13 +86,13 @@ class RandomMixtures(Dataset[Batch]):
         settings: RandomTracks,
         *,
         batch_size: int,
-        excerpt: int,
+        segment: int,
         seed: int,
         rank: int = 0,
         world: int = 1,
     ) -> None:
         self.split, self.settings = split, settings
-        self.batch_size, self.excerpt, self.seed = batch_size, excerpt, seed
+        self.batch_size, self.segment, self.seed = batch_size, segment, seed
         self.own = share_of_rank(batch_size, rank, world)
 
     def __len__(self) -> int:
@@ -106,7 +106,7 @@ class RandomMixtures(Dataset[Batch]):
 
     def __getitem__(self, key: tuple[int, int]) -> Batch:
         epoch, step = key
-        split, frames = self.split, self.excerpt
+        split, frames = self.split, self.segment
         batch = np.arange(step * self.batch_size, (step + 1) * self.batch_size)[self.own]
         drawn = draw(self.settings, len(split), len(split.targets), self.seed, epoch).of(batch)
         room = np.maximum(split.lengths[drawn.tracks] - frames, 0)

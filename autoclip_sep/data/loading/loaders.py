@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 from autoclip_sep.data.loading.augmentation import RandomMixtures, RandomTracks
-from autoclip_sep.data.loading.segments import Excerpts, excerpts, whole
+from autoclip_sep.data.loading.segments import Segments, segments, whole
 from autoclip_sep.data.store.reading import Split
 from autoclip_sep.errors import InputError
 from autoclip_sep.parallel import signals_for_this_process_alone
@@ -48,7 +48,7 @@ class TrainingLoader:
     this process reads what is left. Signals that ask to stop are for this process, not for them.
 
     batch_size is that of all ranks together. augmentation: how examples are put together where
-    they aren't the corpus' own mixtures. The other arguments are those of `Excerpts`.
+    they aren't the corpus' own mixtures. The other arguments are those of `Segments`.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class TrainingLoader:
         split: Split,
         *,
         batch_size: int,
-        excerpt: int | None,
+        segment: int | None,
         seed: int,
         rank: int = 0,
         world: int = 1,
@@ -65,14 +65,14 @@ class TrainingLoader:
         augmentation: RandomTracks | None = None,
     ) -> None:
         share = {"batch_size": batch_size, "seed": seed, "rank": rank, "world": world}
-        dataset: Excerpts | RandomMixtures
+        dataset: Segments | RandomMixtures
         if augmentation is None:
-            dataset = Excerpts(split, excerpt=excerpt, **share)
-        elif excerpt is not None:
-            dataset = RandomMixtures(split, augmentation, excerpt=excerpt, **share)
+            dataset = Segments(split, segment=segment, **share)
+        elif segment is not None:
+            dataset = RandomMixtures(split, augmentation, segment=segment, **share)
         else:
-            raise InputError("excerpt=None: whole items can't be mixed at random")
-        _check(len(dataset), batch_size, excerpt, world)
+            raise InputError("segment=None: whole items can't be mixed at random")
+        _check(len(dataset), batch_size, segment, world)
         self._dataset, self._sampler = dataset, EpochSampler(dataset.steps)
         self.steps = dataset.steps
         self.lost: str | None = None
@@ -160,7 +160,7 @@ class FixedBatches:
     """The same batches in the same order every time: groups of items, read when their turn comes.
 
     frames: samples cut from each item (shorter ones padded), None for whole items, which must then
-    be of one length within a group. each: excerpts per item, evenly spread over it, one being its
+    be of one length within a group. each: segments per item, evenly spread over it, one being its
     middle; number n of item i counts as i * each + n in the groups.
     """
 
@@ -180,7 +180,7 @@ class FixedBatches:
             else:
                 room = np.maximum(self.split.lengths[items] - self.frames, 0)
                 starts = room * (2 * number + 1) // (2 * self.each)
-                yield excerpts(self.split, items, starts, self.frames)
+                yield segments(self.split, items, starts, self.frames)
 
 
 def evaluation_batches(
@@ -200,26 +200,26 @@ def evaluation_batches(
     return FixedBatches(split, groups, None)
 
 
-def fixed_excerpts(
-    split: Split, batch_size: int, excerpt: int | None, each: int = 1
+def fixed_segments(
+    split: Split, batch_size: int, segment: int | None, each: int = 1
 ) -> FixedBatches:
-    """The same `excerpt` samples of every item (for validation); the last batch may be small.
+    """The same `segment` samples of every item (for validation); the last batch may be small.
 
-    each: excerpts per item, see `FixedBatches`; one is its middle. excerpt=None gives what
+    each: segments per item, see `FixedBatches`; one is its middle. segment=None gives what
     `evaluation_batches` does.
     """
-    if excerpt is None:
+    if segment is None:
         return evaluation_batches(split, batch_size)
-    _check(len(split), 1, excerpt, 1)
+    _check(len(split), 1, segment, 1)
     places = list(range(len(split) * each))
     groups = [places[n : n + batch_size] for n in range(0, len(places), batch_size)]
-    return FixedBatches(split, groups, excerpt, each)
+    return FixedBatches(split, groups, segment, each)
 
 
-def _check(examples: int, batch_size: int, excerpt: int | None, world: int) -> None:
+def _check(examples: int, batch_size: int, segment: int | None, world: int) -> None:
     if batch_size < 1 or batch_size % world:
         raise InputError(f"batch_size={batch_size}: not divisible among {world} processes")
     if batch_size > examples:
         raise InputError(f"batch_size={batch_size}: the split has {examples} examples only")
-    if excerpt is not None and excerpt < 1:
-        raise InputError(f"excerpt={excerpt}: at least one sample")
+    if segment is not None and segment < 1:
+        raise InputError(f"segment={segment}: at least one sample")

@@ -1,4 +1,4 @@
-"""Batches of excerpts: which items and which part of each is a pure function of the seed.
+"""Batches of segments: which items and which part of each is a pure function of the seed.
 
 The order and the crops of an epoch follow from (seed, epoch) by a counter-based generator, whose
 raw output numpy promises to keep; position in the epoch picks from them. So it doesn't matter
@@ -29,11 +29,11 @@ def epoch_plan(items: int, seed: int, epoch: int) -> tuple[NDArray[np.int64], ND
     return order, places
 
 
-class Excerpts(Dataset[Batch]):
+class Segments(Dataset[Batch]):
     """Training batches of one split, addressed by (epoch, step).
 
     batch_size: examples of the whole batch, of which rank of world reads its own equal part.
-    excerpt: samples per example, shorter items are zero-padded at the end; None takes whole items,
+    segment: samples per example, shorter items are zero-padded at the end; None takes whole items,
     padded to the longest. The items left over at an epoch's end are not served in it.
     """
 
@@ -42,13 +42,13 @@ class Excerpts(Dataset[Batch]):
         split: Split,
         *,
         batch_size: int,
-        excerpt: int | None,
+        segment: int | None,
         seed: int,
         rank: int = 0,
         world: int = 1,
     ) -> None:
         self.split = split
-        self.batch_size, self.excerpt, self.seed = batch_size, excerpt, seed
+        self.batch_size, self.segment, self.seed = batch_size, segment, seed
         self.own = share_of_rank(batch_size, rank, world)
 
     def __len__(self) -> int:
@@ -66,11 +66,11 @@ class Excerpts(Dataset[Batch]):
         batch = np.arange(step * self.batch_size, (step + 1) * self.batch_size)[self.own]
         items = order[batch]
         lengths = self.split.lengths[items]
-        if self.excerpt is None:
-            return excerpts(self.split, items, np.zeros_like(items), int(lengths.max()))
-        room = np.maximum(lengths - self.excerpt, 0)
+        if self.segment is None:
+            return segments(self.split, items, np.zeros_like(items), int(lengths.max()))
+        room = np.maximum(lengths - self.segment, 0)
         starts = np.floor(places[batch] * (room + 1)).astype(np.int64)
-        return excerpts(self.split, items, starts, self.excerpt)
+        return segments(self.split, items, starts, self.segment)
 
 
 def share_of_rank(batch_size: int, rank: int, world: int) -> slice:
@@ -78,7 +78,7 @@ def share_of_rank(batch_size: int, rank: int, world: int) -> slice:
     return slice(rank * batch_size // world, (rank + 1) * batch_size // world)
 
 
-def excerpts(
+def segments(
     split: Split, items: NDArray[np.int64], starts: NDArray[np.int64], frames: int
 ) -> Batch:
     """`frames` samples of each item from its start on, zero-padded; mixtures are sums."""

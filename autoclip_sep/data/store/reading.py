@@ -1,7 +1,7 @@
 """A corpus decoded once: `<folder>/{samples.bin, index.npy, crc32.npy, meta.json, files.json}`.
 
 samples.bin holds, for each mixture, its signals one after the other, each (T, C) interleaved, all
-int16 or all float32. index.npy says where each begins. An excerpt is then one slice of a memory
+int16 or all float32. index.npy says where each begins. A segment is then one slice of a memory
 map, and a mixture is the sum of its signals. A mixture file is stored as well only where that sum
 differs from it by more than 2 LSB (lossy stems, for example). crc32.npy holds a checksum for each
 64 KiB of samples.bin, with which each is compared once by each process that reads of it; stores

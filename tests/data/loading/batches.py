@@ -8,7 +8,7 @@ def training_batches(
     split: Split,
     *,
     batch_size: int,
-    excerpt: int | None,
+    segment: int | None,
     seed: int,
     epoch: int,
     start: int = 0,
@@ -18,14 +18,14 @@ def training_batches(
 ) -> Batches:
     """The training batches of one epoch, from step `start` on; `TrainingLoader` serves several.
 
-    excerpt: samples per example (shorter ones are zero-padded), None for whole items. The last,
+    segment: samples per example (shorter ones are zero-padded), None for whole items. The last,
     partial batch is dropped. Rank r of `world` gets the r-th part of every batch.
     Raises InputError if batch_size isn't divisible by world or exceeds the split.
     """
     loader = TrainingLoader(
         split,
         batch_size=batch_size,
-        excerpt=excerpt,
+        segment=segment,
         seed=seed,
         rank=rank,
         world=world,

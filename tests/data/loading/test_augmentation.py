@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from autoclip_sep.data.loading.augmentation import RandomMixtures, RandomTracks, draw
-from autoclip_sep.data.loading.loaders import TrainingLoader, fixed_excerpts
+from autoclip_sep.data.loading.loaders import TrainingLoader, fixed_segments
 from autoclip_sep.data.store.conversion import prepare
 from autoclip_sep.data.store.reading import Item, Split
 from autoclip_sep.errors import InputError
@@ -23,11 +23,11 @@ def split(make_items: Callable[..., list[Item]], tmp_path: Path) -> Split:
 
 
 def batches(split: Split, settings: RandomTracks = SETTINGS, **more: int) -> RandomMixtures:
-    return RandomMixtures(split, settings, **{"batch_size": 4, "excerpt": 250, "seed": 1, **more})
+    return RandomMixtures(split, settings, **{"batch_size": 4, "segment": 250, "seed": 1, **more})
 
 
 def find(split: Split, source: int, sound: np.ndarray) -> tuple[str, int, float, bool]:
-    """Track, start, gain and whether it was swapped, of a source's excerpt (2, T) without zeros."""
+    """Track, start, gain and whether it was swapped, of a source's segment (2, T) without zeros."""
     for i, name in enumerate(split.items):
         track = split.load(i)[1][source]
         for swapped in (False, True):
@@ -114,7 +114,7 @@ def test_without_mixing_sources_stay_together(split: Split) -> None:
 
 
 def test_short_tracks_are_padded(split: Split) -> None:
-    batch = batches(split, excerpt=1000)[0, 0]
+    batch = batches(split, segment=1000)[0, 0]
     drawn = draw(SETTINGS, 10, 3, seed=1, epoch=0)
     for b in range(4):
         lengths = np.minimum(split.lengths[drawn.tracks[b]], 1000)
@@ -125,10 +125,10 @@ def test_short_tracks_are_padded(split: Split) -> None:
 
 
 def test_every_place_can_be_drawn(split: Split) -> None:
-    """A track one sample longer than the excerpt has two places, about equally often."""
+    """A track one sample longer than the segment has two places, about equally often."""
     longest = int(split.lengths.argmax())
     plain = RandomTracks(50, mix=False, lowest_gain=1.0, highest_gain=1.0, swap=0.0)
-    data = batches(split, plain, excerpt=int(split.lengths[longest]) - 1)
+    data = batches(split, plain, segment=int(split.lengths[longest]) - 1)
     first, second = split.load(longest)[1][0, 0, :2].tolist()
     heard = [
         float(batch.sources[b, 0, 0, 0])
@@ -155,7 +155,7 @@ def test_ranks_share_the_batch_of_one(split: Split, world: int) -> None:
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_loader_serves_an_epoch_of_them_from_any_step(split: Split, workers: int) -> None:
-    settings = {"batch_size": 4, "excerpt": 250, "seed": 1}
+    settings = {"batch_size": 4, "segment": 250, "seed": 1}
     loader = TrainingLoader(split, **settings, workers=workers, augmentation=SETTINGS)
     assert loader.steps == 15
     expected = [batches(split)[3, step] for step in range(15)]
@@ -165,7 +165,7 @@ def test_a_loader_serves_an_epoch_of_them_from_any_step(split: Split, workers: i
 
 
 def test_workers_may_be_spawned(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = {"batch_size": 20, "excerpt": 250, "seed": 1}
+    settings = {"batch_size": 20, "segment": 250, "seed": 1}
     loader = TrainingLoader(split, **settings, workers=1, augmentation=SETTINGS)
     monkeypatch.setattr(loader._loader, "multiprocessing_context", "spawn")
     expected = [batches(split, batch_size=20)[0, step] for step in range(3)]
@@ -173,12 +173,12 @@ def test_workers_may_be_spawned(split: Split, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_batches_may_be_larger_than_the_number_of_tracks(split: Split) -> None:
-    settings = {"excerpt": 100, "seed": 0, "augmentation": SETTINGS}
+    settings = {"segment": 100, "seed": 0, "augmentation": SETTINGS}
     assert TrainingLoader(split, batch_size=60, **settings).steps == 1
     with pytest.raises(InputError, match="batch_size=61: the split has 60 examples"):
         TrainingLoader(split, batch_size=61, **settings)
-    with pytest.raises(InputError, match="excerpt=None"):
-        TrainingLoader(split, batch_size=4, excerpt=None, seed=0, augmentation=SETTINGS)
+    with pytest.raises(InputError, match="segment=None"):
+        TrainingLoader(split, batch_size=4, segment=None, seed=0, augmentation=SETTINGS)
 
 
 def test_the_global_generators_are_left_alone(split: Split) -> None:
@@ -189,8 +189,8 @@ def test_the_global_generators_are_left_alone(split: Split) -> None:
     assert np.array_equal(np.random.get_state()[1], states[1])
 
 
-def test_validation_may_spread_several_excerpts_over_a_track(split: Split) -> None:
-    served = list(fixed_excerpts(split, batch_size=7, excerpt=100, each=3))
+def test_validation_may_spread_several_segments_over_a_track(split: Split) -> None:
+    served = list(fixed_segments(split, batch_size=7, segment=100, each=3))
     assert [len(batch.items) for batch in served] == [7, 7, 7, 7, 2]
     assert sum((batch.items for batch in served), ())[:4] == ("train-0",) * 3 + ("train-1",)
     _, sources = split.load(0)  # 700 samples: 600 of room

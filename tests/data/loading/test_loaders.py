@@ -7,7 +7,7 @@ import torch
 from autoclip_sep.data.loading.loaders import (
     TrainingLoader,
     evaluation_batches,
-    fixed_excerpts,
+    fixed_segments,
 )
 from autoclip_sep.data.store.conversion import prepare
 from autoclip_sep.data.store.reading import Item, Store
@@ -15,7 +15,7 @@ from autoclip_sep.errors import InputError
 from autoclip_sep.types import Batch
 from tests.data.loading.batches import training_batches
 
-SETTINGS = {"batch_size": 2, "excerpt": 250, "seed": 4}
+SETTINGS = {"batch_size": 2, "segment": 250, "seed": 4}
 
 
 def same(one: list[Batch], other: list[Batch]) -> bool:
@@ -68,7 +68,7 @@ def test_an_epoch_that_was_left_doesnt_touch_the_next(store: Store) -> None:
 
 
 def test_the_last_partial_batch_is_dropped(store: Store) -> None:
-    batches = training_batches(store.split("train"), batch_size=4, excerpt=100, seed=0, epoch=0)
+    batches = training_batches(store.split("train"), batch_size=4, segment=100, seed=0, epoch=0)
     assert len(batches) == 2
     assert [len(batch.items) for batch in batches] == [4, 4]
 
@@ -84,7 +84,7 @@ def test_the_global_generator_is_left_alone(store: Store, workers: int) -> None:
 @pytest.mark.parametrize("world", [1, 2, 4])
 def test_all_worlds_see_one_set_per_step(store: Store, world: int) -> None:
     split = store.split("train")
-    settings = {"batch_size": 4, "excerpt": 100, "seed": 0, "epoch": 0}
+    settings = {"batch_size": 4, "segment": 100, "seed": 0, "epoch": 0}
     alone = [batch.items for batch in training_batches(split, **settings)]
     ranks = [
         [batch.items for batch in training_batches(split, **settings, rank=rank, world=world)]
@@ -101,7 +101,7 @@ def test_all_worlds_see_one_set_per_step(store: Store, world: int) -> None:
         ({"batch_size": 0}, "batch_size=0"),
         ({"batch_size": -2}, "batch_size=-2"),
         ({"batch_size": 11}, "has 10 examples"),
-        ({"excerpt": 0}, "excerpt=0"),
+        ({"segment": 0}, "segment=0"),
     ],
 )
 def test_what_cant_work_is_refused_at_the_start(
@@ -130,7 +130,7 @@ def test_evaluation_pads_nothing_and_leaves_nothing_out(store: Store) -> None:
 
 def test_validation_takes_the_middle(store: Store) -> None:
     split = store.split("train")
-    batches = fixed_excerpts(split, batch_size=4, excerpt=500)
+    batches = fixed_segments(split, batch_size=4, segment=500)
     assert [len(batch.items) for batch in batches] == [4, 4, 2]
     names = [name for batch in batches for name in batch.items]
     assert names == split.items
@@ -145,7 +145,7 @@ def test_validation_takes_the_middle(store: Store) -> None:
 
 def test_validation_may_take_whole_items(store: Store) -> None:
     split = store.split("test")
-    assert same(list(fixed_excerpts(split, 2, None)), list(evaluation_batches(split, 2)))
+    assert same(list(fixed_segments(split, 2, None)), list(evaluation_batches(split, 2)))
 
 
 def test_several_signals_and_channels(

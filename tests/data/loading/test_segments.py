@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from autoclip_sep.data.loading.segments import Excerpts, epoch_plan, excerpts, whole
+from autoclip_sep.data.loading.segments import Segments, epoch_plan, segments, whole
 from autoclip_sep.data.store.reading import Store
 
 
@@ -39,7 +39,7 @@ def test_the_plan_stays_what_it_was() -> None:
 
 def test_a_batch_holds_slices_of_its_items(store: Store) -> None:
     split = store.split("train")
-    data = Excerpts(split, batch_size=4, excerpt=200, seed=1)
+    data = Segments(split, batch_size=4, segment=200, seed=1)
     assert data.steps == 2
     starts = set()
     for epoch in range(5):
@@ -64,14 +64,14 @@ def test_a_batch_holds_slices_of_its_items(store: Store) -> None:
 
 
 def test_an_epoch_serves_each_item_at_most_once(store: Store) -> None:
-    data = Excerpts(store.split("train"), batch_size=3, excerpt=50, seed=0)
+    data = Segments(store.split("train"), batch_size=3, segment=50, seed=0)
     names = [name for step in range(data.steps) for name in data[0, step].items]
     assert len(names) == len(set(names)) == 9
 
 
 def test_short_items_are_padded_with_zeros(store: Store) -> None:
     split = store.split("train")
-    data = Excerpts(split, batch_size=10, excerpt=800, seed=0)
+    data = Segments(split, batch_size=10, segment=800, seed=0)
     batch = data[0, 0]
     for b, name in enumerate(batch.items):
         i = split.items.index(name)
@@ -85,7 +85,7 @@ def test_short_items_are_padded_with_zeros(store: Store) -> None:
 
 def test_whole_items_are_padded_to_the_longest(store: Store) -> None:
     split = store.split("train")
-    batch = Excerpts(split, batch_size=5, excerpt=None, seed=0)[0, 1]
+    batch = Segments(split, batch_size=5, segment=None, seed=0)[0, 1]
     longest = int(batch.lengths.max())
     assert batch.mixture.shape == (5, 1, longest)
     for b, name in enumerate(batch.items):
@@ -94,9 +94,9 @@ def test_whole_items_are_padded_to_the_longest(store: Store) -> None:
 
 
 def test_every_crop_can_happen(store: Store) -> None:
-    """An item one sample longer than the excerpt has two crops, about equally often."""
+    """An item one sample longer than the segment has two crops, about equally often."""
     split = store.split("test")
-    data = Excerpts(split, batch_size=3, excerpt=899, seed=0)
+    data = Segments(split, batch_size=3, segment=899, seed=0)
     first = split.load(1)[1][..., :899]
     hits = [
         bool(np.array_equal(batch.sources[batch.items.index("test-1")].numpy(), first))
@@ -108,9 +108,9 @@ def test_every_crop_can_happen(store: Store) -> None:
 @pytest.mark.parametrize("world", [2, 4])
 def test_ranks_share_the_batch_of_one(store: Store, world: int) -> None:
     split = store.split("train")
-    alone = Excerpts(split, batch_size=8, excerpt=300, seed=5)[2, 0]
+    alone = Segments(split, batch_size=8, segment=300, seed=5)[2, 0]
     parts = [
-        Excerpts(split, batch_size=8, excerpt=300, seed=5, rank=rank, world=world)[2, 0]
+        Segments(split, batch_size=8, segment=300, seed=5, rank=rank, world=world)[2, 0]
         for rank in range(world)
     ]
     assert sum((part.items for part in parts), ()) == alone.items
@@ -118,7 +118,7 @@ def test_ranks_share_the_batch_of_one(store: Store, world: int) -> None:
 
 
 def test_the_global_generators_are_left_alone(store: Store) -> None:
-    data = Excerpts(store.split("train"), batch_size=3, excerpt=50, seed=0)
+    data = Segments(store.split("train"), batch_size=3, segment=50, seed=0)
     first = data[1, 1]
     torch.manual_seed(99)
     np.random.seed(99)
@@ -132,7 +132,7 @@ def test_the_global_generators_are_left_alone(store: Store) -> None:
 def test_both_readers_agree(store: Store) -> None:
     split = store.split("test")
     items = np.array([0, 2])  # both have 500 samples
-    one, other = whole(split, items), excerpts(split, items, np.zeros(2, dtype=np.int64), 500)
+    one, other = whole(split, items), segments(split, items, np.zeros(2, dtype=np.int64), 500)
     assert torch.equal(one.mixture, other.mixture)
     assert torch.equal(one.sources, other.sources)
     assert one.items == other.items == ("test-0", "test-2")

@@ -13,7 +13,7 @@ from autoclip_sep.data.loading.augmentation import RandomTracks
 from autoclip_sep.data.loading.loaders import (
     TrainingLoader,
     evaluation_batches,
-    fixed_excerpts,
+    fixed_segments,
 )
 from autoclip_sep.data.store.conversion import prepare
 from autoclip_sep.data.store.reading import Item, Signal, Store
@@ -252,14 +252,14 @@ def test_samples_that_are_no_numbers_are_named_before_a_network_sees_them(
     samples[2 * 700 + 3 : 2 * 700 + 13] = bad  # in the second mixture, train-1
     samples.flush()
     split = store.split("train")
-    how: dict[str, Any] = {"batch_size": 10, "excerpt": 1200, "seed": 0}
+    how: dict[str, Any] = {"batch_size": 10, "segment": 1200, "seed": 0}
     tracks = RandomTracks(examples_per_track=1, lowest_gain=1.0)
     for batches in (
         training_batches(split, **how, epoch=1),
         training_batches(split, **how, epoch=1, workers=1),
         TrainingLoader(split, **how, augmentation=tracks).epoch(1),
         evaluation_batches(split, 1),
-        fixed_excerpts(split, 4, 1200),
+        fixed_segments(split, 4, 1200),
     ):
         with pytest.raises(InputError, match=r"samples of (\S+ \+ )?train-1\b.* are no numbers"):
             list(batches)
