@@ -17,7 +17,7 @@ DIRECTORIES = {
     "scheduler=constant": "seed0-7b4fef",
     "scheduler.patience=3": "seed0-9f741f",
     "optimizer=sgd scheduler=constant optimizer.lr=0.1": "seed0-48652d",
-    "trainer.segment=6336": "XX",
+    "trainer.segment=6336": "seed0-16985d",
     "clipping=zclip clipping.z_threshold=3": "seed0",
 }
 
