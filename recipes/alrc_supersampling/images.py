@@ -64,7 +64,7 @@ def read(name: str, root: str | None) -> Images:
     if name == "cifar10":
         if root is None:
             raise InputError(
-                "images=cifar10 wants root=FOLDER, the one with data_batch_1.bin to test_batch.bin "
+                "images=cifar10 needs root=FOLDER, the one with data_batch_1.bin to test_batch.bin "
                 "(CIFAR-10's binary version)"
             )
         folder = Path(root)
@@ -88,7 +88,7 @@ def cifar10(folder: Path, names: tuple[str, ...]) -> Tensor:
         if not path.is_file():
             there = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else None
             found = "no such folder" if there is None else f"it holds {', '.join(there[:5])}"
-            raise InputError(f"{path} is not there ({found}): root= wants CIFAR-10's .bin files")
+            raise InputError(f"{path} is not there ({found}): root= needs CIFAR-10's .bin files")
         content = np.fromfile(path, dtype=np.uint8)
         if content.size != PER_FILE * RECORD:
             raise InputError(
@@ -97,7 +97,7 @@ def cifar10(folder: Path, names: tuple[str, ...]) -> Tensor:
             )
         records = content.reshape(PER_FILE, RECORD)
         if records[:, 0].max() > 9:
-            raise InputError(f"{path} has labels above 9: it is no file of CIFAR-10's")
+            raise InputError(f"{path} has labels above 9: not a file of CIFAR-10")
         parts.append(torch.from_numpy(records[:, 1:].reshape(PER_FILE, 3, SIDE, SIDE).copy()))
     return torch.cat(parts)
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from network import ERRORS
@@ -15,10 +15,11 @@ from autoclip_sep.cli.checks import check_choice, check_threads
 from autoclip_sep.clipping import Clipper
 from autoclip_sep.errors import InputError
 from autoclip_sep.runs import run_directory
+from autoclip_sep.runs.config import check
 from autoclip_sep.training.schedulers import try_optimizer
 
-MOST = 2**31 - 1
-WHOLE = {"batch_size": 1, "iterations": 1, "channels": 1, "record_every": 1, "seed": 0}  # from
+Count = Annotated[int, range(1, 2**31)]
+COUNTS = ("batch_size", "iterations", "channels", "record_every")
 # What the directory's name tells, or what doesn't change the numbers.
 NAMED = re.compile(
     r"images|error|batch_size|rate|optimizer\.lr|seed|root|runs|threads"
@@ -57,8 +58,8 @@ def understand(arguments: Sequence[str]) -> Settings:
     check_choice(config, "images", "photographs", "cifar10")
     check_choice(config, "error", *ERRORS)
     check_threads(config)
-    for key, least in WHOLE.items():
-        _check_whole(config, key, least)
+    for key in COUNTS:
+        check(config[key], Count, key)
     chosen = compose.choices(composed)
     rates = config.pop("rates")
     config["optimizer"]["lr"], config["rate"] = _rate(config, chosen["optimizer"], rates)
@@ -82,9 +83,8 @@ def _rate(
 ) -> tuple[float, str | None]:
     """The learning rate, and its name in the table where it is from there."""
     lr = config["optimizer"]["lr"]
+    check(lr, float | None, "optimizer.lr")
     if lr is not None:
-        if isinstance(lr, bool) or not isinstance(lr, int | float):
-            raise InputError(f"optimizer.lr={lr}: a number is wanted")
         return lr, None
     if optimizer not in rates:
         raise InputError(
@@ -94,9 +94,3 @@ def _rate(
     table = rates[optimizer][config["error"]]
     check_choice(config, "rate", *table)
     return table[config["rate"]], config["rate"]
-
-
-def _check_whole(config: Mapping[str, Any], key: str, least: int) -> None:
-    value = config[key]
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MOST:
-        raise InputError(f"{key}={value}: a whole number from {least} to {MOST} is wanted")
