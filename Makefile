@@ -37,6 +37,7 @@ reproduce-figures: $(INSTALLED)  ## The main job: train and draw all figures and
 
 figures: $(INSTALLED)  ## Draw the README's figures and table from the kept records, into figures/reference
 	$(PY) scripts/draw_figures.py
+	$(PY) recipes/alrc_supersampling/draw.py
 
 evaluate: run-given $(INSTALLED)  ## SI-SDR of one run on its test set: make evaluate RUN=runs/...
 	$(PY) evaluate.py "run=$$RUN"

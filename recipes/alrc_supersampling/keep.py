@@ -3,23 +3,23 @@
     python recipes/alrc_supersampling/keep.py runs=runs output=recipes/alrc_supersampling/results
 
 The table has a row for each run: its settings, where it came from, and the mean training error of
-every hundred iterations. `autoclip_sep.figures.boxcar.draw_all` draws from it what it draws from
-the runs.
+every hundred iterations. draw.py draws from it what it draws from the runs.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
+import runs
+
 from autoclip_sep.cli import arguments, command
-from autoclip_sep.figures import supersampling
 
 
 def keep(given: Sequence[str]) -> None:
     """Write <output>/courses.csv of the runs below a folder."""
     settings = arguments.read(given, {"runs": "runs", "output": None})
-    found = supersampling.find(Path(settings["runs"]))
-    path = Path(settings["output"]) / supersampling.KEPT
-    supersampling.write(found, path)
+    found = runs.find(Path(settings["runs"]))
+    path = Path(settings["output"]) / runs.KEPT
+    runs.write(found, path)
     print(f"{path}: {len(found)} runs, {path.stat().st_size / 1000:.0f} kB")
 
 

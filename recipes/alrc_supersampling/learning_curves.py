@@ -5,26 +5,25 @@ batch size, a column for each optimizer and learning rate, a line for each seed.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
+from runs import BLOCK, BOXCAR, WIDTH, WITH, WITHOUT
+from table import OPTIMIZERS
 
 from autoclip_sep.errors import InputError
 from autoclip_sep.figures import drawing
-from autoclip_sep.figures.stability_table import OPTIMIZERS, WITH, WITHOUT, lines, markdown
-from autoclip_sep.figures.supersampling import BOXCAR, Course, find
-from autoclip_sep.files import write_whole
 
-COLOURS = {WITHOUT: drawing.WITHOUT, WITH: drawing.WITH}
-LABELS = {WITHOUT: "no clipping", WITH: "ALRC"}
-WIDTHS = {WITHOUT: 2.4, WITH: 1.0}  # both are seen where they coincide
-ALPHAS = {WITHOUT: 0.55, WITH: 1.0}
+STYLES: dict[str, dict[str, Any]] = {  # drawn one over the other: both are seen where they coincide
+    WITHOUT: {"color": drawing.WITHOUT, "linewidth": 2.4, "alpha": 0.55, "label": "no clipping"},
+    WITH: {"color": drawing.WITH, "linewidth": 1.0, "alpha": 1.0, "label": "ALRC"},
+}
 RATES = ("stable", "high")
 HIGH = "#FBF6EE"  # behind the panels of a high rate
 BELOW = 1.6  # of a cross that marks divergence, from the top: above it is a title
@@ -35,103 +34,62 @@ SOURCES = {
 }
 
 
-@dataclass(frozen=True)
-class Panel:
-    """One setting: the numbers drawn. The courses are those without and with ALRC."""
-
-    batch_size: int
-    optimizer: str
-    rate: str
-    courses: tuple[Course, ...]
+def drawable(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs that have a place in the grid."""
+    return runs[runs["rate"].isin(RATES) & runs["clipping"].isin(STYLES)]
 
 
-def panels(courses: Sequence[Course]) -> list[list[Panel]]:
-    """The grid, by batch size, then by optimizer and rate; of runs of one error."""
-    sizes = sorted({one.batch_size for one in courses})
-    columns = sorted({(one.optimizer, RATES.index(one.rate)) for one in courses})
-    return [
-        [
-            Panel(size, optimizer, RATES[rate], tuple(
-                one for one in courses
-                if (one.batch_size, one.optimizer, one.rate) == (size, optimizer, RATES[rate])
-            ))
-            for optimizer, rate in columns
-        ]
-        for size in sizes
-    ]  # fmt: skip
-
-
-def draw(courses: Sequence[Course], stem: Path) -> list[list[Panel]]:
+def draw(runs: pd.DataFrame, stem: Path) -> Figure:
     """Draw runs of one error and one collection of images to <stem>.png and <stem>.pdf.
 
-    Gives what was drawn. Raises InputError where nothing is there to be drawn.
+    runs: of those that are `drawable`. Raises InputError where there is nothing to draw.
     """
-    grid = panels([one for one in courses if one.rate in RATES and one.clipping in COLOURS])
-    if not grid:
+    if runs.empty:
         raise InputError("no runs at the rates stable and high, without clipping or with ALRC")
-    lowest = min(_least(panel) for row in grid for panel in row)
+    lowest = min(curve.min(initial=math.inf) for curve in runs["curve"])
     if math.isinf(lowest):
         raise InputError(f"no run is as long as the boxcar, {BOXCAR} iterations")
-    rows, columns = len(grid), len(grid[0])
-    figure = Figure(figsize=(1.5 + 1.95 * columns, 1.6 + 1.75 * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-    for (row, column), ax in np.ndenumerate(axes):
-        _draw_panel(ax, grid[row][column], lowest)
-        if grid[row][column].rate == "high":
-            ax.set_facecolor(HIGH)
-        if row == 0:
-            ax.set_title(_title([line[column] for line in grid]), fontsize=9.5)
-        if row == rows - 1:
-            ax.set_xlabel("iteration", fontsize=8.5)
-        if column == 0:
-            ax.set_ylabel(f"batch {grid[row][0].batch_size}", fontsize=10)
-    error = courses[0].error
+    sizes = sorted(set(runs["batch_size"]))
+    columns = sorted(set(zip(runs["optimizer"], runs["rate"].map(RATES.index), strict=True)))
+    figure = Figure(
+        figsize=(1.5 + 1.95 * len(columns), 1.6 + 1.75 * len(sizes)), layout="constrained"
+    )
+    axes = figure.subplots(len(sizes), len(columns), squeeze=False, sharex=True, sharey=True)
+    for column, (optimizer, rate) in enumerate(columns):
+        of_column = runs[(runs["optimizer"] == optimizer) & (runs["rate"] == RATES[rate])]
+        for row, size in enumerate(sizes):
+            _draw_panel(axes[row, column], of_column[of_column["batch_size"] == size], lowest)
+            if RATES[rate] == "high":
+                axes[row, column].set_facecolor(HIGH)
+        lrs = ", ".join(f"{lr:g}" for lr in sorted(set(of_column["lr"])))
+        name = OPTIMIZERS.get(optimizer, optimizer)
+        axes[0, column].set_title(f"{name}\n{RATES[rate]} rate, {lrs}", fontsize=9.5)
+        axes[-1, column].set_xlabel("iteration", fontsize=8.5)
+    for row, size in enumerate(sizes):
+        axes[row, 0].set_ylabel(f"batch {size}", fontsize=10)
+    error = runs["error"].iloc[0]
     figure.supylabel(f"{error} error, mean of {BOXCAR} iterations", fontsize=10)
     figure.suptitle(
         f"Learning curves of 2× supersampling, {error} errors", fontsize=13, weight="bold"
     )
     _legend(axes[0, 0])
-    drawing.footer(figure, _footer(courses))
+    drawing.footer(figure, _footer(runs))
     drawing.save(figure, stem)
-    return grid
+    return figure
 
 
-def draw_all(root: Path, output: Path) -> list[str]:
-    """Draw whatever the runs below a folder allow; a line for every picture or table.
-
-    Raises InputError where there are no runs.
-    """
-    found = find(root)
-    said = []
-    for images, changed in sorted({(one.images, one.changed) for one in found}):
-        chosen = [one for one in found if (one.images, one.changed) == (images, changed)]
-        name = f"supersampling_{images}{'-' * bool(changed)}{changed}"
-        for error in sorted({one.error for one in chosen}):
-            stem = output / f"{name}_{error}"
-            try:
-                grid = draw([one for one in chosen if one.error == error], stem)
-            except InputError as reason:
-                said.append(f"{stem} not drawn: {reason}")
-                continue
-            drawn = sum(len(panel.courses) for row in grid for panel in row)
-            said.append(f"{stem}.png, .pdf  {drawn} runs")
-        if table := lines(chosen):
-            path = output / f"{name}.md"
-            write_whole(path, markdown(table).encode())
-            said.append(f"{path}  {len(table)} settings")
-    return said
-
-
-def _draw_panel(ax: Axes, panel: Panel, lowest: float) -> None:
+def _draw_panel(ax: Axes, runs: pd.DataFrame, lowest: float) -> None:
+    """The runs of one setting, those with ALRC on top. lowest: point of all curves."""
     top = TALLEST * lowest
-    for one in sorted(panel.courses, key=lambda one: one.clipping == WITH):
-        curve = np.minimum(one.curve, 1e30)  # what isn't finite leaves the panel, too
-        ax.plot(one.iteration, curve, color=COLOURS[one.clipping], alpha=ALPHAS[one.clipping],
-                linewidth=WIDTHS[one.clipping], solid_joinstyle="round")  # fmt: skip
-        if one.diverged:
-            ax.plot(one.iterations, top / BELOW, marker="x", color=COLOURS[one.clipping],
-                    markersize=7, markeredgewidth=1.8, zorder=5)  # fmt: skip
-    _note_peaks(ax, panel, top)
+    for clipping, style in STYLES.items():
+        for run in runs[runs["clipping"] == clipping].itertuples():
+            iterations = BLOCK * np.arange(WIDTH, WIDTH + len(run.curve))
+            curve = np.minimum(run.curve, 1e30)  # what isn't finite leaves the panel, too
+            ax.plot(iterations, curve, **style, solid_joinstyle="round")
+            if run.diverged:
+                ax.plot(run.iterations, top / BELOW, marker="x", color=style["color"],
+                        markersize=7, markeredgewidth=1.8, zorder=5)  # fmt: skip
+    _note_peaks(ax, runs, top)
     ax.set(yscale="log", ylim=(lowest / 1.3, top))
     ax.yaxis.set_major_locator(LogLocator(numticks=4))
     ax.yaxis.set_minor_locator(NullLocator())
@@ -140,47 +98,33 @@ def _draw_panel(ax: Axes, panel: Panel, lowest: float) -> None:
     drawing.bare(ax)
 
 
-def _note_peaks(ax: Axes, panel: Panel, top: float) -> None:
+def _note_peaks(ax: Axes, runs: pd.DataFrame, top: float) -> None:
     """How high the lines go that leave the panel."""
     box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
     places = iter((0.97, 0.86))
-    for clipping, colour in COLOURS.items():
-        curves = [one.curve for one in panel.courses if one.clipping == clipping]
+    for clipping, style in STYLES.items():
+        curves = runs.loc[runs["clipping"] == clipping, "curve"]
         highest = max((curve.max(initial=0.0) for curve in curves), default=0.0)
         if highest > top:
             power = r"\infty" if math.isinf(highest) else f"10^{{{math.log10(highest):.0f}}}"
             ax.text(0.97, next(places), f"up to ${power}$", transform=ax.transAxes, bbox=box,
-                    color=colour, fontsize=8, ha="right", va="top", zorder=6)  # fmt: skip
-
-
-def _least(panel: Panel) -> float:
-    points = [one.curve.min(initial=math.inf) for one in panel.courses]
-    return float(min(points, default=math.inf))
-
-
-def _title(column: Sequence[Panel]) -> str:
-    rates = sorted({one.lr for panel in column for one in panel.courses})
-    name = OPTIMIZERS.get(column[0].optimizer, column[0].optimizer)
-    return f"{name}\n{column[0].rate} rate, {', '.join(f'{rate:g}' for rate in rates)}"
+                    color=style["color"], fontsize=8, ha="right", va="top", zorder=6)  # fmt: skip
 
 
 def _legend(ax: Axes) -> None:
     """In the first panel, the stable one: its upper part is empty."""
-    handles = [
-        Line2D([], [], color=COLOURS[key], alpha=ALPHAS[key], linewidth=WIDTHS[key],
-               label=LABELS[key])
-        for key in COLOURS
-    ]  # fmt: skip
+    handles = [Line2D([], [], **style) for style in STYLES.values()]
     handles.append(Line2D([], [], color="#444444", marker="x", linestyle="", label="diverged"))
     ax.legend(handles=handles, loc="upper right", frameon=False, fontsize=8.5)
 
 
-def _footer(courses: Sequence[Course]) -> str:
-    one = courses[0]
-    seeds = sorted({one.seed for one in courses})
+def _footer(runs: pd.DataFrame) -> str:
+    first = runs.iloc[0]
+    seeds = sorted(set(runs["seed"]))
     return drawing.BETWEEN.join([
-        f"images {one.images} ({SOURCES.get(one.images, one.images)}, {one.fingerprint[:8]})",
-        f"{one.wanted:,} iterations", f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}",
-        *(", ".join(sorted({str(getattr(one, key)) for one in courses}))
-          for key in ("commit", "device", "date")),
+        f"images {first['images']} ({SOURCES.get(first['images'], first['images'])}, "
+        f"{first['fingerprint'][:8]})",
+        f"{first['wanted']:,} iterations",
+        f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}",
+        *(", ".join(sorted(set(runs[key]))) for key in ("commit", "device", "date")),
     ])  # fmt: skip

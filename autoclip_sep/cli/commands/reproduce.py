@@ -45,10 +45,14 @@ SHARED = ("runs", "seed")  # what the commands that aren't train.py are told too
 
 @dataclass(frozen=True)
 class Grid:
-    """The sweeps of train.py, each as its arguments, and the sweeps of other scripts."""
+    """The sweeps of train.py, each as its arguments, those of other scripts, and what draws these.
+
+    others, drawings: a script of the checkout and its arguments.
+    """
 
     sweeps: list[list[str]]
     others: list[list[str]]
+    drawings: list[list[str]]
 
 
 def main() -> None:
@@ -79,11 +83,10 @@ def reproduce(given: Sequence[str]) -> int:
               f"{at_once} at a time with {threads} threads each")  # fmt: skip
         with command.continued(folder):
             failed = run_all(jobs, at_once, threads)
-    words = _words("figures", f"runs={folder}", "output=figures")
-    draw = subprocess.run([sys.executable, *words], check=False)
+    drawn = _draw(grid.drawings if others else [], [f"runs={folder}", "output=figures"])
     for job in failed:
         print(f"failed: {job.name}: {job.failure}", file=sys.stderr)
-    return 1 if failed or draw.returncode else 0
+    return 0 if drawn and not failed else 1
 
 
 def read_grid(given: Sequence[str]) -> Grid:
@@ -94,7 +97,7 @@ def read_grid(given: Sequence[str]) -> Grid:
     if len(scales) + len(experiments) != 1:
         raise InputError("which runs? one of scale=demo, scale=full, scale=paper, experiment=...")
     if experiments:
-        return Grid([rest], [])
+        return Grid([rest], [], [])
     known = sorted(path.stem for path in SCALES.glob("*.yaml"))
     check_choice({"scale": scales[0]}, "scale", *known)
     file = yaml.safe_load((SCALES / f"{scales[0]}.yaml").read_text(encoding="utf-8"))
@@ -105,6 +108,7 @@ def read_grid(given: Sequence[str]) -> Grid:
     return Grid(
         [[*shlex.split(sweep), *common] for sweep in file["sweeps"]],
         [[*shlex.split(other), *shared] for other in file.get("others", [])],
+        [shlex.split(drawing) for drawing in file.get("drawings", [])],
     )
 
 
@@ -113,6 +117,14 @@ def plan_all(grid: Grid) -> list[tuple[list[str], Plan]]:
     jobs = [words for sweep in grid.sweeps for words in compose.sweep("train", sweep)]
     runs_by_place = {run.directory: (words, run) for words, run in ((w, plan(w)) for w in jobs)}
     return list(runs_by_place.values())
+
+
+def _draw(drawings: Sequence[Sequence[str]], settings: list[str]) -> bool:
+    """Draw the runs of train.py, then those of other scripts; returns whether all went well."""
+    scripts = [[str(CHECKOUT / script), *words] for script, *words in drawings]
+    programs = [[sys.executable, *words, *settings] for words in (_words("figures"), *scripts)]
+    codes = [subprocess.run(program, check=False).returncode for program in programs]
+    return not any(codes)
 
 
 def _is_done(planned: Plan) -> bool:
