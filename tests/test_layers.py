@@ -44,6 +44,7 @@ INNER = {
         "": 0,
     },
     "cli": {"commands": 1, "": 0},
+    "figures": {"comparison": 1, "": 0},
 }
 
 # Rooms that may import only some of what lies below them.

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from autoclip_sep.figures import band
+from autoclip_sep.figures.comparison import reference_range as band
 from autoclip_sep.figures.smoothing import running_median
 
 

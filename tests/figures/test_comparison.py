@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from autoclip_sep.errors import InputError
-from autoclip_sep.figures import comparison, comparison_picture, comparison_text
+from autoclip_sep.figures.comparison import curves as comparison
+from autoclip_sep.figures.comparison import picture as comparison_picture
+from autoclip_sep.figures.comparison import report as comparison_text
 
 ROWS = 48  # a running median of 3, and 6 in a row outside
 STEPS = 20.0 * np.arange(1, ROWS + 1)

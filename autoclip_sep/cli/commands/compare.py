@@ -28,13 +28,11 @@ from typing import Annotated
 from autoclip_sep.cli import arguments, command
 from autoclip_sep.cli.plan import FIXED, FREE
 from autoclip_sep.errors import InputError
-from autoclip_sep.figures import (
-    comparison,
-    comparison_picture,
-    comparison_text,
-    reference_runs,
-)
-from autoclip_sep.figures.comparison import Course
+from autoclip_sep.figures.comparison import curves as comparison
+from autoclip_sep.figures.comparison import picture as comparison_picture
+from autoclip_sep.figures.comparison import references as reference_runs
+from autoclip_sep.figures.comparison import report as comparison_text
+from autoclip_sep.figures.comparison.curves import Course
 from autoclip_sep.figures.origin import origin
 from autoclip_sep.figures.runs_found import Columns, RunFound
 from autoclip_sep.runs import run_directory

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoclip_sep.errors import InputError
-from autoclip_sep.figures import band
+from autoclip_sep.figures.comparison import reference_range as band
 from autoclip_sep.figures.runs_found import Columns, Series, columns
 from autoclip_sep.figures.smoothing import running_median
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from autoclip_sep.figures.comparison import Course
+from autoclip_sep.figures.comparison.curves import Course
 
 
 def table(courses: Sequence[Course]) -> list[str]:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from autoclip_sep.figures import drawing
-from autoclip_sep.figures.comparison import Course
+from autoclip_sep.figures.comparison.curves import Course
 from autoclip_sep.figures.runs_found import Series
 
 COLUMNS = 2  # of panels

@@ -1,0 +1,1 @@
+"""A run beside its references: where each recorded quantity leaves their range."""
