@@ -1,164 +1,141 @@
 """Comparisons whose every number follows from how the records were made."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from pandas import DataFrame
 
 from autoclip_sep.errors import InputError
-from autoclip_sep.figures.comparison import curves as comparison
-from autoclip_sep.figures.comparison import picture as comparison_picture
-from autoclip_sep.figures.comparison import report as comparison_text
+from autoclip_sep.figures.comparison.curves import QUANTITIES, compare
+from autoclip_sep.figures.comparison.records import RecordedRun, first_difference
 
 ROWS = 48  # a running median of 3, and 6 in a row outside
 STEPS = 20.0 * np.arange(1, ROWS + 1)
 DISTANCE = 0.02  # between references, more than the floor for step sizes
 WIDTH = 7 * math.sqrt(4 / 3) * DISTANCE
+USUAL = {quantity.column: quantity.usual_std for quantity in QUANTITIES}
 
 
-def records(level=0.0, column="step_norm", steps=STEPS):
-    """A run with one series, given as log10."""
-    return {"dynamics.csv": {"step": steps, column: 10 ** (level + np.zeros(len(steps)))}}
+def recorded(level=0.0, column="step_norm", steps=STEPS, digits=None):
+    """A run with one column, given as log10."""
+    table = DataFrame({"step": steps, column: 10 ** (level + np.zeros(len(steps)))}, index=steps)
+    return SimpleNamespace(tables={"dynamics.csv": table}, digits=digits)
 
 
 @pytest.fixture
 def references():
-    return [records(distance) for distance in (-DISTANCE, 0.0, DISTANCE)]
+    return [recorded(level) for level in (-DISTANCE, 0.0, DISTANCE)]
 
 
 def only(run, references):
-    (course,) = comparison.compare(run, references)
-    return course
+    (curve,) = compare(run, references)
+    return curve
 
 
 @pytest.mark.parametrize("side", [-1, 1])
-def test_the_band_is_as_wide_as_the_references_ask_for(references, side):
-    assert only(records(side * (WIDTH - 1e-6)), references).left is None
-    course = only(records(side * (WIDTH + 1e-6)), references)
-    assert (course.left, course.back) == (0, None)
-    assert math.isclose(course.away, side * (WIDTH + 1e-6))
+def test_the_range_is_as_wide_as_the_references_ask_for(references, side):
+    assert only(recorded(side * (WIDTH - 1e-6)), references).left == math.inf
+    curve = only(recorded(side * (WIDTH + 1e-6)), references)
+    assert (curve.left, curve.back) == (20, math.inf)
+    assert math.isclose(math.log10(curve.away), side * (WIDTH + 1e-6))
 
 
-def test_the_step_of_leaving_is_the_first_outside(references):
-    level = np.where(STEPS >= 500, math.log10(4), 0.0)
-    course = only(records(level), references)
-    assert course.steps[course.left] == 500
-    assert math.isclose(10**course.away, 4)
-    line, leaves = comparison_text.verdict([course], 3, so_far=False)
-    assert leaves
-    assert line == (
-        "follows the 3 references up to step 500; from there the step size is "
-        "4 times the reference's"
-    )
+@pytest.mark.parametrize(("count", "factor"), [(1, 5), (2, 8), (3, 7), (4, 6)])
+def test_references_that_agree_get_a_third_of_what_is_usual_and_one_alone_all(count, factor):
+    share = 1 if count == 1 else 1 / 3
+    width = factor * math.sqrt(1 + 1 / count) * share * USUAL["step_norm"]
+    table = only(recorded(), [recorded()] * count).table
+    assert np.allclose(np.log10(table["high"]), width)
+    assert np.allclose(np.log10(table["low"]), -width)
 
 
-@pytest.mark.parametrize(("length", "left"), [(1, None), (5, None), (6, 20)])
-def test_a_spike_is_no_leaving(references, length, left):
+def test_the_range_is_wider_where_references_differ_more_and_never_narrower_than_mostly():
+    spread = np.r_[np.ones(60), 3 * np.ones(40), np.zeros(40)]
+    steps = np.arange(1.0, 141)
+    references = [recorded(side * DISTANCE * spread, steps=steps) for side in (-1, 0, 1)]
+    width = np.log10(only(recorded(steps=steps), references).table["high"])
+    assert np.allclose(width[:45], WIDTH)
+    assert np.allclose(width[75:85], 3 * WIDTH)
+    assert np.allclose(width[-10:], WIDTH)
+
+
+@pytest.mark.parametrize(
+    ("length", "left", "back"), [(1, None, None), (5, None, None), (6, 420, 540)]
+)
+def test_a_spike_is_no_leaving(references, length, left, back):
     level = np.zeros(ROWS)
-    level[20 : 20 + length] = 1.0
-    course = only(records(level), references)
-    assert course.left == left
-    assert course.back == (None if left is None else 26)
-
-
-def test_a_reference_alone_is_given_what_is_usual_between_seeds():
-    usual = next(kind.usual for kind in comparison.KINDS if kind.column == "step_norm")
-    width = 5 * math.sqrt(2) * usual
-    assert only(records(width - 1e-6), [records()]).left is None
-    assert only(records(width + 1e-6), [records()]).left == 0
+    level[20 : 20 + length] = math.log10(4)
+    level[40:44], level[44:] = -1.0, 1.0  # four records on either side
+    curve = only(recorded(level), references)
+    assert (curve.left, curve.back) == (left or math.inf, back or math.inf)
+    if left:
+        assert math.isclose(curve.away, 4)
 
 
 def test_only_shared_steps_are_compared(references):
-    for n, reference in enumerate(references):
-        thinned = {key: values[1::2] for key, values in reference["dynamics.csv"].items()}
-        references[n] = {"dynamics.csv": thinned}
+    for one in references:
+        one.tables["dynamics.csv"] = one.tables["dynamics.csv"][1::2]
     level = np.where(np.arange(ROWS) % 2 == 0, 3.0, 0.0)  # far away where no reference is
-    course = only(records(level), references)
-    assert course.steps.tolist() == STEPS[1::2].tolist()
-    assert course.left is None
+    curve = only(recorded(level), references)
+    assert curve.table.index.tolist() == STEPS[1::2].tolist()
+    assert curve.left == math.inf
 
 
 def test_a_run_that_has_just_begun_is_not_judged(references):
-    course = only(records(3.0, steps=STEPS[:5]), references)
-    assert not course.judged
-    assert comparison_text.verdict([course], 3, so_far=True) == (
-        "too early to tell, with 5 of 6 records", False,
-    )  # fmt: skip
-    assert only(records(3.0, steps=STEPS[:6]), references).left == 0
+    assert only(recorded(3.0, steps=STEPS[:5]), references).left == math.inf
+    assert only(recorded(3.0, steps=STEPS[:6]), references).left == 20
 
 
 def test_the_window_is_that_of_the_whole_run_from_the_beginning():
     steps = 20.0 * np.arange(1, 337)
-    assert only(records(steps=steps[:100]), [records(steps=steps)]).hold == 30
+    assert only(recorded(steps=steps[:100]), [recorded(steps=steps)]).hold == 30
 
 
-def test_a_loss_that_is_no_number_leaves():
-    run = records(column="loss")
-    run["dynamics.csv"]["loss"][30:] = math.nan
-    course = only(run, [records(column="loss")])
-    assert course.left == 30
-    assert comparison_text.row(course)[1:4] == ("620", "not finite", "not finite")
-
-
-def test_a_smoothness_that_was_not_measured_doesnt():
-    run = records(column="smoothness")
-    run["dynamics.csv"]["smoothness"][30:] = math.nan
-    assert only(run, [records(column="smoothness")]).left is None
+@pytest.mark.parametrize(("column", "left"), [("loss", 620), ("smoothness", math.inf)])
+def test_a_loss_that_is_no_number_leaves_and_what_was_not_measured_does_not(column, left):
+    run = recorded(column=column)
+    run.tables["dynamics.csv"].iloc[30:, 1] = math.nan
+    curve = only(run, [recorded(column=column)])
+    assert curve.left == left
+    assert left == math.inf or curve.away == math.inf
 
 
 def test_a_loss_below_zero_is_one_in_decibels():
-    run, reference = records(column="loss"), records(column="loss")
-    run["dynamics.csv"]["loss"] = np.full(ROWS, -2.0)
-    reference["dynamics.csv"]["loss"] = np.full(ROWS, -5.0)
-    course = only(run, [reference])
-    assert (course.kind.ratio, course.kind.unit) == (False, " dB")
-    assert course.left == 0
-    assert comparison_text.away(course) == "3.00 dB above it"
+    run, reference = recorded(column="loss"), recorded(column="loss")
+    run.tables["dynamics.csv"]["loss"] = -2.0
+    reference.tables["dynamics.csv"]["loss"] = -5.0
+    curve = only(run, [reference])
+    assert (curve.left, curve.away, curve.quantity.unit) == (20, 3, " dB")
 
 
 def test_no_threshold_is_nothing_to_compare():
-    run = records(math.inf, "threshold")
-    assert comparison.compare(run, [records(column="threshold")]) == []
+    assert compare(recorded(math.inf, "threshold"), [recorded(column="threshold")]) == []
 
 
-def test_epochs_are_compared_with_epochs_and_told_as_steps():
+def test_epochs_are_compared_with_epochs_and_reported_as_steps():
     def history(steps_per_epoch, score):
         epoch = np.arange(1.0, 13.0)
-        return {"history.csv": {"epoch": epoch, "step": steps_per_epoch * epoch,
-                                "valid_si_sdr": np.full(12, score)}}  # fmt: skip
+        table = DataFrame({"step": steps_per_epoch * epoch, "valid_si_sdr": score}, index=epoch)
+        return SimpleNamespace(tables={"history.csv": table})
 
-    course = only(history(10, 3.5), [history(40, 9.8)])
-    assert course.steps[course.left] == 10
-    assert comparison_text.away(course) == "6.30 dB below it"
-
-
-def test_the_earliest_series_makes_the_verdict():
-    late, early = records(np.where(STEPS >= 800, 1.0, 0.0)), records(column="grad_norm")
-    early["dynamics.csv"]["grad_norm"][10:] = 100.0
-    run = {"dynamics.csv": early["dynamics.csv"] | late["dynamics.csv"]}
-    plain = {
-        "dynamics.csv": records(column="grad_norm")["dynamics.csv"] | records()["dynamics.csv"]
-    }
-    line, _ = comparison_text.verdict(comparison.compare(run, [plain]), 1, so_far=False)
-    assert line == (
-        "follows the reference up to step 220; from there the gradient norm is 100 times the "
-        "reference's; also step size (800)"
-    )
+    curve = only(history(10, 3.5), [history(40, 9.8)])
+    assert curve.left == 10
+    assert math.isclose(curve.away, -6.3)
 
 
 def test_one_bit_is_a_difference():
-    run, reference = records(), records()
-    assert comparison.first_difference(run, reference) is None
-    run["dynamics.csv"]["step_norm"][7] = np.nextafter(1.0, 2.0)
-    assert comparison.first_difference(run, reference) == 160
-    assert comparison.first_difference(run, reference, digits=6) is None
-    run["dynamics.csv"]["step_norm"][9] = 1.00001
-    assert comparison.first_difference(run, reference, digits=6) == 200
-
-
-def test_what_both_dont_know_is_no_difference():
-    run, reference = records(math.nan), records(math.nan)
-    assert comparison.first_difference(run, reference) is None
+    run, reference, kept = recorded(), recorded(), recorded(digits=6)
+    for one in (run, reference):
+        one.tables["dynamics.csv"].iloc[3, 1] = math.nan  # known to neither
+    assert first_difference(run, reference) is None
+    run.tables["dynamics.csv"].iloc[7, 1] = np.nextafter(1.0, 2.0)
+    assert first_difference(run, reference) == 160
+    kept.tables["dynamics.csv"].iloc[3, 1] = math.nan
+    assert first_difference(run, kept) is None
+    run.tables["dynamics.csv"].iloc[9, 1] = 1.00001
+    assert first_difference(run, kept) == 200
 
 
 @pytest.mark.parametrize(
@@ -166,6 +143,7 @@ def test_what_both_dont_know_is_no_difference():
     [
         ("step,loss\n20,one\n", "could not convert"),
         ("step,loss\n40,1\n20,1\n", "not in the order of step"),
+        ("step,loss\n20,1\n20,1\n", "not in the order of step"),
         ("epoch,loss\n1,1\n", "no column step"),
         ("step,loss\n20\n", "line 2 is damaged"),
     ],
@@ -173,11 +151,4 @@ def test_what_both_dont_know_is_no_difference():
 def test_what_is_no_record_file_is_refused(tmp_path, text, message):
     (tmp_path / "dynamics.csv").write_text(text)
     with pytest.raises(InputError, match=message):
-        comparison.read(tmp_path)
-
-
-def test_the_picture_is_drawn(tmp_path, references):
-    courses = comparison.compare(records(np.where(STEPS >= 500, 1.0, 0.0)), references)
-    comparison_picture.draw(courses, "title", "footer", tmp_path / "new" / "picture")
-    names = sorted(path.name for path in (tmp_path / "new").iterdir())
-    assert names == ["picture.pdf", "picture.png"]
+        _ = RecordedRun(tmp_path).tables

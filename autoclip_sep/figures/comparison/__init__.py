@@ -1,1 +1,1 @@
-"""A run beside its references: where each recorded quantity leaves their range."""
+"""A run beside others of its settings: where it leaves their range."""

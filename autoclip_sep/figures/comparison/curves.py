@@ -1,192 +1,157 @@
-"""A run beside its references, series by series: where it leaves their band, and how far it gets.
+"""Where a run leaves the range of its references, quantity by quantity, and how far.
 
-The criterion is that of band.py. Losses, norms, step sizes and rates are compared as ratios, in
-log10; scores in dB and shares as differences. A loss that isn't positive is one in dB.
+Losses, norms, step sizes and rates are compared as ratios, in log10; scores in dB and shares as
+differences. Every curve is replaced by its running median, which single spikes don't move. The
+range around the mean of R references reaches
+
+    factor * s * sqrt(1 + 1/R)
+
+to both sides. s is the standard deviation between the references' medians: the one of the
+neighbourhood, or its median over the whole curve where that is larger, or a third of what is usual
+between seeds where that is larger still. With one reference s is what is usual. A curve has left
+the range where it stays on one side of it for two windows in a row.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
-from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
+from pandas import DataFrame, Series
 
-from autoclip_sep.errors import InputError
-from autoclip_sep.figures.comparison import reference_range as band
-from autoclip_sep.figures.runs_found import Columns, Series, columns
-from autoclip_sep.figures.smoothing import running_median
+from autoclip_sep.figures.comparison.records import RecordedRun
 
-Places = NDArray[np.intp]
-DECIBELS = 0.3  # what is usual between seeds for a loss in dB
+WINDOWS = 24  # running medians are taken over 1/24 of a whole run
+HOLD = 2  # windows on one side of the range before a curve has left it
+
+# Standard deviations, by the number of references; the fewer, the less is known of their spread.
+# Measured, not read off a table, because neighbouring medians are no independent draws.
+FACTORS = {1: 5.0, 2: 8.0, 3: 7.0}
+FACTOR = 6.0  # of more references
+FLOOR = 1 / 3
+DECIBELS_STD = 0.3  # usual_std of a loss in dB
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A recorded series.
+class Quantity:
+    """A recorded column.
 
-    usual: the standard deviation between seeds, in log10 (or in `unit`), as it was in small runs
-    with and without clipping, with room for others. ends: whether NaN and inf are a failure.
+    usual_std: the standard deviation between seeds, in log10 (or in `unit`), as it was in small
+    runs with and without clipping, with room for others. log: whether ratios are compared.
+    diverges: whether NaN and inf mean that the run diverged.
     """
 
     file: str
     column: str
     name: str
-    usual: float
+    usual_std: float
     unit: str = ""
-    ratio: bool = True
-    ends: bool = False
+    log: bool = True
+    diverges: bool = False
 
 
-KINDS = (
-    Kind("dynamics.csv", "loss", "loss of a batch", 0.03, ends=True),
-    Kind("dynamics.csv", "grad_norm", "gradient norm", 0.08, ends=True),
-    Kind("dynamics.csv", "threshold", "threshold", 0.12),
-    Kind("dynamics.csv", "step_norm", "step size", 0.045),
-    Kind("dynamics.csv", "smoothness", "smoothness", 0.15),
-    Kind("history.csv", "train_loss", "training loss", 0.015, ends=True),
-    Kind("history.csv", "valid_loss", "validation loss", 0.02, ends=True),
-    Kind("history.csv", "valid_si_sdr", "validation SI-SDR", 0.4, unit=" dB", ratio=False),
-    Kind("history.csv", "lr", "learning rate", 0.04),
-    Kind("history.csv", "clipped_share", "clipped share", 0.03, ratio=False),
+QUANTITIES = (
+    Quantity("dynamics.csv", "loss", "loss of a batch", 0.03, diverges=True),
+    Quantity("dynamics.csv", "grad_norm", "gradient norm", 0.08, diverges=True),
+    Quantity("dynamics.csv", "threshold", "threshold", 0.12),
+    Quantity("dynamics.csv", "step_norm", "step size", 0.045),
+    Quantity("dynamics.csv", "smoothness", "smoothness", 0.15),
+    Quantity("history.csv", "train_loss", "training loss", 0.015, diverges=True),
+    Quantity("history.csv", "valid_loss", "validation loss", 0.02, diverges=True),
+    Quantity("history.csv", "valid_si_sdr", "validation SI-SDR", 0.4, unit=" dB", log=False),
+    Quantity("history.csv", "lr", "learning rate", 0.04),
+    Quantity("history.csv", "clipped_share", "clipped share", 0.03, log=False),
 )
 
 
 @dataclass(frozen=True)
-class Course:
-    """One series of a run and its references, in the scale compared: log10 where kind.ratio.
+class Curve:
+    """One quantity of a run and its references.
 
-    steps, recorded, run, centre, half_width: (n,); run and centre are running medians, the latter
-    of all references. hold: records in a row outside the band that count as leaving.
-    left: where the run leaves, None where it doesn't. back: where it is inside again for as long.
+    table: by step, what the run `recorded`, the running medians of the `run` and of the `reference`
+    (the mean of all), and the range from `low` to `high`. hold: so many records in a row outside
+    count as leaving. left, back: the steps where the run leaves and where it is back; inf for
+    never. away: how far it is in between from the reference, as a ratio where quantity.log, else as
+    a difference; inf where it diverged.
     """
 
-    kind: Kind
-    steps: Series
-    recorded: Series
-    run: Series
-    centre: Series
-    half_width: Series
+    quantity: Quantity
+    table: DataFrame
     hold: int
-    left: int | None
-    back: int | None
-
-    @property
-    def judged(self) -> bool:
-        """Whether there are enough records to tell."""
-        return len(self.steps) >= self.hold
-
-    @property
-    def away(self) -> float:
-        """How far the run is from the references' mean while it is outside; NaN if never."""
-        if self.left is None:
-            return math.nan
-        return float(np.nanmedian((self.run - self.centre)[self.left : self.back]))
+    left: float
+    back: float
+    away: float
 
 
-def read(directory: Path) -> dict[str, Columns]:
-    """Both record files of a run; one that has no rows yet is left out.
-
-    Raises InputError where neither has any.
-    """
-    found, complaint = {}, None
-    for name, key in (("dynamics.csv", "step"), ("history.csv", "epoch")):
-        try:
-            read_in = columns(directory / name)
-        except InputError as error:
-            complaint = complaint or error
-            continue
-        if not {key, "step"} <= read_in.keys():
-            raise InputError(f"{directory / name} has no column {key}: not the records of a run")
-        if (np.diff(read_in[key]) <= 0).any():
-            raise InputError(f"{directory / name}: its rows are not in the order of {key}")
-        found[name] = read_in
-    if not found and complaint:
-        raise complaint
-    return found
+def compare(run: RecordedRun, references: Sequence[RecordedRun]) -> list[Curve]:
+    """A curve for every quantity that the run and all references have, over shared records."""
+    curves = []
+    for quantity in QUANTITIES:
+        tables = [one.tables.get(quantity.file, DataFrame()) for one in (run, *references)]
+        if all(quantity.column in table for table in tables):
+            curves.append(_curve(quantity, tables[0], tables[1:]))
+    return [curve for curve in curves if curve is not None]
 
 
-def compare(run: dict[str, Columns], references: Sequence[dict[str, Columns]]) -> list[Course]:
-    """Every series that the run and all references have, over the records they share."""
-    courses = []
-    for kind in KINDS:
-        files = [one.get(kind.file, {}) for one in (run, *references)]
-        if all(kind.column in file for file in files):
-            course = _course(kind, files[0], files[1:])
-            if course is not None:
-                courses.append(course)
-    return courses
-
-
-def first_difference(
-    run: dict[str, Columns], reference: dict[str, Columns], digits: int | None = None
-) -> float | None:
-    """The first step whose records differ in a bit, or None: the same as far as both go.
-
-    digits: of dynamics.csv, where one of them was kept in so many.
-    """
-    steps = []
-    for file in run.keys() & reference.keys():
-        one, other = run[file], reference[file]
-        _, here, (there,) = _shared(file, one, [other])
-        places = digits if file == "dynamics.csv" else None
-        same = [_equal(one[key][here], other[key][there], places)
-                for key in one.keys() & other.keys()]  # fmt: skip
-        unlike = np.flatnonzero(~np.all(same, axis=0))
-        steps += list(one["step"][here][unlike[:1]])
-    return min(steps, default=None)
-
-
-def _equal(one: Series, other: Series, digits: int | None) -> NDArray[np.bool_]:
-    if digits is not None:
-        one, other = (np.array([float(f"{x:.{digits}g}") for x in xs]) for xs in (one, other))
-    return (one == other) | (np.isnan(one) & np.isnan(other))
-
-
-def _shared(
-    file: str, run: Columns, references: Sequence[Columns]
-) -> tuple[float, Places, list[Places]]:
-    """How many records a whole run would share, and where the shared ones lie in each."""
-    key = "epoch" if file == "history.csv" else "step"
-    whole = reduce(np.intersect1d, [one[key] for one in references])
-    shared = np.intersect1d(whole, run[key])
-    covered = (whole <= run[key][-1]).sum() / len(whole) if len(whole) else 1
-    places = [np.flatnonzero(np.isin(one[key], shared)) for one in (run, *references)]
-    return len(shared) / covered if covered else 0, places[0], places[1:]
-
-
-def _course(kind: Kind, run: Columns, references: Sequence[Columns]) -> Course | None:
-    planned, here, there = _shared(kind.file, run, references)
-    if not len(here):
+def _curve(quantity: Quantity, run: DataFrame, references: Sequence[DataFrame]) -> Curve | None:
+    """None where there is no shared record to compare."""
+    columns = [table[quantity.column] for table in references]
+    known = pd.concat(columns, axis=1, join="inner", ignore_index=True)
+    values = known.join(run[quantity.column].rename("run"), how="inner")
+    values = values.where(np.isfinite(values)).set_axis(run.loc[values.index, "step"])
+    missing = values["run"].isna()
+    comparable = values.drop(columns="run").notna().all(axis=1)
+    if not comparable.any() or (missing.all() and not quantity.diverges):
         return None
-    found = run[kind.column][here]
-    known = np.array(
-        [one[kind.column][place] for one, place in zip(references, there, strict=True)]
-    )
-    finite = np.isfinite(known).all(axis=0)
-    if not finite.any() or not (kind.ends or np.isfinite(found).any()):
-        return None
-    every = np.append(known, found)
-    if kind.column.endswith("loss") and every[np.isfinite(every)].min() <= 0:
-        kind = replace(kind, ratio=False, unit=" dB", usual=DECIBELS)
-    recorded, levels = _scaled(found, kind), _scaled(known, kind)
-    if kind.ends:
-        recorded[finite & ~np.isfinite(found)] = math.inf
-    window = band.window_for(round(planned))
-    medians, course = running_median(levels, window), running_median(recorded, window)
-    centre, width = medians.mean(axis=0), band.half_width(medians, window, kind.usual)
-    sides, hold = band.outside(course, centre, width), band.HOLD * window
-    left = band.leaves(sides, hold)
-    back = None
-    if left is not None:
-        inside = band.leaves((sides[left:] == 0).astype(float), hold)
-        back = None if inside is None else left + inside
-    return Course(kind, run["step"][here], recorded, course, centre, width, hold, left, back)
+    if quantity.column.endswith("loss") and (values <= 0).any(axis=None):
+        quantity = replace(quantity, usual_std=DECIBELS_STD, unit=" dB", log=False)
+    scaled = values.where(values > 0).apply(np.log10) if quantity.log else values
+
+    whole = round(len(values) / (known.index <= run.index[-1]).mean())  # records of a whole run
+    window = max(3, round(whole / WINDOWS) // 2 * 2 + 1)
+    medians = scaled.rolling(window, center=True, min_periods=1).median()
+    median = medians.pop("run")
+    if quantity.diverges:
+        failed = (missing & comparable).rolling(window, center=True, min_periods=1).mean()
+        median = median.mask(failed >= 0.5, math.inf)
+    reference = medians.mean(axis=1, skipna=False)
+    width = _half_width(medians, window, quantity.usual_std)
+    distance = median - reference
+    left, back = _first_outside(distance, width, HOLD * window)
+    away = distance[(left <= distance.index) & (distance.index < back)].median()
+    table = DataFrame({"recorded": scaled["run"], "run": median, "reference": reference,
+                       "low": reference - width, "high": reference + width})  # fmt: skip
+    if quantity.log:
+        table, away = 10**table, np.power(10.0, away)
+    return Curve(quantity, table, HOLD * window, left, back, away)
 
 
-def _scaled(values: Series, kind: Kind) -> Series:
-    """What is compared; NaN where there is nothing to compare."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        scaled = np.log10(values) if kind.ratio else values
-    return np.where(np.isfinite(scaled), scaled, math.nan)
+def _half_width(medians: DataFrame, window: int, usual_std: float) -> "Series[float] | float":
+    """How far the range reaches to both sides of the references' mean.
+
+    medians: (n, R), of the references. usual_std: between seeds.
+    """
+    count = medians.shape[1]
+    factor = FACTORS.get(count, FACTOR) * math.sqrt(1 + 1 / count)
+    if count == 1:
+        return factor * usual_std
+    variance = medians.var(axis=1, ddof=1, skipna=False)
+    nearby = variance.rolling(2 * HOLD * window + 1, center=True, min_periods=1).mean()
+    least = max(float(variance.median()), (FLOOR * usual_std) ** 2)
+    return factor * np.sqrt(nearby.clip(lower=least).fillna(least))
+
+
+def _first_outside(
+    distance: "Series[float]", width: "Series[float] | float", hold: int
+) -> tuple[float, float]:
+    """The first steps from where `hold` records in a row are outside, and inside again; or inf.
+
+    distance: (n,), by step, from the references' mean. width: how far the range reaches.
+    """
+    side = (distance > width).astype(int) - (distance < -width).astype(int)
+    leaves = side.rolling(hold).sum().shift(1 - hold).abs() == hold
+    left = min(side.index[leaves], default=math.inf)
+    inside = (side == 0).rolling(hold).sum().shift(1 - hold) == hold
+    back = min(side.index[inside & (side.index > left)], default=math.inf)
+    return float(left), float(back)

@@ -1,56 +1,37 @@
-"""Which runs another one is compared with: a folder that is named, or kept runs of its settings."""
+"""Which runs another one is compared with: those in a folder, or kept ones of its settings."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from autoclip_sep.errors import InputError
 
 
-def find(run: Path, given: str, kept: Sequence[Path]) -> list[Path]:
-    """The run directories to compare a run with, itself left out, in the order of their paths.
+def find(run: Path, reference: str, kept: Sequence[Path]) -> list[Path]:
+    """The run directories in the folder `reference`, or in `kept` where it is "", without `run`.
 
-    given: one of them, or a folder of them, or nothing: then those below `kept` are taken whose
-    paths tell the run's settings. Of a folder with runs of several settings, too.
-    Raises InputError where there is none.
+    Where runs there may differ in more than their seed, only those with the run's settings are
+    taken. Raises InputError where there is none.
     """
-    if not given:
-        found = _same_settings(run, _below(kept), "recipes/*/results")
-    elif (Path(given) / "config.yaml").is_file():
-        found = [Path(given)]
-    else:
-        found = _below([Path(given)])
+    folders = [Path(reference)] if reference else kept
+    found = [path.parent for folder in folders for path in sorted(folder.rglob("config.yaml"))]
+    if reference and not found:
+        raise InputError(f"reference={reference}: no run there; name a run or a folder of seeds")
+    names = sorted({seedless(path) for path in found})
+    if len(names) > 1 or not reference:
+        found = [path for path in found if seedless(path) == seedless(run)]
         if not found:
-            there = "no run below it" if Path(given).is_dir() else "no such folder"
-            raise InputError(f"reference={given}: {there}; a run directory or a folder of seeds")
-        if len({told_by(path) for path in found}) > 1:
-            found = _same_settings(run, found, given)
+            raise InputError(
+                f"no reference {seedless(run)} below {reference or 'recipes/*/results'}: name one "
+                f"with reference=...; there are {', '.join(names) or 'none'}"
+            )
     others = [path for path in found if path.resolve() != run.resolve()]
     if not others:
         raise InputError(f"{run} is the only reference there is: name another with reference=...")
     return others
 
 
-def told_by(directory: Path) -> tuple[str, ...]:
-    """Corpus, loss, network, clipping, and the digits of all other settings, seed aside."""
+def seedless(directory: Path) -> str:
+    """What runs that differ in their seed only have in common: their path, with * for the seed."""
     path = directory.resolve()
-    return (*path.parts[-5:-1], path.name.partition("-")[2])
-
-
-def _below(folders: Iterable[Path]) -> list[Path]:
-    return sorted(path.parent for one in folders for path in one.rglob("seed*/config.yaml"))
-
-
-def _same_settings(run: Path, found: Sequence[Path], where: str) -> list[Path]:
-    same = [path for path in found if told_by(path) == told_by(run)]
-    if not same:
-        there = sorted({_pattern(path) for path in found})
-        raise InputError(
-            f"no reference {_pattern(run)} below {where}: name one with reference=...; "
-            f"there are {', '.join(there) or 'none'}"
-        )
-    return same
-
-
-def _pattern(directory: Path) -> str:
-    *parts, digits = told_by(directory)
-    return "/".join([*parts, f"seed*-{digits}" if digits else "seed*"])
+    return "/".join([*path.parts[-5:-1], re.sub(r"^seed\d+", "seed*", path.name)])
