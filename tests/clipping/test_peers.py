@@ -1,4 +1,4 @@
-"""Other clippers on PyPI do what docs/clipping.md says of them, side by side with ours."""
+"""Other clippers on PyPI do what docs/migration.md says of them, side by side with ours."""
 
 import math
 
