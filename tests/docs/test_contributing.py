@@ -71,8 +71,10 @@ def test_a_run_of_all_examples_is_trained_and_scored(
     asked = [f"run={planned.directory}", "progress=false", "threads=1"]
     with pytest.raises(InputError, match="trust="):
         evaluate(asked)
-    evaluate([*asked, "trust=mine"])
-    assert "SI-SDR" in capsys.readouterr().out
+    evaluate([*asked, "trust=mine", "metrics=[si_sdr,mine.metrics.AbsoluteError]"])
+    scored = capsys.readouterr().out
+    assert "SI-SDR" in scored
+    assert "absolute error 0." in scored
 
 
 @pytest.mark.parametrize("choice", ["data=podcasts", "data=meetings", "experiment=talk"])
