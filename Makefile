@@ -1,8 +1,8 @@
-# `make` explains itself. Whatever needs .venv makes it, or brings it up to date, first.
+# `make` lists the targets. Every target that needs .venv creates or updates it first.
 
 PYTHON ?= python3
 CORES := $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
-# Test processes at a time, each with one thread: more than four gain little and fill the memory.
+# Number of test processes, each with one thread: more than four gain little and need much memory.
 WORKERS ?= $(shell test $(CORES) -lt 4 && echo $(CORES) || echo 4)
 
 VENV := .venv
@@ -12,7 +12,7 @@ ARGS ?=
 
 INSTALLED := $(VENV)/.installed
 INSTALLING := $(VENV)/.installing
-# An environment that is there keeps its own Python, unless another is named.
+# An existing environment keeps its Python, unless PYTHON names another.
 ASKED := $(if $(filter file,$(origin PYTHON)),$(PY),$(PYTHON))
 
 .DEFAULT_GOAL := help
@@ -26,27 +26,27 @@ help:  ## Show this list
 	@echo "Settings: PYTHON=python3.12 (for .venv), RUN=runs/... (for evaluate), WORKERS=2 (for the tests),"
 	@echo "          SCALE=full ARGS=\"seed=1 runs=...\" (for reproduce-figures)"
 
-install: $(INSTALLED)  ## Set up .venv at the versions of constraints.txt (about 6 GB)
+install: $(INSTALLED)  ## Create .venv with the versions of constraints.txt (about 6 GB)
 	@echo "$(VENV) is ready"
 
 demo: $(INSTALLED)  ## Train with and without AutoClip on the built-in corpus, evaluate, draw Figure 1
 	$(PY) scripts/reproduce.py experiment=demo
 
-reproduce-figures: $(INSTALLED)  ## The main job: train and draw all figures and tables (SCALE=full, SCALE=paper)
+reproduce-figures: $(INSTALLED)  ## The main job: train, then draw all figures and tables (SCALE=full, SCALE=paper)
 	$(PY) scripts/reproduce.py scale=$(SCALE) $(ARGS)
 
-figures: $(INSTALLED)  ## Draw the README's figures and table from the kept records, into figures/reference
+figures: $(INSTALLED)  ## Draw the README's figures and tables from the kept records into figures/reference
 	$(PY) scripts/draw_figures.py
 	$(PY) recipes/alrc_supersampling/draw.py
 
 evaluate: run-given $(INSTALLED)  ## SI-SDR of one run on its test set: make evaluate RUN=runs/...
 	$(PY) evaluate.py "run=$$RUN"
 
-# One thread for each process: the processes already fill the cores.
-test: lint  ## Lint, types, then all tests
+# One thread per process: the processes already use all cores.
+test: lint  ## Lint, check types, run all tests
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist worksteal
 
-test-faults: $(INSTALLED)  ## Faults at full length, with their numbers: kills, full disks, damage (minutes)
+test-faults: $(INSTALLED)  ## Long fault tests, with their numbers: kills, full disks, damage (minutes)
 	OMP_NUM_THREADS=1 $(PY) -m pytest faults -n $(WORKERS) --dist worksteal
 
 lint: $(INSTALLED)  ## ruff and mypy
@@ -54,7 +54,7 @@ lint: $(INSTALLED)  ## ruff and mypy
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 
-# Material's announcement of its successor isn't about these pages.
+# Silence the theme's announcement of its successor.
 docs: $(INSTALLED)  ## Build the documentation and the API reference into site/
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build
 
@@ -64,32 +64,32 @@ bench: $(INSTALLED)  ## Time the hot paths (scripts/bench_*.py)
 	    echo "$$script"; $(PY) "$$script" || exit 1; \
 	done
 
-bench-data: $(INSTALLED)  ## Time one process reading segments, from the store and with soundfile
+bench-data: $(INSTALLED)  ## Time one process reading segments from the store and with soundfile
 	$(PY) scripts/bench_data.py
 
 bench-clipping: $(INSTALLED)  ## Time the clippers against torch and against other packages
 	$(PY) scripts/bench_clipping.py --threads 2
 
-clean:  ## Remove caches; runs, corpora and .venv stay
+clean:  ## Remove caches; keep runs, corpora and .venv
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist site *.egg-info
 	find . -name $(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
-distclean: clean  ## Remove .venv, the built corpora and their stores too; runs stay
+distclean: clean  ## Also remove .venv, the built corpora and their stores; keep runs
 	rm -rf $(VENV) corpora store
 
-# The marker .installing lies there while packages are written. Where an earlier install was cut off,
-# or .venv is of another Python than the one asked for, it is made anew; else it is brought up to date.
-# Without room for it pip would only say so after minutes of downloads. Elsewhere than on Linux no CUDA
-# packages come along, and half as much will do.
-# --no-build-isolation: the packages that come as source are built by the pinned setuptools.
+# The marker .installing exists while packages are being written. If an earlier install was interrupted, or
+# .venv has another Python than the one asked for, it is created anew; otherwise it is updated.
+# The free space is checked first, since pip would fail only after minutes of downloads. Outside Linux there
+# are no CUDA packages, and half the space suffices.
+# --no-build-isolation: packages without a wheel are built by the pinned setuptools.
 $(INSTALLED): pyproject.toml constraints.txt
 	@if test ! -e $(INSTALLING) && $(PY) -m pip --version >/dev/null 2>&1 && \
 	    test "$$($(PY) -V)" = "$$($(ASKED) -V 2>/dev/null)"; then \
-	    echo "Bringing $(VENV) up to date"; \
+	    echo "Updating $(VENV)"; \
 	else \
 	    $(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || { \
 	        echo "autoclip_sep needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is" \
-	            "$$($(PYTHON) -V 2>/dev/null || echo not there): name another, as in" \
+	            "$$($(PYTHON) -V 2>/dev/null || echo missing): name another, as in" \
 	            "make install PYTHON=python3.12" >&2; \
 	        exit 2; }; \
 	    old=$$(du -sk $(VENV) 2>/dev/null | cut -f 1); \
@@ -99,7 +99,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	        echo "$(VENV) takes 9 GB of disk while it is made (6.4 GB in the end), and $$short GB are" \
 	            "free: make room, then call make again" >&2; \
 	        exit 2; }; \
-	    echo "Making $(VENV); with the downloads this takes a few minutes"; \
+	    echo "Creating $(VENV); with the downloads this takes a few minutes"; \
 	    $(PYTHON) -m venv --clear $(VENV); \
 	fi
 	@touch $(INSTALLING)

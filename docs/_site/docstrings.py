@@ -1,4 +1,4 @@
-"""The package's docstrings as Markdown: ``::`` before a block, and arguments as ``name: text``."""
+"""The package's docstrings as Markdown: ``::`` before a block, arguments as ``name: text``."""
 
 import re
 from typing import Any
@@ -10,10 +10,10 @@ LITERAL = re.compile(r"::$", re.MULTILINE)
 
 
 class Markdown(Extension):
-    """Rewrites every docstring; the code keeps its own."""
+    """Rewrites the docstrings for the site; the source is unchanged."""
 
     def on_object(self, *, obj: Object, **_: Any) -> None:
-        """Called for each object when all of it is loaded."""
+        """Called for each object once it is loaded."""
         if obj.docstring is not None:
             obj.docstring.value = markdown(obj.docstring.value)
 

@@ -1,7 +1,7 @@
-"""Pages of the site link to files of the repository as they do on GitHub, and the site has these.
+"""Links from pages to files of the repository work in the site as they do on GitHub.
 
-The recipes become pages as they stand, a source file or a folder a page that shows it, and whatever
-else is linked is copied.
+The recipes become pages as they are, source files and folders become pages that show them, and
+other linked files are copied.
 """
 
 import posixpath
@@ -26,7 +26,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         page = waiting.pop()
         for path in _linked(page):
             uri = _uri(root, path)
-            if files.get_file_from_path(uri) is None:  # what isn't there the build complains of
+            if files.get_file_from_path(uri) is None:  # the build reports files that don't exist
                 for file in _made(root, path, uri, config):
                     files.append(file)
                     waiting.extend([file] if path.endswith(".md") else [])
@@ -34,7 +34,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Links by their places in the site."""
+    """Rewrite links to where the site has their targets."""
     root = Path(config.config_file_path).parent
     here = posixpath.dirname(page.file.src_uri)
 
@@ -53,7 +53,7 @@ def _linked(page: File) -> Iterator[str]:
 
 
 def _path(page: File, target: str) -> str:
-    """What a link of a page leads to, by its path in the repository."""
+    """The target of a page's link, by its path in the repository."""
     uri = page.src_uri
     here = uri if uri.startswith("recipes/") else f"docs/{uri}"
     return posixpath.normpath(posixpath.join(posixpath.dirname(here), target))

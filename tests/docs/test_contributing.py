@@ -1,4 +1,4 @@
-"""The examples of docs/contributing.md, written where their first lines say, are trained with."""
+"""The examples of docs/contributing.md, written to the files that they name, train a run."""
 
 import csv
 import re
@@ -34,7 +34,7 @@ SMALL = [
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the files of the pages, and the recordings that they speak of."""
+    """A folder with the files of the pages, and the recordings that they mention."""
     for page in PAGES:
         for text, name in FILE.findall((ROOT / "docs" / f"{page}.md").read_text()):
             path = tmp_path / name

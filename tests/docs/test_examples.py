@@ -1,7 +1,6 @@
-"""Every example in the README and docs/ runs as it stands and prints what its page says; links lead
-somewhere.
+"""Every example in the README and docs/ runs and prints what its page shows; links have targets.
 
-A ```python block is complete. A ```output block behind it is what it prints, to the letter.
+A ```python block is complete. An ```output block after it is exactly what it prints.
 """
 
 import ast
@@ -25,7 +24,7 @@ RECIPES = sorted(ROOT.glob("recipes/*/README.md"))
 FENCE = re.compile(r"^```(\w*)\s*$")
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 
-# What changes the process it runs in, or takes one to itself: frameworks, root loggers, torchrun.
+# Examples that change the process they run in, or need one of their own: frameworks, root loggers.
 OWN_PROCESS = {"accelerate", "ignite", "lightning", "logging", "transformers"}
 
 

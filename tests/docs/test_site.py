@@ -1,4 +1,4 @@
-"""`make docs` builds without a warning, with every public thing in its API reference."""
+"""`make docs` builds without a warning, with every public name in its API reference."""
 
 import os
 import re
