@@ -18,8 +18,7 @@ import numpy as np
 import soundfile
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from autoclip_sep import plain_files
-from autoclip_sep.audio import lengths, riff, sphere, stems
+from autoclip_sep.audio import lengths, plain_files, riff, sphere, stems
 from autoclip_sep.audio.info import BLOCK, AudioInfo
 from autoclip_sep.errors import InputError
 from autoclip_sep.files import whole_file

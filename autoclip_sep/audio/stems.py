@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from autoclip_sep import plain_files
-from autoclip_sep.audio import mp3_tags
+from autoclip_sep.audio import mp3_tags, plain_files
 from autoclip_sep.audio.info import BLOCK, AudioInfo
 from autoclip_sep.errors import InputError
 from autoclip_sep.optional import require

@@ -25,12 +25,12 @@ from autoclip_sep.clipping import Clipper
 from autoclip_sep.data.corpora.base import Corpus
 from autoclip_sep.data.loading.augmentation import RandomTracks
 from autoclip_sep.errors import InputError
+from autoclip_sep.runs.annotations import shown
 from autoclip_sep.runs.config import check
 from autoclip_sep.stft import STFT
 from autoclip_sep.training.loggers import Logger
 from autoclip_sep.training.schedulers import Schedule
 from autoclip_sep.training.settings import Settings
-from autoclip_sep.typed import shown
 
 PACKAGE = "autoclip_sep."
 

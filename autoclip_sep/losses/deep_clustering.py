@@ -8,8 +8,8 @@ A = W^(1/2) V and B = W^(1/2) Y, needs no K x K matrix.
 import torch
 from torch import Tensor
 
+from autoclip_sep.losses._gram import weighted_gram
 from autoclip_sep.losses.channels import average, fold
-from autoclip_sep.losses.gram import weighted_gram
 from autoclip_sep.masks import frame_major, ideal_binary_mask, magnitude_weight
 from autoclip_sep.precision import full_precision
 from autoclip_sep.stft import STFT

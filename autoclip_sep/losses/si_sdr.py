@@ -9,7 +9,7 @@ reference pulls its estimate towards silence.
 
 from torch import Tensor
 
-from autoclip_sep.losses.waveforms import WaveformObjective, floor_of, in_order_of_estimates
+from autoclip_sep.losses._objectives import WaveformObjective, floor_of, in_order_of_estimates
 from autoclip_sep.precision import full_precision
 
 

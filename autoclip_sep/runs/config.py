@@ -12,8 +12,8 @@ from typing import Annotated, Any
 import yaml
 
 from autoclip_sep.errors import InputError
+from autoclip_sep.runs.annotations import fits, named, shown
 from autoclip_sep.text import read_text
-from autoclip_sep.typed import fits, named, shown
 
 MOST_BYTES = 1_000_000  # of a file
 MOST_NODES = 10_000  # of what it stands for once its aliases are written out

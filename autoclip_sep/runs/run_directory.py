@@ -18,10 +18,10 @@ from autoclip_sep import locks
 from autoclip_sep.errors import InputError
 from autoclip_sep.files import write_whole
 from autoclip_sep.names import check_name, some
+from autoclip_sep.runs.annotations import fits
 from autoclip_sep.runs.config import Config, checked, read_yaml
 from autoclip_sep.runs.older_configs import downgraded, upgraded
 from autoclip_sep.text import read_text
-from autoclip_sep.typed import fits
 
 Flat = dict[str, Any]
 PROVENANCE = "provenance.json"

@@ -11,7 +11,7 @@ from autoclip_sep.errors import InputError
 from autoclip_sep.files import sweep
 from autoclip_sep.runs.records import Records
 from autoclip_sep.training import distributed
-from autoclip_sep.training.epoch_sums import EpochSums
+from autoclip_sep.training.epoch import EpochSums
 from autoclip_sep.training.loggers import Logger
 from autoclip_sep.training.timing import TIMING
 

@@ -17,7 +17,7 @@ from autoclip_sep.dynamics import Recorder, Spikes
 from autoclip_sep.errors import InputError
 from autoclip_sep.stft import STFT
 from autoclip_sep.training import distributed, preemption
-from autoclip_sep.training.epoch_sums import EpochSums
+from autoclip_sep.training.epoch import EpochSums
 from autoclip_sep.training.loggers import Logger
 from autoclip_sep.training.report import Report
 from autoclip_sep.training.resume import Progress, SavedRun

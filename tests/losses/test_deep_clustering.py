@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from autoclip_sep.losses import gram
+from autoclip_sep.losses import _gram
 from autoclip_sep.losses.deep_clustering import deep_clustering_loss
 
 Example = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
@@ -43,7 +43,7 @@ def test_slices_of_the_points_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     embedding.requires_grad_()
     whole = deep_clustering_loss(embedding, assignment, weight)
     (gradient,) = torch.autograd.grad(whole.sum(), embedding)
-    monkeypatch.setattr(gram, "POINTS_AT_ONCE", 7)  # 30 points: four slices of 7, one of 2
+    monkeypatch.setattr(_gram, "POINTS_AT_ONCE", 7)  # 30 points: four slices of 7, one of 2
     sliced = deep_clustering_loss(embedding, assignment, weight)
     torch.testing.assert_close(sliced, whole)
     torch.testing.assert_close(torch.autograd.grad(sliced.sum(), embedding)[0], gradient)

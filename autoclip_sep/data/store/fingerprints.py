@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from autoclip_sep import plain_files
+from autoclip_sep.audio import plain_files
 from autoclip_sep.data.store.reading import Item
 from autoclip_sep.errors import InputError
 from autoclip_sep.files import write_whole
