@@ -4,8 +4,8 @@
 
     from autoclip_sep import AutoClip
 
-The clippers are imported, and torch with them, when one is asked for: importing this package costs
-nothing. Everything else is imported from its room, as in ``from autoclip_sep.stft import STFT``.
+The clippers, and torch with them, are imported on first access: importing this package is cheap.
+Everything else is imported from its subpackage, as in ``from autoclip_sep.stft import STFT``.
 """
 
 import importlib
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> Any:
-        if name[:1].isupper():  # a class; rooms are looked for here, too, before they are imported
+        if name[:1].isupper():  # a class; submodules are looked up here, too, before their import
             clipping = importlib.import_module("autoclip_sep.clipping")
             if name in clipping.__all__:
                 return getattr(clipping, name)

@@ -1,8 +1,8 @@
-"""The one exception that is meant for the person at the keyboard."""
+"""The exception whose message is meant for the user."""
 
 
 class InputError(ValueError):
-    """What was asked for can't be done as asked.
+    """A request that can't be carried out as given.
 
     The message is one line: what was wrong, where, and what to do. The commands print it without
     a traceback and exit with code 2.

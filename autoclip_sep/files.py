@@ -1,4 +1,4 @@
-"""Files that are whole or absent."""
+"""Atomic writes, fsync and memory maps: a file is whole or absent."""
 
 import errno
 import io
@@ -14,66 +14,8 @@ from typing import Any
 _numbers = itertools.count()
 _TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
 
-# What fsync and fallocate answer on file systems that can't, such as some of FUSE's.
+# What fsync and fallocate answer on file systems that lack them, such as some on FUSE.
 UNSUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file under another name in its own folder, bring it to the disk, then rename it.
-
-    Whatever happens, the file has its old content or its new one. Raises OSError, leaving nothing
-    behind, where the disk is full or the folder can't be written.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.unlink(missing_ok=True)  # of a process that was killed; a link isn't followed
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            sync(file.fileno())
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        if error.filename in (None, os.fspath(temporary)):
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise
-
-
-def sweep(folder: Path) -> None:
-    """Delete what `write_whole` left in a folder where it was killed, of whatever size.
-
-    Only for who holds the folder's lock: somebody else's file may be about to get its name.
-    """
-    for path in folder.glob(".*.tmp"):
-        if _TEMPORARY.fullmatch(path.name):
-            path.unlink(missing_ok=True)
-
-
-def sync(file: int) -> None:
-    """Wait until a file or folder, by its number, is on the disk, where the disk can say so."""
-    try:
-        os.fsync(file)
-    except OSError as error:
-        if error.errno not in UNSUPPORTED:
-            raise
-
-
-def mapped(path: str | os.PathLike[str]) -> mmap.mmap:
-    """A file's bytes, of which only those are read that are looked at.
-
-    Raises OSError, naming the file, on file systems without maps, ValueError for an empty file.
-    """
-    # Private, where there is a choice: it is the only kind that some FUSE file systems have.
-    if hasattr(mmap, "MAP_PRIVATE"):
-        how = {"flags": mmap.MAP_PRIVATE, "prot": mmap.PROT_READ}
-    else:
-        how = {"access": mmap.ACCESS_READ}
-    with open(path, "rb") as file:
-        try:
-            return mmap.mmap(file.fileno(), 0, **how)
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, os.fspath(path)) from error
 
 
 class Sink(io.FileIO):
@@ -82,7 +24,7 @@ class Sink(io.FileIO):
     _error: BaseException | None = None
 
     def write(self, content: Any) -> int:
-        """Take all the bytes; what goes wrong is kept for `check`."""
+        """Write all the bytes; an exception is kept for `check`."""
         left = memoryview(content)
         try:
             while left and self._error is None:
@@ -92,26 +34,28 @@ class Sink(io.FileIO):
         return len(content)
 
     def check(self) -> None:
-        """Raise the first error since the file was opened, OSError or whatever it was."""
+        """Raise the first exception since the file was opened, whatever its type."""
         if self._error is not None:
             raise self._error
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Sink]:
-    """A file to write to that takes its place at the end of the `with`.
+def _replacing(path: Path, temporary: Path, durable: bool) -> Iterator[Sink]:
+    """A temporary file that replaces `path` at the end of the `with`.
 
-    Whatever ends the `with` early leaves an older file as it was, and nothing else. Raises OSError
-    naming the file. It isn't brought to the disk: what can be made again needn't wait for that.
+    durable: wait until file and folder are on the disk. An exception leaves an older file as it was
+    and no temporary one; an OSError names `path`.
     """
-    # In the same folder: a rename across file systems would not be one operation.
-    temporary = path.with_name(f".{os.getpid()}-{next(_numbers)}.tmp")
     try:
-        temporary.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)  # of a process that was killed; a link isn't followed
         with Sink(os.fspath(temporary), "x") as sink:
             yield sink
             sink.check()
+            if durable:
+                sync(sink.fileno())
         os.replace(os.fspath(temporary), path)
+        if durable:
+            _sync_folder(path.parent)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename in (None, os.fspath(temporary)):
@@ -119,8 +63,50 @@ def whole_file(path: Path) -> Iterator[Sink]:
         raise
 
 
+def write_whole(path: Path, content: bytes) -> None:
+    """Replace a file and wait until it is on the disk.
+
+    Whatever happens, the file has its old content or its new one. Raises OSError, leaving nothing
+    behind, where the disk is full or the folder can't be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with _replacing(path, temporary, durable=True) as file:
+        file.write(content)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Sink]:
+    """A file to write to that takes its place at the end of the `with`.
+
+    An exception leaves an older file as it was, and nothing else. Raises OSError naming the file.
+    There is no fsync: content that can be made again needn't wait for the disk.
+    """
+    temporary = path.with_name(f".{os.getpid()}-{next(_numbers)}.tmp")
+    with _replacing(path, temporary, durable=False) as sink:
+        yield sink
+
+
+def sweep(folder: Path) -> None:
+    """Delete the temporary files of killed `write_whole` calls, whatever their size.
+
+    Only for the holder of the folder's lock: another process' file may be about to be renamed.
+    """
+    for path in folder.glob(".*.tmp"):
+        if _TEMPORARY.fullmatch(path.name):
+            path.unlink(missing_ok=True)
+
+
+def sync(file: int) -> None:
+    """fsync a file descriptor, unless its file system has no fsync."""
+    try:
+        os.fsync(file)
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
+
+
 def _sync_folder(folder: Path) -> None:
-    """The same for a folder, which only its reader can open."""
+    """fsync a folder, unless this user may not open it for reading."""
     try:
         file = os.open(folder, os.O_RDONLY)
     except PermissionError:
@@ -129,3 +115,20 @@ def _sync_folder(folder: Path) -> None:
         sync(file)
     finally:
         os.close(file)
+
+
+def mapped(path: str | os.PathLike[str]) -> mmap.mmap:
+    """A file's bytes, read from the disk as they are accessed.
+
+    Raises OSError, naming the file, on file systems without maps, ValueError for an empty file.
+    """
+    # Private where there is a choice: some FUSE file systems have no other kind.
+    if hasattr(mmap, "MAP_PRIVATE"):
+        how = {"flags": mmap.MAP_PRIVATE, "prot": mmap.PROT_READ}
+    else:
+        how = {"access": mmap.ACCESS_READ}
+    with open(path, "rb") as file:
+        try:
+            return mmap.mmap(file.fileno(), 0, **how)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from error

@@ -1,4 +1,8 @@
-"""Locks that the system gives back when the process dies, whatever kills it."""
+"""Locks that the system releases when their process dies, however it dies.
+
+Not by the package filelock: it neither waits for a lock that can only be read nor carries on where
+the file system has no locks (ENOLCK, ENOTSUP, EBADF).
+"""
 
 import errno
 import os
@@ -13,27 +17,27 @@ from autoclip_sep.names import shown
 
 try:
     import fcntl
-except ImportError:  # no such call on Windows: one process at a time is up to the user
+except ImportError:  # on Windows nothing is locked
     fcntl = None  # type: ignore[assignment]
 
 READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
-# What a file system without locks answers: some FUSE and network file systems. EBADF is NFS' answer
-# for a file that is open for reading only.
+# The answers of file systems without locks, some FUSE and network ones. EBADF is that of NFS for a
+# file that is open for reading only.
 UNSUPPORTED = (
     errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EBADF,
 )  # fmt: skip
 
-# A link could lead to any file of the user's; to open a FIFO could take for ever.
+# A link could lead to any file of the user's; opening a FIFO could block forever.
 PLAIN = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 @contextmanager
 def held(path: Path, busy: Callable[[], None]) -> Iterator[None]:
-    """Hold the file `path`, made if it isn't there and left as it is: one process at a time.
+    """Lock the file `path` for this process; it is created if missing, and its content stays.
 
-    busy: called where another process holds it, before this one waits; it may raise instead.
-    Nothing is held, and one line is printed, on a file system without locks; nothing is held where
-    there is no such file and none can be written. Raises InputError for a link in its place.
+    busy: called where another process holds the lock, before waiting for it; it may raise instead.
+    Nothing is locked, and one line is printed, on a file system without locks; nothing is locked
+    where the file is missing and can't be created. Raises InputError for a link in its place.
     """
     file = _open(path)
     try:
@@ -47,10 +51,10 @@ def held(path: Path, busy: Callable[[], None]) -> Iterator[None]:
 
 @contextmanager
 def exclusive(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Hold `<path>.lock`: one process makes a corpus or a store, others wait and find it made.
+    """Hold `<path>.lock`: one process makes a corpus or a store, others wait for it.
 
-    Nothing is held where there is no lock and none can be written: nothing can be made there then,
-    but what is there can be used.
+    Nothing is locked where the lock file is missing and can't be created: nothing can be made there
+    then, but existing files can be used.
     """
 
     def wait() -> None:
@@ -63,7 +67,7 @@ def exclusive(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def _open(path: Path) -> int | None:
-    """The file, if only for reading, as where another user made it: that is enough to wait."""
+    """A descriptor of the file, read-only where another user owns it: that is enough to wait."""
     for mode in (os.O_RDWR | os.O_CREAT, os.O_RDONLY):
         try:
             return os.open(path, mode | PLAIN, 0o666)
@@ -72,7 +76,7 @@ def _open(path: Path) -> int | None:
                 raise
         except OSError as error:
             if error.errno == errno.ELOOP:
-                raise InputError(f"{path}: a link where a lock is wanted; remove it") from error
+                raise InputError(f"{path}: a lock can't be a link; remove it") from error
             if error.errno not in READ_ONLY or not mode & os.O_CREAT:
                 raise
     return None
@@ -94,5 +98,5 @@ def _lock(file: int, path: Path, busy: Callable[[], None]) -> None:
 @cache
 def _warn(path: Path, why: str) -> None:
     """Once for each lock."""
-    line = f"{path}: nothing can be locked there ({why}); let one process at a time work there"
+    line = f"{path}: can't be locked ({why}); run one process at a time there"
     print(shown(line), file=sys.stderr)

@@ -7,7 +7,7 @@ from autoclip_sep.precision import full_precision
 
 
 def one_hot_of_largest(values: Tensor, dim: int) -> Tensor:
-    """True where a value is the largest along the dimension; among equals the first of them."""
+    """True where a value is the largest along the dimension; among equals at the first."""
     largest = values.max(dim=dim, keepdim=True).indices  # argmax is the same, several times slower
     shape = [1] * values.ndim
     shape[dim] = -1
@@ -41,8 +41,8 @@ def ideal_ratio_mask(source_stft: Tensor) -> Tensor:
 def phase_sensitive_mask(mixture_stft: Tensor, source_stft: Tensor) -> Tensor:
     """(B, F, N) and (B, S, F, N) complex to (B, S, F, N): |S| / |X| cos(theta_X - theta_S).
 
-    The real mask that brings the masked mixture nearest to the source (Erdogan et al. 2015).
-    Neither bounded nor positive; 0 where the mixture is silent.
+    The real mask with which the masked mixture is nearest to the source (Erdogan et al. 2015).
+    Unbounded, of either sign; 0 where the mixture is silent.
     """
     mixture = mixture_stft.unsqueeze(1)
     power = mixture.abs().square()

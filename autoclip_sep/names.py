@@ -1,4 +1,4 @@
-"""Names that come from files and folders: how they are shown, and what they may lead to."""
+"""Names of files and folders: how they are printed, and whether they stay inside their folder."""
 
 import os
 import unicodedata
@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 from autoclip_sep.errors import InputError
 
-CONTROL = {"Cc", "Cs", "Zl", "Zp"}  # control, no character, ends of lines and paragraphs
-HIDDEN = CONTROL | {"Cf"}  # and what is in a text and isn't seen
+CONTROL = {"Cc", "Cs", "Zl", "Zp"}  # control, surrogates, line and paragraph separators
+HIDDEN = CONTROL | {"Cf"}  # and invisible format characters
 FEW = 3
 
 
 def shown(text: str) -> str:
-    r"""Text as a terminal or a table can take it: `\x1b`, `\n`, `\xe9` for a byte that isn't UTF-8.
+    r"""Text that is safe in a terminal or a table: `\x1b`, `\n`, `\xe9` for a byte not in UTF-8.
 
-    What can be seen stays as it is, letters and spaces of all scripts included.
+    Visible characters stay as they are, letters and spaces of all scripts included.
     """
     return "".join(_escaped(c) if unicodedata.category(c) in HIDDEN else c for c in text)
 
@@ -26,10 +26,10 @@ def some(names: Sequence[str], most: int = FEW) -> str:
 
 
 def check_name(name: str, what: str) -> str:
-    """The name, where it can be a file's or folder's own in whatever folder it is put.
+    """The name, if it can be that of a file or folder inside any folder.
 
-    what: it names, for the message. Raises InputError for a name that leads elsewhere, is hidden,
-    or has control characters in it.
+    what: the setting or column that holds it, for the message. Raises InputError for a name that
+    leads elsewhere, is hidden, or has control characters.
     """
     if not name or name.startswith(".") or not all(map(_may_be_in_names, name)):
         raise InputError(f"{what}: '{shown(name)}' can't name a file or folder")
@@ -37,9 +37,9 @@ def check_name(name: str, what: str) -> str:
 
 
 def path_below(path: str, what: str) -> str:
-    """A path below some folder, as any machine may have written it, with / between its parts.
+    """A relative path as any operating system may have written it, with / between its parts.
 
-    Raises InputError where it leads out of that folder.
+    Raises InputError for a path that leads out of its folder.
     """
     parts = path.replace("\\", "/")
     if os.path.isabs(parts) or ".." in parts.split("/") or "\0" in parts:
@@ -48,14 +48,14 @@ def path_below(path: str, what: str) -> str:
 
 
 def _may_be_in_names(character: str) -> bool:
-    """No separator and no control character; a byte that isn't UTF-8 is one of a name, too."""
+    """Neither a separator nor a control character; a byte that isn't UTF-8 is allowed."""
     if _is_byte(character):
         return True
     return character not in "/\\" and unicodedata.category(character) not in CONTROL
 
 
 def _is_byte(character: str) -> bool:
-    """Whether it stands for a byte that isn't UTF-8, as Python's surrogateescape has it."""
+    """Whether it stands for a byte that isn't UTF-8, by Python's surrogateescape."""
     return "\udc80" <= character <= "\udcff"
 
 

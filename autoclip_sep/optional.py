@@ -1,8 +1,8 @@
-"""Packages that may be missing, or that don't import everywhere.
+"""Packages that may be missing or fail to import.
 
 museval and nussl import musdb, and through it stempeg, which raises unless ffmpeg and ffprobe are
-on PATH. Neither uses musdb for what is asked of it here, so an empty module stands in for it while
-they are imported.
+on PATH. Neither needs musdb for the functions used here, so an empty module stands in for it during
+the import.
 """
 
 import importlib
@@ -31,7 +31,7 @@ def require(name: str, purpose: str) -> ModuleType:
     """The module of that name.
 
     purpose: what it is needed for, as the start of a sentence: "reading stems".
-    Raises InputError where it doesn't import, with the reason and what to install.
+    Raises InputError where the import fails, with the reason and the package to install.
     """
     try:
         return importlib.import_module(name)
@@ -56,7 +56,7 @@ def import_nussl() -> ModuleType:
 
     Raises InputError where it is missing.
     """
-    # Without soxbindings nussl takes the package sox, which calls the command and complains aloud.
+    # Without soxbindings nussl takes the package sox, which calls the command and prints warnings.
     with (
         _stand_in("musdb", unless=("ffmpeg", "ffprobe")),
         _stand_in("soxbindings", unless=("sox",)),
@@ -67,7 +67,7 @@ def import_nussl() -> ModuleType:
 
 @contextmanager
 def _stand_in(name: str, *, unless: tuple[str, ...]) -> Iterator[None]:
-    """An empty module of that name, unless it is imported already or the commands are on PATH."""
+    """An empty module of that name, unless it is imported or the commands are on PATH."""
     if name in sys.modules or all(shutil.which(command) for command in unless):
         yield
         return
@@ -80,7 +80,7 @@ def _stand_in(name: str, *, unless: tuple[str, ...]) -> Iterator[None]:
 
 @contextmanager
 def _restored_windows() -> Iterator[None]:
-    """scipy.signal with the window functions that it used to have."""
+    """scipy.signal with the window functions that it had before 1.13."""
     signal = require("scipy.signal", "nussl")
     windows = require("scipy.signal.windows", "nussl")
     missing = [name for name in _MOVED_WINDOWS if not hasattr(signal, name)]

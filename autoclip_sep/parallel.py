@@ -1,4 +1,4 @@
-"""The same function over many tasks, on several cores, with a progress bar."""
+"""One function over many tasks, on several cores, with a progress bar."""
 
 import os
 import signal
@@ -15,9 +15,9 @@ from tqdm import tqdm
 
 from autoclip_sep.errors import InputError
 
-MANY = 1000  # failures after which nobody wants to know of more
+MANY = 1000  # failures after which the work ends
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
-_begun_in: list[str] = []  # the working folder when the last processes began
+_begun_in: list[str] = []  # the working folder in which the idle processes were started
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -41,20 +41,20 @@ def in_parallel(
     """function(task) for every task, in the order of the tasks.
 
     jobs: processes; None is one per core, 1 stays in this process. An exception in any of them
-    ends the work and is raised here; InputError where one of them is killed. failures: a list that
-    gets the message of every task's InputError instead, while the work goes on without that task's
-    result, until there are `MANY`.
+    ends the work and is raised here; InputError where one of them is killed. failures: a list to
+    which the message of each task's InputError is appended instead; the work continues without that
+    task's result until there are `MANY`.
     """
     jobs = min(jobs or cores(), max(1, len(tasks)))
     if jobs > 1:
-        _begin_anew_elsewhere()
+        _restart_in_another_folder()
     work = delayed(function if failures is None else partial(_attempt, function))
     done: list[Result] = []
     with Parallel(n_jobs=jobs, return_as="generator", batch_size="auto") as pool:
-        with signals_for_this_process_alone() if jobs > 1 else nullcontext():
+        with stop_signals_blocked() if jobs > 1 else nullcontext():
             results = pool(work(task) for task in tasks if len(failures or ()) < MANY)
         bar = tqdm(results, label, len(tasks), leave=False, disable=None if progress else True)
-        for result in _of_the_living(bar):
+        for result in _unless_killed(bar):
             if failures is not None and isinstance(result, InputError):
                 failures.append(str(result))
             else:
@@ -62,27 +62,27 @@ def in_parallel(
     return done
 
 
-def _begin_anew_elsewhere() -> None:
-    """Idle processes lie in the folder that they began in, where relative paths lead elsewhere."""
+def _restart_in_another_folder() -> None:
+    """End idle processes of another working folder, in which relative paths lead elsewhere."""
     here = os.getcwd()
     if _begun_in and _begun_in != [here]:
         release()
     _begun_in[:] = [here]
 
 
-def _of_the_living(results: Iterable[Result]) -> Iterator[Result]:
-    """The results, as they come; InputError where a process was killed."""
+def _unless_killed(results: Iterable[Result]) -> Iterator[Result]:
+    """The results as they arrive; raises InputError where a process was killed."""
     try:
         yield from results
     except TerminatedWorkerError as error:
         raise InputError(
-            "one of the processes at work was killed, perhaps because memory ran out; free some and"
-            " give the same command again"
+            "a worker process was killed, perhaps because memory ran out; free some memory and"
+            " run the same command again"
         ) from error
 
 
 def _attempt(function: Callable[[Task], Result], task: Task) -> Result | InputError:
-    """The result, or what was wrong with the task."""
+    """The result, or the InputError of the task."""
     try:
         return function(task)
     except InputError as error:
@@ -90,13 +90,13 @@ def _attempt(function: Callable[[Task], Result], task: Task) -> Result | InputEr
 
 
 @contextmanager
-def signals_for_this_process_alone() -> Iterator[None]:
-    """Processes begun here don't hear Ctrl-C, SIGTERM and the like: this one does, and ends them.
+def stop_signals_blocked() -> Iterator[None]:
+    """Processes started here ignore Ctrl-C and SIGTERM: this one gets them and ends the others.
 
-    Else each of them dies of what is sent to all, as `timeout`, a terminal or a cluster does, and
-    some print a traceback. A signal that comes meanwhile waits for the end.
+    Otherwise each dies of a signal to the whole group, as `timeout`, a terminal or a cluster sends
+    it, and some print a traceback. A signal that arrives meanwhile is handled at the end.
     """
-    resource_tracker.ensure_running()  # unblocks the signals when it begins, before Python 3.14
+    resource_tracker.ensure_running()  # its start unblocks the signals before Python 3.14
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     try:
         yield
@@ -105,5 +105,5 @@ def signals_for_this_process_alone() -> Iterator[None]:
 
 
 def release() -> None:
-    """End the idle processes, which joblib would keep for minutes; the next use starts new ones."""
+    """End the idle worker processes, which joblib would keep for minutes."""
     get_reusable_executor().shutdown(wait=True)

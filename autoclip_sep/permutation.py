@@ -1,4 +1,4 @@
-"""Which estimate belongs to which reference: one permutation for each utterance."""
+"""The assignment of estimates to references, one permutation for each utterance."""
 
 from functools import cache
 from itertools import permutations
@@ -25,7 +25,7 @@ def best_permutation(cost: Tensor) -> tuple[Tensor, Tensor]:
     sources = cost.shape[-1]
     if sources > MOST_SOURCES:
         raise InputError(
-            f"{sources} sources: the best permutation is searched for {MOST_SOURCES} at most; "
+            f"{sources} sources: at most {MOST_SOURCES} can be permuted; "
             "set permute=False where the sources have fixed names"
         )
     orders = _orders(sources, cost.device)
@@ -43,12 +43,12 @@ def reorder(signals: Tensor, permutation: Tensor) -> Tensor:
 
 
 def inverse_permutation(permutation: Tensor) -> Tensor:
-    """(B, S): at i the reference that estimate i was given to."""
+    """(B, S): at i the reference that estimate i is assigned to."""
     return permutation.argsort(dim=1)
 
 
 @cache
 def _orders(sources: int, device: torch.device) -> Tensor:
-    """(S!, S), kept on the device: copying it there in each step would make the step wait."""
-    with torch.inference_mode(False):  # what is kept must be usable in training, too
+    """(S!, S), cached on the device: a copy in each step would synchronise with the host."""
+    with torch.inference_mode(False):  # the cached tensor must be usable in training, too
         return torch.tensor(list(permutations(range(sources))), device=device)

@@ -1,4 +1,4 @@
-"""Keep numerically delicate functions in full precision, whatever precision the network runs in."""
+"""Numerically delicate functions stay in full precision, whatever precision the network has."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -12,7 +12,7 @@ R = TypeVar("R")
 
 
 def widen(value: Any) -> Any:
-    """A half or bfloat16 tensor as float32; anything else as it is."""
+    """A float16 or bfloat16 tensor as float32; anything else unchanged."""
     if isinstance(value, Tensor) and value.dtype in (torch.float16, torch.bfloat16):
         return value.float()
     return value
@@ -21,8 +21,8 @@ def widen(value: Any) -> Any:
 def full_precision(function: Callable[P, R]) -> Callable[P, R]:
     """Run a function of tensors with autocast off and its half-precision arguments widened.
 
-    bfloat16 holds three significant digits: losses, Fourier transforms and metrics come out wrong
-    in it, without a word. float32 and float64 arguments keep their type.
+    bfloat16 holds three significant digits: losses, Fourier transforms and metrics are silently
+    wrong in it. float32 and float64 arguments keep their type.
     """
 
     @wraps(function)

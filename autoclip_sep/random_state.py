@@ -1,4 +1,4 @@
-"""torch's random number generators, kept and put back: for exact resume and repeatable probes."""
+"""The state of torch's random number generators, for exact resume and repeatable probes."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ def capture() -> RandomState:
 
 
 def restore(state: RandomState) -> None:
-    """Put a captured state back; devices that are not here are passed over."""
+    """Set a captured state; devices that are not here are skipped."""
     torch.set_rng_state(state["cpu"])
     if torch.cuda.is_available():
         for device, device_state in enumerate(state["cuda"][: torch.cuda.device_count()]):

@@ -10,9 +10,9 @@ from autoclip_sep.precision import full_precision
 class STFT(nn.Module):
     """Centred transform with a periodic square-root Hann window, divided by the window's sum.
 
-    torch.stft doesn't divide. With the division a full-scale sine has magnitude 1/2 whatever the
-    window, and the mask inference loss has the order of magnitude it has in the paper (1e-5).
-    There are no parameters and no buffers: one object serves every device and precision. float64
+    torch.stft doesn't divide. With the division a full-scale sine has magnitude 1/2 for any window,
+    and the mask inference loss has the paper's order of magnitude (1e-5).
+    It has no parameters and no buffers: one object serves every device and precision. float64
     waveforms are transformed in float64, all others in float32.
     """
 
@@ -21,11 +21,11 @@ class STFT(nn.Module):
         if not 0 < 2 * hop_length <= window_length:
             raise InputError(
                 f"hop_length={hop_length} with window_length={window_length}: the signal can't be "
-                "restored; take a hop of at least 1 and at most half the window"
+                "restored; the hop must be from 1 to half the window"
             )
         self.window_length = window_length
         self.hop_length = hop_length
-        # On the processor by name: networks are also built under torch.device("meta").
+        # Explicitly on the CPU: networks are also built under torch.device("meta").
         precise = torch.zeros((), dtype=torch.float64, device="cpu")
         self.window_sum = float(self._window(precise).sum())
 
@@ -41,7 +41,7 @@ class STFT(nn.Module):
     def transform(self, waveform: Tensor) -> Tensor:
         """Waveforms (..., T) to complex spectra (..., F, N), with N = 1 + T // hop_length.
 
-        Both ends are padded with zeros, so a signal shorter than the window is no error.
+        Both ends are zero-padded, so a signal may be shorter than the window.
         """
         flat = waveform.reshape(-1, waveform.shape[-1])
         spectrum = torch.stft(

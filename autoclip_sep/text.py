@@ -1,7 +1,7 @@
-"""Text and tables that other machines wrote.
+"""Text files and CSV tables from other systems.
 
-Spreadsheets put a byte-order mark in front, write UTF-16, end lines as Windows does and add empty
-fields and lines; file names in a table may be any bytes.
+Spreadsheets write byte-order marks, UTF-16, Windows line ends, empty fields and empty lines; file
+names in a table may be any bytes.
 """
 
 import codecs
@@ -18,10 +18,10 @@ COLUMNS_SHOWN = 12
 
 
 def read_text(path: str | os.PathLike[str]) -> str:
-    """A text file in UTF-8, or in UTF-16 with its mark; line ends as they are.
+    """The content of a file in UTF-8, or in UTF-16 with a byte-order mark; line ends stay.
 
-    Bytes that aren't UTF-8 stay, as in file names (surrogateescape). Raises InputError for a file
-    that can't be read, and for what is no text.
+    Bytes that aren't UTF-8 stay, too (surrogateescape). Raises InputError for a file that can't be
+    read or isn't text.
     """
     try:
         with open(path, "rb") as file:
@@ -43,10 +43,10 @@ def read_text(path: str | os.PathLike[str]) -> str:
 def read_table(
     path: str | os.PathLike[str], columns: Sequence[str]
 ) -> list[tuple[int, dict[str, str]]]:
-    """The rows of a table of comma-separated values that has these columns, and the line of each.
+    """The rows of a CSV table that has these columns, each with its line number.
 
-    Empty lines and empty fields behind the last column don't count. Raises InputError naming the
-    line that isn't so, or the columns that are missing.
+    Empty lines and empty fields after the last column are ignored. Raises InputError naming the
+    malformed line, or the columns that are missing.
     """
     lines = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
     try:
@@ -66,8 +66,5 @@ def read_table(
         raise InputError(f"{path}: the table is empty")
     for number, row in rows[1:]:
         if len(row) < len(header) or any(row[len(header) :]):
-            raise InputError(
-                f"{path}, line {number}: not as many fields as there are columns,"
-                f" {len(row)} and not {len(header)}"
-            )
+            raise InputError(f"{path}, line {number}: {len(row)} fields for {len(header)} columns")
     return [(number, dict(zip(header, row, strict=False))) for number, row in rows[1:]]

@@ -1,6 +1,6 @@
-"""What travels between rooms: a batch of mixtures and a network's estimate of their sources.
+"""A batch of mixtures and a network's estimate of their sources.
 
-Axis legend, used in every docstring:
+Axis legend of every docstring:
 
 ====  =========================================================
 B     batch (examples)
@@ -38,7 +38,7 @@ class Batch:
     items: tuple[str, ...]
 
     def to(self, device: torch.device | str) -> "Batch":
-        """The same batch on another device; page-locked memory is copied without waiting."""
+        """The same batch on another device; the copy from pinned memory is asynchronous."""
         return Batch(
             self.mixture.to(device, non_blocking=True),
             self.sources.to(device, non_blocking=True),
@@ -47,7 +47,7 @@ class Batch:
         )
 
     def pin_memory(self) -> "Batch":
-        """The same batch in page-locked memory; a DataLoader calls this by its name."""
+        """The same batch in pinned memory; a DataLoader calls this by its name."""
         return Batch(
             self.mixture.pin_memory(),
             self.sources.pin_memory(),
@@ -58,10 +58,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a network makes of a batch; heads that the network doesn't have are None.
+    """A network's output for a batch; heads that the network doesn't have are None.
 
-    mixture_stft: (B, C, F, N) complex, what masks and embedding are of; networks that have either
-    of these give it too.
+    mixture_stft: (B, C, F, N) complex, to which masks and embedding refer; networks with either
+    give it, too.
     masks: (B, S, C, F, N) in [0, 1].
     embedding: (B, C, K, D), each point's vector of unit norm.
     waveforms: (B, S, C, T).

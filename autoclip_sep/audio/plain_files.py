@@ -1,4 +1,4 @@
-"""Refuses what isn't a file to read from, and says what a file is that isn't audio."""
+"""Checks of a file before and after a decoder has refused it."""
 
 import os
 import stat
@@ -7,9 +7,9 @@ from autoclip_sep.errors import InputError
 
 
 def check(path: str | os.PathLike[str]) -> None:
-    """Raises InputError for what isn't a plain file that can be read.
+    """Raises InputError unless the path is a regular file that can be read.
 
-    Before it is opened: opening a FIFO or a device can wait for ever.
+    Called before it is opened: opening a FIFO or a device can block forever.
     """
     try:
         mode = os.stat(path).st_mode
@@ -26,12 +26,12 @@ def check(path: str | os.PathLike[str]) -> None:
 
 
 def as_a_path(path: str | os.PathLike[str]) -> str:
-    """The same file for libraries that take some names for no files: `-`, `pipe:0`, `a:b.m4a`."""
+    """The same file for libraries that read some names as protocols: `-`, `pipe:0`, `a:b.m4a`."""
     return os.path.join(os.curdir, path)
 
 
 def why_not_audio(path: str | os.PathLike[str], reason: str) -> str:
-    """One line that says what the file begins with, since a saved web page is the usual cause."""
+    """One line on how the file begins: a saved web page is the usual cause."""
     with open(path, "rb") as file:
         head = file.read(64)
     if not head:

@@ -16,7 +16,7 @@ from autoclip_sep.data.loading.augmentation import RandomMixtures, RandomTracks
 from autoclip_sep.data.loading.segments import Segments, segments, whole
 from autoclip_sep.data.store.reading import Split
 from autoclip_sep.errors import InputError
-from autoclip_sep.parallel import signals_for_this_process_alone
+from autoclip_sep.parallel import stop_signals_blocked
 from autoclip_sep.types import Batch
 
 
@@ -117,7 +117,7 @@ class TrainingLoader:
         if self._loader is None or not self._loader.num_workers:
             return self._loader or ()
         on_child = signal.getsignal(signal.SIGCHLD)
-        alone = signals_for_this_process_alone if hasattr(signal, "sigwaitinfo") else nullcontext
+        alone = stop_signals_blocked if hasattr(signal, "sigwaitinfo") else nullcontext
         with alone():
             batches = iter(self._loader)
         # torch's handler would raise for a dead worker anywhere, in the middle of a step or of a

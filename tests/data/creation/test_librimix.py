@@ -331,7 +331,7 @@ def test_no_metadata_says_what_was_tried_wanted_and_found(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("x,a,1,b", "line 3: not as many fields"),
+        ("x,a,1,b", "line 3: 4 fields for"),
         ("x,a,1,b,loud", "line 3: could not convert string to float: 'loud'"),
         ("x,a,1,b,nan", r"line 3: the gains are \(1\.0, nan\)"),
         ("../x,a,1,b,2", "line 3: '../x' can't name a file"),
