@@ -25,8 +25,7 @@ from autoclip_sep.clipping import Clipper
 from autoclip_sep.data.corpora.base import Corpus
 from autoclip_sep.data.loading.augmentation import RandomTracks
 from autoclip_sep.errors import InputError
-from autoclip_sep.runs.annotations import shown
-from autoclip_sep.runs.config import check
+from autoclip_sep.runs.annotations import as_yaml, check
 from autoclip_sep.stft import STFT
 from autoclip_sep.training.loggers import Logger
 from autoclip_sep.training.schedulers import Schedule
@@ -125,7 +124,7 @@ def _check_numbers(target: Any, arguments: Mapping[str, Any], where: str) -> Non
         for number in value if isinstance(value, list | tuple) else [value]:
             if isinstance(number, int | float) and not (math.isfinite(number) and number >= least):
                 rule = "be finite and not negative" if least == 0 else "be finite"
-                raise InputError(f"{where}.{key}={shown(value)}: must {rule}")
+                raise InputError(f"{where}.{key}={as_yaml(value)}: must {rule}")
 
 
 def call(target: Any, where: str, *positional: Any, **arguments: Any) -> Any:

@@ -13,7 +13,7 @@ from autoclip_sep.data.corpora.base import Corpus
 from autoclip_sep.data.store.reading import Store
 from autoclip_sep.errors import InputError
 from autoclip_sep.names import shown
-from autoclip_sep.runs import provenance, run_directory
+from autoclip_sep.runs import run_directory
 from autoclip_sep.training import distributed
 
 COMMAND = "python scripts/check_data.py"
@@ -70,7 +70,7 @@ def check_unchanged(directory: Path, store: Store, *, force: bool) -> None:
 
     Where the run's own note of it is lost, one line says that nobody knows.
     """
-    began_with = provenance.read(directory).get("fingerprint")
+    began_with = run_directory.read_provenance(directory).get("fingerprint")
     if began_with is None:
         if (directory / "config.yaml").exists():
             lost = directory / run_directory.PROVENANCE

@@ -117,7 +117,7 @@ def understand(config: dict[str, Any], chosen: Mapping[str, str]) -> Plan:
     default = _defaults(tuple(names), _required(tuple(names), config))
     sources.names(config)
     _check_network(run_directory.flatten(config), run_directory.flatten(default))
-    changed = run_directory.changed(config, default, told=FREE.fullmatch)
+    changed = run_directory.changed(config, default, ignored=FREE.fullmatch)
     parts = (chosen["data"], chosen["loss"], chosen["model"], clipper.label)
     directory = Path(config["runs"]) / run_directory.directory_name(parts, config["seed"], changed)
     return Plan(config, clipper, settings, directory)

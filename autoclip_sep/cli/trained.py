@@ -13,7 +13,7 @@ from autoclip_sep.evaluation.separation import Separation
 from autoclip_sep.names import shown
 from autoclip_sep.runs import checkpoint, run_directory
 from autoclip_sep.runs.checkpoint import CheckpointFolder
-from autoclip_sep.runs.saved_state import sound_weights
+from autoclip_sep.runs.saved_state import validated_weights
 
 CHUNK, OVERLAP = 60, 5  # seconds
 
@@ -54,7 +54,7 @@ def load(directory: str, kind: str, device: torch.device) -> Trained:
     try:
         model = build(config["model"], "model")
         stft = build(config["stft"], "stft").to(device)
-        model.load_state_dict(sound_weights(state["model"], model))
+        model.load_state_dict(validated_weights(state["model"], model))
         rate = config["data"]["sample_rate"]
         separation = Separation(
             model.to(device),

@@ -1,6 +1,5 @@
 """Resumable tables of scores: one row for each source of each item of a split."""
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,7 +65,7 @@ def summarise(metric: Metric, path: Path) -> dict[str, Any]:
         )
     note = _note(path)
     content = {**run_directory.read_json(note), "summary": summary}
-    run_directory.write_text(note, json.dumps(content, indent=1) + "\n")
+    run_directory.write_json(note, content)
     return summary
 
 
@@ -78,7 +77,7 @@ def _open_table(
     if run_directory.read_json(note).get("provenance") != provenance:
         path.unlink(missing_ok=True)
         path.parent.mkdir(parents=True, exist_ok=True)
-        run_directory.write_text(note, json.dumps({"provenance": provenance}, indent=1) + "\n")
+        run_directory.write_json(note, {"provenance": provenance})
     table = records.Records(path, columns)
     count = Counter(row["item"] for row in table.rows())
     done = {item for item, number in count.items() if number == rows_per_item}

@@ -1,4 +1,4 @@
-"""Whether a value that was read from text is of a type, as annotations write types."""
+"""Values from configs and JSON, checked against Python type annotations."""
 
 import sys
 from collections.abc import Iterable, Mapping
@@ -8,17 +8,25 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import yaml
 from torch import Tensor
 
-_NAMES = {int: "a whole number", float: "a finite number", bool: "true or false", str: "text",
+from autoclip_sep.errors import InputError
+
+_NAMES = {int: "an integer", float: "a finite number", bool: "true or false", str: "a string",
           None: "null", NoneType: "null"}  # fmt: skip
 _LONGEST = 60  # characters of a value in a message
 
 
-def fits(value: Any, hint: Any) -> bool:
-    """Whether a value is what an annotation says; Any and what isn't known here fit everything.
+def check(value: Any, hint: Any, key: str) -> None:
+    """Raises InputError where the value of a setting doesn't fit an annotation."""
+    if not fits(value, hint):
+        raise InputError(f"{key}={as_yaml(value)}: must be {described(hint)}")
 
-    Stricter than Python where that hides a slip: true is no number, a text is no list, a number is
-    finite and has 64 bits, and no text holds a NUL, which no path can. Annotated[int, range(1, 9)]
-    is a whole number from 1 to 8.
+
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a value fits an annotation; Any and unknown annotations fit everything.
+
+    Stricter than Python where that hides a mistake: true is not a number, a string is not a list, a
+    number is finite and has 64 bits, and no string holds a NUL, which no path can.
+    Annotated[int, range(1, 9)] is an integer from 1 to 8.
     """
     if hint is float:
         number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -54,30 +62,30 @@ def _fits_parts(value: Any, origin: Any, parts: tuple[Any, ...]) -> bool:
     return isinstance(value, list | tuple) and all(fits(inner, parts[0]) for inner in value)
 
 
-def named(hint: Any) -> str:
-    """What an annotation asks for, in words: "a whole number or null"."""
+def described(hint: Any) -> str:
+    """An annotation in words: "an integer or null"."""
     origin, parts = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        return f"{named(parts[0])} from {parts[1][0]} to {parts[1][-1]}"
+        return f"{described(parts[0])} from {parts[1][0]} to {parts[1][-1]}"
     if origin is Literal:
         return " or ".join(map(str, parts))
-    if origin in (Union, UnionType):  # of which a config can hold no tensor
-        return " or ".join(named(part) for part in parts if part is not Tensor)
+    if origin in (Union, UnionType):  # a config can't hold a tensor
+        return " or ".join(described(part) for part in parts if part is not Tensor)
     if origin is tuple:
-        return f"a list of {len(parts)}, each {named(parts[0])},"
+        return f"a list of {len(parts)} (each {described(parts[0])})"
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        values = "" if parts[1] is Any else f", each value {named(parts[1])},"
-        return f"a mapping of names to values{values}"
+        each = "" if parts[1] is Any else f" (each {described(parts[1])})"
+        return f"a mapping of names to values{each}"
     if origin is not None:
-        return f"a list, each {named(parts[0])},"
+        return f"a list (each {described(parts[0])})"
     return _NAMES.get(hint, getattr(hint, "__name__", str(hint)))
 
 
-def shown(value: Any) -> str:
-    """A value as it is written in a config, on one line and cut where it is long."""
+def as_yaml(value: Any) -> str:
+    """A value as it is written in a config, on one line and truncated where it is long."""
     try:
         text = yaml.safe_dump(value, default_flow_style=True, width=sys.maxsize)
-    except yaml.YAMLError:  # nothing that a config can hold
+    except yaml.YAMLError:  # not a value that a config can hold
         text = repr(value)
     text = " ".join(text.removesuffix("...\n").split())
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

@@ -1,9 +1,9 @@
 """Checkpoints that are whole or absent.
 
-A file is written under another name in its own folder, brought to the disk, then renamed. Its
-sha256 stands beside it and is written first, so a checkpoint without one never exists. Names carry
-the step, hence no file is ever overwritten and the one before stays until the new one is safe.
-States hold tensors and plain containers only, and load with ``weights_only=True``.
+A file is written under a temporary name, synced, then renamed. Its sha256 is written beside it
+first, so no checkpoint lacks one. Names carry the step, so no file is ever overwritten and the
+previous one stays until the new one is on the disk. States hold tensors and plain containers only,
+and load with ``weights_only=True``.
 """
 
 import hashlib
@@ -22,8 +22,8 @@ from autoclip_sep.files import sweep, write_whole
 
 State = dict[str, Any]
 
-# What tensors and plain containers are made of in a pickle. torch.load allows more, such as
-# `bytearray` and the storages without a type, which make gigabytes of a number.
+# The globals of tensors and plain containers in a pickle. torch.load allows more, such as
+# `bytearray` and untyped storages, which turn a number into gigabytes.
 PLAIN = re.compile(
     r"torch\._utils _rebuild_tensor_v[23]|torch \w+Storage"
     r"|collections (OrderedDict|Counter)|torch (Size|b?float\d+|u?int\d+|bool|complex\d+)"
@@ -36,7 +36,7 @@ def _write(path: Path, content: bytes) -> None:
     except OSError as error:
         raise InputError(
             f"cannot save {path} ({len(content):,} bytes needed): {error.strerror}; "
-            "make room or choose another folder with runs=..., then give the same command again"
+            "make room or choose another folder with runs=..., then run the same command again"
         ) from error
 
 
@@ -45,16 +45,15 @@ def _digest_path(path: Path) -> Path:
 
 
 def digest(path: Path) -> str:
-    """The sha256 that stands beside a checkpoint."""
+    """The sha256 recorded beside a checkpoint."""
     return _digest_path(path).read_text(encoding="utf-8").split()[0]
 
 
 def save(path: Path, state: State) -> None:
     """Write a state to a path that doesn't exist yet, and its digest beside it.
 
-    Its folder is made, but not what that lies in: a run that was deleted doesn't come back as a
-    part of itself. Raises InputError then, and where the disk is full or the folder can't be
-    written; nothing is left.
+    Its folder is created, but not the parents: a deleted run must not reappear in part. Raises
+    InputError then, and where the disk is full or the folder can't be written; nothing is left.
     """
     buffer = io.BytesIO()
     torch.save(state, buffer)
@@ -62,21 +61,21 @@ def save(path: Path, state: State) -> None:
     try:
         path.parent.mkdir(exist_ok=True)
     except FileNotFoundError as error:
-        raise InputError(f"{path.parent.parent} was deleted: {path.name} isn't saved") from error
+        raise InputError(f"{path.parent.parent} was deleted: {path.name} is not saved") from error
     line = f"{hashlib.sha256(content).hexdigest()}  {path.name}\n"
     try:
         _write(_digest_path(path), line.encode())
         _write(path, content)
     except InputError:
-        path.unlink(missing_ok=True)  # it is there where only its folder failed to reach the disk
+        path.unlink(missing_ok=True)  # it exists if only the sync of its folder failed
         _digest_path(path).unlink(missing_ok=True)
         raise
 
 
 def load(path: Path, map_location: torch.device | str = "cpu") -> State:
-    """Read a state back after its digest was found right. Nothing in it can run code.
+    """Read a state whose digest matches. Nothing in it can run code.
 
-    Raises InputError where the file is missing, damaged or not ours.
+    Raises InputError where the file is missing, damaged or not a checkpoint.
     """
     try:
         content = path.read_bytes()
@@ -88,29 +87,29 @@ def load(path: Path, map_location: torch.device | str = "cpu") -> State:
     try:
         _check_plain(content)
         return torch.load(io.BytesIO(content), map_location=map_location, weights_only=True)
-    except Exception as error:  # torch raises many kinds here, all of which mean the same to us
+    except Exception as error:  # torch raises many types here, all with this meaning
         reason = str(error).strip().split("\n")[0]
         raise InputError(f"{path} is not a checkpoint of tensors and numbers: {reason}") from error
 
 
 def _check_plain(content: bytes) -> None:
-    """Refuse what would ask for more memory than the file has bytes.
+    """Raises ValueError for content that would take more memory than the file has bytes.
 
-    torch itself holds the size of each tensor against that of its bytes. Raises ValueError.
+    torch itself compares the size of each tensor with that of its storage.
     """
     for name in globals_of(content):
         if not PLAIN.fullmatch(name):
-            raise ValueError(f"it holds {name!r}")
+            raise ValueError(f"it contains {name!r}")
 
 
 def globals_of(content: bytes) -> Iterator[str]:
-    """What the pickle in a file of torch.save names: module and name, a space between them.
+    """The globals in a file of torch.save: module and name, separated by a space.
 
-    Raises ValueError where something in the file is compressed: a little of it may be gigabytes.
+    Raises ValueError where a member of the file is compressed: it may expand to gigabytes.
     """
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
-            raise ValueError("something in it is compressed, which torch.save does not do")
+            raise ValueError("it has compressed members, which torch.save never writes")
         (pickled,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
         for operation, argument, _ in pickletools.genops(archive.read(pickled)):
             if operation.name == "GLOBAL":
@@ -118,23 +117,23 @@ def globals_of(content: bytes) -> Iterator[str]:
 
 
 class CheckpointFolder:
-    """The checkpoints of one run: ``last-*.pt`` to go on from, ``best-*.pt`` to use.
+    """The checkpoints of one run: ``last-*.pt`` to resume from, ``best-*.pt`` to use.
 
-    Their names end in ``<step>-<epochs done>``: the end of an epoch's last step and the end of the
-    epoch are two places to go on from.
+    Their names end in ``<step>-<epochs done>``: a run can be resumed both after the last step of an
+    epoch and after the epoch's validation.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def paths(self, kind: str) -> list[Path]:
-        """The checkpoints of a kind (last, best), oldest first."""
+        """The paths of a kind (last, best), oldest first."""
         pattern = re.compile(rf"{re.escape(kind)}-\d+-\d+\.pt")
         found = self.folder.glob(f"{kind}-*.pt") if self.folder.is_dir() else []
         return sorted(path for path in found if pattern.fullmatch(path.name))
 
     def open(self) -> None:
-        """Make the folder, and delete what killed saves left: for who holds the run's lock."""
+        """Create the folder and delete leftovers of killed saves: for the holder of the lock."""
         self.folder.mkdir(parents=True, exist_ok=True)
         sweep(self.folder)
         for kind in ("last", "best"):
@@ -143,7 +142,7 @@ class CheckpointFolder:
                     path.unlink()
 
     def save(self, kind: str, step: int, epochs: int, state: State, keep: int = 2) -> Path:
-        """Save a state unless that place is there already, then drop all but the newest `keep`."""
+        """Save a state unless that file exists, then delete all but the newest `keep`."""
         path = self.folder / f"{kind}-{step:09d}-{epochs:05d}.pt"
         if path not in self.paths(kind):
             save(path, state)
@@ -153,29 +152,29 @@ class CheckpointFolder:
         return path
 
     def discard_after(self, kind: str, step: int) -> None:
-        """Drop the checkpoints of later steps: what follows will be computed again."""
+        """Delete the checkpoints of later steps, which will be computed again."""
         for path in self.paths(kind):
             if int(path.stem.split("-")[1]) > step:
                 path.unlink()
                 _digest_path(path).unlink(missing_ok=True)
 
     def set_aside(self, kind: str, number: int) -> None:
-        """Rename the newest `number` checkpoints, found damaged, so that their places are free."""
+        """Rename the newest `number` checkpoints, found damaged, so that their names are free."""
         for path in self.paths(kind)[len(self.paths(kind)) - number :]:
             path.rename(path.with_name(path.name + ".damaged"))
             _digest_path(path).unlink(missing_ok=True)
 
     def newest(self, kind: str) -> tuple[State | None, list[str]]:
-        """The newest whole checkpoint, and one line for each newer one that had to be passed over.
+        """The newest whole checkpoint, and the error of each newer one that was skipped.
 
         Raises InputError where there are checkpoints and none is whole.
         """
-        complaints: list[str] = []
+        errors: list[str] = []
         for path in reversed(self.paths(kind)):
             try:
-                return load(path), complaints
+                return load(path), errors
             except InputError as error:
-                complaints.append(str(error))
-        if complaints:
-            raise InputError(f"no whole '{kind}' checkpoint in {self.folder}: {complaints[0]}")
-        return None, complaints
+                errors.append(str(error))
+        if errors:
+            raise InputError(f"no whole '{kind}' checkpoint in {self.folder}: {errors[0]}")
+        return None, errors

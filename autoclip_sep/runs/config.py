@@ -1,7 +1,7 @@
-"""Configs that may come from strangers: read within bounds, of the right types, nothing missing.
+"""Configs that may come from strangers: of bounded size, of the right types, nothing missing.
 
-What a constructor is given is checked by its annotations where it is built; here are the settings
-that no constructor's annotations tell.
+Arguments of constructors are checked by their annotations where they are built; here are the types
+of all other settings.
 """
 
 import math
@@ -12,17 +12,15 @@ from typing import Annotated, Any
 import yaml
 
 from autoclip_sep.errors import InputError
-from autoclip_sep.runs.annotations import fits, named, shown
+from autoclip_sep.runs.annotations import check
 from autoclip_sep.text import read_text
 
 MOST_BYTES = 1_000_000  # of a file
-MOST_NODES = 10_000  # of what it stands for once its aliases are written out
+MOST_NODES = 10_000  # of a file, its aliases expanded
 
 Group = Mapping[str, Any]
 Seed = Annotated[int, range(2**31)]
-Count = Annotated[
-    int, range(1, 1_000_001)
-]  # more of anything here is a slip, and no memory holds it
+Count = Annotated[int, range(1, 1_000_001)]  # more of anything counted here is a mistake
 Threads = Annotated[int, range(10_001)]
 TYPES: dict[str, Any] = {
     "seed": Seed, "runs": str, "force": bool, "percentile": float | None, "threads": Threads,
@@ -63,9 +61,9 @@ yaml.SafeDumper.add_representer(Config, yaml.SafeDumper.represent_dict)
 
 
 def checked(content: Mapping[str, Any], where: str = "") -> Config:
-    """The config, its values of the right types; InputError for the first that isn't.
+    """The config, with its types checked; raises InputError for the first that is wrong.
 
-    where: the file it is from, for messages.
+    where: its file, for messages.
     """
     for key, hint in TYPES.items():
         node: Any = content
@@ -78,17 +76,11 @@ def checked(content: Mapping[str, Any], where: str = "") -> Config:
     return Config(content, where)
 
 
-def check(value: Any, hint: Any, key: str) -> None:
-    """Raises InputError where the value of a setting isn't what an annotation says."""
-    if not fits(value, hint):
-        raise InputError(f"{key}={shown(value)}: {named(hint)} is wanted")
-
-
 def read_yaml(path: Path) -> Any:
-    """What a small YAML file holds.
+    """The content of a small YAML file.
 
-    Raises InputError where it is no YAML, or too large, or would be with its aliases written out:
-    a few hundred bytes can stand for more than any memory holds.
+    Raises InputError where it isn't YAML, or is too large, with its aliases expanded, too: a few
+    hundred bytes can stand for more than any memory holds.
     """
     if path.stat().st_size > MOST_BYTES:
         raise InputError(f"{path} is too large for a config: more than {MOST_BYTES:,} bytes")
@@ -102,12 +94,12 @@ def read_yaml(path: Path) -> Any:
         raise
     except RecursionError as error:
         raise InputError(f"cannot read {path}: it is nested too deeply") from error
-    except (yaml.YAMLError, ValueError, TypeError) as error:  # the last two: impossible dates, keys
+    except (yaml.YAMLError, ValueError, TypeError) as error:  # the last two: invalid dates, keys
         raise InputError(f"cannot read {path}: {str(error).splitlines()[0]}") from error
 
 
 def _size(node: Any, sizes: dict[int, float]) -> float:
-    """How many values a node stands for, each alias counted in full; without end in a circle."""
+    """How many values a node has with its aliases expanded; infinite in a cycle."""
     if id(node) not in sizes:
         sizes[id(node)] = math.inf  # until it is known
         inner = node.value if isinstance(node, yaml.CollectionNode) else []

@@ -1,12 +1,12 @@
-"""What the configs of older runs call by other names."""
+"""The names that configs of older runs have for targets and settings."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 Node = dict[str, Any]
 
-# A target that was, and what stands in its place: the one that is, with settings that it had by
-# itself. Names of directories are still made of the old ones, so that old runs keep theirs.
+# Each former target, and its replacement with the settings that it implied. Names of directories
+# are still derived from the former ones, so that older runs keep theirs.
 OPTIMIZERS, SCHEDULES = "autoclip_sep.training.optimizers", "autoclip_sep.training.schedulers"
 DATA = "autoclip_sep.data"
 MOVED = {
@@ -34,7 +34,7 @@ RENAMED: dict[str, Node] = {
     },
 }  # fmt: skip
 
-# Settings that were called otherwise, by the target that has them; "" is a group without one.
+# Former and present names of settings, by their target; "" is a group without one.
 SETTINGS = {
     "autoclip_sep.clipping.ALRC": ("deviations", "num_stddev"),
     "autoclip_sep.clipping.ZClip": ("deviations", "z_threshold"),
@@ -44,20 +44,20 @@ SETTINGS = {
 
 
 def upgraded(config: Mapping[str, Any]) -> Node:
-    """The config by the names of today."""
+    """The config with present names."""
 
-    def now(node: Node) -> Node:
+    def upgrade(node: Node) -> Node:
         target = str(node.get("_target_", ""))
         old, new = SETTINGS.get(target, ("", ""))
         return _with_name({**node, **RENAMED.get(target, {})}, old, new)
 
-    return _each(config, now)
+    return _each(config, upgrade)
 
 
 def downgraded(config: Mapping[str, Any]) -> Node:
-    """The config by the names that were, wherever these can say the same."""
+    """The config with former names, wherever these can express it."""
 
-    def before(node: Node) -> Node:
+    def downgrade(node: Node) -> Node:
         old, new = SETTINGS.get(str(node.get("_target_", "")), ("", ""))
         node = _with_name(node, new, old)
         for target, meaning in RENAMED.items():
@@ -66,16 +66,16 @@ def downgraded(config: Mapping[str, Any]) -> Node:
                 return {"_target_": target, **rest}
         return node
 
-    return _each(config, before)
+    return _each(config, downgrade)
 
 
 def _with_name(node: Node, old: str, new: str) -> Node:
-    """The node with a setting called otherwise, in the same place."""
+    """The node with one setting renamed, in the same place."""
     return {new if key == old else key: value for key, value in node.items()}
 
 
 def _each(config: Mapping[str, Any], change: Callable[[Node], Node]) -> Node:
-    """The config with every mapping in it changed, outer ones first."""
+    """The config with `change` applied to every mapping, outer ones first."""
     return {
         key: _each(value, change) if isinstance(value, Mapping) else value
         for key, value in change(dict(config)).items()

@@ -1,28 +1,21 @@
-"""Where a run's numbers come from: provenance.json beside its records."""
+"""The provenance of a run's numbers: provenance.json beside its records."""
 
-import json
 import platform
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from autoclip_sep import __version__
 from autoclip_sep.runs import run_directory
 
-CHECKOUT = Path(__file__).resolve().parents[2]  # what is installed from a wheel has none
-
-
-def read(directory: Path) -> dict[str, Any]:
-    """What was noted when the run began; empty for a new run."""
-    return run_directory.read_provenance(directory)
+CHECKOUT = Path(__file__).resolve().parents[2]  # not one where a wheel is installed
 
 
 def write(directory: Path, fingerprint: str, device: torch.device) -> None:
-    """Note commit, versions, device, date and corpus once; a resumed run keeps its first note."""
-    if read(directory).get("fingerprint") == fingerprint:
+    """Record commit, versions, device, date and corpus; a resumed run keeps its first record."""
+    if run_directory.read_provenance(directory).get("fingerprint") == fingerprint:
         return
     note = {
         "commit": commit(),
@@ -34,15 +27,13 @@ def write(directory: Path, fingerprint: str, device: torch.device) -> None:
         "date": datetime.now(UTC).date().isoformat(),
         "fingerprint": fingerprint,
     }
-    run_directory.write_text(
-        directory / run_directory.PROVENANCE, json.dumps(note, indent=1) + "\n"
-    )
+    run_directory.write_json(directory / run_directory.PROVENANCE, note)
 
 
 def commit() -> str:
-    """The checkout's commit, with a + where tracked files differ from it; "unknown" without git.
+    """The checkout's commit, with a + where tracked files differ from it.
 
-    Of a package that is installed somewhere in another project's checkout, too.
+    "unknown" without git, and for a package installed inside another project's checkout.
     """
     if not (CHECKOUT / ".git").exists():
         return "unknown"
@@ -57,7 +48,7 @@ def commit() -> str:
 
 
 def device_name(device: torch.device) -> str:
-    """The GPU's name, or the processor's."""
+    """The GPU's name, or the CPU's."""
     if device.type == "cuda":
         return str(torch.cuda.get_device_name(device))
     try:

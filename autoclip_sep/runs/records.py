@@ -1,7 +1,7 @@
 """Append-only CSV files that survive a crash.
 
-Every row is handed to the operating system as it is written, so a killed process loses none; a line
-that a power cut left half-written is dropped when the file is next opened, and so is a damaged one.
+Every row is handed to the operating system as it is written, so a killed process loses none. A line
+that a power cut left incomplete, or a damaged one, is dropped when the file is next opened.
 Floats are written with ``repr``, which reads back to the same bits.
 """
 
@@ -18,19 +18,19 @@ from autoclip_sep.errors import InputError
 from autoclip_sep.files import sync, write_whole
 
 Row = dict[str, str]
-LONGEST = 10  # lines of a row: names may have line breaks in them
+LONGEST = 10  # lines of a row: names may contain line breaks
 
 
 def _whole_lines(path: Path) -> str:
-    """The file's text without a last line that was never finished; names may be in any encoding."""
+    """The file's text without an incomplete last line; names may be in any encoding."""
     content = path.read_bytes()
     return content[: content.rfind(b"\n") + 1].decode("utf-8", "surrogateescape")
 
 
 def _rows(text: str, width: int | None = None) -> Iterator[tuple[int, str, list[str] | None]]:
-    """Each row's line number, its text and its cells; None for cells that aren't `width` in number.
+    """Each row's line number, text and cells; None for cells where there aren't `width` of them.
 
-    width: None is that of the first row, the header.
+    width: None for that of the first row, the header.
     """
     lines = io.StringIO(text).readlines()
     number = 0
@@ -49,24 +49,24 @@ def _rows(text: str, width: int | None = None) -> Iterator[tuple[int, str, list[
 
 
 def _cells(chunk: str) -> list[str] | None:
-    """The cells of one row's text; None where it is none."""
+    """The cells of one row; None where the text isn't a row."""
     try:
         (cells,) = csv.reader([chunk], strict=True)
-    except (csv.Error, ValueError):  # too long for a cell; a quotation mark that is never closed
+    except (csv.Error, ValueError):  # a cell that is too long; an unclosed quotation mark
         return None
     return None if "\0" in chunk else cells
 
 
 def read(path: str | os.PathLike[str]) -> list[Row]:
-    """All whole rows of a record file, as text by column name.
+    """All complete rows of a record file, as strings by column name.
 
-    Raises InputError where there is no such file, or nothing in it, or a row is damaged.
+    Raises InputError where the file is missing or has no rows, or a row is damaged.
     """
-    path = _there(path)
+    path = _existing(path)
     found = list(_rows(_whole_lines(path)))
     for line, _, cells in found:
         if cells is None:
-            raise InputError(f"{path}, line {line} is damaged: take it out, or move the file away")
+            raise InputError(f"{path}, line {line} is damaged: delete it, or move the file away")
     if len(found) < 2:
         raise InputError(f"{path} holds no rows yet")
     (_, _, header), *rows = found
@@ -76,15 +76,15 @@ def read(path: str | os.PathLike[str]) -> list[Row]:
 def header(path: str | os.PathLike[str]) -> list[str]:
     """The columns of a record file, which may have no rows yet.
 
-    Raises InputError where there is no such file, or nothing in it.
+    Raises InputError where the file is missing or empty.
     """
-    path = _there(path)
+    path = _existing(path)
     for _, _, cells in _rows(_whole_lines(path)):
         return cells or []
     raise InputError(f"{path} is empty")
 
 
-def _there(path: str | os.PathLike[str]) -> Path:
+def _existing(path: str | os.PathLike[str]) -> Path:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"no records at {path}: train the run first")
@@ -101,7 +101,7 @@ def _line(values: Sequence[object]) -> str:
 class Records:
     """A CSV file with fixed columns, opened for appending.
 
-    Damaged rows are left out, which is said; the file as it was lies beside it then.
+    Damaged rows are dropped with one line on stderr, and the original file is kept beside it.
     Raises InputError where the file exists with other columns.
     """
 
@@ -109,19 +109,19 @@ class Records:
         self.path = Path(path)
         self.columns = tuple(columns)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._mend()
+        self._repair()
         self._file = self._opened()
 
-    def _mend(self) -> None:
+    def _repair(self) -> None:
         header = _line(self.columns)
         if not self.path.exists():
             write_whole(self.path, header.encode())
         text = _whole_lines(self.path)
-        if not text:  # a header that was cut off, or nothing that was ever written here
+        if not text:  # an incomplete header, or foreign content
             self._write([header], [] if header.encode().startswith(self.path.read_bytes()) else [1])
             return
         first = text.split("\n", 1)[0].rstrip("\r")
-        # A disk's first block that was lost is no other header; the rows behind it are whole.
+        # A lost first disk block is not another header; the rows after it are whole.
         if first.isprintable() and f"\n{header}" not in f"\n{text}":
             raise InputError(
                 f"{self.path} has the columns {first[:200]}, not {header.strip()}: move it"
@@ -132,43 +132,44 @@ class Records:
         self._write([header, *kept], damaged)
 
     def _write(self, chunks: Sequence[str], damaged: Sequence[int]) -> None:
-        """Replace the file by these rows; where damaged ones are left out, that is said."""
+        """Replace the file by these rows; damaged: the line numbers of dropped ones."""
         before = self.path.read_bytes()
         if damaged:
-            aside = self._free()
+            aside = self._unused_name()
             write_whole(aside, before)
-            count = "a damaged row is" if len(damaged) == 1 else f"{len(damaged)} damaged rows are"
+            rows = "row" if len(damaged) == 1 else "rows"
             print(
-                f"{self.path}: {count} left out, from line {damaged[0]} on; {aside.name} is the "
-                "file as it was",
+                f"{self.path}: dropped {len(damaged)} damaged {rows}, from line {damaged[0]} on; "
+                f"{aside.name} is the original file",
                 file=sys.stderr,
             )
         content = "".join(chunks).encode("utf-8", "surrogateescape")
         if content != before:
             write_whole(self.path, content)
 
-    def _free(self) -> Path:
-        """The first name of a damaged file that isn't taken: in those there may be rows, too."""
+    def _unused_name(self) -> Path:
+        """A name for the damaged file; earlier ones are kept, since they may hold rows, too."""
         numbers = itertools.chain([""], itertools.count(2))
         names = (f"{self.path.name}.damaged{number}" for number in numbers)
         return next(p for name in names if not (p := self.path.with_name(name)).exists())
 
     def append(self, row: Mapping[str, object]) -> None:
-        """Write one row. A value for every column, no more: KeyError otherwise."""
+        """Write one row; raises KeyError unless it has exactly the file's columns."""
         if set(row) != set(self.columns):
             raise KeyError(f"{self.path.name}: {sorted(set(row) ^ set(self.columns))}")
         self._file.write(_line([row[column] for column in self.columns]))
         self._file.flush()
 
     def rows(self) -> list[Row]:
-        """The rows so far, as text by column name."""
+        """The rows so far, as strings by column name."""
         _, *rows = _rows(_whole_lines(self.path))
         return [self._named(cells) for _, _, cells in rows]
 
     def keep(self, wanted: Callable[[Row], bool]) -> None:
-        """Drop the rows that are not wanted: those written after the checkpoint resumed from.
+        """Drop unwanted rows, such as those written after the checkpoint that is resumed from.
 
-        Where `wanted` can't read a row, with ValueError or the like, it is damaged: dropped, too.
+        A row on which `wanted` raises ValueError, TypeError or ArithmeticError is damaged and
+        dropped, too.
         """
         (_, header, _), *rows = _rows(_whole_lines(self.path))
         kept, damaged = [header], []
@@ -194,10 +195,8 @@ class Records:
         """
         self._file.flush()
         sync(self._file.fileno())
-        there = self.path.exists() and os.path.samestat(
-            os.stat(self.path), os.fstat(self._file.fileno())
-        )
-        if not there:
+        mine = os.fstat(self._file.fileno())
+        if not self.path.exists() or not os.path.samestat(os.stat(self.path), mine):
             raise InputError(f"{self.path} was deleted or replaced while it was written to")
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
 """A run's directory: its name, its lock, its config.yaml and its state.
 
-``runs/<data>/<loss>/<model>/<clipping label>/seed<n>[-<6 hex>]``; the hex digits stand for every
-other setting that differs from its default, so two different runs never share a directory.
+``runs/<data>/<loss>/<model>/<clipping label>/seed<n>[-<6 hex>]``; the hex digits are a hash of all
+other settings that differ from their defaults, so two different runs never share a directory.
 """
 
 import hashlib
@@ -26,8 +26,8 @@ from autoclip_sep.text import read_text
 Flat = dict[str, Any]
 PROVENANCE = "provenance.json"
 
-# Keys of the settings that a clipper's label tells, and so the name of the directory. `signed`
-# follows from the loss, which the name tells beside it.
+# Keys of the settings that a clipper's label covers. `signed` follows from the loss, which is part
+# of the directory's name, too.
 LABELLED = r"clipping\.(?!(.*\.)?signed$).*"
 
 
@@ -51,29 +51,29 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
 
 
 def changed(
-    config: Mapping[str, Any], default: Mapping[str, Any], told: Callable[[str], Any]
+    config: Mapping[str, Any], default: Mapping[str, Any], ignored: Callable[[str], Any]
 ) -> Flat:
-    """The settings that differ from their defaults, by dotted key, as older runs call them.
+    """The settings that differ from their defaults, by the dotted keys of older runs.
 
-    told: whether the directory's name tells a key by other means, or no name need tell it.
+    ignored: whether a key is irrelevant to the hash, or is another part of the directory's name.
     """
     usual = flatten(downgraded(default))
     return {
         key: value
         for key, value in flatten(downgraded(config)).items()
-        if not told(key) and (key not in usual or usual[key] != value)
+        if not ignored(key) and (key not in usual or usual[key] != value)
     }
 
 
 def check_same(directory: Path, config: Mapping[str, Any], free: Callable[[str], Any]) -> None:
-    """Raises InputError where the run there has other settings, naming them.
+    """Raises InputError, naming the keys, where the run in a directory has other settings.
 
     free: whether a key may differ.
     """
     others = [key for key in differences(read_config(directory), config) if not free(key)]
     if others:
         raise InputError(
-            f"{directory} was made with other values of {some(others, 5)}: "
+            f"{directory} has other values of {some(others, 5)}: "
             "move it away, or choose another folder with runs=..."
         )
 
@@ -81,7 +81,7 @@ def check_same(directory: Path, config: Mapping[str, Any], free: Callable[[str],
 def directory_name(parts: tuple[str, ...], seed: int, changed: Flat) -> Path:
     """The run's path below the root of all runs.
 
-    changed: the settings that differ from their defaults and that `parts` doesn't tell. Raises
+    changed: the settings that differ from their defaults and that `parts` doesn't cover. Raises
     InputError for a part that can't name a folder.
     """
     suffix = ""
@@ -92,8 +92,13 @@ def directory_name(parts: tuple[str, ...], seed: int, changed: Flat) -> Path:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace a small text file in one go."""
+    """Replace a small text file atomically."""
     write_whole(path, text.encode())
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Replace a small JSON file atomically."""
+    write_text(path, json.dumps(content, indent=1) + "\n")
 
 
 def write_config(directory: Path, config: Mapping[str, Any]) -> None:
@@ -104,8 +109,8 @@ def write_config(directory: Path, config: Mapping[str, Any]) -> None:
 def read_config(directory: Path) -> Config:
     """A run's config.yaml.
 
-    Raises InputError where the directory is no run, naming what was looked for and found, and for
-    values of wrong types; later, where a key is asked for that it doesn't have.
+    Raises InputError where the directory isn't a run, naming what was looked for and found, and for
+    values of wrong types; later, on access to a missing key.
     """
     path = directory / "config.yaml"
     if not path.is_file():
@@ -113,19 +118,19 @@ def read_config(directory: Path) -> Config:
         absent = "a file" if directory.exists() else "not there"
         what = f"it holds {some(found, 5) or 'nothing'}" if found is not None else absent
         raise InputError(
-            f"{directory} is no run directory ({what}): run= wants one that holds "
-            "config.yaml and checkpoints/"
+            f"{directory} is not a run directory ({what}): run= must name one with config.yaml "
+            "and checkpoints/"
         )
     content = read_yaml(path)
     if not isinstance(content, dict):
-        raise InputError(f"{path} is not the config of a run: a mapping is wanted")
+        raise InputError(f"{path} is not the config of a run: it must be a mapping")
     return checked(upgraded(content), str(path))
 
 
 def read_json(path: Path, **types: Any) -> Config:
-    """A small JSON file; empty where there is none, or none that can be read.
+    """A small JSON file; empty where it is missing, damaged or of other types.
 
-    types: annotations that the values of these keys must fit, where the file has them. Asking for a
+    types: annotations that the values of these keys must fit, where the file has them. Access to a
     key that the file doesn't have raises InputError.
     """
     content: Any = {}
@@ -138,19 +143,19 @@ def read_json(path: Path, **types: Any) -> Config:
 
 
 def read_provenance(directory: Path) -> Config:
-    """What was noted of where a run's numbers come from; empty where nothing was."""
+    """A run's provenance.json; empty for a new run."""
     texts = dict.fromkeys(("commit", "version", "torch", "python", "device", "date"), str)
     return read_json(directory / PROVENANCE, fingerprint=str, threads=int, **texts)
 
 
 def write_state(directory: Path, **state: Any) -> None:
     """Write state.json: status (running, interrupted, finished) and how far the run got."""
-    write_text(directory / "state.json", json.dumps(state, indent=1) + "\n")
+    write_json(directory / "state.json", state)
 
 
 def read_state(directory: Path) -> Config:
-    """state.json, or an empty mapping for a run that has not begun."""
-    # Of supersampling: where a run diverged they are no finite numbers.
+    """A run's state.json; empty for a new run."""
+    # Of supersampling runs, not finite where they diverged.
     numbers = {"clipped_share": Real, "test_squared_error": Real}
     return read_json(directory / "state.json", status=str, step=int, epochs=int, **numbers)
 
@@ -161,7 +166,7 @@ class InUse(InputError):
 
 @contextmanager
 def lock(directory: Path) -> Iterator[None]:
-    """Hold the run's directory for one process; the lock dies with it, whatever kills it.
+    """Lock the run's directory for this process; the system releases the lock when it dies.
 
     Raises InUse where another process holds it.
     """

@@ -1,17 +1,17 @@
-"""Saved states held against what the same objects would save now: nothing else is ever loaded.
+"""Saved states are validated against the state that the same objects would save now.
 
-torch checks little of what it loads. Moments of another shape, or an expanded view with the memory
-of one number, are written to by fused optimizers as if they had their parameter's size.
+torch checks little of what it loads. Moments of another shape, or an expanded view of a single
+number, are written to by fused optimizers as if they had their parameter's size.
 """
 
 import math
-from collections.abc import Container
+from collections.abc import Container, Mapping, Set
 from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
 
-# Counts, squares, variances and norms: of torch's optimizers, of BatchNorm, of clippers, of Spikes.
+# Counts, squares, variances and norms of torch's optimizers, BatchNorm, the clippers and Spikes.
 NEVER_NEGATIVE = frozenset(
     "lr _last_lr step exp_avg_sq max_exp_avg_sq square_avg sum acc_delta exp_inf step_size"
     " mu_product eta mu row_var col_var variance running_var num_batches_tracked"
@@ -19,7 +19,7 @@ NEVER_NEGATIVE = frozenset(
 )
 
 
-def sound(
+def validated(
     value: Any,
     like: Any,
     where: str,
@@ -30,52 +30,64 @@ def sound(
 ) -> Any:
     """A copy of a saved value that has the form of `like`; its tensors have memory of their own.
 
-    The form: the types, the keys of mappings, the lengths of sequences, texts, and the dtypes,
-    shapes and strides of tensors. Numbers are finite, and not negative where they are integers or
-    named in `NEVER_NEGATIVE`; one that is infinite in `like` may be so again.
+    The form: types, keys of mappings, lengths of sequences, texts, and the dtypes, shapes and
+    strides of tensors. Numbers are finite, and not negative where they are integers or named in
+    `NEVER_NEGATIVE`; one that is infinite in `like` may be infinite again.
 
-    where: what to call the value in messages. name: its own key. free: tensors may be longer or
-    shorter than in `like`, and some of their numbers NaN. moving: the names of the numbers that may
-    differ from those in `like`; None for all.
+    where: the value's place, for messages. name: its own key. free: tensors may be longer or
+    shorter than in `like`, and contain NaN. moving: the names of the numbers that may differ from
+    those in `like`; None for all.
 
     Raises ValueError, naming the place, for anything else.
     """
     how: dict[str, Any] = {"free": free, "moving": moving}
     if isinstance(like, dict):
-        _require(is_mapping(value), where, "is no mapping")
-        odd = sorted(str(key)[:60] for key in value.keys() ^ like.keys())
-        _require(not odd, where, f"doesn't have the entries wanted: {', '.join(odd[:5])}")
-        return {k: sound(value[k], like[k], f"{where}.{k}", name=str(k), **how) for k in like}
+        require_keys(value, like, where)
+        return {k: validated(value[k], like[k], f"{where}.{k}", name=str(k), **how) for k in like}
     if isinstance(like, list | tuple):
         right = type(value) is type(like) and len(value) == len(like)
-        _require(right, where, f"is no {type(like).__name__} of {len(like)}")
+        _require(right, where, f"is not a {type(like).__name__} of {len(like)}")
         pairs = zip(value, like, strict=True)
-        return type(like)([sound(one, other, where, name=name, **how) for one, other in pairs])
+        return type(like)([validated(one, other, where, name=name, **how) for one, other in pairs])
     if isinstance(like, Tensor):
         return _tensor(value, like, where, name, free)
+    fixed = True
     if isinstance(like, int | float) and not isinstance(like, bool):
-        _number(value, like, where, name)
+        _check_number(value, like, where, name)
         fixed = moving is not None and name not in moving
-    else:
-        fixed = True
     _require(not fixed or (type(value) is type(like) and value == like), where, f"is not {like!r}")
     return value
 
 
-def is_mapping(value: object) -> TypeGuard[dict[Any, Any]]:
-    """Whether a loaded value is a mapping that answers for itself.
+def validated_weights(saved: Any, model: nn.Module) -> dict[str, Any]:
+    """A network's saved weights, for `load_state_dict`; raises ValueError as `validated` does."""
+    weights: dict[str, Any] = model.state_dict()
+    weights.update(validated(saved, dict(weights), "model"))
+    return weights
 
-    A pickle keeps the attributes of an OrderedDict: `_metadata` of networks, or others in the place
-    of its methods.
+
+def is_mapping(value: object) -> TypeGuard[dict[Any, Any]]:
+    """Whether a loaded value is a dict with its own methods.
+
+    A pickle keeps the attributes of an OrderedDict: `_metadata` of networks, but also others that
+    replace its methods.
     """
     return isinstance(value, dict) and not getattr(value, "__dict__", {}).keys() - {"_metadata"}
 
 
-def sound_weights(saved: Any, model: nn.Module) -> dict[str, Any]:
-    """A network's saved weights, for `load_state_dict`; raises ValueError as `sound` does."""
-    weights: dict[str, Any] = model.state_dict()
-    weights.update(sound(saved, dict(weights), "model"))
-    return weights
+def require_keys(
+    value: Any, wanted: Mapping[Any, Any], where: str, optional: Set[Any] = frozenset()
+) -> None:
+    """Raises ValueError unless the value is a mapping with these keys; optional ones may lack."""
+    require_mapping(value, where)
+    odd = (value.keys() ^ wanted.keys()) - (optional & wanted.keys())
+    listed = ", ".join(sorted(str(key)[:60] for key in odd)[:5])
+    _require(not odd, where, f"has missing or unknown entries: {listed}")
+
+
+def require_mapping(value: Any, where: str) -> None:
+    """Raises ValueError unless the value is a mapping."""
+    _require(is_mapping(value), where, "is not a mapping")
 
 
 def not_finite(state: Any, where: str) -> str | None:
@@ -87,8 +99,9 @@ def not_finite(state: Any, where: str) -> str | None:
 
 
 def _tensor(value: Any, like: Tensor, where: str, name: str, free: bool) -> Tensor:
-    # A sparse one or one of a subclass may have no strides, and no memory of its own.
-    _require(type(value) is Tensor and value.layout == torch.strided, where, "is no plain tensor")
+    # A sparse tensor or one of a subclass may have no strides, and no memory of its own.
+    plain = type(value) is Tensor and value.layout == torch.strided
+    _require(plain, where, "is not a plain tensor")
     _require(value.dtype == like.dtype, where, f"is {value.dtype}, not {like.dtype}")
     if free:
         right = value.ndim == like.ndim and value.is_contiguous()
@@ -101,10 +114,10 @@ def _tensor(value: Any, like: Tensor, where: str, name: str, free: bool) -> Tens
     return value.detach().clone()
 
 
-def _number(value: Any, like: float, where: str, name: str) -> None:
+def _check_number(value: Any, like: float, where: str, name: str) -> None:
     kinds = (int,) if isinstance(like, int) else (int, float)
     kind = type(value)
-    _require(kind in kinds, where, f"is no {kinds[-1].__name__} but a {kind.__name__}")
+    _require(kind in kinds, where, f"is a {kind.__name__}, not a {kinds[-1].__name__}")
     _require(abs(value) < 2**63 or value == like or kind is float, where, "is too large")
     _require(math.isfinite(value) or value == like, where, "is not finite")
     signed = not isinstance(like, int) and name not in NEVER_NEGATIVE
@@ -112,7 +125,7 @@ def _number(value: Any, like: float, where: str, name: str) -> None:
 
 
 def _strides(tensor: Tensor) -> list[int]:
-    """Those that matter: an axis of one place may have any."""
+    """The strides that matter: an axis of length 1 may have any."""
     return [step for step, size in zip(tensor.stride(), tensor.shape, strict=True) if size > 1]
 
 

@@ -73,7 +73,7 @@ def understand(arguments: Sequence[str]) -> Settings:
     )  # fmt: skip
     names = [f"{group}={chosen[group]}" for group in ("clipping", "optimizer")]
     default = compose.plain(compose.compose("supersampling", names))
-    changed = run_directory.changed(config, default, told=NAMED.fullmatch)
+    changed = run_directory.changed(config, default, ignored=NAMED.fullmatch)
     directory = Path(config["runs"]) / run_directory.directory_name(parts, config["seed"], changed)
     return Settings(config, clipper, optimizer, directory)
 

@@ -160,7 +160,7 @@ def test_a_folder_with_a_bad_file_goes_on_and_says_so(place, straight):
         ("train.py", ["data=digits", "data.root=not/here"], "not/here"),
         ("train.py", ["data=digits"], "data.root"),
         ("train.py", ["--multi"], "unknown flag --multi"),
-        ("evaluate.py", ["run=not/here"], "not/here is no run directory"),
+        ("evaluate.py", ["run=not/here"], "not/here is not a run directory"),
         ("evaluate.py", [], "run is missing"),
         ("evaluate.py", ["run=x", "split=tset"], "one of train, valid, test"),
         ("evaluate.py", ["run=x", "threads=two"], "threads=two"),

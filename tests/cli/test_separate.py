@@ -166,7 +166,7 @@ def test_a_config_without_a_setting_is_one_line(run, tmp_path, lost):
         (lambda weights: weights.fill_(torch.nan), "weight is not finite"),
         (lambda weights: torch.zeros(1).expand(weights.shape), "has shape"),
         (lambda weights: weights.to(torch.complex64), "is torch.complex64"),
-        (lambda weights: weights.numpy().tolist(), "is no plain tensor"),
+        (lambda weights: weights.numpy().tolist(), "is not a plain tensor"),
         (lambda _: torch.zeros(1).expand(2**60), "has shape"),
     ],
 )

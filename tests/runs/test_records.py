@@ -99,7 +99,7 @@ def test_a_damaged_row_stops_nothing_and_is_told(tmp_path, capsys, damage, place
     file.append({"step": 3, "loss": 1.0})
     assert path.read_text() == "step,loss\n1,0.5\n2,0.25\n3,1.0\n"
     said = capsys.readouterr().err
-    assert f"a.csv: a damaged row is left out, from line {place + 1} on" in said
+    assert f"a.csv: dropped 1 damaged row, from line {place + 1} on" in said
     assert len(said.splitlines()) == 1
     assert path.with_name("a.csv.damaged").read_bytes() == before
 
@@ -116,7 +116,7 @@ def test_a_damaged_header_loses_no_rows(tmp_path, capsys, name):
     file = Records(path, ("step", "loss"))
     file.keep(lambda row: int(row["step"]) <= 1)
     assert path.read_bytes().startswith(header + b"1,0.5\n")
-    assert "left out, from line 1 on" in capsys.readouterr().err
+    assert ", from line 1 on" in capsys.readouterr().err
     assert path.with_name("a.csv.damaged").read_bytes() == before
 
 
@@ -139,7 +139,7 @@ def test_no_damaged_file_takes_the_place_of_another(tmp_path, capsys):
     assert path.read_text() == "step,loss\n1,0.5\n"
     assert path.with_name("a.csv.damaged").read_bytes() == before
     assert path.with_name("a.csv.damaged2").read_bytes() == b"step,loss\nnan,nan\n1,0.5\n"
-    assert "a.csv.damaged2 is the file as it was" in capsys.readouterr().err
+    assert "a.csv.damaged2 is the original file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["NULs", "text", "too long", "too many", "a quotation mark"])

@@ -31,10 +31,10 @@ def test_config_round_trip(tmp_path):
 
 
 def test_what_is_no_run_is_named_with_what_was_found(tmp_path):
-    with pytest.raises(InputError, match=r"nowhere is no run directory \(not there\)"):
+    with pytest.raises(InputError, match=r"nowhere is not a run directory \(not there\)"):
         run_directory.read_config(tmp_path / "nowhere")
     (tmp_path / "song.wav").touch()
-    with pytest.raises(InputError, match=r"song.wav is no run directory \(a file\)"):
+    with pytest.raises(InputError, match=r"song.wav is not a run directory \(a file\)"):
         run_directory.read_config(tmp_path / "song.wav")
     with pytest.raises(InputError, match=r"it holds song.wav"):
         run_directory.read_config(tmp_path)

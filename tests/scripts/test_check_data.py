@@ -261,9 +261,9 @@ def test_the_corpus_of_a_run_may_have_moved(check, place):
         (["data=tre"], "did you mean tree?"),
         (["tree"], "'tree' is no setting: write key=value"),
         (["--every"], "unknown flag --every: there are --help, --all and --config-dir=FOLDER"),
-        (["run=no/where"], "no/where is no run directory"),
+        (["run=no/where"], "no/where is not a run directory"),
         (["run=a", "data=tree"], "run=a says it all"),
-        (["run=a", "data.root=b"], "a is no run directory"),
+        (["run=a", "data.root=b"], "a is not a run directory"),
     ],
 )
 def test_mistakes_are_one_line_and_leave_nothing(check, tmp_path, arguments, message):

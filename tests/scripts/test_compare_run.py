@@ -177,7 +177,7 @@ def test_mistakes_are_one_line(tmp_path, compare, monkeypatch):
     add_run(mixed, 0, clipping="autoclip_p100")
     for settings, message in (
         ({}, "missing: run=..."),
-        ({"run": tmp_path / "nowhere"}, "nowhere is no run directory (not there)"),
+        ({"run": tmp_path / "nowhere"}, "nowhere is not a run directory (not there)"),
         ({"run": run}, "no reference demo/mask_inference/blstm_demo/autoclip_p10/seed* below"),
         ({"run": run, "reference": mixed}, "blstm_demo/autoclip_p100/seed*, demo/mask_inference"),
         ({"run": run, "reference": tmp_path / "nowhere"}, "no run there"),

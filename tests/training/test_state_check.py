@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from autoclip_sep.runs.checkpoint import CheckpointFolder
-from autoclip_sep.runs.saved_state import sound
+from autoclip_sep.runs.saved_state import validated
 from autoclip_sep.training import state_check
 from tests.commands import ENVIRONMENT
 from tests.training.small_runs import trainer
@@ -221,7 +221,7 @@ def test_schedules_go_on_from_their_own_state(kind):
         schedule.optimizer.step()
         schedule.step(*[loss][: kind == "plateau"])
     saved, own = schedule.state_dict(), built().state_dict()
-    assert sound(saved, own, "scheduler", moving=state_check.MOVING) == saved
+    assert validated(saved, own, "scheduler", moving=state_check.MOVING) == saved
 
 
 OPTIMIZERS = {
