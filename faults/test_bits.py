@@ -40,7 +40,7 @@ def test_bits_of_the_checkpoint_to_go_on_from(place, measured, part):
         ended = place.train("flipped", LONGER)
         assert ended.code == 0, ended
         assert f"{last.name} is damaged" in ended.out, ended
-        assert f"going on from step {int(before.stem.split('-')[1])} " in ended.out, ended
+        assert f"resuming from step {int(before.stem.split('-')[1])} " in ended.out, ended
         assert_same_runs(straight, run)
     measured(
         f"{BITS} of {BITS} flipped bits of a checkpoint refused and named; all went on from the "

@@ -63,7 +63,7 @@ def test_an_interrupted_run_goes_on(place, capsys):
     train([*TRAIN, "runs=interrupted"])
     run = only_run(place / "interrupted")
     assert run == before
-    assert "going on from step 6 (epoch 2)" in capsys.readouterr().out
+    assert "resuming from step 6 (epoch 2)" in capsys.readouterr().out
     assert run_directory.read_state(run)["status"] == "finished"
     expected = followed("runs")
     columns = ("step", "loss", "grad_norm", "threshold", "step_norm", "lr")

@@ -1,4 +1,4 @@
-"""One process or many: what the processes of ``torchrun`` tell each other. No-ops for one.
+"""Communication between the processes of ``torchrun``; no-ops for a single process.
 
 Gradients are averaged by one all-reduce after the backward pass rather than by a wrapper around the
 model, so that the loop shows the order on which clipping depends: average, then norm, then history.
@@ -16,14 +16,14 @@ from torch import Tensor, distributed, nn
 
 from autoclip_sep.errors import InputError
 
-TIMEOUT = timedelta(minutes=5)  # torch's own 30 minutes would hide a dead rank for half an hour
+TIMEOUT = timedelta(minutes=5)  # torch's default of 30 would hide a dead rank for that long
 
 
 def rank() -> int:
-    """This process' number, from 0. Raises InputError where the environment's isn't one."""
+    """This process' rank, from 0; raises InputError where that in the environment is invalid."""
     if distributed.is_initialized():
         return distributed.get_rank()
-    number, size = _told("RANK", "0"), _told("WORLD_SIZE", "1")  # before the processes have met
+    number, size = environment_number("RANK", "0"), environment_number("WORLD_SIZE", "1")
     if not number < size:
         raise InputError(
             f"RANK={number} of WORLD_SIZE={size} in the environment: torchrun sets both; unset them"
@@ -32,12 +32,12 @@ def rank() -> int:
     return number
 
 
-def _told(name: str, default: str) -> int:
-    """A number that torchrun puts into the environment."""
+def environment_number(name: str, default: str) -> int:
+    """A number that torchrun sets in the environment; raises InputError for anything else."""
     value = os.environ.get(name, default)
     if not re.fullmatch(r"[0-9]{1,6}", value):
         raise InputError(
-            f"{name}={value[:40]!r} in the environment: torchrun sets a whole number; unset it for"
+            f"{name}={value[:40]!r} in the environment: torchrun sets an integer; unset it for"
             " one process"
         )
     return int(value)
@@ -50,13 +50,12 @@ def world() -> int:
 
 @contextmanager
 def process_group(device: torch.device) -> Iterator[None]:
-    """Join the other processes where ``torchrun`` started us, and leave them at the end.
+    """Join the process group where ``torchrun`` started this process, and leave it at the end.
 
-    Raises InputError where the environment says something else than torchrun does, or they can't
-    be met.
+    Raises InputError where the environment isn't torchrun's, or the others can't be reached.
     """
-    rank()  # refuses nonsense
-    if _told("WORLD_SIZE", "1") == 1:
+    rank()  # checks the environment
+    if environment_number("WORLD_SIZE", "1") == 1:
         yield
         return
     if device.type == "cuda":
@@ -66,7 +65,7 @@ def process_group(device: torch.device) -> Iterator[None]:
         distributed.init_process_group(backend, timeout=TIMEOUT)
     except (ValueError, RuntimeError) as error:
         reason = str(error).strip().split("\n")[0]
-        raise InputError(f"the other processes can't be met: {reason}") from error
+        raise InputError(f"the other processes can't be reached: {reason}") from error
     try:
         yield
     finally:
@@ -74,10 +73,12 @@ def process_group(device: torch.device) -> Iterator[None]:
 
 
 def average(tensors: Sequence[Tensor]) -> None:
-    """Replace each tensor by its mean over all processes, in one message per dtype."""
+    """Replace each tensor by its mean over all processes, in one all-reduce per dtype."""
     if world() == 1:
         return
-    for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):  # in every process' order
+    for dtype in dict.fromkeys(
+        tensor.dtype for tensor in tensors
+    ):  # the same order in all processes
         alike = [tensor for tensor in tensors if tensor.dtype == dtype]
         flat = torch.cat([tensor.reshape(-1) for tensor in alike])
         distributed.all_reduce(flat)
@@ -110,7 +111,7 @@ def any_process(flag: bool) -> bool:
 
 
 def gather(value: Any) -> list[Any]:
-    """Every process' value, in the order of their numbers, in every process."""
+    """Every process' value, by rank, in every process."""
     if world() == 1:
         return [value]
     values: list[Any] = [None] * world()

@@ -1,15 +1,19 @@
-"""One epoch's sums, kept on the device and in the checkpoint."""
+"""What is measured over one epoch: mean loss, share of clipped steps, time."""
 
-from typing import Any
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from autoclip_sep.clipping import ClipResult
 
+Item = TypeVar("Item")
+
 
 class EpochSums:
-    """Sums over the batches of an epoch whose gradient was finite."""
+    """Sums over the batches of an epoch whose gradient was finite, kept on the device."""
 
     def __init__(self, device: torch.device) -> None:
         self.loss = torch.zeros((), dtype=torch.float64, device=device)
@@ -17,13 +21,13 @@ class EpochSums:
         self.batches = 0
 
     def add(self, loss: Tensor, clip: ClipResult) -> None:
-        """Count one applied step and its mean loss; nothing is read back from the device here."""
+        """Count one applied step and its mean loss, without a read from the device."""
         self.loss += loss
         self.clipped += clip.clipped.to(self.clipped.device)
         self.batches += 1
 
     def reset(self) -> None:
-        """Begin another epoch."""
+        """Start another epoch."""
         self.load_state_dict({"loss": 0.0, "clipped": 0, "batches": 0})
 
     def mean_loss(self) -> float:
@@ -35,13 +39,39 @@ class EpochSums:
         return int(self.clipped) / self.batches if self.batches else float("nan")
 
     def state_dict(self) -> dict[str, Any]:
-        """Numbers, for exact resume."""
+        """Plain numbers, for exact resume."""
         return {
             "loss": float(self.loss), "clipped": int(self.clipped), "batches": self.batches,
         }  # fmt: skip
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on summing from a saved state."""
+        """Continue from a saved state."""
         self.loss.fill_(state["loss"])
         self.clipped.fill_(state["clipped"])
         self.batches = state["batches"]
+
+
+class EpochTimer:
+    """Times one epoch's loop over its batches [seconds], and the wait for data in it."""
+
+    def __init__(self) -> None:
+        self.batches, self.seconds, self.waited = 0, 0.0, 0.0
+
+    def timed(self, batches: Iterable[Item]) -> Iterator[Item]:
+        """The same batches, timed as they are taken."""
+        began = asked = time.perf_counter()
+        for batch in batches:
+            self.waited += time.perf_counter() - asked
+            self.batches += 1
+            yield batch
+            asked = time.perf_counter()
+        self.seconds = time.perf_counter() - began
+
+    def row(self, batch_size: int) -> dict[str, float]:
+        """Columns of timing.csv."""
+        seconds = max(self.seconds, 1e-9)
+        return {
+            "seconds": seconds,
+            "mixtures_per_second": self.batches * batch_size / seconds,
+            "data_wait": self.waited / seconds,
+        }

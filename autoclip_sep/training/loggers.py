@@ -1,4 +1,4 @@
-"""Mirrors of the run's own records. The files are the truth; a mirror may fail, the run goes on."""
+"""Loggers mirror a run's record files; where one fails, the run continues without it."""
 
 import os
 import sys
@@ -9,15 +9,15 @@ from typing import Any, Protocol, runtime_checkable
 
 from autoclip_sep.optional import require
 
-LAST_UPLOAD = 300  # seconds; W&B would try for hours where the server left, with the run all done
+LAST_UPLOAD = 300  # seconds; W&B would retry for hours after the end of a run
 
 
 @runtime_checkable
 class Logger(Protocol):
-    """Is told every row that the run records."""
+    """Receives every row that the run records."""
 
     def start(self, directory: Path, config: Mapping[str, Any]) -> None:
-        """A run begins, or goes on."""
+        """A run starts or is resumed."""
 
     def log(self, prefix: str, row: Mapping[str, Any]) -> None:
         """One row of dynamics.csv (prefix "dynamics") or history.csv (prefix "history")."""
@@ -26,26 +26,17 @@ class Logger(Protocol):
         """The run ends."""
 
 
-class NoLogger:
-    """Nothing beside the run's own files."""
-
-    def start(self, directory: Path, config: Mapping[str, Any]) -> None:
-        """Nothing to open."""
-
-    def log(self, prefix: str, row: Mapping[str, Any]) -> None:
-        """Nothing to send."""
-
-    def finish(self) -> None:
-        """Nothing to close."""
+class NoLogger(Logger):
+    """No logger; the run's own files only."""
 
 
 class WandbLogger:
-    """Weights & Biases, online or offline, with the run's own step as every chart's axis.
+    """Weights & Biases, online or offline, with the run's step as the axis of every chart.
 
-    Whatever goes wrong there is said once and the mirror is given up; the run is not hurt. It never
-    asks anything: without an API key the run goes on with its own files alone.
-    mode: online, offline or disabled, as wandb names them. timeout: seconds to wait for the server
-    when a run starts.
+    An error is printed once and ends the logging, not the run. It never prompts: without an API key
+    the run has its own files only.
+    mode: online, offline or disabled, as in wandb. timeout: seconds to wait for the server at the
+    start.
     """
 
     def __init__(
@@ -57,14 +48,14 @@ class WandbLogger:
         self._run: Any = None
 
     def start(self, directory: Path, config: Mapping[str, Any]) -> None:
-        """Open the W&B run that belongs to this directory, the same one after a resume."""
+        """Open the W&B run of this directory, the same one after a resume."""
 
         def begin() -> None:
-            # In the environment, since wandb before 2026 refuses a setting that it doesn't know.
+            # In the environment: wandb before 2026 rejects unknown settings.
             os.environ.setdefault("WANDB_FINISH_TIMEOUT", str(LAST_UPLOAD))
             wandb = require("wandb", "logger=wandb")
             name = directory.as_posix().replace("/", "-")[-120:]
-            with _nobody_to_ask():
+            with _no_terminal():
                 self._run = wandb.init(
                     project=self.project, mode=self.mode, dir=str(directory), config=dict(config),
                     name=name, id=name, resume="allow",
@@ -82,22 +73,22 @@ class WandbLogger:
             self._try("log", lambda: self._run.log({"step": row["step"], **values}))
 
     def finish(self) -> None:
-        """Close the W&B run; what isn't sent by then stays in its folder, for ``wandb sync``."""
+        """Close the W&B run; unsent rows stay in its folder, for ``wandb sync``."""
         if self._run is not None:
             self._try("finish", self._run.finish)
 
     def _try(self, what: str, action: Callable[[], object]) -> None:
         try:
             action()
-        except Exception as error:  # whatever W&B raises, local records go on
+        except Exception as error:  # of any type: the local records continue
             reason = str(error).strip().split("\n")[0]
-            print(f"W&B: cannot {what} ({reason}); the run goes on without it", file=sys.stderr)
+            print(f"W&B: cannot {what} ({reason}); the run continues without it", file=sys.stderr)
             self._run = None
 
 
 @contextmanager
-def _nobody_to_ask() -> Iterator[None]:
-    """No terminal to read from: without a key W&B would ask for one there, and wait for ever."""
+def _no_terminal() -> Iterator[None]:
+    """Standard input is empty: at a terminal W&B would prompt for a missing key, and wait."""
     before = sys.stdin
     with open(os.devnull, encoding="utf-8") as sys.stdin:
         try:

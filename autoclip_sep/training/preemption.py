@@ -1,4 +1,4 @@
-"""Signals that ask a run to stop only set a flag; the loop saves at the end of its step."""
+"""Signals that stop a run only set a flag; the loop saves at the end of its step."""
 
 import signal
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP, signal
 
 
 class Interrupted(Exception):
-    """A run stopped because it was asked to; everything it had done is saved."""
+    """A run stopped by a signal, with everything saved."""
 
     def __init__(self, signal_number: int, message: str) -> None:
         super().__init__(message)
@@ -17,13 +17,13 @@ class Interrupted(Exception):
 
 
 class Preemption:
-    """Whether a signal came, and which."""
+    """The signal that has arrived, or None."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """Note the signal; a second Ctrl-C stops at once, unsaved."""
+        """Record the signal; a second Ctrl-C stops at once, without saving."""
         if number == signal.SIGINT and self.signal == signal.SIGINT:
             raise KeyboardInterrupt
         self.signal = number
@@ -31,14 +31,14 @@ class Preemption:
 
 @contextmanager
 def watch() -> Iterator[Preemption]:
-    """Note SIGTERM, SIGUSR1, SIGUSR2, SIGHUP and Ctrl-C instead of dying of them.
+    """Record SIGTERM, SIGUSR1, SIGUSR2, SIGHUP and Ctrl-C instead of ending the process.
 
-    Under nohup, which has SIGHUP ignored, the end of the terminal stops nothing.
+    Under nohup, which ignores SIGHUP, the run outlives its terminal.
     """
     preemption = Preemption()
     ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
-    heard = [number for number in SIGNALS if not (ignored and number == signal.SIGHUP)]
-    before = {number: signal.signal(number, preemption.handle) for number in heard}
+    caught = [number for number in SIGNALS if not (ignored and number == signal.SIGHUP)]
+    before = {number: signal.signal(number, preemption.handle) for number in caught}
     try:
         yield preemption
     finally:

@@ -1,4 +1,4 @@
-"""What a run tells while it trains: its CSV files, the logger that mirrors them, the terminal."""
+"""A run's output during training: its CSV files, the logger that mirrors them, the terminal."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,16 +13,16 @@ from autoclip_sep.runs.records import Records
 from autoclip_sep.training import distributed
 from autoclip_sep.training.epoch import EpochSums
 from autoclip_sep.training.loggers import Logger
-from autoclip_sep.training.timing import TIMING
 
 HISTORY = (
     "epoch", "step", "train_loss", "valid_loss", "valid_si_sdr", "lr", "clipped_share", "skipped",
 )  # fmt: skip
+TIMING = ("epoch", "step", "seconds", "mixtures_per_second", "data_wait", "valid_seconds")
 FILES = {"dynamics": COLUMNS, "spikes": SPIKE_COLUMNS, "history": HISTORY, "timing": TIMING}
 
 
 class Report:
-    """Reports of the first process; those of the others are silent."""
+    """The output of the first process; the others write nothing."""
 
     def __init__(self, directory: Path, logger: Logger) -> None:
         self.directory, self.logger = directory, logger
@@ -30,7 +30,7 @@ class Report:
         self.files: dict[str, Records] = {}
 
     def open(self, recorder: Recorder, spikes: Spikes) -> None:
-        """Open the files, two of which recorder and spikes write to themselves."""
+        """Open the files; recorder and spikes write to theirs."""
         if self.first:
             sweep(self.directory)
             for name, columns in FILES.items():
@@ -38,15 +38,15 @@ class Report:
             recorder.records, spikes.records = self.files["dynamics"], self.files["spikes"]
 
     def require_new(self) -> None:
-        """Raises InputError where a run that starts anew would overwrite one that got far."""
+        """Raises InputError where a new run would overwrite the records of several epochs."""
         if self.first and len(self.files["history"].rows()) > 1:
             raise InputError(
-                f"{self.directory} has records of several epochs but no checkpoint to go on from: "
+                f"{self.directory} has records of several epochs but no checkpoint to resume from: "
                 "move it away, or put its checkpoints/ back"
             )
 
     def forget_later(self, step: int, epoch: int) -> None:
-        """Drop what was recorded after this step, in or after this epoch: it will be again."""
+        """Drop rows of later steps and of this and later epochs: they will be written again."""
         if self.first:
             for name in ("dynamics", "spikes"):
                 self.files[name].keep(lambda row: int(row["step"]) <= step)
@@ -54,7 +54,7 @@ class Report:
                 self.files[name].keep(lambda row: int(row["epoch"]) < epoch)
 
     def progress_bar(self, total: int, initial: int, epoch: int, shown: bool) -> tqdm:
-        """The bar to train under: steps of all epochs, drawn where there is a terminal."""
+        """A progress bar over the steps of all epochs, drawn in a terminal only."""
         self.bar = tqdm(
             total=total,
             initial=initial,
@@ -66,7 +66,7 @@ class Report:
         return self.bar
 
     def step(self, row: Mapping[str, Any], sums: EpochSums) -> None:
-        """Mirror a row of dynamics.csv, and show it on the bar."""
+        """Log a row of dynamics.csv, and show it on the bar."""
         if self.first:
             self.logger.log("dynamics", row)
             self.bar.set_postfix(
@@ -76,7 +76,7 @@ class Report:
             )
 
     def epoch(self, row: Mapping[str, Any], timing: Mapping[str, float], spikes: int) -> None:
-        """Write and mirror an epoch's row of history.csv, and write that of timing.csv."""
+        """Write an epoch's rows of history.csv and timing.csv, and log the former."""
         if not self.first:
             return
         self.files["history"].append(row)

@@ -1,4 +1,4 @@
-"""Saves a run in its checkpoints, and restores it to the same bits from the newest one."""
+"""Saves a run in checkpoints, and restores it bit for bit from the newest one."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -18,9 +18,9 @@ from autoclip_sep.training import distributed, state_check
 
 @dataclass
 class Progress:
-    """How far a run is.
+    """The position of a run.
 
-    epoch: the one in progress, from 1. batch: how many of its batches are done. best: the lowest
+    epoch: the one in progress, from 1. batch: the number of its finished batches. best: the lowest
     validation loss so far.
     """
 
@@ -33,7 +33,7 @@ class SavedRun:
     """The checkpoints of a run and its state.json. Every process restores, the first one saves.
 
     parts: the objects on whose state the rest of the run depends, beside progress and the random
-    generators, by their keys in a checkpoint.
+    number generators, by their keys in a checkpoint.
     """
 
     def __init__(
@@ -45,12 +45,12 @@ class SavedRun:
         self.first = distributed.rank() == 0
 
     def open(self) -> None:
-        """Make the folder of checkpoints, and delete what killed saves left there."""
+        """Create the folder of checkpoints, and delete leftovers of killed saves."""
         if self.first:
             self.checkpoints.open()
 
     def save(self) -> None:
-        """Save all that going on from here depends on; processes wait for each other.
+        """Save everything needed to resume from here; processes wait for each other.
 
         Raises InputError as `check_finite` does, and where the disk is full.
         """
@@ -62,7 +62,7 @@ class SavedRun:
             self.write_status("running")
 
     def state(self, random: list[random_state.RandomState]) -> State:
-        """What a checkpoint holds; random: the generators' states of every process."""
+        """The content of a checkpoint; random: the generators' states of every process."""
         return {
             **asdict(self.progress),
             **{key: part.state_dict() for key, part in self.parts.items()},
@@ -71,7 +71,7 @@ class SavedRun:
         }
 
     def save_best(self) -> None:
-        """Save the network of the epoch in progress, for use."""
+        """Save the network of the epoch in progress as the best one."""
         if self.first:
             epoch = self.progress.epoch
             state = {"model": self.parts["model"].state_dict(), "epoch": epoch}
@@ -79,40 +79,40 @@ class SavedRun:
 
     @property
     def steps(self) -> int:
-        """How many batches are done."""
+        """The number of finished batches."""
         return int(self.parts["recorder"].steps)
 
     def check_finite(self) -> None:
-        """Refuse to save, or to call finished, what no step will mend.
+        """Raises InputError where a weight, a buffer or the optimizer's state isn't finite.
 
-        Raises InputError where a weight, a buffer or the optimizer's state isn't finite.
+        No later step repairs that, so such a run is neither saved nor called finished.
         """
         place = not_finite(self.parts["model"].state_dict(), "model")
         moments = self.parts["optimizer"].state_dict()["state"]
         place = place or not_finite(moments, "optimizer")
         if place:
             raise InputError(
-                f"{place} is not finite at step {self.steps}: not saved, the checkpoint "
-                "before is whole; a lower optimizer.lr or percentile may help, in a run of its own"
+                f"{place} is not finite at step {self.steps}: not saved, the last checkpoint is "
+                "intact; a new run with a lower optimizer.lr or percentile may help"
             )
 
     def write_status(self, status: str) -> None:
-        """Write state.json: running, interrupted or finished, and how far."""
+        """Write state.json: status (running, interrupted, finished), step and epochs."""
         if self.first:
             run_directory.write_state(
                 self.directory, status=status, step=self.steps, epochs=self.progress.epoch - 1
             )
 
     def restore(self) -> bool:
-        """Go on from the newest whole checkpoint; False where there is none.
+        """Load the newest whole checkpoint; False where there is none.
 
         Raises InputError where it isn't of this run; nothing is loaded then.
         """
-        state, complaints = self.checkpoints.newest("last")
+        state, errors = self.checkpoints.newest("last")
         if self.first:
-            for complaint in complaints:
-                tqdm.write(f"{complaint}; going on from the one before")
-            self.checkpoints.set_aside("last", len(complaints))
+            for error in errors:
+                tqdm.write(f"{error}; resuming from the one before")
+            self.checkpoints.set_aside("last", len(errors))
         if state is None:
             return False
         state = self._checked(state)
@@ -125,11 +125,11 @@ class SavedRun:
         random_state.restore(state["random"][mine])
         if self.first:
             self._warn_of_changes(state["environment"])
-            tqdm.write(f"going on from step {self.steps} (epoch {self.progress.epoch})")
+            tqdm.write(f"resuming from step {self.steps} (epoch {self.progress.epoch})")
         return True
 
     def forget_later_best(self) -> None:
-        """Drop the networks of later steps: those steps will be taken again."""
+        """Delete the best networks of later steps: those steps will be taken again."""
         if self.first:
             self.checkpoints.discard_after("best", self.steps)
 
@@ -144,7 +144,7 @@ class SavedRun:
             ) from error
 
     def _environment(self) -> dict[str, Any]:
-        """What the last bits of a run depend on beside its config."""
+        """What a run's last bits depend on beside its config."""
         return {
             "torch": str(torch.__version__), "threads": torch.get_num_threads(),
             "world": distributed.world(), "device": self.device.type,

@@ -1,4 +1,4 @@
-"""When a learning-rate schedule of torch is stepped, as in Lightning."""
+"""Learning-rate schedules of torch, stepped by batch or by epoch as in Lightning."""
 
 import math
 import warnings
@@ -19,7 +19,7 @@ class Schedule:
     make: called with ``optimizer=``; schedules inside it (of SequentialLR) are partials, too.
     interval: "step", after every batch, even one whose step is skipped, so that the rate is a
     function of the number of batches; or "epoch", after the validation. monitor: the column of
-    history.csv that ReduceLROnPlateau is given; no other schedule has one.
+    history.csv for ReduceLROnPlateau; no other schedule has one.
 
     Raises ValueError where these don't fit together.
     """
@@ -43,7 +43,7 @@ class Schedule:
         if monitor is not None and interval != "epoch":
             raise ValueError(f"{monitor} is known once an epoch: interval must be epoch")
         self.interval, self.monitor = interval, monitor
-        # Of torch, for whom a first step that was skipped is a call in the wrong order.
+        # torch takes a skipped first step for a call in the wrong order.
         warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
 
     def after_step(self) -> None:
@@ -54,7 +54,7 @@ class Schedule:
     def after_epoch(self, row: Mapping[str, Any]) -> None:
         """Set the rate of the next epoch.
 
-        row: of history.csv; a monitored value that is NaN moves nothing.
+        row: of history.csv; a monitored value of NaN changes nothing.
         """
         if self.interval != "epoch":
             return
@@ -64,16 +64,16 @@ class Schedule:
             self.scheduler.step(value)
 
     def state_dict(self) -> dict[str, Any]:
-        """That of torch's schedule: plain numbers, for exact resume."""
+        """The state of torch's schedule: plain numbers, for exact resume."""
         return dict(self.scheduler.state_dict())
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state."""
+        """Continue from a saved state."""
         self.scheduler.load_state_dict(state)
 
 
 def _made(value: Any, optimizer: Optimizer) -> Any:
-    """What a partial makes for the optimizer, those inside it first."""
+    """A partial called with the optimizer, those inside it first."""
     if isinstance(value, list):
         return [_made(inner, optimizer) for inner in value]
     if not isinstance(value, partial):
@@ -85,7 +85,7 @@ def _made(value: Any, optimizer: Optimizer) -> Any:
 def try_optimizer(make: Callable[..., Optimizer]) -> Optimizer:
     """An optimizer of one weight that has taken a step.
 
-    Raises whatever torch does where it takes a setting, or is an optimizer, that can't step here.
+    Raises torch's exception for an optimizer or settings that can't step in this loop.
     """
     weight = torch.nn.Parameter(torch.zeros(1, 1))
     weight.grad = torch.zeros(1, 1)
@@ -95,10 +95,10 @@ def try_optimizer(make: Callable[..., Optimizer]) -> Optimizer:
 
 
 def try_schedule(schedule: Schedule, row: Mapping[str, Any]) -> Schedule:
-    """A schedule that nobody uses, stepped.
+    """An unused schedule, stepped once.
 
-    row: of history.csv. Raises whatever torch does where it takes a setting that it can't step
-    with, and ValueError for a column that there isn't and for a rate that can't be one.
+    row: of history.csv. Raises torch's exception for settings that can't be stepped with, and
+    ValueError for an unknown column and for an invalid learning rate.
     """
     if schedule.monitor not in (None, *row):
         raise ValueError(f"monitor must be one of {', '.join(row)}, not {schedule.monitor!r}")

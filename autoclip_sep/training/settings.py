@@ -1,30 +1,30 @@
-"""What a training run is told beside its objects, checked before any data is touched."""
+"""The numeric settings of a training run, checked before any data is touched."""
 
-import os
-import re
 from dataclasses import dataclass
 
 import torch
 
+from autoclip_sep.training.distributed import environment_number
+
 PRECISIONS = ("fp32", "bf16", "auto")
-MOST = 1024  # threads or processes: no machine runs more, and thousands take minutes to begin
+MOST = 1024  # threads or processes: no machine runs more, and thousands take minutes to start
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The trainer's numbers; configs/trainer/*.yaml holds them.
+    """The trainer's settings, as in configs/trainer/*.yaml.
 
     epochs: passes over the training set.
     batch_size: mixtures per step over all processes.
     segment: samples of each training example; shorter mixtures are zero-padded.
-    precision: fp32, bf16 (autocast around the network) or auto (bf16 where the processor has it).
+    precision: fp32, bf16 (autocast around the network) or auto (bf16 where the device has it).
     record_every: steps from one row of dynamics.csv to the next.
     probe_points: points of the smoothness probe, 0 for none.
-    checkpoint_every: steps between checkpoints inside an epoch; each epoch ends with one anyhow.
+    checkpoint_every: steps between checkpoints inside an epoch; each epoch ends with one, too.
     workers: processes that read data; 0 reads in the training process.
-    threads: torch's threads, 0 leaves torch's own choice.
+    threads: torch's threads, 0 for torch's default.
     device: auto, cpu, cuda or cuda:<n>.
-    progress: whether a bar is drawn where there is a terminal.
+    progress: whether to draw a progress bar in a terminal.
     """
 
     epochs: int = 36
@@ -41,26 +41,26 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "segment", "record_every", "checkpoint_every"):
-            self._whole(name, at_least=1)
-        self._whole("probe_points", at_least=0)
+            self._check_integer(name, at_least=1)
+        self._check_integer("probe_points", at_least=0)
         for name in ("workers", "threads"):
-            self._whole(name, at_least=0, at_most=MOST)
+            self._check_integer(name, at_least=0, at_most=MOST)
         if not isinstance(self.progress, bool):
             raise TypeError(f"progress must be true or false, not {self.progress!r}")
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {PRECISIONS}, not {self.precision!r}")
 
-    def _whole(self, name: str, at_least: int, at_most: int = 2**62) -> None:
+    def _check_integer(self, name: str, at_least: int, at_most: int = 2**62) -> None:
         value = getattr(self, name)
         if isinstance(value, bool) or not isinstance(value, int):
-            raise TypeError(f"{name} must be a whole number, not {value!r}")
+            raise TypeError(f"{name} must be an integer, not {value!r}")
         if not at_least <= value <= at_most:
-            limit = f"at least {at_least}" if value < at_least else f"at most {at_most}"
-            raise ValueError(f"{name} must be {limit}, not {value}")
+            bound = f"at least {at_least}" if value < at_least else f"at most {at_most}"
+            raise ValueError(f"{name} must be {bound}, not {value}")
 
 
 def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
-    """bfloat16 where asked for, or on ``auto`` where the processor has it; None for float32."""
+    """bfloat16 for ``bf16``, and for ``auto`` where the device has it; None for float32."""
     if precision == "bf16":
         return torch.bfloat16
     if precision == "auto":
@@ -74,15 +74,12 @@ def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
 
 
 def find_device(name: str) -> torch.device:
-    """The device that a setting names; ``auto`` is this process' GPU where there are any.
+    """The device of a setting; ``auto`` is this process' GPU where there are any.
 
     Raises ValueError for a device that isn't here.
     """
     if name in ("auto", "cuda"):
-        local = os.environ.get("LOCAL_RANK", "0")  # torchrun numbers its processes
-        if not re.fullmatch(r"[0-9]{1,6}", local):
-            raise ValueError(f"LOCAL_RANK={local[:40]!r} in the environment is no whole number")
-        own = f"cuda:{local}"
+        own = f"cuda:{environment_number('LOCAL_RANK', '0')}"  # torchrun numbers its processes
         name = own if name == "cuda" or torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)

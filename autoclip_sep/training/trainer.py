@@ -1,4 +1,4 @@
-"""The training loop: what the paper is about stands in `Trainer.train_epoch`."""
+"""The training loop; the order of its steps is in `Trainer.train_epoch`."""
 
 import time
 from dataclasses import dataclass
@@ -17,23 +17,22 @@ from autoclip_sep.dynamics import Recorder, Spikes
 from autoclip_sep.errors import InputError
 from autoclip_sep.stft import STFT
 from autoclip_sep.training import distributed, preemption
-from autoclip_sep.training.epoch import EpochSums
+from autoclip_sep.training.epoch import EpochSums, EpochTimer
 from autoclip_sep.training.loggers import Logger
 from autoclip_sep.training.report import Report
 from autoclip_sep.training.resume import Progress, SavedRun
 from autoclip_sep.training.schedulers import Schedule
 from autoclip_sep.training.settings import Settings, autocast_dtype
-from autoclip_sep.training.timing import EpochTimer
 from autoclip_sep.training.validation import Objective, validate
 from autoclip_sep.types import Batch
 
 
 @dataclass
 class Parts:
-    """The built objects of a run; cli puts them together.
+    """The objects of a run, built by cli.
 
     permute: whether estimates come in any order. augmentation: None trains on the corpus' own
-    mixtures. valid_segments: of each mixture in a validation.
+    mixtures. valid_segments: segments of each mixture in a validation.
     """
 
     model: nn.Module
@@ -53,9 +52,9 @@ class Parts:
 class Trainer:
     """Trains one run in its directory, from the start or from its newest checkpoint.
 
-    Raises InputError for settings that don't fit the corpus, before anything is on disk.
+    device: that of the model. seed: of the data order and, with the rank, of dropout.
 
-    device: where the model is; seed: of the data order and, with the process' number, of dropout.
+    Raises InputError for settings that don't fit the corpus, before anything is on disk.
     """
 
     def __init__(
@@ -66,7 +65,7 @@ class Trainer:
         self.recorder = Recorder(
             parts.model,
             parts.optimizer,
-            records=None,  # opened by fit: until then nothing is on disk
+            records=None,  # opened by fit; until then nothing is on disk
             every=settings.record_every,
             points=settings.probe_points,
             raw_gradients=not parts.clipper.clips_loss,
@@ -100,10 +99,10 @@ class Trainer:
         torch.manual_seed(seed * 1_000_003 + distributed.rank())
 
     def fit(self) -> None:
-        """Train until `settings.epochs` are done; return with everything saved.
+        """Train for `settings.epochs` epochs; return with everything saved.
 
-        Raises Interrupted after a signal, with everything saved; during the last validation it
-        comes too late for this run, but a sweep must not begin the next one.
+        Raises Interrupted after a signal, with everything saved. During the last validation the
+        run finishes first; the exception then keeps a sweep from starting its next run.
         """
         self._restore()
         epochs, done = self.settings.epochs, self.recorder.steps
@@ -114,13 +113,13 @@ class Trainer:
             while self.progress.epoch <= epochs:
                 self.train_epoch()
                 self._finish_epoch()
-            self.report.sync()  # so that nothing that was deleted meanwhile is called finished
+            self.report.sync()  # raises where a file was deleted: such a run isn't finished
             self.saved.write_status("finished")
             if self._asked_to_stop():
                 raise self._interrupted("stopped; this run is finished")
 
     def train_epoch(self) -> None:
-        """Steps of one epoch, from wherever the run is in it."""
+        """The steps of one epoch, from the run's position in it."""
         model, recorder = self.parts.model.train(), self.recorder
         clipper, optimizer = self.parts.clipper, self.parts.optimizer
         recorder.epoch = self.progress.epoch
@@ -136,7 +135,7 @@ class Trainer:
                 self._watch(clip, losses, batch)
                 if clip.finite:
                     optimizer.step()
-                    self.sums.add(self._everyones_mean(losses), clip)
+                    self.sums.add(self._global_mean(losses), clip)
             optimizer.zero_grad(set_to_none=True)
             self.parts.scheduler.after_step()
             distributed.share_buffers(model)
@@ -144,27 +143,28 @@ class Trainer:
             self._after_step()
 
     def losses(self, batch: Batch) -> Tensor:
-        """One value for each example, (B,): the network in the run's precision, the loss never."""
+        """The loss of each example, (B,): in full precision, the network in the run's precision."""
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
             estimate = self.parts.model(batch)
         return self.parts.objective(estimate, batch)
 
     def mean_loss(self, batch: Batch) -> Tensor:
-        """What is minimised, before any clipper clips it; a 0-dim tensor."""
+        """The mean loss before any clipping; a 0-dim tensor."""
         return self.losses(batch).mean()
 
-    def _everyones_mean(self, losses: Tensor) -> Tensor:
+    def _global_mean(self, losses: Tensor) -> Tensor:
+        """Over the batches of all processes."""
         mean = losses.detach().double().mean()
         distributed.average([mean])
         return mean
 
     def _watch(self, clip: ClipResult, losses: Tensor, batch: Batch) -> None:
-        """Look for a spike: before the optimizer's step, for which reading the norm would wait."""
+        """Look for a spike before the optimizer's step, for which a later read would wait."""
         step, epoch = self.recorder.steps, self.progress.epoch
         self.spikes.watch(clip.norm, losses, batch.items, step=step, epoch=epoch)
 
     def _after_step(self) -> None:
-        """Report, stop where that was asked for, save now and then."""
+        """Report; save and stop after a signal; save every `checkpoint_every` steps."""
         step = self.recorder.steps
         self.report.bar.update()
         if step % self.settings.record_every == 0:
@@ -174,17 +174,17 @@ class Trainer:
             self.saved.write_status("interrupted")
             if self.loader.lost is not None:
                 raise InputError(
-                    f"{self.loader.lost}; saved at step {step}, the same command goes on from "
-                    "there; if memory or /dev/shm ran out, trainer.workers=0 needs the least"
+                    f"{self.loader.lost}; saved at step {step}, the same command resumes there; if "
+                    "memory or /dev/shm ran out, trainer.workers=0 needs the least"
                 )
             raise self._interrupted(
-                f"interrupted at step {step}, saved; the same command goes on from there"
+                f"interrupted at step {step}, saved; the same command resumes there"
             )
         if step % self.settings.checkpoint_every == 0 and self.progress.batch < self.loader.steps:
             self._save()
 
     def _asked_to_stop(self) -> bool:
-        """Whether a signal came to any process, or one lost a worker; all get the same answer."""
+        """Whether any process got a signal or lost a worker; all get the same answer."""
         stop = self.preemption.signal is not None or self.loader.lost is not None
         return distributed.any_process(stop)
 
@@ -192,7 +192,7 @@ class Trainer:
         return preemption.Interrupted(self.preemption.signal or preemption.SIGNALS[0], message)
 
     def _finish_epoch(self) -> None:
-        """Validate, report, set the learning rate, save."""
+        """Validate, report, step the schedule, save."""
         self.saved.check_finite()
         progress, began = self.progress, time.perf_counter()
         valid_loss, valid_si_sdr = self._validate()
@@ -207,7 +207,7 @@ class Trainer:
         timing["valid_seconds"] = time.perf_counter() - began
         self.report.epoch(row, timing, self.spikes.count)
         self.parts.scheduler.after_epoch(row)
-        if valid_loss < progress.best:  # a NaN never is
+        if valid_loss < progress.best:  # false for NaN
             progress.best = valid_loss
             self.saved.save_best()
         progress.epoch, progress.batch = progress.epoch + 1, 0
@@ -231,11 +231,11 @@ class Trainer:
         )
 
     def _save(self) -> None:
-        self.report.sync()  # records first: what a checkpoint follows on is on the disk before it
+        self.report.sync()  # records first: a checkpoint's records are on the disk before it
         self.saved.save()
 
     def _restore(self) -> None:
-        """Open the run's files and go on from its newest checkpoint, if there is one."""
+        """Open the run's files and load its newest checkpoint, if there is one."""
         self.saved.open()
         self.report.open(self.recorder, self.spikes)
         if not self.saved.restore():

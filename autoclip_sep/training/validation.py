@@ -1,4 +1,4 @@
-"""Loss and SI-SDR on the same segments of the validation set after every epoch."""
+"""Loss and SI-SDR on fixed segments of the validation set, after every epoch."""
 
 from collections.abc import Callable
 
@@ -33,8 +33,8 @@ def validate(
 
     each: segments of every mixture. permute: whether estimates may be in any order.
 
-    Sources that are silent in their segment have no SI-SDR and don't count. Several processes share
-    the batches and get the same means.
+    Sources that are silent in their segment have no SI-SDR and are left out. Several processes
+    share the batches and get the same means.
     """
     training = model.training
     model.eval()
@@ -52,7 +52,7 @@ def validate(
 
 
 def _scores(waveforms: Tensor, sources: Tensor, permute: bool) -> Tensor:
-    """SI-SDR of each source; where orders are free, each channel has an order of its own."""
+    """SI-SDR of each source; with `permute`, each channel is permuted on its own."""
     if not permute:
         return si_sdr(waveforms.flatten(2), sources.flatten(2))
     channels = (signal.transpose(1, 2).flatten(0, 1) for signal in (waveforms, sources))
@@ -60,6 +60,6 @@ def _scores(waveforms: Tensor, sources: Tensor, permute: bool) -> Tensor:
 
 
 def _gathered(parts: dict[int, Tensor]) -> Tensor:
-    """Every process' parts in the order of their numbers, end to end."""
+    """The parts of all processes, concatenated in the order of their batches."""
     everyones = {n: part for own in distributed.gather(parts) for n, part in own.items()}
     return torch.cat([everyones[number] for number in sorted(everyones)])

@@ -71,7 +71,7 @@ def test_a_run_stopped_at_any_step_goes_on_to_the_same_bits(place, straight, num
         assert process.returncode == -number
     else:
         assert process.returncode == 128 + number
-        assert "the same command goes on" in errors
+        assert "the same command resumes" in errors
         assert "Traceback" not in errors
     command(place, "train.py", *SMALL, f"runs={folder}")
     same_runs(straight, only_run(folder))

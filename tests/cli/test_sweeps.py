@@ -92,7 +92,7 @@ def test_a_job_that_submitit_puts_back_into_the_queue_goes_on(place):
     assert process.returncode == 0, said
     (log,) = runs.glob(".submitit/*/*_log.out")
     assert "Requeued" in log.read_text()
-    assert "going on from step" in log.read_text()
+    assert "resuming from step" in log.read_text()
 
 
 def test_a_job_that_is_killed_is_told_and_stops_no_other(place):

@@ -59,7 +59,7 @@ def test_a_server_that_is_not_there_is_said_once_and_hurts_nothing(tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "given up" in done.stdout
-    assert done.stderr.count("the run goes on without it") == 1
+    assert done.stderr.count("the run continues without it") == 1
 
 
 KEYLESS = {name: value for name, value in ENVIRONMENT.items() if not name.startswith("WANDB_")}
@@ -80,7 +80,7 @@ def test_without_a_key_nothing_is_asked_at_a_terminal(tmp_path):
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0, said.decode()
     assert b"given up" in said
-    assert said.count(b"the run goes on without it") == 1
+    assert said.count(b"the run continues without it") == 1
     assert b"wandb login" in said
 
 
@@ -93,7 +93,7 @@ def test_without_a_key_and_an_input_to_ask_the_run_goes_on(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "given up" in done.stdout
-    assert done.stderr.count("the run goes on without it") == 1
+    assert done.stderr.count("the run continues without it") == 1
 
 
 @pytest.mark.parametrize("gone", ["from the start", "in the middle"])
@@ -118,7 +118,7 @@ def test_a_run_whose_mirror_is_gone_ends_well_with_all_its_rows(tmp_path, monkey
             os.kill(number, signal.SIGKILL)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
-    assert errors.count("the run goes on without it") == 1, errors
+    assert errors.count("the run continues without it") == 1, errors
     alone, mirrored = only_run(tmp_path / "alone"), only_run(tmp_path / "mirrored")
     for name in ("dynamics.csv", "history.csv", "spikes.csv"):
         assert (alone / name).read_bytes() == (mirrored / name).read_bytes()
@@ -151,7 +151,7 @@ def test_a_mirror_that_breaks_in_the_middle_is_given_up(capsys):
         logger.log("dynamics", {"step": step, "loss": 1.0})
     logger.finish()
     errors = capsys.readouterr().err
-    assert errors == "W&B: cannot log (the server left); the run goes on without it\n"
+    assert errors == "W&B: cannot log (the server left); the run continues without it\n"
 
 
 def test_an_unknown_mode_is_refused():

@@ -191,7 +191,7 @@ def test_records_without_their_checkpoints_are_not_overwritten(tmp_path, tiny_st
     for path in (tmp_path / "checkpoints").iterdir():
         path.unlink()
     before = (tmp_path / "dynamics.csv").read_bytes()
-    with pytest.raises(InputError, match="no checkpoint to go on from"):
+    with pytest.raises(InputError, match="no checkpoint to resume from"):
         trainer(tmp_path, tiny_store).fit()
     assert (tmp_path / "dynamics.csv").read_bytes() == before
 
