@@ -1,1 +1,1 @@
-"""Separates whole utterances and scores them."""
+"""Separates whole mixtures and scores the estimates."""

@@ -19,13 +19,13 @@ SCORES = ["sdr", "isr", "sir", "sar"]
 
 
 class BssEval(Metric):
-    """Estimates that come in any order are given to sources by their SI-SDR."""
+    """Estimates that come in any order are assigned to sources by SI-SDR."""
 
     name = "bss_eval"
     columns: ClassVar = {
-        **dict.fromkeys(SCORES, float),  # dB, medians over windows; NaN where there is none
-        "frames": int,  # windows that have scores
-        "silent": int,  # windows that have none: some source or estimate is silent in them
+        **dict.fromkeys(SCORES, float),  # dB, medians over windows; NaN where undefined
+        "frames": int,  # windows with scores
+        "silent": int,  # windows without: a source or an estimate is silent in them
     }
 
     def score(self, separated: Separated) -> Iterator[dict[str, Any]]:
@@ -41,10 +41,7 @@ class BssEval(Metric):
             yield {**row, "frames": frames, "silent": windows.shape[1] - frames}
 
     def summarise(self, table: DataFrame) -> dict[str, Any]:
-        """Medians over tracks for each source, and the mean of these [dB].
-
-        What has no score is counted.
-        """
+        """Medians over tracks for each source, and their mean [dB]; counts undefined ones."""
         scored = table["frames"] > 0
         medians = table.groupby("source", sort=False)[SCORES].median().dropna()
         if medians.empty:
@@ -58,7 +55,7 @@ class BssEval(Metric):
         }
 
     def as_text(self, summary: Mapping[str, Any]) -> str:
-        """A line for each source, their mean, and the counts."""
+        """A line for each source, one for their mean, and the counts."""
         lines = ["BSS Eval v4 [dB]" + "".join(f"{key.upper():>8}" for key in SCORES) + "  tracks"]
         for name, scores in {**summary["sources"], "mean": summary["mean"]}.items():
             numbers = "".join(f"{scores[key]:8.2f}" for key in SCORES)

@@ -1,4 +1,4 @@
-"""What a metric is. Each has a file in this folder, and is found by its base class."""
+"""The base class of metrics. Each has a file in this folder, and is found by this base class."""
 
 import importlib
 import pkgutil
@@ -19,10 +19,10 @@ from autoclip_sep.types import Batch
 
 @dataclass(frozen=True)
 class Separated:
-    """One mixture with its sources (B = 1), and what a network makes of it.
+    """One mixture with its sources (B = 1), and a network's estimate of them.
 
-    estimate: (1, S, C, T), on the processor. names: the sources', from "1" where they have none.
-    permute: whether estimates may come in any order. device: where long computations are fast.
+    estimate: (1, S, C, T), on the CPU. names: those of the sources, or "1", "2", ...
+    permute: whether estimates may come in any order. device: for long computations.
     """
 
     batch: Batch
@@ -33,7 +33,7 @@ class Separated:
     device: torch.device
 
     def in_order(self) -> Tensor:
-        """The estimates (1, S, C, T) in the order of their sources, found by SI-SDR if need be."""
+        """The estimates (1, S, C, T) in the order of the sources, found by SI-SDR if `permute`."""
         if not self.permute:
             return self.estimate
         _, order = si_sdr_permuted(self.estimate.flatten(2), self.batch.sources.flatten(2))
@@ -41,26 +41,25 @@ class Separated:
 
 
 class Metric(ABC):
-    """Scores every source of a mixture, and says what a table of such scores amounts to.
+    """Scores every source of a mixture, and summarises a table of such scores.
 
-    name: what it is asked for by. columns: those of its table beside item and source, and the types
-    of their values.
+    name: that in metrics=... columns: those of its table beside item and source, with their types.
     """
 
     name: ClassVar[str]
     columns: ClassVar[Mapping[str, type]]
 
     def file_name(self, split: str) -> str:
-        """That of its table."""
+        """The name of its table."""
         return f"{split}_{self.name}.csv"
 
     @abstractmethod
     def score(self, separated: Separated) -> Iterator[dict[str, Any]]:
-        """The values of `columns` for each source; NaN where there is no score."""
+        """The values of `columns` for each source; NaN where a score is undefined."""
 
     @abstractmethod
     def summarise(self, table: DataFrame) -> dict[str, Any]:
-        """A few numbers, plain ones, of all rows; empty where nothing has a score."""
+        """Plain numbers over all rows; empty where no score is defined."""
 
     @abstractmethod
     def as_text(self, summary: Mapping[str, Any]) -> str:
@@ -68,7 +67,7 @@ class Metric(ABC):
 
 
 def metrics() -> dict[str, type[Metric]]:
-    """All that have a file here, by name."""
+    """All metrics of this folder, by name."""
     for module in pkgutil.iter_modules(evaluation.__path__):
         importlib.import_module(f"{evaluation.__name__}.{module.name}")
     return {

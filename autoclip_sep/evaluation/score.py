@@ -1,4 +1,4 @@
-"""Resumable tables of scores: one row for each source of each item of a split."""
+"""Resumable score tables: one row for each source of each item of a split."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from autoclip_sep.evaluation.metric import Metric, Separated
 from autoclip_sep.evaluation.separation import Separation
 from autoclip_sep.runs import records, run_directory
 
-KEYS = ("item", "source")  # names, in the corpus and of the source
+KEYS = ("item", "source")  # their names
 
 
 def score_split(
@@ -29,11 +29,11 @@ def score_split(
     names: Sequence[str] = (),
     progress: bool = True,
 ) -> None:
-    """Write a row for every source of every item to `path`, passing over what it holds already.
+    """Write a row for every source of every item to `path`; finished items are skipped.
 
     provenance: what the scores depend on (checkpoint, corpus, ...), kept in the .json beside the
-    table; scores of another one are thrown away first. names: the sources', in the corpus' order;
-    none for numbers from 1.
+    table; scores of a different provenance are deleted first. names: those of the sources, in the
+    corpus' order; by default "1", "2", ...
     """
     names = names or [str(s + 1) for s in range(separation.sources)]
     table, done = _open_table(path, (*KEYS, *metric.columns), provenance, len(names))
@@ -52,16 +52,16 @@ def score_split(
 
 
 def summarise(metric: Metric, path: Path) -> dict[str, Any]:
-    """What the metric makes of a table, also written into the .json beside it.
+    """The metric's summary of a table, also written into the .json beside it.
 
-    Raises InputError where nothing was scored.
+    Raises InputError where no score is defined.
     """
-    # Not pandas' own text: a name of another encoding than UTF-8 can't be one.
+    # dtype=object: pandas' string type can't hold names in another encoding than UTF-8.
     table = DataFrame(records.read(path), dtype=object).astype(dict(metric.columns))
     summary = metric.summarise(table)
     if not summary:
         raise InputError(
-            f"{path}: something is silent in each of its {len(table)} rows, nothing was scored"
+            f"{path}: nothing was scored, something is silent in each of its {len(table)} rows"
         )
     note = _note(path)
     content = {**run_directory.read_json(note), "summary": summary}
@@ -72,7 +72,7 @@ def summarise(metric: Metric, path: Path) -> dict[str, Any]:
 def _open_table(
     path: Path, columns: Sequence[str], provenance: dict[str, Any], rows_per_item: int
 ) -> tuple[records.Records, set[str]]:
-    """The table, and the items that it has all rows of; rows of other items are dropped."""
+    """The table, and its complete items; rows of incomplete items are dropped."""
     note = _note(path)
     if run_directory.read_json(note).get("provenance") != provenance:
         path.unlink(missing_ok=True)

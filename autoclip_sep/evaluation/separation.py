@@ -1,4 +1,4 @@
-"""A trained network as what it is for: mixtures in, sources out, whatever their length."""
+"""Separation by a trained network: mixtures of any length in, waveforms of the sources out."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from autoclip_sep.types import Batch
 
 @dataclass(frozen=True)
 class Separation:
-    """A trained network and how its estimates become sounds.
+    """A trained network, and how its estimates become waveforms.
 
-    permute: whether the order of the estimates may differ from mixture to mixture. chunk, overlap:
-    samples; a longer mixture is separated in overlapping chunks, so that memory stays bounded.
-    scaled: whether the estimates have a scale; those of a network that was trained on a
-    scale-invariant loss are given the mixture's.
+    permute: whether the order of the estimates may differ between mixtures. chunk, overlap:
+    samples; longer mixtures are separated in overlapping chunks, so that memory stays bounded.
+    scaled: false for a network trained on a scale-invariant loss, whose estimates are rescaled to
+    the mixture.
     """
 
     model: nn.Module
@@ -37,7 +37,7 @@ class Separation:
     def __call__(self, batch: Batch) -> Tensor:
         """One waveform per source, in float32, dropout off: (B, S, C, T).
 
-        Raises InputError where they aren't finite: such a score would be taken for silence.
+        Raises InputError where they aren't finite: a NaN score would count as silence.
         """
         self.model.eval()
         waveforms = separate(self.model(batch), batch, self.stft, self.sources)
@@ -49,13 +49,13 @@ class Separation:
         return waveforms
 
     def whole(self, batch: Batch) -> Tensor:
-        """The same for one mixture (B = 1) of any length; the waveforms are on the processor."""
+        """The same for one mixture (B = 1) of any length; the waveforms are on the CPU."""
         if batch.mixture.shape[-1] <= self.chunk:
             return self(batch.to(self.device)).cpu()
         return torch.cat(list(self.stream([batch.mixture[0]])), dim=-1)[None]
 
     def stream(self, mixture: Iterable[Tensor]) -> Iterator[Tensor]:
-        """A mixture whose sources nobody knows: blocks (C, n) to blocks (S, C, n)."""
+        """A mixture without references, blockwise: (C, n) to (S, C, n)."""
         return separate_long(self._part, mixture, self.chunk, self.overlap, self.permute)
 
     def _part(self, mixture: Tensor) -> Tensor:
@@ -63,6 +63,6 @@ class Separation:
 
 
 def _unknown(mixture: Tensor) -> Batch:
-    """A batch (1, C, T) without targets."""
+    """A batch of one mixture (1, C, T) without references."""
     length = torch.tensor(mixture.shape[-1:], device=mixture.device)
     return Batch(mixture, mixture[:, None, :, :0], length, ("",))

@@ -19,14 +19,14 @@ class SiSdr(Metric):
 
     name = "si_sdr"
     columns: ClassVar = {
-        "estimate": str,  # which estimate was given to the source
-        "si_sdr": float,  # dB, NaN where reference or estimate is silent
+        "estimate": str,  # the one assigned to the source
+        "si_sdr": float,  # dB; NaN where reference or estimate is silent
         "si_sdr_mixture": float,  # dB, the unprocessed mixture against the same reference
-        "silent": int,  # 1 where there is no score because something is silent
+        "silent": int,  # 1 where the score is undefined because of silence
     }
 
     def file_name(self, split: str) -> str:
-        """That of the split alone."""
+        """The split alone."""
         return f"{split}.csv"
 
     def score(self, separated: Separated) -> Iterator[dict[str, Any]]:
@@ -36,24 +36,23 @@ class SiSdr(Metric):
         mixture = separated.batch.mixture.flatten(1)
         if separated.permute:
             scores, order = si_sdr_permuted(estimate, reference)
-            given = [str(e + 1) for e in order[0].tolist()]
+            assigned = [str(e + 1) for e in order[0].tolist()]
         else:
-            # One by one: of a song, all sources at once in float64 would be gigabytes.
+            # One by one: all sources of a song at once in float64 would take gigabytes.
             pairs = zip(estimate.unbind(1), reference.unbind(1), strict=True)
             scores = torch.stack([si_sdr(*pair) for pair in pairs], dim=1)
-            given = list(separated.names)
+            assigned = list(separated.names)
         for s, score in enumerate(scores[0].tolist()):
             before = float(si_sdr(mixture, reference[:, s]))
             yield {
-                "estimate": given[s], "si_sdr": score, "si_sdr_mixture": before,
+                "estimate": assigned[s], "si_sdr": score, "si_sdr_mixture": before,
                 "silent": int(score != score),
             }  # fmt: skip
 
     def summarise(self, table: DataFrame) -> dict[str, Any]:
         """Means and medians of SI-SDR and of its improvement [dB], and their counts.
 
-        Silent sources are counted, never averaged. Sources that have names are also averaged one by
-        one.
+        Silent sources are counted, never averaged. Named sources are also averaged one by one.
         """
         summary = _averages(table)
         if not summary:
@@ -66,7 +65,7 @@ class SiSdr(Metric):
         return summary
 
     def as_text(self, summary: Mapping[str, Any]) -> str:
-        """Two lines, one for each source that has a name, and the counts."""
+        """Two lines, one for each named source, and the counts."""
         lines = [
             f"SI-SDR              mean {summary['si_sdr_mean']:6.2f} dB   "
             f"median {summary['si_sdr_median']:6.2f} dB",
@@ -88,14 +87,14 @@ class SiSdr(Metric):
 
 
 def _averages(table: DataFrame) -> dict[str, Any]:
-    """Means and medians of the rows that have a score; nothing where none has."""
+    """Means and medians of the defined scores; empty where there are none."""
     scores = table[["si_sdr"]].assign(si_sdr_improvement=table["si_sdr"] - table["si_sdr_mixture"])
     scores = scores.dropna()
     if scores.empty:
         return {}
     averages: dict[str, Any] = {}
     for name in scores:
-        # Sums are exact, which pandas' are not: the last digits don't depend on the order of rows.
+        # fmean sums exactly, unlike pandas: the last digits don't depend on the order of rows.
         averages[f"{name}_mean"] = fmean(scores[name])
         averages[f"{name}_median"] = median(scores[name])
     return {**averages, "scored": len(scores)}

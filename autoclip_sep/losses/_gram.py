@@ -1,8 +1,8 @@
-"""The one pass over all time-frequency points that deep clustering and whitened k-means need.
+"""The single pass over all time-frequency points of deep clustering and whitened k-means.
 
 Both losses are functions of V^T W V, V^T W Y and Y^T W Y, small matrices, so the K x K affinities
-of the equations are never made. The derivative of these products is known in closed form; written
-out it keeps nothing but the inputs in memory and is several times faster than autograd's.
+of the equations are never computed. The derivative of these products is written in closed form:
+it keeps only the inputs in memory and is several times faster than autograd's.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ def weighted_gram(
     """V^T W V (B, D, D), V^T W Y (B, D, S) and Y^T W Y (B, S, S), summed in float64.
 
     embedding V: (B, K, D). assignment Y: (B, K, S). weight, W's diagonal: (B, K).
-    Differentiable in the embedding only; raises ValueError where another derivative is asked for.
+    Differentiable in the embedding only; raises ValueError where another derivative is needed.
     """
     gram: Tensor = _WeightedGram.apply(embedding, assignment.to(embedding.dtype), weight)
     size = embedding.shape[-1]
@@ -45,7 +45,7 @@ class _WeightedGram(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         embedding, assignment, weight = ctx.saved_tensors
-        # d(Z^T W Z) = dZ^T W Z + Z^T W dZ, so the gradient is W Z (G + G^T), of which V's columns.
+        # d(Z^T W Z) = dZ^T W Z + Z^T W dZ, so the gradient is W Z (G + G^T): the columns of V.
         (gradient,) = gradients
         columns = (gradient + gradient.transpose(1, 2))[..., : embedding.shape[-1]]
         columns = columns.to(embedding.dtype)

@@ -1,4 +1,4 @@
-"""What losses of waveforms share: the order of estimates, a floor for silence, the objective."""
+"""What objectives share: channels in the batch, the order of estimates, a floor for silence."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -6,17 +6,28 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from autoclip_sep.losses.channels import average, fold
+from autoclip_sep.masks import frame_major, ideal_binary_mask, magnitude_weight
 from autoclip_sep.permutation import best_permutation, inverse_permutation, reorder
+from autoclip_sep.stft import STFT
 from autoclip_sep.types import Batch, Estimate
 
 FLOOR = 1e-12
 
 
-def floor_of(energy: Tensor) -> Tensor:
-    """(B, S) to (B, 1): far below any signal of the example, above zero even where all are silent.
+def fold(signals: Tensor) -> Tensor:
+    """(B, S, C, ...) to (B*C, S, ...): channels as examples, since the equations have none."""
+    return signals.transpose(1, 2).flatten(0, 1)
 
-    1e-12 times the mean, so that ratios of energies stay within about +-120 dB.
+
+def average(loss: Tensor, batch: int) -> Tensor:
+    """(B*C,) to (B,): the mean over the channels of each example."""
+    return loss.reshape(batch, -1).mean(dim=1)
+
+
+def floor_of(energy: Tensor) -> Tensor:
+    """(B, S) to (B, 1): 1e-12 of the mean energy, and above zero even where all are silent.
+
+    Ratios of energies then stay within about +-120 dB.
     """
     least = 1e6 * torch.finfo(energy.dtype).tiny  # its reciprocal is finite, a GradScaler's too
     return FLOOR * energy.mean(dim=-1, keepdim=True) + least
@@ -26,9 +37,10 @@ def floor_of(energy: Tensor) -> Tensor:
 def in_order_of_estimates(
     estimate: Tensor, reference: Tensor, cost: Callable[[Tensor, Tensor], Tensor]
 ) -> Tensor:
-    """The references (B, S, T) in the order of the estimates, found without gradients.
+    """The references (B, S, ...) in the order of the estimates, found without gradients.
 
-    cost: of one estimate (B, 1, T) against every reference, (B, S).
+    The references are reordered, not the estimates: only the pairs that count are differentiated.
+    cost: of one estimate (B, 1, ...) against every reference, (B, S).
     """
     sources = range(estimate.shape[1])
     costs = torch.stack([cost(estimate[:, i, None], reference) for i in sources], dim=1)
@@ -51,3 +63,26 @@ class WaveformObjective(ABC):
         waveforms = fold(estimate.head("waveforms"))
         loss = self.loss(waveforms, fold(batch.sources), self.permute)
         return average(loss, len(batch.mixture))
+
+
+class EmbeddingObjective(ABC):
+    """Trains embeddings with `loss`(embedding, assignment, weight). Head: embedding.
+
+    weighted: W = |X| / sum |X|; otherwise every point has the same weight.
+    """
+
+    @staticmethod
+    @abstractmethod
+    def loss(embedding: Tensor, assignment: Tensor, weight: Tensor | None) -> Tensor:
+        """(B, K, D) against (B, K, S), with (B, K) or no weights: one value for each example."""
+
+    def __init__(self, stft: STFT, weighted: bool = True) -> None:
+        self.stft = stft
+        self.weighted = weighted
+
+    def __call__(self, estimate: Estimate, batch: Batch) -> Tensor:
+        embedding = estimate.head("embedding").flatten(0, 1)
+        mixture = estimate.head("mixture_stft").flatten(0, 1)
+        weight = magnitude_weight(mixture) if self.weighted else None
+        assignment = frame_major(ideal_binary_mask(fold(self.stft.transform(batch.sources))))
+        return average(self.loss(embedding, assignment, weight), len(batch.mixture))

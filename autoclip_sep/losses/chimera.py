@@ -16,8 +16,8 @@ from autoclip_sep.types import Batch, Estimate
 class Chimera:
     """Eq. (7): alpha L_MI + (1 - alpha) L_WKM. Heads: masks, embedding.
 
-    alpha = 0.75 means what it means in the paper only with an STFT that divides by its window's
-    sum, as `STFT` does: the two losses differ by six orders of magnitude.
+    The paper's alpha = 0.75 needs an STFT that divides by its window's sum, as `STFT` does: the two
+    losses differ by six orders of magnitude.
     Raises InputError for an alpha outside [0, 1].
     """
 
@@ -29,7 +29,7 @@ class Chimera:
         weighted: bool = True,
     ) -> None:
         if not 0 <= alpha <= 1:
-            raise InputError(f"alpha={alpha}: the share of mask inference lies between 0 and 1")
+            raise InputError(f"alpha={alpha}: the weight of mask inference must be from 0 to 1")
         self.alpha = alpha
         self.mask_inference = MaskInference(stft, permute)
         self.whitened_kmeans = WhitenedKMeans(stft, weighted)

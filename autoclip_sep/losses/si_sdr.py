@@ -18,7 +18,7 @@ def si_sdr_loss(estimate: Tensor, reference: Tensor, permute: bool = True) -> Te
     """-10 log10( ||a s||^2 / ||a s - s_hat||^2 ) in dB, the mean over sources, (B,).
 
     a = <s_hat, s> / ||s||^2. estimate, reference: (B, S, T).
-    permute: choose the best order of the estimates for each utterance; otherwise estimate i is
+    permute: use the best permutation of the estimates for each utterance; otherwise estimate i is
     for reference i. Scaling either signal changes nothing. Where all is silent the loss is 0.
     """
     energies = (signals.square().sum(dim=-1) for signals in (estimate.detach(), reference))
@@ -42,8 +42,7 @@ def _negative(estimate: Tensor, reference: Tensor, floors: tuple[Tensor, ...]) -
 class SISDR(WaveformObjective):
     """Trains waveforms with `si_sdr_loss`. Head: waveforms.
 
-    Outputs of such a network have no scale of their own: bring them to the mixture's before
-    listening.
+    The estimates of such a network have no scale: rescale them to the mixture before listening.
     """
 
     loss = staticmethod(si_sdr_loss)

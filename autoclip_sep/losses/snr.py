@@ -17,7 +17,7 @@ def snr_loss(estimate: Tensor, reference: Tensor, permute: bool = True) -> Tenso
     """Eq. (8): -10 log10( ||s||^2 / ||s - s_hat||^2 ) in dB, the mean over sources, (B,).
 
     estimate, reference: (B, S, T).
-    permute: choose the best order of the estimates for each utterance; otherwise estimate i is
+    permute: use the best permutation of the estimates for each utterance; otherwise estimate i is
     for reference i. Scaling both signals changes nothing. Where all is silent the loss is 0.
     """
     if permute:

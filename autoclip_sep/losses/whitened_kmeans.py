@@ -4,18 +4,15 @@ Source: Seetharaman et al., "AutoClip" (2020), Eq. (6); Wang et al., "Alternativ
 functions for deep clustering" (2018).
 Difference: 1e-13 of its trace is added to the diagonal of V^T V and of Y^T Y, because a perfect
 embedding (one vector for each source) and a source that is nowhere loudest make them singular. The
-loss is then what a pseudo-inverse would give.
+loss then equals that with a pseudo-inverse.
 """
 
 import torch
 from torch import Tensor
 
 from autoclip_sep.losses._gram import weighted_gram
-from autoclip_sep.losses.channels import average, fold
-from autoclip_sep.masks import frame_major, ideal_binary_mask, magnitude_weight
+from autoclip_sep.losses._objectives import EmbeddingObjective
 from autoclip_sep.precision import full_precision
-from autoclip_sep.stft import STFT
-from autoclip_sep.types import Batch, Estimate
 
 RIDGE = 1e-13
 
@@ -45,8 +42,8 @@ def whitened_kmeans_loss(
 def _factor(gram: Tensor) -> Tensor:
     """The lower Cholesky factor of a positive semidefinite matrix, 1 for a matrix of zeros.
 
-    cholesky_ex doesn't make the host wait for the device, but leaves it to the caller to look at
-    failures: they become NaN, which the training loop skips and counts.
+    cholesky_ex doesn't synchronise with the host, and leaves failures to the caller: they become
+    NaN, which the training loop skips and counts.
     """
     trace = gram.diagonal(dim1=1, dim2=2).sum(dim=-1)
     ridge = RIDGE * trace + (trace == 0)
@@ -55,21 +52,10 @@ def _factor(gram: Tensor) -> Tensor:
     return factor.masked_fill(failure[:, None, None] > 0, torch.nan)
 
 
-class WhitenedKMeans:
+class WhitenedKMeans(EmbeddingObjective):
     """Trains embeddings with `whitened_kmeans_loss`. Head: embedding.
 
     weighted: W = |X| / sum |X|; otherwise Eq. (6) as printed.
     """
 
-    def __init__(self, stft: STFT, weighted: bool = True) -> None:
-        self.stft = stft
-        self.weighted = weighted
-
-    def __call__(self, estimate: Estimate, batch: Batch) -> Tensor:
-        embedding = estimate.head("embedding").flatten(0, 1)
-        sources = fold(self.stft.transform(batch.sources))
-        mixture = estimate.head("mixture_stft").flatten(0, 1)
-        weight = magnitude_weight(mixture) if self.weighted else None
-        assignment = frame_major(ideal_binary_mask(sources))
-        loss = whitened_kmeans_loss(embedding, assignment, weight)
-        return average(loss, len(batch.mixture))
+    loss = staticmethod(whitened_kmeans_loss)

@@ -1,1 +1,1 @@
-"""How good an estimate is."""
+"""Metrics of an estimate against its reference."""

@@ -1,18 +1,18 @@
-"""BSS Eval version 4, the scores of music separation.
+"""BSS Eval version 4, the metrics of music separation.
 
 Source: Vincent, Gribonval and Févotte, "Performance measurement in blind audio source separation"
 (2006); Stöter, Liutkus and Ito, "The 2018 signal separation evaluation campaign" (2018).
-Numbers are those of the package museval, which a test compares. It takes minutes and gigabytes for
-a song: it factors the same equations anew for every source and transforms whole signals at once.
-Here one factorisation serves all sources, and signals go block by block. Both are as uncertain as
-the filters where no source has any sound in a part of the band; SDR is not.
-Difference: scores are confined to +-100 dB like SI-SDR, and silence is undefined where museval
+Scores equal those of the package museval, as a test checks. museval takes minutes and gigabytes for
+a song: it factorises the same equations for every source and transforms whole signals at once.
+Here one factorisation serves all sources, and signals are processed blockwise. In both, the filters
+and all scores but SDR are ill-conditioned where no source has energy in a part of the band.
+Difference: scores are clamped to +-100 dB like SI-SDR, and undefined for silence, where museval
 raises.
 
-An estimate is taken apart into its source, what its source accounts for beyond that when filtered,
-what the other sources account for, and the rest:
+An estimate is decomposed into its source, what filtering the source accounts for beyond that, what
+filtering the other sources accounts for, and the rest:
 estimate = source + spatial error + interference + artifacts.
-The filters are the best ones for the whole signal; ratios of energies are taken in windows.
+The filters are least-squares filters of the whole signal; energy ratios are taken in windows.
 """
 
 from typing import NamedTuple
@@ -27,13 +27,13 @@ from autoclip_sep.precision import full_precision
 
 TAPS = 512  # coefficients of a filter, from one channel to one channel
 REACH = TAPS - 1
-BLOCK = 2**15  # samples of one transform while correlations are gathered
+BLOCK = 2**15  # samples per transform for the correlations
 TOGETHER = 8  # blocks or windows at a time
-RIDGES = (0.0, 1e-12, 1e-9)  # of the mean energy, where sources or channels are the same
+RIDGES = (0.0, 1e-12, 1e-9)  # relative to the mean energy, for identical sources or channels
 
 
 class BSSEval(NamedTuple):
-    """Scores (S, windows) in dB, float64; NaN where undefined. The field takes their median."""
+    """Scores (S, windows) in dB, float64; NaN where undefined. Their median is reported."""
 
     sdr: Tensor
     isr: Tensor
@@ -46,13 +46,13 @@ class BSSEval(NamedTuple):
 def bss_eval(
     estimate: Tensor, reference: Tensor, sample_rate: int, seconds: float = 1.0
 ) -> BSSEval:
-    """SDR, ISR, SIR and SAR in windows side by side, estimate i against reference i.
+    """SDR, ISR, SIR and SAR in adjacent windows, estimate i against reference i.
 
-    estimate, reference: (S, C, T). seconds: the length of a window. What is left behind the last
-    whole window counts for the filters only; a signal shorter than a window is one.
+    estimate, reference: (S, C, T). seconds: the length of a window. Samples after the last whole
+    window count for the filters only; a signal shorter than a window is one window.
 
     A window in which a source or an estimate is silent is undefined for all of them. Where one is
-    silent from beginning to end, everything is undefined, in one window.
+    silent throughout, the result is one undefined window.
     Raises InputError for shapes that differ.
     """
     if estimate.shape != reference.shape:
@@ -78,7 +78,7 @@ def bss_eval(
 
 
 def _sounding(estimate: Tensor, reference: Tensor, window: int) -> Tensor:
-    """Windows in which nothing is silent, bool (windows,): the sum of the channels is looked at."""
+    """Windows in which nothing is silent, bool (windows,), by the sum of the channels."""
     pair = torch.stack([signal.sum(dim=1) for signal in (estimate, reference)])
     return pair.unflatten(-1, (-1, window)).any(dim=-1).flatten(0, 1).all(dim=0)
 
@@ -105,8 +105,7 @@ def _correlations(references: Tensor, estimates: Tensor) -> Tensor:
 def _filters(correlations: Tensor, sources: int, channels: int) -> tuple[Tensor, Tensor]:
     """Least-squares filters from each source alone and from all of them to the estimates.
 
-    Returns (S, C, C, TAPS) and (S, C, S * C, TAPS), each from the channels of the last but one axis
-    to those of the one before.
+    Returns (S, C, C, TAPS) and (S, C, S * C, TAPS): estimate, its channel, input channel, taps.
     """
     signals = sources * channels
     taps = torch.arange(TAPS, device=correlations.device)
@@ -126,7 +125,7 @@ def _filters(correlations: Tensor, sources: int, channels: int) -> tuple[Tensor,
 
 
 def _solve(gram: Tensor, right: Tensor) -> Tensor:
-    """gram^-1 right, by Cholesky; singular where sources are copies, so with a ridge if need be."""
+    """gram^-1 right, by Cholesky, with a ridge where identical sources make it singular."""
     for ridge in RIDGES:
         raised = gram.clone()
         raised.diagonal().add_(ridge * gram.diagonal().mean())
@@ -137,7 +136,7 @@ def _solve(gram: Tensor, right: Tensor) -> Tensor:
 
 
 def _scores(estimate: Tensor, reference: Tensor, window: int, own: Tensor, joint: Tensor) -> Tensor:
-    """The four scores of some windows (4, S, windows) from whole windows (S, C, T).
+    """The four scores (4, S, windows) of whole windows (S, C, T).
 
     own, joint: the filters' spectra, (S, F, C, C) and (S, F, C, S * C).
     """
@@ -151,12 +150,12 @@ def _scores(estimate: Tensor, reference: Tensor, window: int, own: Tensor, joint
         torch.fft.irfft(part.movedim(1, -1), size)[..., : window + REACH]
         for part in (own @ spectra, joint @ everything)
     )
-    source, heard = pad(references, (0, REACH)), pad(estimates, (0, REACH))
+    source, padded = pad(references, (0, REACH)), pad(estimates, (0, REACH))
     pairs = (
-        (source, heard - source),
+        (source, padded - source),
         (source, own_part - source),
         (own_part, joint_part - own_part),
-        (joint_part, heard - joint_part),
+        (joint_part, padded - joint_part),
     )
     ratios = torch.stack([_energy(signal) / _energy(error) for signal, error in pairs])
     scores = (10 * ratios.log10()).clamp(-LIMIT, LIMIT)
@@ -164,7 +163,7 @@ def _scores(estimate: Tensor, reference: Tensor, window: int, own: Tensor, joint
 
 
 def _matrices(spectra: Tensor) -> Tensor:
-    """(..., P, Q, F) to (..., F, P, Q), laid out so that products needn't copy one by one."""
+    """(..., P, Q, F) to (..., F, P, Q), contiguous for fast batched products."""
     return spectra.movedim(-1, -3).contiguous()
 
 
@@ -174,7 +173,7 @@ def _energy(signal: Tensor) -> Tensor:
 
 
 def _piece(signals: Tensor, start: int, stop: int) -> Tensor:
-    """signals (P, T) from start to stop in float64, zeros where there is nothing."""
+    """signals (P, T) from start to stop in float64, zero-padded beyond their ends."""
     length = signals.shape[-1]
     inside = signals[:, max(start, 0) : min(stop, length)].double()
     return pad(inside, (max(-start, 0), max(stop - length, 0)))

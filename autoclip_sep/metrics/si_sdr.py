@@ -2,8 +2,8 @@
 
 Source: Le Roux et al., "SDR - half-baked or well done?" (2019), Eq. (3)-(5). As defined there the
 mean of the signals is not removed.
-Difference: scores are confined to +-100 dB, so that an estimate equal to its reference (infinite)
-and one orthogonal to it (minus infinite) stay finite; 16-bit audio can't reach either.
+Difference: scores are clamped to +-100 dB, so that those of an estimate equal to its reference and
+of one orthogonal to it are finite; 16-bit audio can't reach either.
 """
 
 import torch
@@ -20,8 +20,8 @@ def si_sdr(estimate: Tensor, reference: Tensor) -> Tensor:
     """10 log10( ||a s||^2 / ||a s - s_hat||^2 ) in dB, with a = <s_hat, s> / ||s||^2; (...).
 
     estimate, reference: (..., T). Summed in float64, returned in the estimate's type.
-    NaN, "undefined", for a silent reference or a silent estimate: callers leave those out and
-    count them.
+    NaN, "undefined", for a silent reference or a silent estimate: callers exclude and count
+    those.
     """
     product = (estimate.double() * reference.double()).sum(dim=-1)
     score = _score(product, _energy(estimate), _energy(reference))
@@ -30,17 +30,17 @@ def si_sdr(estimate: Tensor, reference: Tensor) -> Tensor:
 
 @full_precision
 def si_sdr_permuted(estimate: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
-    """SI-SDR in the order of the estimates with the highest mean.
+    """SI-SDR under the permutation of the estimates with the highest mean.
 
     estimate, reference: (B, S, T).
 
     Returns scores (B, S) in dB, at j that of reference j, and the permutation (B, S), at j the
-    estimate that reference j got. Undefined scores are NaN; the order with the most defined scores
-    comes first, so silent estimates go to silent references.
+    estimate assigned to reference j. Undefined scores are NaN; permutations with the most defined
+    scores win, so silent estimates are assigned to silent references.
     """
     gram = estimate.double() @ reference.double().transpose(1, 2)
     scores = _score(gram, _energy(estimate)[:, :, None], _energy(reference)[:, None, :])
-    lowest = -2 * LIMIT * scores.shape[-1]  # no order can gain as much as one undefined score costs
+    lowest = -2 * LIMIT * scores.shape[-1]  # below anything that a permutation can gain
     _, permutation = best_permutation(-scores.nan_to_num(nan=lowest))
     best = scores.gather(1, permutation.unsqueeze(1)).squeeze(1)
     return best.to(estimate.dtype), permutation

@@ -2,7 +2,7 @@
 
 Source: Luo and Mesgarani, "Conv-TasNet: Surpassing Ideal Time-Frequency Magnitude Masking for
 Speech Separation" (2019), in torchaudio's implementation (non-causal, global layer normalisation).
-The arguments bear the paper's letters in configs/model/conv_tasnet.yaml.
+configs/model/conv_tasnet.yaml gives the paper's letter for each argument.
 """
 
 from torch import Tensor, nn

@@ -1,8 +1,8 @@
-"""Hybrid Demucs: two U-Nets, over the waveform and its spectrum, that meet in the middle.
+"""Hybrid Demucs: two U-Nets, over the waveform and its spectrum, with a shared middle.
 
 Source: Defossez, "Hybrid Spectrogram and Waveform Source Separation" (2021), in torchaudio's
 implementation.
-Difference: in full precision whatever the run's, since it has Fourier transforms inside.
+Difference: always in full precision, since it contains Fourier transforms.
 """
 
 from torch import Tensor, nn
@@ -13,14 +13,14 @@ from autoclip_sep.errors import InputError
 from autoclip_sep.precision import full_precision
 from autoclip_sep.types import Batch, Estimate
 
-DEPTHS = {1024: 5, 2048: 6, 4096: 6}  # layers that bring this many bins down to one
+DEPTHS = {1024: 5, 2048: 6, 4096: 6}  # layers that reduce the bins of n_fft to one
 
 
 class HDemucs(nn.Module):
     """Waveforms of `sources` sources with the mixture's channels, separated together.
 
     width: channels of the outermost layer; they double with each. n_fft: 4096 at 44.1 kHz, 2048 or
-    1024 at lower rates. Raises InputError for another one.
+    1024 at lower rates. Raises InputError for other values.
     """
 
     heads = frozenset({"waveforms"})
@@ -31,7 +31,7 @@ class HDemucs(nn.Module):
         super().__init__()
         if n_fft not in DEPTHS:
             raise InputError(f"n_fft={n_fft}: must be one of {', '.join(map(str, DEPTHS))}")
-        self.shortest = n_fft  # samples; its own padding reflects, which takes more than a frame
+        self.shortest = n_fft  # samples; its reflection padding needs more than a frame
         self.network = Network(
             [str(number) for number in range(sources)],
             audio_channels=channels,

@@ -1,4 +1,4 @@
-"""What stands on the recurrent layers: a mask for each source, an embedding for each point."""
+"""Heads on the recurrent layers: a mask for each source, an embedding for each point."""
 
 from torch import Tensor, nn
 from torch.nn import functional

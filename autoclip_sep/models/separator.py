@@ -1,7 +1,7 @@
 """The separation network: log-magnitude spectrum, BLSTM, and the heads that the loss needs.
 
 Source: Seetharaman et al., "AutoClip" (2020), section 4. The paper states neither dropout nor
-normalisation: 0.3 and BatchNorm over the input's bins are the authors' library recipes of the time.
+normalisation: 0.3 and BatchNorm over the input's bins are those of the authors' library in 2020.
 """
 
 from collections.abc import Iterable
@@ -22,8 +22,8 @@ MAGNITUDE_FLOOR = 1e-8
 class Separator(nn.Module):
     """Masks, embeddings or waveforms of `sources` sources from a mixture.
 
-    heads: any of "masks", "embedding", "waveforms". Waveforms are the masked mixture behind an
-    inverse STFT, so they bring masks with them. Channels are separated one by one, by the same
+    heads: any of "masks", "embedding", "waveforms". Waveforms are the inverse STFT of the masked
+    mixture, so they come with masks. Channels are separated one by one, by the same
     weights. Recurrent and linear layers run under the caller's autocast, all else in full
     precision.
 
@@ -56,7 +56,7 @@ class Separator(nn.Module):
         )
 
     def forward(self, batch: Batch) -> Estimate:
-        """Mixtures (B, C, T) to an estimate with the heads that were asked for."""
+        """Mixtures (B, C, T) to an estimate with the requested heads."""
         channels, length = batch.mixture.shape[1:]
         spectrum = self.stft.transform(batch.mixture.flatten(0, 1))
         features = self.blstm(self.norm(log_magnitude(spectrum)).transpose(1, 2))

@@ -1,7 +1,7 @@
-"""Long files in overlapping chunks, so that memory doesn't grow with the file.
+"""Long mixtures in overlapping chunks, so that memory doesn't grow with their length.
 
-Each chunk's sources come in an order of their own. They are given the order of the chunk before by
-comparing the two in their overlap, and cross-faded there.
+The sources of each chunk may come in another order. They are reordered to match the chunk before in
+the overlap, and cross-faded there.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -22,8 +22,8 @@ def separate_long(
     separate: (1, C, T) to (1, S, C, T). chunk, overlap: samples, 0 < overlap <= chunk / 2.
     permute: whether the order of the sources may differ from chunk to chunk.
 
-    The blocks that come out are of other lengths than those that go in. A mixture of at most one
-    chunk goes through in one piece. Raises ValueError for an overlap that doesn't fit.
+    Output blocks have other lengths than input blocks. A mixture of at most one chunk is separated
+    whole. Raises ValueError for an overlap that doesn't fit.
     """
     if not 0 < 2 * overlap <= chunk:
         raise ValueError(f"overlap must be from 1 to chunk / 2, not {overlap} of {chunk}")
@@ -45,7 +45,7 @@ def separate_long(
 def _overlapping(
     blocks: Iterable[Tensor], chunk: int, overlap: int
 ) -> Iterator[tuple[Tensor, bool]]:
-    """Chunks (C, T), T = chunk or fewer in the last one; and whether it is that."""
+    """Chunks (C, T), T = chunk or less for the last one; and whether it is the last."""
     held: Tensor | None = None
     for block in blocks:
         held = block if held is None else torch.cat([held, block], dim=-1)
@@ -57,7 +57,7 @@ def _overlapping(
 
 
 def _like(before: Tensor, part: Tensor, overlap: int) -> Tensor:
-    """The chunk's sources (S, C, T) in the order in which they sound most like `before`."""
+    """The chunk's sources (S, C, T) in the order in which they are nearest to `before`."""
     estimate = part[..., :overlap].flatten(1)
     cost = (estimate.unsqueeze(1) - before.flatten(1).unsqueeze(0)).square().sum(dim=-1)
     _, order = best_permutation(cost.unsqueeze(0))

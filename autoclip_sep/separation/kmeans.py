@@ -1,8 +1,8 @@
 """Embeddings to binary masks by k-means.
 
 Source: Hershey et al., "Deep clustering" (2016), section 2. As there the centres are found from
-the points within 40 dB of the loudest, each counting the same: what is quieter has had next to no
-weight in training, so its embeddings say little about the sources. Every point is then assigned.
+the points within 40 dB of the loudest, with equal weights: quieter points had next to no weight in
+training, so their embeddings carry little information. Every point is then assigned.
 Seeding: Arthur and Vassilvitskii, "k-means++" (2007).
 """
 
@@ -21,8 +21,8 @@ MOST_ITERATIONS = 100
 def cluster(embedding: Tensor, mixture_stft: Tensor, sources: int, seed: int = 0) -> Tensor:
     """Binary masks (B, S, F, N), one-hot over S, in no particular order of the sources.
 
-    embedding: (B, K, D). mixture_stft: (B, F, N) complex; says which points are loud.
-    seed: the only source of randomness. The same for each example, whatever batch it is in.
+    embedding: (B, K, D). mixture_stft: (B, F, N) complex; its magnitude selects the loud points.
+    seed: the only source of randomness; an example's masks don't depend on its batch.
     """
     magnitude = frame_major(mixture_stft.abs())
     loudest = magnitude.amax(dim=1, keepdim=True)
@@ -33,9 +33,9 @@ def cluster(embedding: Tensor, mixture_stft: Tensor, sources: int, seed: int = 0
 
 @torch.no_grad()
 def kmeans(points: Tensor, weight: Tensor, clusters: int, seed: int = 0) -> Tensor:
-    """Which cluster each point belongs to, one-hot bool (B, S, K): the best of several restarts.
+    """The cluster of each point, one-hot bool (B, S, K): the best of several restarts.
 
-    points: (B, K, D). weight: (B, K), what each point counts; those of weight 0 move no centre.
+    points: (B, K, D). weight: (B, K); points of weight 0 move no centre.
     """
     centres = _plus_plus(points, weight, clusters, seed)
     member = _nearest(points, centres)
@@ -88,7 +88,7 @@ def _distance(points: Tensor, centres: Tensor) -> Tensor:
 
 
 def _means(points: Tensor, weight: Tensor, member: Tensor, centres: Tensor) -> Tensor:
-    """New centres (B, R, S, D); one that lost all its points stays where it was."""
+    """New centres (B, R, S, D); one without points stays where it was."""
     counts = member * weight[:, None, None]
     total = counts.sum(dim=-1, keepdim=True)
     mean = (counts.flatten(1, 2) @ points).unflatten(1, centres.shape[1:3])

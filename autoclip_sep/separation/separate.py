@@ -1,9 +1,8 @@
-"""Whatever heads a network has, to waveforms."""
+"""The heads of a network to waveforms."""
 
 from torch import Tensor
 
 from autoclip_sep.separation.kmeans import cluster
-from autoclip_sep.separation.masking import apply_masks
 from autoclip_sep.stft import STFT
 from autoclip_sep.types import Batch, Estimate
 
@@ -11,8 +10,8 @@ from autoclip_sep.types import Batch, Estimate
 def separate(estimate: Estimate, batch: Batch, stft: STFT, sources: int) -> Tensor:
     """One waveform per source, as long as the mixture: (B, S, C, T).
 
-    The network's own waveforms if it has them, else its masks, else binary masks from k-means on
-    its embedding. A chimera network is thus heard through its masks.
+    The network's own waveforms if it has them, else by its masks, else by binary masks from k-means
+    on its embedding. A chimera network thus separates by its masks.
     """
     if estimate.waveforms is not None:
         return estimate.waveforms
@@ -22,11 +21,19 @@ def separate(estimate: Estimate, batch: Batch, stft: STFT, sources: int) -> Tens
     return apply_masks(masks, mixture_stft, stft, batch.mixture.shape[-1])
 
 
+def apply_masks(masks: Tensor, mixture_stft: Tensor, stft: STFT, length: int) -> Tensor:
+    """The masked mixture's waveforms, with the mixture's phase: (B, S, C, T) with T = length.
+
+    masks: (B, S, C, F, N). mixture_stft: (B, C, F, N) complex.
+    """
+    return stft.inverse(masks * mixture_stft.unsqueeze(1), length)
+
+
 def _cluster_channels(embedding: Tensor, mixture_stft: Tensor, sources: int) -> Tensor:
     """(B, C, K, D) and (B, C, F, N) to masks (B, S, C, F, N).
 
-    The channels of an example are clustered together, laid end to end as if they were more frames,
-    so that a source keeps its place in all of them.
+    The channels of an example are clustered together, concatenated as if they were frames, so that
+    the order of the sources is the same in all of them.
     """
     channels = mixture_stft.shape[1]
     end_to_end = mixture_stft.transpose(1, 2).flatten(2)

@@ -6,8 +6,7 @@ from torch.nn import functional
 
 from autoclip_sep.masks import frame_major, ideal_binary_mask, phase_sensitive_mask
 from autoclip_sep.metrics.si_sdr import si_sdr_permuted
-from autoclip_sep.separation.masking import apply_masks
-from autoclip_sep.separation.separate import separate
+from autoclip_sep.separation.separate import apply_masks, separate
 from autoclip_sep.stft import STFT
 from autoclip_sep.types import Batch, Estimate
 
