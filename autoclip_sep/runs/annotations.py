@@ -12,6 +12,7 @@ from autoclip_sep.errors import InputError
 
 _NAMES = {int: "an integer", float: "a finite number", bool: "true or false", str: "a string",
           None: "null", NoneType: "null"}  # fmt: skip
+UNBOUNDED = 2**62  # the end of a range that has none
 _LONGEST = 60  # characters of a value in a message
 
 
@@ -66,7 +67,9 @@ def described(hint: Any) -> str:
     """An annotation in words: "an integer or null"."""
     origin, parts = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        return f"{described(parts[0])} from {parts[1][0]} to {parts[1][-1]}"
+        least, most = parts[1][0], parts[1][-1]
+        bounds = f"from {least} to {most}" if most < UNBOUNDED - 1 else f"of at least {least}"
+        return f"{described(parts[0])} {bounds}"
     if origin is Literal:
         return " or ".join(map(str, parts))
     if origin in (Union, UnionType):  # a config can't hold a tensor

@@ -1,13 +1,16 @@
 """The numeric settings of a training run, checked before any data is touched."""
 
 from dataclasses import dataclass
+from typing import Annotated, Literal, get_type_hints
 
 import torch
 
+from autoclip_sep.runs.annotations import UNBOUNDED, check
 from autoclip_sep.training.distributed import environment_number
 
-PRECISIONS = ("fp32", "bf16", "auto")
 MOST = 1024  # threads or processes: no machine runs more, and thousands take minutes to start
+Positive = Annotated[int, range(1, UNBOUNDED)]
+Processes = Annotated[int, range(MOST + 1)]
 
 
 @dataclass(frozen=True)
@@ -25,38 +28,25 @@ class Settings:
     threads: torch's threads, 0 for torch's default.
     device: auto, cpu, cuda or cuda:<n>.
     progress: whether to draw a progress bar in a terminal.
+
+    Raises InputError for values of other types or out of range.
     """
 
-    epochs: int = 36
-    batch_size: int = 16
-    segment: int = 12672
-    precision: str = "fp32"
-    record_every: int = 20
-    probe_points: int = 1
-    checkpoint_every: int = 1000
-    workers: int = 0
-    threads: int = 0
+    epochs: Positive = 36
+    batch_size: Positive = 16
+    segment: Positive = 12672
+    precision: Literal["fp32", "bf16", "auto"] = "fp32"
+    record_every: Positive = 20
+    probe_points: Annotated[int, range(UNBOUNDED)] = 1
+    checkpoint_every: Positive = 1000
+    workers: Processes = 0
+    threads: Processes = 0
     device: str = "auto"
     progress: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "segment", "record_every", "checkpoint_every"):
-            self._check_integer(name, at_least=1)
-        self._check_integer("probe_points", at_least=0)
-        for name in ("workers", "threads"):
-            self._check_integer(name, at_least=0, at_most=MOST)
-        if not isinstance(self.progress, bool):
-            raise TypeError(f"progress must be true or false, not {self.progress!r}")
-        if self.precision not in PRECISIONS:
-            raise ValueError(f"precision must be one of {PRECISIONS}, not {self.precision!r}")
-
-    def _check_integer(self, name: str, at_least: int, at_most: int = 2**62) -> None:
-        value = getattr(self, name)
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise TypeError(f"{name} must be an integer, not {value!r}")
-        if not at_least <= value <= at_most:
-            bound = f"at least {at_least}" if value < at_least else f"at most {at_most}"
-            raise ValueError(f"{name} must be {bound}, not {value}")
+        for name, hint in get_type_hints(type(self), include_extras=True).items():
+            check(getattr(self, name), hint, name)
 
 
 def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
