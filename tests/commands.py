@@ -27,13 +27,13 @@ def command(
         [*before, sys.executable, str(ROOT / script), *arguments], input=given,
         cwd=place, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=timeout,
     )  # fmt: skip
-    said = done.stdout + done.stderr
-    assert done.returncode == check, f"exit code {done.returncode}, not {check}: {said}"
+    output = done.stdout + done.stderr
+    assert done.returncode == check, f"exit code {done.returncode}, not {check}: {output}"
     return done
 
 
 def start(place: Path, script: str, *arguments: str, **how: Any) -> subprocess.Popen[str]:
-    """Start a script in a folder; its output goes into pipes, or where `how` says."""
+    """Start a script in a folder; its output goes into pipes, or where `how` directs it."""
     how = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **how}
     call = [sys.executable, str(ROOT / script), *arguments]
     return subprocess.Popen(call, cwd=place, env=ENVIRONMENT, text=True, **how)

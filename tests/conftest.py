@@ -1,4 +1,4 @@
-"""What every test stands on: one thread, the same seed, and where real recordings may lie."""
+"""For every test: one thread, a fixed seed, and fixtures for stores and real recordings."""
 
 import os
 import shutil
@@ -18,11 +18,10 @@ from autoclip_sep.data.store.reading import Item, Signal, Store
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Tests run side by side, and threads that wait for each other are slower than none.
+# Tests run in parallel, in which case more threads are slower.
 torch.set_num_threads(1)
 
-
-# A shell's background job ignores Ctrl-C, and so would everything that tests begin and stop by it.
+# A background job of a shell ignores Ctrl-C, and so would the processes that tests stop by it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -35,7 +34,7 @@ def can_mount() -> bool:
 
 @pytest.fixture(autouse=True)
 def _seed() -> None:
-    """Each test draws the same numbers, alone or after others."""
+    """Each test draws the same random numbers, alone or after others."""
     torch.manual_seed(0)
 
 
@@ -115,5 +114,5 @@ def _assert_same(one: object, other: object) -> None:
 
 @pytest.fixture(scope="session")
 def assert_same() -> Callable[[object, object], None]:
-    """Equal to the bit, whatever tensors are nested in what containers."""
+    """Equality to the bit of tensors in nested containers."""
     return _assert_same

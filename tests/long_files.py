@@ -1,4 +1,4 @@
-"""Long recordings that take no room, and the most memory that a process had."""
+"""Long sparse recordings, and the peak memory of a process."""
 
 import struct
 import subprocess
@@ -28,13 +28,12 @@ def silence(path: Path, seconds: int, rate: int) -> Path:
 
 
 def peak_memory(code: str, *arguments: object) -> float:
-    """Run Python code in a process of its own; the most memory it ever had, in MB.
+    """Run Python code in a process of its own; its peak memory in MB.
 
-    Not by getrusage: its figure counts what the process was before it began to run Python, a copy
-    of this one.
+    Not by getrusage, whose value includes the time before exec, when it was a copy of this process.
     """
     if not Path("/proc/self/status").is_file():
-        pytest.skip("the most memory a process had is read from Linux' /proc/self/status")
+        pytest.skip("peak memory is read from Linux' /proc/self/status")
     command = [sys.executable, "-c", code + PEAK, *map(str, arguments)]
     done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""A folder with somebody's package and configs, as the commands have it after --config-dir."""
+"""A folder with a user's package and configs, added as by --config-dir."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,7 @@ from autoclip_sep.cli import build, compose
 
 
 def add(monkeypatch: pytest.MonkeyPatch, place: Path, configs: str) -> None:
-    """Work in `place` with the folder `configs` below it added; nothing else is, or is trusted."""
+    """Work in `place` with only the folder `configs` below it added, and nothing trusted."""
     monkeypatch.chdir(place)
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setattr(compose, "ADDED", [])

@@ -36,7 +36,7 @@ def residuals(block: np.ndarray, before: np.ndarray, bits: int) -> str:
 
 
 def shorten(samples: ArrayLike, version: int = 2, maxnlpc: int = 0, nmean: int = 0) -> bytes:
-    """int16 samples (C, T) as a Shorten stream. maxnlpc, nmean: said in its header, not used."""
+    """int16 samples (C, T) as a Shorten stream. maxnlpc, nmean: for its header, unused."""
     channels = np.atleast_2d(samples).astype(int)
     stream = [ulong(value) for value in (5, len(channels), BLOCK, maxnlpc, nmean, 0)]
     padded = np.pad(channels, ((0, 0), (3, 0)))

@@ -1,10 +1,10 @@
-"""Small files of torch.save that ask for much memory."""
+"""Small files of torch.save that would take much memory."""
 
 import zipfile
 
 
 class Asks:
-    """What is made of a short pickle when it is loaded."""
+    """Pickles as a call that allocates memory when it is loaded."""
 
     def __init__(self, kind, *arguments):
         self.made = kind, arguments

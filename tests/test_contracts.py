@@ -1,6 +1,6 @@
-"""What one touches to add a thing from outside: a YAML file, a class, and nothing else.
+"""Extensions from outside need a YAML file and a class, and nothing else.
 
-Each is added in a folder of its own, which `--config-dir` names, trained with, and used again.
+Each is added in a folder of its own, named by `--config-dir`, trained with, and used again.
 """
 
 import re
@@ -135,7 +135,7 @@ SMALL = [
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with somebody's package, configs and recordings."""
+    """A folder with a user's package, configs and recordings."""
     return write_everything(tmp_path_factory.mktemp("place"))
 
 
@@ -205,14 +205,14 @@ def test_a_clippers_label_says_what_differs_from_its_defaults(added: Path) -> No
 def test_a_logger_is_told_every_row(added: Path) -> None:
     arguments = asked("logger=lines", "model=filter", "loss=distance", "seed=9")
     train(arguments)
-    told = (plan(arguments).directory / "lines.txt").read_text().split("\n")
-    assert told == ["dynamics 1", "dynamics 2", "history 2", ""]
+    lines = (plan(arguments).directory / "lines.txt").read_text().split("\n")
+    assert lines == ["dynamics 1", "dynamics 2", "history 2", ""]
 
 
 def test_a_corpus_of_ones_own_is_looked_at(place: Path) -> None:
     asked_for = ["data=pairs", "data.root=sound"]
-    said = command(place, "scripts/check_data.py", "--config-dir=mine", *asked_for).stdout
-    assert "4 / 2 / 2 mixtures" in said
+    output = command(place, "scripts/check_data.py", "--config-dir=mine", *asked_for).stdout
+    assert "4 / 2 / 2 mixtures" in output
     chosen = asked("model=filter", "loss=distance", "seed=6", data="pairs")
     command(place, "train.py", "--config-dir=mine", *chosen)
     run = next(place.glob("runs/pairs/distance/filter/*/seed6*"))

@@ -1,4 +1,4 @@
-"""Results lie where their arguments do, whatever torch's default device is; meta stands for it."""
+"""Results are on the device of their arguments, whatever torch's default device; here meta."""
 
 import torch
 
@@ -10,11 +10,11 @@ from autoclip_sep.separation.kmeans import kmeans
 def test_clustering_scores_and_batches():
     generator = torch.Generator().manual_seed(0)
     points, weight = torch.randn(1, 30, 3, generator=generator), torch.ones(1, 30)
-    wanted = kmeans(points, weight, 2)
+    expected = kmeans(points, weight, 2)
     silent = torch.zeros(2, 1, 4000)
     with torch.device("meta"):
         found, scores = kmeans(points, weight, 2), bss_eval(silent, silent, 1000)
         batch = _unknown(silent[0][None])
-    assert torch.equal(found, wanted)
+    assert torch.equal(found, expected)
     assert all(score.isnan().all() for score in scores)
     assert batch.lengths.tolist() == [4000]

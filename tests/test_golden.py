@@ -1,4 +1,4 @@
-"""What an earlier commit saved (tests/golden/README.md) loads, and goes on as it did there."""
+"""States and runs of an earlier commit (tests/golden/README.md) load and continue as they did."""
 
 import json
 import shutil
@@ -35,14 +35,14 @@ def test_a_clippers_state_loads_and_goes_on(path):
 
 @pytest.mark.parametrize("label", ["autoclip_p10", "zclip_z0.5", "adagc_1.05", "alrc_n0.5"])
 def test_the_test_of_a_state_can_fail(label):
-    """A clipper that forgot everything does something else: negative controls."""
+    """Negative controls: a clipper without its state does something else."""
     after = list(go_on(CLIPPERS[label](), range(STEPS, 2 * STEPS)))
     assert not np.allclose(after, followed("clippers")[label], rtol=1e-2)
 
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """The runs and, made anew, their corpus, in the folder where commands are given."""
+    """The working folder, with the runs and their corpus."""
     monkeypatch.chdir(tmp_path)
     for kept in ("finished", "interrupted"):
         shutil.copytree(GOLDEN / "runs" / kept, tmp_path / kept)

@@ -43,7 +43,7 @@ def test_a_process_that_dies_gives_the_lock_back(tmp_path: Path) -> None:
 
 
 def refuse_writing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A system that opens files for reading only, whoever asks."""
+    """A system that opens files for reading only."""
     real = os.open
 
     def read_only(path: Path, flags: int, *more: Any, **others: Any) -> int:
@@ -109,7 +109,7 @@ def test_what_a_lock_file_holds_stays(tmp_path: Path) -> None:
 def test_where_nothing_can_be_locked_work_goes_on_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, hold: Any, number: int
 ) -> None:
-    """As on some network file systems. No other process is there to be blamed."""
+    """As on some network file systems; `in_use` must not blame another process."""
     fcntl = pytest.importorskip("fcntl")
 
     def unsupported(file: int, operation: int) -> None:
@@ -117,9 +117,9 @@ def test_where_nothing_can_be_locked_work_goes_on_and_says_so(
 
     monkeypatch.setattr(fcntl, "flock", unsupported)
     with hold(tmp_path):
-        said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    assert f"can't be locked ({os.strerror(number)})" in said
+        output = capsys.readouterr().err
+    assert output.count("\n") == 1
+    assert f"can't be locked ({os.strerror(number)})" in output
     assert not run_directory.in_use(tmp_path)
 
 

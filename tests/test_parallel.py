@@ -77,16 +77,16 @@ def test_the_bar_is_shown_on_a_terminal_only(capfd: pytest.CaptureFixture[str]) 
     assert "voices" not in capfd.readouterr().err
 
 
-def hears_ctrl_c(_: int) -> bool:
+def gets_ctrl_c(_: int) -> bool:
     return signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
 def test_ctrl_c_is_for_this_process_alone() -> None:
-    """Processes that hear it print tracebacks over the one line that is meant for the user."""
+    """Worker processes that get it print tracebacks over the one line for the user."""
     parallel.release()
-    assert in_parallel(hears_ctrl_c, range(4), label="x", jobs=2, progress=False) == [False] * 4
-    assert hears_ctrl_c(0)
-    assert in_parallel(hears_ctrl_c, range(4), label="x", jobs=1, progress=False) == [True] * 4
+    assert in_parallel(gets_ctrl_c, range(4), label="x", jobs=2, progress=False) == [False] * 4
+    assert gets_ctrl_c(0)
+    assert in_parallel(gets_ctrl_c, range(4), label="x", jobs=1, progress=False) == [True] * 4
 
 
 def kill_the_third(n: int) -> int:

@@ -46,9 +46,9 @@ def test_another_machine_is_said(run, capsys):
     path.unlink()
     checkpoint.save(path, state)
     train([*TRAIN, "runs=runs", "trainer.epochs=2"])
-    said = capsys.readouterr().out
-    assert f"torch was 2.0, is {torch.__version__}" in said
-    assert f"threads was 7, is {torch.get_num_threads()}" in said
+    output = capsys.readouterr().out
+    assert f"torch was 2.0, is {torch.__version__}" in output
+    assert f"threads was 7, is {torch.get_num_threads()}" in output
     train([*TRAIN, "runs=runs", "trainer.epochs=3"])
     assert "warning" not in capsys.readouterr().out
 

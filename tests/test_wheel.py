@@ -78,8 +78,8 @@ def test_everything_that_can_be_added_is_added_to_an_installed_wheel(installed, 
     assert run.parts[1:5] == ("pairs", "distance", "filter", "half_share0.25")
     assert "dynamics 6" in (tmp_path / run / "lines.txt").read_text()
     metrics = "metrics=[si_sdr,mine.code.Peak]"
-    said = done([program, "evaluate", f"run={run}", "trust=mine", metrics], tmp_path)
-    assert "highest peak" in said
+    output = done([program, "evaluate", f"run={run}", "trust=mine", metrics], tmp_path)
+    assert "highest peak" in output
     done([program, "figures", f"{run}/dynamics.csv"], tmp_path)
     assert (tmp_path / "figures" / "figure1.png").is_file()
     assert (tmp_path / "figures" / "index.html").is_file()
@@ -87,6 +87,6 @@ def test_everything_that_can_be_added_is_added_to_an_installed_wheel(installed, 
 
 def test_without_a_checkout_what_only_that_has_is_one_line(installed, tmp_path):
     program = installed / "autoclip-sep"
-    said = done([program, "figures"], tmp_path, check=2)
-    assert said.endswith("add runs=FOLDER (the README's are in a checkout only)\n")
-    assert said.count("\n") == 1
+    output = done([program, "figures"], tmp_path, check=2)
+    assert output.endswith("add runs=FOLDER (the README's are in a checkout only)\n")
+    assert output.count("\n") == 1

@@ -1,8 +1,8 @@
-"""Makes what lies beside it: states and runs of one commit, which every later one must go on from.
+"""Makes the states and runs beside it, from which every later commit must be able to continue.
 
     python -m tests.golden.make FOLDER
 
-The corpus isn't kept but written anew, to the byte, wherever a run needs it.
+The corpus isn't kept: it is written again, to the byte, wherever a run needs it.
 """
 
 import json
@@ -35,7 +35,7 @@ SEPARATE = ["input=corpus/tt/mix/t0.wav", "output=separated"]
 
 
 def write_corpus(root: Path) -> None:
-    """Mixtures of a rough tone and noise, made of whole numbers only: the same bytes everywhere."""
+    """Mixtures of a sawtooth and noise, in integer arithmetic: the same bytes everywhere."""
     for split, letter, number in (("tr", "r", 8), ("cv", "v", 2), ("tt", "t", 2)):
         for n in range(number):
             length = 700 + 60 * n
@@ -54,13 +54,13 @@ def write_corpus(root: Path) -> None:
 def go_on(clipper: Clipper, steps: range) -> Iterator[list[float]]:
     """Give a clipper losses and gradients that depend on the step alone.
 
-    Of each step: the sum of the losses it lets through, norm, threshold, scale, a clipped value.
+    Yields for each step: the sum of the clipped losses, norm, threshold, scale, a clipped value.
     """
     weights = [nn.Parameter(torch.ones(shape)) for shape in ((4, 3), (4,), (2, 4))]
     for step in steps:
         size = (1 + step * 7 % 11) * (20 if step % 9 == 8 else 1)
         losses = torch.tensor([1.0 + step % 3, 2.0, 0.5 * size], requires_grad=True)
-        limited = clipper.clip_loss(losses).sum().item()
+        clipped = clipper.clip_loss(losses).sum().item()
         for n, weight in enumerate(weights):
             places = torch.arange(weight.numel()).reshape(weight.shape)
             weight.grad = size * ((places * (n + 3) + step) % 7 - 2.5) / 10
@@ -68,11 +68,11 @@ def go_on(clipper: Clipper, steps: range) -> Iterator[list[float]]:
                 weight.grad.fill_(torch.nan)
         result = clipper.clip_gradients(weights)
         first = weights[0].grad.flatten()[0].item()
-        yield [limited, *(float(value) for value in result[:3]), first]
+        yield [clipped, *(float(value) for value in result[:3]), first]
 
 
 def keep_clippers(folder: Path) -> None:
-    """The state of every clipper after some steps, and what it does in as many more."""
+    """The state of every clipper after some steps, and its results in as many more."""
     folder.mkdir()
     followed = {}
     for label, make in CLIPPERS.items():
@@ -97,7 +97,7 @@ def only_run(folder: Path) -> Path:
 
 
 def keep_runs(folder: Path, place: Path) -> None:
-    """A finished run, one stopped in mid-epoch, and what the commands do with them from there."""
+    """A finished run, one stopped in mid-epoch, and the results of the commands on them."""
     write_corpus(place / "corpus")
     command(place, "train.py", *TRAIN, "runs=finished")
     shutil.copytree(place / "finished", folder / "finished")

@@ -1,4 +1,4 @@
-"""Runs made under other names go on: same settings, same directory."""
+"""Runs with former names in their configs resume: same settings, same directory."""
 
 import pytest
 import yaml
@@ -7,7 +7,7 @@ from autoclip_sep.cli.plan import plan
 from autoclip_sep.runs import run_directory
 from autoclip_sep.runs.older_configs import RENAMED, SETTINGS, downgraded, upgraded
 
-# Directories as they were called when the targets were this package's own.
+# Names of directories from when the targets were this package's own.
 DIRECTORIES = {
     "": "seed0",
     "optimizer=adamw": "seed0-b2ca54",

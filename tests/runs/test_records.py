@@ -98,9 +98,9 @@ def test_a_damaged_row_stops_nothing_and_is_told(tmp_path, capsys, damage, place
     file.keep(lambda row: int(row["step"]) <= 2)
     file.append({"step": 3, "loss": 1.0})
     assert path.read_text() == "step,loss\n1,0.5\n2,0.25\n3,1.0\n"
-    said = capsys.readouterr().err
-    assert f"a.csv: dropped 1 damaged row, from line {place + 1} on" in said
-    assert len(said.splitlines()) == 1
+    output = capsys.readouterr().err
+    assert f"a.csv: dropped 1 damaged row, from line {place + 1} on" in output
+    assert len(output.splitlines()) == 1
     assert path.with_name("a.csv.damaged").read_bytes() == before
 
 

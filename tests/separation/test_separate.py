@@ -1,4 +1,4 @@
-"""Which head is heard, and ideal estimates that must come out as the sources."""
+"""Which head is used, and ideal estimates that must come out as the sources."""
 
 import pytest
 import torch

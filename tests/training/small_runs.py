@@ -1,4 +1,4 @@
-"""A trainer of a small network on a tiny store, and what its runs leave."""
+"""A trainer of a small network on a tiny store, and the files and states of its runs."""
 
 from functools import partial
 
@@ -22,7 +22,7 @@ from autoclip_sep.training.schedulers import Schedule
 from autoclip_sep.training.settings import Settings
 from autoclip_sep.training.trainer import Parts, Trainer
 
-SCHEDULES = {  # an epoch of the store has few steps: rates change within it and between them
+SCHEDULES = {  # an epoch has few steps: rates change within it and between epochs
     "plateau": (partial(ReduceLROnPlateau, factor=0.5, patience=0), "epoch", "valid_loss"),
     "si_sdr": (partial(ReduceLROnPlateau, patience=0, mode="max"), "epoch", "valid_si_sdr"),
     "constant": (partial(ConstantLR, factor=1.0, total_iters=0),),
@@ -46,7 +46,7 @@ class Stop(Exception):
 
 
 class Hooked(MaskInference):
-    """The loss with something done at its n-th call in training."""
+    """The loss with an action at its n-th call in training."""
 
     def __init__(self, stft, at=None, action=None):
         super().__init__(stft)
@@ -63,11 +63,11 @@ class Hooked(MaskInference):
 
 def trainer(
     directory, store, clipper="autoclip", *, epochs=3, at=None, action=None, schedule="plateau",
-    hidden=8, **settings,
+    network=(), **settings,
 ):  # fmt: skip
     torch.manual_seed(5)
     stft = STFT()
-    model = Separator(stft, ["masks"], hidden=hidden, layers=2, dropout=0.3)
+    model = Separator(stft, ["masks"], **{"hidden": 8, "layers": 2, **dict(network)})
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=True)
     make, *when = SCHEDULES[schedule]
     parts = Parts(
@@ -81,7 +81,7 @@ def trainer(
 
 
 def everything(directory):
-    """All that a run leaves, its timing and its environment aside."""
+    """The last state and the records of a run, without timing and environment."""
     state, _ = CheckpointFolder(directory / "checkpoints").newest("last")
     files = {
         name: (directory / f"{name}.csv").read_text(encoding="utf-8")

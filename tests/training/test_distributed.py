@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,69 +20,43 @@ from tests.commands import ENVIRONMENT
 
 PROGRAM = """
 import json, os, sys, torch
-from functools import partial
 from pathlib import Path
-from autoclip_sep.clipping import AutoClip
 from autoclip_sep.data.store.reading import Store
-from autoclip_sep.losses.mask_inference import MaskInference
-from autoclip_sep.models.separator import Separator
-from autoclip_sep.stft import STFT
 from autoclip_sep.training import distributed
-from autoclip_sep.training.loggers import NoLogger
-from autoclip_sep.training.schedulers import Schedule
-from autoclip_sep.training.settings import Settings
-from autoclip_sep.training.trainer import Parts, Trainer
+from tests.training.small_runs import trainer
 
-arguments = json.loads(sys.argv[1])
+directory, store, stop, settings = json.loads(sys.argv[1])
 torch.set_num_threads(1)
-torch.manual_seed(5)
-store, stft = Store(arguments["store"]), STFT()
-model = Separator(stft, ["masks"], hidden=8, layers=2, dropout=arguments["dropout"],
-                  batch_norm=arguments["batch_norm"])
-optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=True)
-settings = Settings(epochs=arguments["epochs"], record_every=1, checkpoint_every=2, batch_size=4,
-                    segment=3200, progress=False)
 
-class Losses(MaskInference):
-    calls = 0  # three in each of the first two steps, which ask the recorder's closure twice
+def act(loss):
+    if stop == "crash":
+        raise RuntimeError("a crash, from the test")
+    if distributed.rank() == 1:
+        if stop == "nan":
+            return loss * float("nan")
+        os.kill(os.getpid(), stop)
+    return loss
 
-    def __call__(self, estimate, batch):
-        loss = super().__call__(estimate, batch)
-        self.calls += 1
-        bad = arguments["bad"] and self.calls == 1 and distributed.rank() == 1
-        if self.calls == 7 and arguments["crash"]:
-            raise RuntimeError("a crash, from the test")
-        if self.calls == 7 and arguments["signal"] and distributed.rank() == 1:
-            os.kill(os.getpid(), arguments["signal"])
-        return loss * float("nan") if bad else loss
-
-plateau = partial(torch.optim.lr_scheduler.ReduceLROnPlateau, factor=0.5, patience=5)
-schedule = Schedule(plateau, optimizer, "epoch", "valid_loss")
-
+# The loss is called three times in each of the first two steps, twice by the recorder.
+at = {None: None, "nan": 1}.get(stop, 7)
 with distributed.process_group(torch.device("cpu")):
-    parts = Parts(model, Losses(stft), AutoClip(25), optimizer, schedule, stft,
-                  store.split("train"), store.split("valid"), NoLogger())
-    Trainer(parts, settings, Path(arguments["directory"]), 3, torch.device("cpu")).fit()
+    trainer(Path(directory), Store(store), at=at, action=act, **settings).fit()
 """
 
 
-def train(
-    directory, store, world, *, epochs=2, dropout=0.3, batch_norm=True, bad=False, crash=False,
-    signal=0,
-):  # fmt: skip
-    arguments = {
-        "store": str(store.folder), "directory": str(directory), "epochs": epochs,
-        "dropout": dropout, "batch_norm": batch_norm, "bad": bad, "crash": crash, "signal": signal,
-    }  # fmt: skip
+def train(directory, store, world, stop=None, **settings):
+    """Run the program in `world` processes; the rows of its dynamics.csv."""
+    settings = {"epochs": 2, "record_every": 1, "checkpoint_every": 2, **settings}
     program = directory.with_suffix(".py")
     program.write_text(PROGRAM)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone",
               f"--nproc-per-node={world}"] if world > 1 else [sys.executable]  # fmt: skip
+    arguments = json.dumps([str(directory), str(store.folder), stop, settings])
     done = subprocess.run(
-        [*launch, str(program), json.dumps(arguments)], capture_output=True, text=True,
+        [*launch, str(program), arguments], capture_output=True, text=True,
         check=False, timeout=300, env=ENVIRONMENT,
     )  # fmt: skip
-    assert (done.returncode == 0) is not bool(crash or signal), done.stderr
+    assert (done.returncode == 0) is (stop in (None, "nan")), done.stderr
     directory.with_suffix(".log").write_text(done.stdout)
     return records.read(directory / "dynamics.csv")
 
@@ -92,8 +67,24 @@ def final_state(directory):
     return state
 
 
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory, tiny_store):
+    """An uninterrupted run of two epochs in two processes."""
+    directory = tmp_path_factory.mktemp("straight") / "run"
+    train(directory, tiny_store, 2)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def first_epoch(tmp_path_factory, tiny_store):
+    """The first epoch of that run."""
+    directory = tmp_path_factory.mktemp("first_epoch") / "run"
+    train(directory, tiny_store, 2, epochs=1)
+    return directory
+
+
 @pytest.mark.parametrize(
-    ("environment", "said"),
+    ("environment", "message"),
     [
         ({"RANK": "first"}, "RANK='first'"),
         ({"RANK": ""}, "RANK=''"),
@@ -110,12 +101,12 @@ def final_state(directory):
         ),
     ],
 )
-def test_an_environment_of_nonsense_is_one_line(monkeypatch, environment, said):
+def test_an_environment_of_nonsense_is_one_line(monkeypatch, environment, message):
     for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(InputError, match=said), process_group(torch.device("cpu")):
+    with pytest.raises(InputError, match=message), process_group(torch.device("cpu")):
         pass
 
 
@@ -126,9 +117,10 @@ def test_the_gpu_of_a_local_rank_of_nonsense_is_refused(monkeypatch):
 
 
 def test_two_processes_train_as_one(tmp_path, tiny_store):
-    """Without what draws or counts in a single process (dropout, BatchNorm) nothing differs."""
-    one = train(tmp_path / "one", tiny_store, 1, dropout=0.0, batch_norm=False)
-    two = train(tmp_path / "two", tiny_store, 2, dropout=0.0, batch_norm=False)
+    """Without dropout and BatchNorm, which depend on the process, nothing differs."""
+    network = {"dropout": 0.0, "batch_norm": False}
+    one = train(tmp_path / "one", tiny_store, 1, network=network)
+    two = train(tmp_path / "two", tiny_store, 2, network=network)
     assert len(one) == len(two) == 6
     epochs = (records.read(tmp_path / name / "history.csv") for name in ("one", "two"))
     for left, right in zip(*epochs, strict=True):
@@ -139,41 +131,42 @@ def test_two_processes_train_as_one(tmp_path, tiny_store):
             assert float(right[column]) == pytest.approx(float(left[column]), rel=2e-3), column
 
 
-def test_resume_of_two_processes_is_exact(tmp_path, tiny_store, assert_same):
-    train(tmp_path / "straight", tiny_store, 2)
-    train(tmp_path / "halves", tiny_store, 2, epochs=1)
-    train(tmp_path / "halves", tiny_store, 2)
-    assert_same(final_state(tmp_path / "straight"), final_state(tmp_path / "halves"))
+def test_resume_of_two_processes_is_exact(tmp_path, tiny_store, straight, first_epoch, assert_same):
+    run = shutil.copytree(first_epoch, tmp_path / "run")
+    train(run, tiny_store, 2)
+    assert_same(final_state(straight), final_state(run))
 
 
 @pytest.mark.parametrize(
     "stop",
-    [{"crash": True}, {"signal": signal.SIGKILL}, {"signal": signal.SIGTERM}],
+    ["crash", signal.SIGKILL, signal.SIGTERM],
     ids=["both crash", "one is killed", "one is asked to stop"],
 )
-def test_two_processes_stopped_in_mid_epoch_go_on_exactly(tmp_path, tiny_store, stop, assert_same):
-    train(tmp_path / "straight", tiny_store, 2)
-    train(tmp_path / "crashed", tiny_store, 2, **stop)
-    state = run_directory.read_state(tmp_path / "crashed")
-    asked = stop.get("signal") == signal.SIGTERM
-    assert (state["status"], state["step"]) == (("interrupted", 3) if asked else ("running", 2))
-    train(tmp_path / "crashed", tiny_store, 2)
-    assert_same(final_state(tmp_path / "straight"), final_state(tmp_path / "crashed"))
+def test_two_processes_stopped_in_mid_epoch_go_on_exactly(
+    tmp_path, tiny_store, straight, stop, assert_same
+):
+    train(tmp_path / "run", tiny_store, 2, stop)
+    state = run_directory.read_state(tmp_path / "run")
+    saved = ("interrupted", 3) if stop == signal.SIGTERM else ("running", 2)
+    assert (state["status"], state["step"]) == saved
+    train(tmp_path / "run", tiny_store, 2)
+    assert_same(final_state(straight), final_state(tmp_path / "run"))
     for name in ("dynamics.csv", "history.csv"):
-        one, other = (tmp_path / run / name for run in ("straight", "crashed"))
-        assert one.read_bytes() == other.read_bytes()
+        assert (straight / name).read_bytes() == (tmp_path / "run" / name).read_bytes()
 
 
-def test_another_number_of_processes_goes_on_and_says_what_differs(tmp_path, tiny_store):
-    train(tmp_path / "run", tiny_store, 2, epochs=1)
-    rows = train(tmp_path / "run", tiny_store, 1)
-    said = (tmp_path / "run.log").read_text()
-    assert "warning: world was 2, is 1: the last bits will differ" in said
+def test_another_number_of_processes_goes_on_and_says_what_differs(
+    tmp_path, tiny_store, first_epoch
+):
+    run = shutil.copytree(first_epoch, tmp_path / "run")
+    rows = train(run, tiny_store, 1)
+    warning = "warning: world was 2, is 1: the last bits will differ"
+    assert warning in run.with_suffix(".log").read_text()
     assert len(rows) == 6
 
 
 def test_a_bad_batch_in_one_process_is_skipped_by_both(tmp_path, tiny_store):
-    rows = train(tmp_path / "bad", tiny_store, 2, bad=True)
+    rows = train(tmp_path / "bad", tiny_store, 2, "nan")
     state = final_state(tmp_path / "bad")
     assert state["recorder"]["skipped"] == 1
     assert len(state["clipper"]["history"]) == len(rows) - 1

@@ -1,4 +1,4 @@
-"""W&B as a mirror: the real package, without a network."""
+"""W&B logging with the real package, without a network."""
 
 import contextlib
 import os
@@ -46,7 +46,7 @@ def test_offline_rows_are_written_beside_the_run(tmp_path):
     assert done.returncode == 0, done.stderr
     opened, seconds = done.stdout.split()
     assert opened == "open"
-    assert 0 < float(seconds) <= 300  # or a server that left would be waited for, for hours
+    assert 0 < float(seconds) <= 300  # W&B's default would wait for a lost server for hours
     (file,) = (tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb")
     content = file.read_bytes()
     assert b"dynamics/loss" in content
@@ -72,16 +72,16 @@ def test_without_a_key_nothing_is_asked_at_a_terminal(tmp_path):
     if child == 0:
         os.chdir(tmp_path)
         os.execve(sys.executable, [sys.executable, "-c", PROGRAM, "online"], here)
-    said = b""
+    output = b""
     with contextlib.suppress(OSError):  # which is how a terminal ends
         while select.select([terminal], [], [], 60)[0]:
-            said += os.read(terminal, 4096)
+            output += os.read(terminal, 4096)
     os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == 0, said.decode()
-    assert b"given up" in said
-    assert said.count(b"the run continues without it") == 1
-    assert b"wandb login" in said
+    assert os.waitstatus_to_exitcode(status) == 0, output.decode()
+    assert b"given up" in output
+    assert output.count(b"the run continues without it") == 1
+    assert b"wandb login" in output
 
 
 def test_without_a_key_and_an_input_to_ask_the_run_goes_on(tmp_path):
@@ -98,7 +98,7 @@ def test_without_a_key_and_an_input_to_ask_the_run_goes_on(tmp_path):
 
 @pytest.mark.parametrize("gone", ["from the start", "in the middle"])
 def test_a_run_whose_mirror_is_gone_ends_well_with_all_its_rows(tmp_path, monkeypatch, gone):
-    """The mirror is W&B's own service, which talks to the server, and no server is there."""
+    """W&B logs through a service process of its own, and there is no server."""
     write_corpus(tmp_path / "corpus")
     train = [*TRAIN, "trainer.epochs=20"]
     command(tmp_path, "train.py", *train, "runs=alone")
@@ -125,7 +125,7 @@ def test_a_run_whose_mirror_is_gone_ends_well_with_all_its_rows(tmp_path, monkey
 
 
 def descendants(process):
-    """The numbers of the processes that it began, and of those that these began."""
+    """The ids of its child processes, and of theirs."""
     children = []
     for status in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):

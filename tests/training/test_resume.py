@@ -17,80 +17,72 @@ from tests.training.small_runs import CLIPPERS, Stop, crash, everything, trainer
 
 @pytest.mark.parametrize("clipper", CLIPPERS)
 @pytest.mark.parametrize("at", [1, 6, 9], ids=["first batch", "mid-epoch", "after an epoch"])
-def test_a_crashed_run_goes_on_to_the_same_bits(tmp_path, tiny_store, clipper, at, assert_same):
-    trainer(tmp_path / "straight", tiny_store, clipper, checkpoint_every=2).fit()
-    broken = trainer(
-        tmp_path / "broken", tiny_store, clipper, checkpoint_every=2, at=at, action=crash
-    )
+def test_a_crashed_run_goes_on_to_the_same_bits(
+    tmp_path, tiny_store, straight, clipper, at, assert_same
+):
     with pytest.raises(Stop):
-        broken.fit()
-    trainer(tmp_path / "broken", tiny_store, clipper, checkpoint_every=2).fit()
-    assert_same(everything(tmp_path / "straight"), everything(tmp_path / "broken"))
+        trainer(tmp_path, tiny_store, clipper, checkpoint_every=2, at=at, action=crash).fit()
+    trainer(tmp_path, tiny_store, clipper, checkpoint_every=2).fit()
+    assert_same(everything(straight(clipper)), everything(tmp_path))
 
 
 @pytest.mark.parametrize("lost", ["random", "optimizer", "clipper"])
-def test_the_test_of_resume_can_fail(tmp_path, tiny_store, lost, monkeypatch, assert_same):
+def test_the_test_of_resume_can_fail(
+    tmp_path, tiny_store, straight, lost, monkeypatch, assert_same
+):
     """Without generators, moments or clip history the bits differ: negative controls."""
-    trainer(tmp_path / "straight", tiny_store, probe_points=0).fit()
-    trainer(tmp_path / "resumed", tiny_store, epochs=1, probe_points=0).fit()
-    second = trainer(tmp_path / "resumed", tiny_store, probe_points=0)
+    trainer(tmp_path, tiny_store, epochs=1, probe_points=0).fit()
+    second = trainer(tmp_path, tiny_store, probe_points=0)
     if lost == "random":
         monkeypatch.setattr("autoclip_sep.random_state.restore", lambda state: None)
-    elif lost == "optimizer":
-        second.parts.optimizer.load_state_dict = lambda state: None
     else:
-        second.parts.clipper.load_state_dict = lambda state: None
+        getattr(second.parts, lost).load_state_dict = lambda state: None
     second.fit()
     with pytest.raises(AssertionError):
-        assert_same(everything(tmp_path / "straight"), everything(tmp_path / "resumed"))
+        assert_same(everything(straight(probe_points=0)), everything(tmp_path))
 
 
-def test_sigterm_saves_and_the_run_goes_on(tmp_path, tiny_store, assert_same):
-    def terminate(loss):
-        os.kill(os.getpid(), signal.SIGTERM)
-        return loss
+def terminate(loss):
+    os.kill(os.getpid(), signal.SIGTERM)
+    return loss
 
-    trainer(tmp_path / "straight", tiny_store).fit()
+
+def test_sigterm_saves_and_the_run_goes_on(tmp_path, tiny_store, straight, assert_same):
     with pytest.raises(Interrupted) as stop:
-        trainer(tmp_path / "stopped", tiny_store, at=5, action=terminate, probe_points=0).fit()
+        trainer(tmp_path, tiny_store, at=5, action=terminate, probe_points=0).fit()
     assert stop.value.exit_code == 128 + signal.SIGTERM
-    assert (tmp_path / "stopped" / "state.json").read_text().count("interrupted") == 1
-    trainer(tmp_path / "stopped", tiny_store).fit()
-    assert_same(everything(tmp_path / "straight")[0], everything(tmp_path / "stopped")[0])
+    assert run_directory.read_state(tmp_path)["status"] == "interrupted"
+    trainer(tmp_path, tiny_store).fit()
+    assert_same(everything(straight())[0], everything(tmp_path)[0])
 
 
-def test_stopped_at_an_epochs_last_step_it_still_validates_once(tmp_path, tiny_store, assert_same):
-    def terminate(loss):
-        os.kill(os.getpid(), signal.SIGTERM)
-        return loss
-
-    trainer(tmp_path / "straight", tiny_store).fit()
+def test_stopped_at_an_epochs_last_step_it_still_validates_once(
+    tmp_path, tiny_store, straight, assert_same
+):
     with pytest.raises(Interrupted, match="step 3"):
-        trainer(tmp_path / "stopped", tiny_store, at=3, action=terminate, probe_points=0).fit()
-    with pytest.raises(Stop):  # goes on, ends epoch 1, and crashes in the first step of epoch 2
-        trainer(tmp_path / "stopped", tiny_store, at=1, action=crash).fit()
-    trainer(tmp_path / "stopped", tiny_store).fit()
-    straight, stopped = everything(tmp_path / "straight"), everything(tmp_path / "stopped")
-    assert_same(straight[0], stopped[0])
-    assert straight[1]["history"] == stopped[1]["history"]
+        trainer(tmp_path, tiny_store, at=3, action=terminate, probe_points=0).fit()
+    with pytest.raises(Stop):  # resumes, ends epoch 1, and crashes in the first step of epoch 2
+        trainer(tmp_path, tiny_store, at=1, action=crash).fit()
+    trainer(tmp_path, tiny_store).fit()
+    expected, found = everything(straight()), everything(tmp_path)
+    assert_same(expected[0], found[0])
+    assert expected[1]["history"] == found[1]["history"]
 
 
-def test_more_epochs_go_on_from_a_finished_run(tmp_path, tiny_store, assert_same):
-    trainer(tmp_path / "straight", tiny_store).fit()
-    trainer(tmp_path / "grown", tiny_store, epochs=2).fit()
-    trainer(tmp_path / "grown", tiny_store, epochs=3).fit()
-    assert_same(everything(tmp_path / "straight"), everything(tmp_path / "grown"))
+def test_more_epochs_go_on_from_a_finished_run(tmp_path, tiny_store, straight, assert_same):
+    trainer(tmp_path, tiny_store, epochs=2).fit()
+    trainer(tmp_path, tiny_store, epochs=3).fit()
+    assert_same(everything(straight()), everything(tmp_path))
 
 
-def test_a_damaged_checkpoint_falls_back(tmp_path, tiny_store, capsys, assert_same):
-    trainer(tmp_path / "straight", tiny_store).fit()
-    trainer(tmp_path / "damaged", tiny_store, epochs=2).fit()
-    newest = CheckpointFolder(tmp_path / "damaged" / "checkpoints").paths("last")[-1]
+def test_a_damaged_checkpoint_falls_back(tmp_path, tiny_store, straight, capsys, assert_same):
+    trainer(tmp_path, tiny_store, epochs=2).fit()
+    newest = CheckpointFolder(tmp_path / "checkpoints").paths("last")[-1]
     newest.write_bytes(newest.read_bytes()[:-1])
-    trainer(tmp_path / "damaged", tiny_store).fit()
+    trainer(tmp_path, tiny_store).fit()
     assert f"{newest.name} is damaged" in capsys.readouterr().out
     assert newest.with_name(newest.name + ".damaged").exists()
-    assert_same(everything(tmp_path / "straight"), everything(tmp_path / "damaged"))
+    assert_same(everything(straight()), everything(tmp_path))
 
 
 def test_the_examples_of_a_bad_batch_are_named_once_after_a_resume_too(
@@ -186,27 +178,26 @@ def test_what_a_killed_save_left_is_swept_by_the_next_start(tmp_path, tiny_store
     assert all(path.exists() for path in kept)
 
 
-def test_records_without_their_checkpoints_are_not_overwritten(tmp_path, tiny_store):
-    trainer(tmp_path, tiny_store).fit()
-    for path in (tmp_path / "checkpoints").iterdir():
-        path.unlink()
-    before = (tmp_path / "dynamics.csv").read_bytes()
+def test_records_without_their_checkpoints_are_not_overwritten(tmp_path, tiny_store, straight):
+    run = shutil.copytree(straight(), tmp_path / "run")
+    shutil.rmtree(run / "checkpoints")
+    before = (run / "dynamics.csv").read_bytes()
     with pytest.raises(InputError, match="no checkpoint to resume from"):
-        trainer(tmp_path, tiny_store).fit()
-    assert (tmp_path / "dynamics.csv").read_bytes() == before
+        trainer(run, tiny_store).fit()
+    assert (run / "dynamics.csv").read_bytes() == before
 
 
-def test_another_networks_checkpoint_is_refused(tmp_path, tiny_store):
-    trainer(tmp_path, tiny_store, epochs=1).fit()
+def test_another_networks_checkpoint_is_refused(tmp_path, tiny_store, straight):
+    run = shutil.copytree(straight(), tmp_path / "run")
     with pytest.raises(InputError, match="not of this run"):
-        trainer(tmp_path, tiny_store, hidden=9).fit()
+        trainer(run, tiny_store, network={"hidden": 9}).fit()
 
 
-def test_broken_optimizer_state_is_refused(tmp_path, tiny_store):
-    trainer(tmp_path, tiny_store, epochs=1).fit()
-    folder = CheckpointFolder(tmp_path / "checkpoints")
+def test_broken_optimizer_state_is_refused(tmp_path, tiny_store, straight):
+    run = shutil.copytree(straight(), tmp_path / "run")
+    folder = CheckpointFolder(run / "checkpoints")
     state, _ = folder.newest("last")
     next(iter(state["optimizer"]["state"].values()))["exp_avg"].fill_(math.inf)
-    folder.save("last", 4, 2, state)
+    folder.save("last", 10, 3, state)
     with pytest.raises(InputError, match=r"exp_avg .* not finite"):
-        trainer(tmp_path, tiny_store).fit()
+        trainer(run, tiny_store).fit()

@@ -20,7 +20,7 @@ def test_a_signal_during_the_last_validation_is_heard(tmp_path, tiny_store, monk
         return 0.0, 0.0
 
     monkeypatch.setattr("autoclip_sep.training.trainer.validate", terminate)
-    with pytest.raises(Interrupted, match="finished") as stop:  # or a sweep would go on
+    with pytest.raises(Interrupted, match="finished") as stop:  # which ends a sweep, too
         trainer(tmp_path, tiny_store, epochs=1).fit()
     assert stop.value.exit_code == 128 + signal.SIGTERM
     assert run_directory.read_state(tmp_path)["status"] == "finished"

@@ -8,7 +8,7 @@ from autoclip_sep.types import Estimate
 
 
 class Swapped(nn.Module):
-    """Returns the sources, nearly, in the other order; notes how much it heard."""
+    """Returns the sources with a little noise, in the other order; records its items."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Processes that read data: what is sent to all of them, and what becomes of a run without one."""
+"""DataLoader workers: signals to all of them, and a run that loses one."""
 
 import os
 import signal
@@ -26,7 +26,7 @@ WORK = {"start_new_session": True, "stdout": subprocess.PIPE, "stderr": subproce
 
 
 def start(directory, store):
-    """A run in a process group of its own, as `timeout` begins one; waits for its first steps."""
+    """A run in a process group of its own, as `timeout` starts it, after its first steps."""
     call = [sys.executable, "-c", PROGRAM, str(directory), str(store.folder)]
     before = run_directory.read_state(directory).get("step", 0)
     process = subprocess.Popen(call, env=ENVIRONMENT, text=True, **WORK)
@@ -50,11 +50,11 @@ def test_a_signal_to_all_processes_saves_every_time(tmp_path, tiny_store, straig
     for _ in range(3):
         process = start(tmp_path, tiny_store)
         os.killpg(process.pid, signal.SIGTERM)
-        _, said = process.communicate(timeout=60)
-        assert process.returncode == 128 + signal.SIGTERM, said
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 128 + signal.SIGTERM, errors
         assert run_directory.read_state(tmp_path)["status"] == "interrupted"
-        assert "saved" in said
-        assert said.count("\n") == 1, said
+        assert "saved" in errors
+        assert errors.count("\n") == 1, errors
     trainer(tmp_path, tiny_store, epochs=12).fit()
     assert_same(everything(tmp_path), straight)
 
@@ -66,21 +66,21 @@ def test_a_killed_worker_is_one_line_and_the_work_is_saved(
     children = f"/proc/{process.pid}/task/{process.pid}/children"
     if not os.path.exists(children):
         process.kill()
-        pytest.skip("the system doesn't tell a process' children")
+        pytest.skip("the system doesn't list a process' children")
     with open(children, encoding="ascii") as file:
         workers = [int(child) for child in file.read().split() if is_worker(child)]
     os.kill(workers[0], signal.SIGKILL)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 2, said
-    assert said.count("\n") == 1, said
-    assert "worker" in said
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2, errors
+    assert errors.count("\n") == 1, errors
+    assert "worker" in errors
     assert run_directory.read_state(tmp_path)["status"] == "interrupted"
     trainer(tmp_path, tiny_store, epochs=12).fit()
     assert_same(everything(tmp_path), straight)
 
 
 def test_too_small_a_shared_memory_is_one_line_and_no_hang(tmp_path, tiny_store):
-    """64 MB in a container of Docker's. No batch goes through here."""
+    """Docker gives 64 MB; here no batch fits."""
     if not can_mount():
         pytest.skip("no file system can be mounted here")
     mount = 'mount -t tmpfs -o size=64k tmpfs /dev/shm && exec "$@"'
@@ -95,6 +95,6 @@ def test_too_small_a_shared_memory_is_one_line_and_no_hang(tmp_path, tiny_store)
 
 
 def is_worker(child):
-    """Not the resource tracker, which multiprocessing starts too."""
+    """Whether it isn't multiprocessing's resource tracker."""
     with open(f"/proc/{child}/cmdline", "rb") as file:
         return b"tracker" not in file.read()
