@@ -1,4 +1,4 @@
-"""Names that come from files: what they may lead to, and how they are shown."""
+"""Names from files: whether they stay inside their folder, and how they are printed."""
 
 import os
 

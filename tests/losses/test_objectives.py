@@ -34,7 +34,7 @@ every_objective = pytest.mark.parametrize("name", sorted(OBJECTIVES))
 
 
 def heads(name: str) -> list[str]:
-    """As the loss' own config names them."""
+    """Those of the loss' config."""
     loaded: list[str] = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())["heads"]
     return loaded
 
@@ -88,10 +88,14 @@ def test_loss_falls_along_its_gradient(name: str) -> None:
 
 
 @every_objective
-@pytest.mark.parametrize("silent", ["one reference", "all", "estimate", "all and estimate"])
+@pytest.mark.parametrize(
+    "silent", ["one reference", "all", "estimate", "all and estimate", "the batch"]
+)
 def test_silence_is_finite_in_value_and_gradient(name: str, silent: str) -> None:
     sources = speech()
-    if silent == "one reference":
+    if silent == "the batch":
+        sources[:] = 0
+    elif silent == "one reference":
         sources[1, 0] = 0
     elif silent.startswith("all"):
         sources[1] = 0
@@ -110,16 +114,6 @@ def test_silence_is_finite_in_value_and_gradient(name: str, silent: str) -> None
 
 
 @every_objective
-def test_batch_of_digital_silence_is_finite(name: str) -> None:
-    batch = batch_of(0 * speech())
-    model = network(name)
-    loss = OBJECTIVES[name](model(batch), batch)
-    loss.mean().backward()
-    assert loss.isfinite().all()
-    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
-
-
-@every_objective
 def test_channels_are_averaged(name: str) -> None:
     left, right = speech(seed=1), speech(seed=2)
     model = network(name).eval()
@@ -131,7 +125,7 @@ def test_channels_are_averaged(name: str) -> None:
 
 @every_objective
 def test_bfloat16_network_has_a_float32_loss(name: str) -> None:
-    """The objective must see the same numbers under autocast as outside it."""
+    """The objective computes the same under autocast as outside it."""
     batch = batch_of(speech())
     model = network(name)
     with torch.autocast("cpu", torch.bfloat16):
