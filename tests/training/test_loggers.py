@@ -62,16 +62,19 @@ def test_a_server_that_is_not_there_is_said_once_and_hurts_nothing(tmp_path):
     assert done.stderr.count("the run continues without it") == 1
 
 
-KEYLESS = {name: value for name, value in ENVIRONMENT.items() if not name.startswith("WANDB_")}
-
-
-def test_without_a_key_nothing_is_asked_at_a_terminal(tmp_path):
+@pytest.fixture
+def keyless(tmp_path):
+    """The environment of a process in `tmp_path` that finds no API key and no server."""
     (tmp_path / "run").mkdir()
-    here = {**KEYLESS, "HOME": str(tmp_path), "WANDB_BASE_URL": "http://127.0.0.1:9"}
+    rest = {name: value for name, value in ENVIRONMENT.items() if not name.startswith("WANDB_")}
+    return {**rest, "HOME": str(tmp_path), "WANDB_BASE_URL": "http://127.0.0.1:9"}
+
+
+def test_without_a_key_nothing_is_asked_at_a_terminal(tmp_path, keyless):
     child, terminal = pty.fork()
     if child == 0:
         os.chdir(tmp_path)
-        os.execve(sys.executable, [sys.executable, "-c", PROGRAM, "online"], here)
+        os.execve(sys.executable, [sys.executable, "-c", PROGRAM, "online"], keyless)
     output = b""
     with contextlib.suppress(OSError):  # which is how a terminal ends
         while select.select([terminal], [], [], 60)[0]:
@@ -84,33 +87,38 @@ def test_without_a_key_nothing_is_asked_at_a_terminal(tmp_path):
     assert b"wandb login" in output
 
 
-def test_without_a_key_and_an_input_to_ask_the_run_goes_on(tmp_path):
-    (tmp_path / "run").mkdir()
-    here = {**KEYLESS, "HOME": str(tmp_path), "WANDB_BASE_URL": "http://127.0.0.1:9"}
+def test_without_a_key_and_an_input_to_ask_the_run_goes_on(tmp_path, keyless):
     call = ["sh", "-c", 'exec "$0" -c "$1" online <&-', sys.executable, PROGRAM]
     done = subprocess.run(
-        call, cwd=tmp_path, env=here, capture_output=True, text=True, check=False, timeout=120
+        call, cwd=tmp_path, env=keyless, capture_output=True, text=True, check=False, timeout=120
     )
     assert done.returncode == 0, done.stderr
     assert "given up" in done.stdout
     assert done.stderr.count("the run continues without it") == 1
 
 
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """A folder with a corpus and a run without a logger."""
+    place = tmp_path_factory.mktemp("alone")
+    write_corpus(place / "corpus")
+    command(place, "train.py", *TRAIN, "trainer.epochs=20", "runs=alone")
+    return place
+
+
 @pytest.mark.parametrize("gone", ["from the start", "in the middle"])
-def test_a_run_whose_mirror_is_gone_ends_well_with_all_its_rows(tmp_path, monkeypatch, gone):
+def test_a_run_whose_mirror_is_gone_ends_well_with_all_its_rows(alone, monkeypatch, gone):
     """W&B logs through a service process of its own, and there is no server."""
-    write_corpus(tmp_path / "corpus")
-    train = [*TRAIN, "trainer.epochs=20"]
-    command(tmp_path, "train.py", *train, "runs=alone")
     if gone == "from the start":
         monkeypatch.setitem(ENVIRONMENT, "WANDB_BASE_URL", "http://127.0.0.1:9")
         monkeypatch.setitem(ENVIRONMENT, "WANDB_API_KEY", "0" * 40)
         how = ["logger=wandb", "logger.timeout=2"]
     else:
         how = ["logger=wandb", "logger.mode=offline"]
-    process = start(tmp_path, "train.py", *train, *how, "runs=mirrored")
+    runs = alone / gone
+    process = start(alone, "train.py", *TRAIN, "trainer.epochs=20", *how, f"runs={runs}")
     if gone == "in the middle":
-        while not list(tmp_path.glob("mirrored/**/last-*.pt")):
+        while not list(runs.rglob("last-*.pt")):
             time.sleep(0.01)
         services = [number for number in descendants(process.pid) if "wandb" in name_of(number)]
         assert services
@@ -119,9 +127,9 @@ def test_a_run_whose_mirror_is_gone_ends_well_with_all_its_rows(tmp_path, monkey
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     assert errors.count("the run continues without it") == 1, errors
-    alone, mirrored = only_run(tmp_path / "alone"), only_run(tmp_path / "mirrored")
     for name in ("dynamics.csv", "history.csv", "spikes.csv"):
-        assert (alone / name).read_bytes() == (mirrored / name).read_bytes()
+        one, other = (only_run(folder) / name for folder in (alone / "alone", runs))
+        assert one.read_bytes() == other.read_bytes()
 
 
 def descendants(process):

@@ -47,7 +47,7 @@ def straight(tmp_path_factory, tiny_store):
 
 
 def test_a_signal_to_all_processes_saves_every_time(tmp_path, tiny_store, straight, assert_same):
-    for _ in range(3):
+    for _ in range(2):
         process = start(tmp_path, tiny_store)
         os.killpg(process.pid, signal.SIGTERM)
         _, errors = process.communicate(timeout=60)
