@@ -115,6 +115,7 @@ class Lines:
 
 FILES = {
     "model/filter": "_target_: mine.code.Filter\nsources: ${data.sources}\ntaps: 9\n",
+    "model/gone": "_target_: mine.nowhere.Net\n",
     "loss/distance": "name: distance\nheads: [waveforms]\nsigned: false\n"
     "objective:\n  _target_: mine.code.Distance\n",
     "clipping/half": "_target_: mine.code.Half\nshare: 0.25\n",
@@ -164,8 +165,9 @@ def added(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return place
 
 
-def asked(*choices: str, data: str = "tree") -> list[str]:
-    return [*choices, f"data={data}", "data.root=sound", *SMALL]
+def asked(*choices: str) -> list[str]:
+    corpus = [] if any(choice.startswith("data=") for choice in choices) else ["data=tree"]
+    return [*choices, *corpus, "data.root=sound", *SMALL]
 
 
 @pytest.mark.parametrize(
@@ -178,6 +180,7 @@ def asked(*choices: str, data: str = "tree") -> list[str]:
         ["scheduler=warm"],
         ["logger=lines"],
         ["experiment=all", "model.taps=5"],
+        ["data=pairs", "model=filter", "loss=distance"],
     ],
     ids=lambda choices: choices[0],
 )
@@ -189,12 +192,6 @@ def test_a_thing_is_added_by_its_class_and_its_file(added: Path, choices: list[s
     (run,) = [run for run in find(Path("runs")) if run.directory == directory]
     assert len(run.dynamics["step"]) == 2
     assert np.isfinite(run.dynamics["loss"]).all()
-
-
-def test_a_corpus_is_added_by_its_class_and_its_file(added: Path) -> None:
-    arguments = asked("model=filter", "loss=distance", data="pairs")
-    train(arguments)
-    assert plan(arguments).directory.parts[1:4] == ("pairs", "distance", "filter")
 
 
 def test_a_clippers_label_says_what_differs_from_its_defaults(added: Path) -> None:
@@ -213,7 +210,7 @@ def test_a_corpus_of_ones_own_is_looked_at(place: Path) -> None:
     asked_for = ["data=pairs", "data.root=sound"]
     output = command(place, "scripts/check_data.py", "--config-dir=mine", *asked_for).stdout
     assert "4 / 2 / 2 mixtures" in output
-    chosen = asked("model=filter", "loss=distance", "seed=6", data="pairs")
+    chosen = asked("model=filter", "loss=distance", "seed=6", "data=pairs")
     command(place, "train.py", "--config-dir=mine", *chosen)
     run = next(place.glob("runs/pairs/distance/filter/*/seed6*"))
     look = f"run={run}"
@@ -254,9 +251,20 @@ def test_a_run_with_foreign_code_is_opened_where_that_is_trusted(place: Path) ->
     assert (place / "out" / "0" / "s2.wav").is_file()
 
 
-def test_code_that_no_added_file_names_is_not_built(added: Path) -> None:
-    with pytest.raises(InputError, match="--config-dir=FOLDER"):
-        plan(asked("clipping=half", "clipping._target_=mine.code.Other"))
+@pytest.mark.parametrize(
+    ("choices", "message"),
+    [
+        (["clipping=half", "clipping._target_=mine.code.Other"], "--config-dir=FOLDER"),
+        (["model=gone", "loss=snr"], r"model._target_ is 'mine.nowhere.Net': No module named"),
+        (["model=filter", "loss=mask_inference"], "trains masks, the network gives waveforms: it"),
+        (["model=filtre"], r"did you mean filter\?"),
+    ],
+)
+def test_a_mistake_is_refused_before_data_is_made(
+    added: Path, choices: list[str], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        train([*choices, "data=tree", "data.root=nowhere"])
 
 
 def test_a_file_that_would_never_be_read_is_refused(added: Path) -> None:
@@ -305,28 +313,11 @@ def test_what_trusted_code_imports_is_not_trusted_for_it(added: Path) -> None:
         build.find("mine.code.Path", "loss.objective")
 
 
-def test_what_cannot_be_imported_is_one_line(added: Path) -> None:
-    (added / "mine" / "model" / "gone.yaml").write_text("_target_: mine.nowhere.Net\n")
-    build._named_in.cache_clear()
-    with pytest.raises(InputError, match=r"model._target_ is 'mine.nowhere.Net': No module named"):
-        train(asked("model=gone", "loss=snr"))
-
-
-def test_a_network_without_the_losss_head_is_refused_before_data_is_made(added: Path) -> None:
-    with pytest.raises(InputError, match="trains masks, the network gives waveforms: it has no"):
-        train(["model=filter", "loss=mask_inference", "data=tree", "data.root=nowhere"])
-
-
 def test_a_folder_without_files_of_the_groups_is_told(place: Path) -> None:
     (place / "outside" / "configs" / "model").mkdir(parents=True)
     (place / "outside" / "configs" / "model" / "deep.yaml").write_text(FILES["model/filter"])
     with pytest.raises(InputError, match=r"outside has no \.yaml in a folder of a group: clipping"):
         compose.add_folder(place / "outside")
-
-
-def test_near_misses_know_the_added_files(added: Path) -> None:
-    with pytest.raises(InputError, match=r"did you mean filter\?"):
-        plan(asked("model=filtre"))
 
 
 def test_a_trained_network_is_read_back(added: Path) -> None:

@@ -23,7 +23,7 @@ NAMES = ("voice", "rest")
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    """Three stereo tracks of three to five seconds; in the second the voice rests in second two."""
+    """Three stereo tracks of three to five seconds; in track 1 the voice is silent for a second."""
     folder = tmp_path_factory.mktemp("tracks")
     rng = np.random.default_rng(0)
     items = []
@@ -39,7 +39,7 @@ def store(tmp_path_factory):
 
 
 class Leaky(nn.Module):
-    """The sources with some of each other in them, swapped where it is asked to."""
+    """The sources with leakage from each other, swapped if `swapped`."""
 
     def __init__(self, swapped):
         super().__init__()
@@ -77,7 +77,7 @@ def test_a_row_for_each_source_holds_the_medians_of_its_windows(tmp_path, store)
         assert float(rows[3][key]) == pytest.approx(statistics.median(kept), abs=1e-4)
 
 
-def test_estimates_without_names_are_given_to_their_sources(tmp_path, store):
+def test_estimates_in_any_order_are_assigned_to_their_sources(tmp_path, store):
     named_rows = score(store, tmp_path / "named.csv")
     free_rows = score(store, tmp_path / "free.csv", permute=True, swapped=True)
     for free, named in zip(free_rows, named_rows, strict=True):

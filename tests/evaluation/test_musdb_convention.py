@@ -1,4 +1,4 @@
-"""BSS Eval of lossy stems against the package museval on the samples that musdb would have read.
+"""BSS Eval of lossy stems against the package museval on the samples that musdb reads.
 
 musdb has stempeg and ffmpeg read stems as 16 bits. An AAC stream holds nothing at the top of the
 band; what rounding leaves there is what makes SIR, ISR and SAR well conditioned.
@@ -25,7 +25,7 @@ VALID = "Actions - One Minute Smile"
 
 
 class Leaky(torch.nn.Module):
-    """The sources with some of each other and of the mixture in them, and noise in all the band."""
+    """The sources with leakage from each other and the mixture, and broadband noise."""
 
     def forward(self, batch: Batch) -> Estimate:
         return Estimate(torch.zeros(1), waveforms=leak(batch.sources, batch.mixture[:, None]))

@@ -1,4 +1,4 @@
-"""The table of any metric: a row for each source, resumable, summarised; a file adds a metric."""
+"""The table of any metric: one row for each source, resumable, summarised."""
 
 import json
 import math
@@ -55,7 +55,7 @@ def separation(permute=True):
 
 
 def score(store, path, metric=None, provenance=PROVENANCE, permute=True, names=()):
-    """The items that the network was asked for."""
+    """Score the test set; returns the items that the network has separated."""
     one, split = separation(permute), store.split("test")
     score_split(
         metric or Peak(), one, split, path, provenance,

@@ -8,7 +8,7 @@ from autoclip_sep.types import Batch, Estimate
 
 
 class Halves(nn.Module):
-    """Gives 0.25 and 0.75 of the mixture, in an order of its own where it is asked to."""
+    """0.25 and 0.75 of the mixture; if `moody`, swapped in every other call."""
 
     def __init__(self, moody=False):
         super().__init__()

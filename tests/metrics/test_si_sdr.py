@@ -26,14 +26,15 @@ def signals(seed: int, sources: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
     return estimate[:, order], reference
 
 
-@pytest.mark.parametrize("degrees", [1, 20, 45, 60, 89, 120, 179])
+@pytest.mark.parametrize("degrees", [0.002, 0.06, 1, 20, 45, 60, 89, 120, 179])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-8), (torch.float32, 1e-3)])
 def test_vectors_at_an_angle(degrees: float, dtype: torch.dtype, tolerance: float) -> None:
+    """Scores up to 90 dB are not lost to cancellation."""
     angle = math.radians(degrees)
     expected = 10 * math.log10(math.cos(angle) ** 2 / math.sin(angle) ** 2)
     score = si_sdr(*pair_at(angle, dtype))
     assert score.dtype == dtype
-    assert float(score) == pytest.approx(expected, abs=tolerance)
+    assert float(score) == pytest.approx(expected, abs=1e-3 if degrees < 1 else tolerance)
 
 
 def test_equals_the_printed_equation() -> None:
@@ -62,12 +63,6 @@ def test_equal_and_orthogonal_signals_are_finite() -> None:
     assert float(si_sdr(estimate, reference)) == -LIMIT
     apart = torch.eye(4)
     assert float(si_sdr(apart[0], apart[1])) == -LIMIT
-
-
-@pytest.mark.parametrize("decibel", [60.0, 90.0])
-def test_high_scores_are_not_lost_to_cancellation(decibel: float) -> None:
-    score = si_sdr(*pair_at(math.atan(10 ** (-decibel / 20))))
-    assert float(score) == pytest.approx(decibel, abs=1e-3)
 
 
 def test_silence_is_undefined() -> None:

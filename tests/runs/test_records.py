@@ -1,4 +1,5 @@
 import math
+import os
 
 import numpy as np
 import pytest
@@ -22,22 +23,20 @@ def test_floats_read_back_to_the_same_bits(tmp_path):
     assert float(records.read(tmp_path / "a.csv")[0]["x"]) == value
 
 
-def test_a_line_cut_off_by_a_crash_is_dropped_and_writing_goes_on(tmp_path):
+@pytest.mark.parametrize("cut", [b"2,0.", "2,ö".encode()[:-1]])
+def test_a_line_cut_off_by_a_crash_is_dropped_and_writing_goes_on(tmp_path, cut):
     path = tmp_path / "a.csv"
-    path.write_text("step,loss\n1,0.5\n2,0.")
+    path.write_bytes(b"step,loss\n1,0.5\n" + cut)
     assert len(records.read(path)) == 1
     file = Records(path, ("step", "loss"))
     file.append({"step": 2, "loss": 0.25})
     assert path.read_text() == "step,loss\n1,0.5\n2,0.25\n"
 
 
-def test_a_line_cut_off_inside_a_letter_is_dropped_too(tmp_path):
-    path = tmp_path / "a.csv"
-    path.write_bytes("item\nä\nö".encode()[:-1])
-    assert records.read(path) == [{"item": "ä"}]
+NOT_UTF8 = os.fsdecode(b"caf\xe9.wav")
 
 
-@pytest.mark.parametrize("name", ["a,b", 'say "a"', "a\rb", "a\nb", "a\r\nb", "", " a "])
+@pytest.mark.parametrize("name", ["a,b", 'say "a"', "a\rb", "a\nb", "a\r\nb", "", " a ", NOT_UTF8])
 def test_any_name_reads_back(tmp_path, name):
     file = Records(tmp_path / "a.csv", ("step", "item"))
     file.append({"step": 1, "item": name})
@@ -148,12 +147,3 @@ def test_a_damaged_row_is_named_where_it_is_only_read(tmp_path, name):
     path.write_bytes(b"step,loss\n1,0.5\n" + DAMAGE[name] + b"2,0.5\n")
     with pytest.raises(InputError, match=r"x\.csv, line 3 is damaged"):
         records.read(path)
-
-
-def test_names_that_are_not_utf8_read_back(tmp_path):
-    name = b"caf\xe9.wav".decode("utf-8", "surrogateescape")
-    file = Records(tmp_path / "a.csv", ("item",))
-    file.append({"item": name})
-    file.keep(lambda row: row["item"] == name)
-    assert records.read(tmp_path / "a.csv") == [{"item": name}]
-    assert (tmp_path / "a.csv").read_bytes() == b"item\ncaf\xe9.wav\n"

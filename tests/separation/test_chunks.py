@@ -5,7 +5,7 @@ from autoclip_sep.separation.chunks import separate_long
 
 
 class Splitter:
-    """Separates by sign, perfectly; every other chunk comes with its sources exchanged."""
+    """Separates by sign, perfectly; the sources of every other chunk are exchanged."""
 
     def __init__(self, exchange=True):
         self.lengths = []
@@ -18,7 +18,7 @@ class Splitter:
 
 
 def whole(splitter, mixture, *settings, block=10**6, **more):
-    """The mixture in blocks, and what comes out of them in one piece."""
+    """The sources of a mixture that is read in blocks, concatenated."""
     return torch.cat(list(separate_long(splitter, mixture.split(block, -1), *settings, **more)), -1)
 
 
@@ -33,19 +33,8 @@ def test_any_length_comes_out_whole_and_in_order(length, channels, block):
     assert torch.allclose(sources[0], mixture.clamp_min(0), atol=1e-12)
     assert torch.allclose(sources[1], mixture.clamp_max(0), atol=1e-12)
     assert max(splitter.lengths) <= 100
-
-
-def test_one_chunk_goes_through_in_one_piece():
-    splitter = Splitter()
-    whole(splitter, torch.randn(1, 100), chunk=100, overlap=50)
-    assert splitter.lengths == [100]
-
-
-@pytest.mark.parametrize("block", [30, 99, 1000])
-def test_blocks_make_no_difference(block):
-    mixture = torch.randn(2, 731)
-    expected = whole(Splitter(), mixture, 100, 20)
-    assert torch.equal(whole(Splitter(), mixture, 100, 20, block=block), expected)
+    assert length > 100 or splitter.lengths == [length]
+    assert torch.equal(sources, whole(Splitter(), mixture, chunk=100, overlap=20))
 
 
 def test_nothing_is_separated_before_it_is_asked_for():
