@@ -44,6 +44,11 @@ def _digest_path(path: Path) -> Path:
     return path.with_name(path.name + ".sha256")
 
 
+def _delete(path: Path) -> None:
+    path.unlink()
+    _digest_path(path).unlink(missing_ok=True)
+
+
 def digest(path: Path) -> str:
     """The sha256 recorded beside a checkpoint."""
     return _digest_path(path).read_text(encoding="utf-8").split()[0]
@@ -147,16 +152,14 @@ class CheckpointFolder:
         if path not in self.paths(kind):
             save(path, state)
         for old in self.paths(kind)[:-keep]:
-            old.unlink()
-            _digest_path(old).unlink(missing_ok=True)
+            _delete(old)
         return path
 
     def discard_after(self, kind: str, step: int) -> None:
         """Delete the checkpoints of later steps, which will be computed again."""
         for path in self.paths(kind):
             if int(path.stem.split("-")[1]) > step:
-                path.unlink()
-                _digest_path(path).unlink(missing_ok=True)
+                _delete(path)
 
     def set_aside(self, kind: str, number: int) -> None:
         """Rename the newest `number` checkpoints, found damaged, so that their names are free."""

@@ -78,7 +78,7 @@ def is_mapping(value: object) -> TypeGuard[dict[Any, Any]]:
 def require_keys(
     value: Any, wanted: Mapping[Any, Any], where: str, optional: Set[Any] = frozenset()
 ) -> None:
-    """Raises ValueError unless the value is a mapping with these keys; optional ones may lack."""
+    """Raises ValueError unless the value is a mapping with these keys, optional ones aside."""
     require_mapping(value, where)
     odd = (value.keys() ^ wanted.keys()) - (optional & wanted.keys())
     listed = ", ".join(sorted(str(key)[:60] for key in odd)[:5])

@@ -76,9 +76,8 @@ def average(tensors: Sequence[Tensor]) -> None:
     """Replace each tensor by its mean over all processes, in one all-reduce per dtype."""
     if world() == 1:
         return
-    for dtype in dict.fromkeys(
-        tensor.dtype for tensor in tensors
-    ):  # the same order in all processes
+    dtypes = dict.fromkeys(tensor.dtype for tensor in tensors)  # ordered alike in all processes
+    for dtype in dtypes:
         alike = [tensor for tensor in tensors if tensor.dtype == dtype]
         flat = torch.cat([tensor.reshape(-1) for tensor in alike])
         distributed.all_reduce(flat)

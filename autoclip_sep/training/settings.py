@@ -1,4 +1,4 @@
-"""The numeric settings of a training run, checked before any data is touched."""
+"""The trainer's settings, checked before any data is touched."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal, get_type_hints
