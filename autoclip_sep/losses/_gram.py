@@ -45,7 +45,7 @@ class _WeightedGram(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         embedding, assignment, weight = ctx.saved_tensors
-        # d(Z^T W Z) = dZ^T W Z + Z^T W dZ, so the gradient is W Z (G + G^T): the columns of V.
+        # d(Z^T W Z) = dZ^T W Z + Z^T W dZ, so the gradient is W Z (G + G^T), its V columns.
         (gradient,) = gradients
         columns = (gradient + gradient.transpose(1, 2))[..., : embedding.shape[-1]]
         columns = columns.to(embedding.dtype)

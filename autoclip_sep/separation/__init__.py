@@ -1,1 +1,1 @@
-"""From what a network estimates to one waveform per source."""
+"""Networks' estimates to one waveform per source."""
