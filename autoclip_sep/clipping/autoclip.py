@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from autoclip_sep.clipping._arguments import number, whole_number
-from autoclip_sep.clipping._resident import ResidentHistory
+from autoclip_sep.clipping._fused import ResidentHistory
 from autoclip_sep.clipping.base import Clipper, Options, State
 from autoclip_sep.clipping.gradients import Gradients
 from autoclip_sep.clipping.history import History, to_tensor, unpack

@@ -12,10 +12,10 @@ from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
 from autoclip_sep.clipping._arguments import whole_number
-from autoclip_sep.clipping._counted import Counted, State
+from autoclip_sep.clipping._counters import Counted, State
 from autoclip_sep.clipping._former_names import FormerNames
-from autoclip_sep.clipping._resident import Watch, fused_step, require_fused
-from autoclip_sep.clipping._usage import Usage
+from autoclip_sep.clipping._fused import Watch, fused_step, require_fused
+from autoclip_sep.clipping._misuse import Usage
 from autoclip_sep.clipping.gradients import Gradients, Parameters, optimizer_parameters
 from autoclip_sep.clipping.handle import Handle
 from autoclip_sep.clipping.norms import global_norm, read_norms, tensor_norms, wide

@@ -10,7 +10,7 @@ from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
 from autoclip_sep.clipping._interception import intercept
-from autoclip_sep.clipping._rounds import Round
+from autoclip_sep.clipping._joint_step import Round
 from autoclip_sep.clipping._scaler import unscale
 from autoclip_sep.clipping._wrapping import Undoing, layers
 from autoclip_sep.clipping.gradients import Parameters, optimizer_parameters, refuse_fsdp1

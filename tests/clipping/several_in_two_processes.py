@@ -11,8 +11,8 @@ import torch
 import torch.distributed as dist
 
 from autoclip_sep.clipping import AutoClip
-from tests.clipping.test_left_out import network
-from tests.clipping.test_wrapping import Sam
+from tests.clipping.test_skipped_steps import network
+from tests.clipping.test_wrappers import Sam
 from tests.clipping.two_processes import whole, wrap
 
 BAD = 5

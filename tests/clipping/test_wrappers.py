@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from autoclip_sep.clipping import AutoClip, NonFiniteGradients, NormClipping
-from tests.clipping.test_left_out import assert_same, backward, memory, network
+from tests.clipping.test_skipped_steps import assert_same, backward, memory, network
 
 
 class Sam(torch.optim.Optimizer):

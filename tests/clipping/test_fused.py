@@ -16,7 +16,7 @@ from autoclip_sep.clipping import (
     NormClipping,
     norms,
 )
-from autoclip_sep.clipping._resident import ResidentHistory
+from autoclip_sep.clipping._fused import ResidentHistory
 from autoclip_sep.clipping.history import History
 from tests.clipping.states import numbers
 

@@ -11,7 +11,7 @@ from torch.amp import GradScaler
 
 from autoclip_sep.clipping import AutoClip, NoClipping, NormClipping
 from tests.clipping.test_handle import backward, network, weights
-from tests.clipping.test_left_out import assert_same, memory
+from tests.clipping.test_skipped_steps import assert_same, memory
 
 
 def matrices(model):
