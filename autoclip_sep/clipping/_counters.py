@@ -1,25 +1,25 @@
-"""What every clipper counts, and its state."""
+"""What every clipper counts, and its state in checkpoints."""
 
 from typing import Any, TypeAlias
 
 from torch import Tensor
 
-from autoclip_sep.clipping._arguments import whole_number
+from autoclip_sep.clipping._arguments import integer
 
 STATE_VERSION = 2  # 1: rows of numbers were tensors, zeros weren't counted
 COUNTS = ("steps", "clipped", "skipped", "zeros", "nonfinite_in_a_row")
 State: TypeAlias = dict[str, Any]
 
 
-class Counted:
-    """Counts of steps, on the device while a clipper's `step` is in use, and what else is saved."""
+class Counters:
+    """Step counts, which lie on the device while `Clipper.step` is in use, and the saved state."""
 
     def __init__(self) -> None:
         self._step_counts: dict[str, int | Tensor] = dict.fromkeys(COUNTS, 0)
 
     @property
     def steps(self) -> int:
-        """Steps in all, of which there was any gradient."""
+        """All steps in which any parameter had a gradient."""
         return int(self._step_counts["steps"])
 
     @property
@@ -29,21 +29,21 @@ class Counted:
 
     @property
     def skipped(self) -> int:
-        """Steps whose gradient norm wasn't finite."""
+        """Steps whose gradient norm was non-finite."""
         return int(self._step_counts["skipped"])
 
     @property
     def zeros(self) -> int:
-        """Steps whose gradient was exactly zero: nothing to limit, and nothing to learn from."""
+        """Steps whose gradient was exactly zero: nothing to clip, and nothing to learn from."""
         return int(self._step_counts["zeros"])
 
     @property
     def _recorded(self) -> int:
-        """Steps that said something about the size of gradients, the present one included."""
+        """Steps whose norm entered the history, the present one included."""
         return self.steps - self.skipped - self.zeros
 
     def state_dict(self) -> State:
-        """Everything needed to go on exactly: numbers and lists of numbers only."""
+        """Everything needed to resume exactly: numbers and lists of numbers only."""
         return {
             "version": STATE_VERSION,
             **{name: int(count) for name, count in self._step_counts.items()},
@@ -51,13 +51,14 @@ class Counted:
         }
 
     def load_state_dict(self, state: State) -> None:
-        """Takes over a state; raises ValueError, changing nothing, where it isn't this class'."""
-        if state.get("version") not in (1, STATE_VERSION):
+        """Restores a state; raises ValueError, changing nothing, for one of another class."""
+        version = state.get("version")
+        if version not in (1, STATE_VERSION):
             raise ValueError(
-                f"clipper state of version {state.get('version')!r}, {STATE_VERSION} is wanted"
+                f"a clipper's state must be of version {STATE_VERSION}, not {version!r}"
             )
         own = set(self.state_dict())
-        if state["version"] == 1:
+        if version == 1:
             state = {**dict.fromkeys((key for key in own if key.endswith("zeros")), 0), **state}
         wrong = sorted(set(state) ^ own)
         if wrong:
@@ -65,18 +66,18 @@ class Counted:
                 f"not a state of {type(self).__name__}: entries {', '.join(wrong)} don't match"
             )
         counts: dict[str, int | Tensor] = {
-            name: whole_number(f"{name} in a clipper's state", state[name], 0) for name in COUNTS
+            name: integer(f"{name} in a clipper's state", state[name], 0) for name in COUNTS
         }
         self._load(state)
         self._step_counts = counts
 
     def _state(self) -> State:
-        """A subclass' own part of the state."""
+        """A subclass's own part of the state."""
         return {}
 
     def _load(self, state: State) -> None:
-        """Takes over a subclass' own part; raises ValueError before changing anything."""
+        """Restores a subclass's own part; raises ValueError before changing anything."""
 
-    def _add_counts(self, **more: int | Tensor) -> None:
+    def _count(self, **more: int | Tensor) -> None:
         for name, number in more.items():
             self._step_counts[name] = self._step_counts[name] + number

@@ -1,27 +1,84 @@
-"""Optimizers in optimizers: SAM, Lookahead and others whose step() is more than the update."""
+"""Taking over step(), also of optimizers that wrap another one, as SAM and Lookahead do."""
 
 import copy
 import weakref
 from collections.abc import Callable
-from typing import Any
+from functools import partial, wraps
+from typing import Any, NoReturn, TypeAlias
 
 import torch
 
-from autoclip_sep.clipping._interception import intercept
 from autoclip_sep.clipping.gradients import optimizer_parameters
+
+#: Called as (the object, its original method, positional, keyword arguments).
+Replacement: TypeAlias = Callable[[Any, Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
 
 # What SAM and its kin, Lookahead and its, and Schedule-Free's wrapper call the optimizer in them.
 _INSIDE = ("base_optimizer", "optimizer", "base")
 
 
-def layers(optimizer: Any) -> list[Any]:
+def intercept(target: Any, name: str, replacement: Replacement) -> Callable[[], None]:
+    """Has `replacement` called in place of an object's method, until what is returned is called.
+
+    On the instance, as torch's schedulers do it: a step hook can't skip the step. Both kinds of
+    patches may lie on one another in any order, and be removed in any other. Meanwhile the object
+    refuses to be copied and pickled: its copy would lose the patch.
+    """
+    before = vars(target).get(name)
+    method = getattr(type(target), name)
+    reference = weakref.ref(target)  # no circle: an optimizer's state goes as soon as it does
+
+    def taken_over(self: Any, *args: Any, **kwargs: Any) -> Any:
+        original = partial(method, self) if before is None else before
+        if patch.inert:
+            return original(*args, **kwargs)
+        return replacement(self, original, args, kwargs)
+
+    @wraps(method if before is None else before)
+    def bound(*args: Any, **kwargs: Any) -> Any:
+        return taken_over(reference(), *args, **kwargs)
+
+    patch: Any = bound
+    patch.inert, patch.before = False, before
+    patch.__func__ = taken_over  # what torch's schedulers patch
+    setattr(target, name, patch)
+    target.__reduce_ex__ = partial(_refuse_to_copy, type(target).__name__)
+
+    def remove() -> None:
+        patch.inert = True  # another patch may lie on top: then it stays, and passes through
+        if (target := reference()) is None:
+            return
+        own = vars(target)
+        while getattr(own.get(name), "inert", False):
+            below = own.pop(name).before
+            if below is not None:
+                own[name] = below
+        if not hasattr(own.get(name), "inert"):
+            own.pop("__reduce_ex__", None)
+
+    return remove
+
+
+def is_intercepted(target: Any, name: str) -> bool:
+    """Whether calls of this method are taken over at present."""
+    return not getattr(vars(target).get(name), "inert", True)
+
+
+def _refuse_to_copy(kind: str, protocol: object) -> NoReturn:
+    raise TypeError(
+        f"a copy of this {kind} would lose the clipper attached to it: save state_dict(), or "
+        "remove() the handle, copy, and attach to both"
+    )
+
+
+def optimizer_stack(optimizer: Any) -> list[Any]:
     """The optimizer, the one wrapped in it, and so on to the one whose step is the update.
 
     Raises TypeError for what isn't an optimizer, for a framework's stand-in for one, for a sharded
     engine's, and where the optimizer inside has other parameters.
     """
     kind = type(optimizer).__name__
-    if not callable(getattr(optimizer, "step", None)) or not hasattr(optimizer, "param_groups"):
+    if not _is_optimizer(optimizer):
         raise TypeError(f"{kind} is no optimizer to attach to: it has no step() or param_groups")
     if isinstance(optimizer, torch.optim.Optimizer) and not hasattr(
         optimizer, "_optimizer_step_pre_hooks"
@@ -32,49 +89,56 @@ def layers(optimizer: Any) -> list[Any]:
         )
     for name in _INSIDE:
         inside = getattr(optimizer, name, None)
-        if callable(getattr(inside, "step", None)) and hasattr(inside, "param_groups"):
-            if name == "optimizer" and not isinstance(optimizer, torch.optim.Optimizer):
-                # DeepSpeed's and Megatron's, of which each process steps a piece.
-                raise TypeError(
-                    f"{kind} is no torch.optim.Optimizer, and its gradients may be pieces of the "
-                    "model's: use the clipping of the library it comes from"
-                )
-            if _parameters(inside) != _parameters(optimizer):
-                raise TypeError(
-                    f"{kind}.{name} steps other parameters than {kind} has: limit the gradients by "
-                    f"clipper.clip_gradients before {kind}.step()"
-                )
-            return [optimizer, *layers(inside)]
+        if not _is_optimizer(inside):
+            continue
+        if name == "optimizer" and not isinstance(optimizer, torch.optim.Optimizer):
+            # DeepSpeed's and Megatron's, of which each process steps a piece.
+            raise TypeError(
+                f"{kind} is no torch.optim.Optimizer, and its gradients may be pieces of the "
+                "model's: use the clipping of the library it comes from"
+            )
+        if _parameter_ids(inside) != _parameter_ids(optimizer):
+            raise TypeError(
+                f"{kind}.{name} steps other parameters than {kind} has: clip the gradients by "
+                f"clipper.clip_gradients before {kind}.step()"
+            )
+        return [optimizer, *optimizer_stack(inside)]
     return [optimizer]
 
 
-def _parameters(optimizer: Any) -> set[int]:
+def _is_optimizer(value: Any) -> bool:
+    return callable(getattr(value, "step", None)) and hasattr(value, "param_groups")
+
+
+def _parameter_ids(optimizer: Any) -> set[int]:
     return {id(parameter) for _, parameter in optimizer_parameters(optimizer)}
 
 
-class Undoing:
-    """Steps of wrappers, undone as a whole where the update in them is left out.
+class UndoableStep:
+    """Steps of wrappers, undone as a whole where the update in them is skipped.
 
     A wrapper may have moved the weights before the update, and counts and averages after it. Also
     undone is what an error interrupts, as in the closure that SAM calls at its displaced weights.
+
+    stack: as `optimizer_stack` gives it. removals: calls that leave the wrappers as they were.
     """
 
     def __init__(self, stack: list[Any]) -> None:
-        self._stack = [weakref.ref(layer) for layer in stack]
+        self._stack = [weakref.ref(optimizer) for optimizer in stack]
         self._before: _Snapshot | None = None
-        self._reached = self._left_out = False
+        self._updated = self._skipped = False
         self._in_step = False
-        around = {"step": self._step, "first_step": self._first, "second_step": self._second}
+        replacements = {"step": self._step, "first_step": self._first, "second_step": self._second}
         self.removals = [
-            intercept(wrapper, name, call)
+            intercept(wrapper, name, replacement)
             for wrapper in stack[:-1]
-            for name, call in around.items()
+            for name, replacement in replacements.items()
             if hasattr(wrapper, name)
         ]
 
-    def update(self, goes_ahead: bool) -> None:
-        """The innermost optimizer was asked to step."""
-        self._reached, self._left_out = True, not goes_ahead
+    def note_update(self, skipped: bool) -> None:
+        """The step of the innermost optimizer was called, and is skipped or not."""
+        self._updated, self._skipped = True, skipped
 
     def _step(self, wrapper: Any, step: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         if self._in_step:  # a wrapper in a wrapper
@@ -97,15 +161,15 @@ class Undoing:
         return step(*args, **kwargs) if whole else self._end(wrapper, step, args, kwargs)
 
     def _begin(self) -> None:
-        layers = [layer for reference in self._stack if (layer := reference()) is not None]
-        self._before, self._reached, self._left_out = _Snapshot(layers), False, False
+        alive = [each for reference in self._stack if (each := reference()) is not None]
+        self._before, self._updated, self._skipped = _Snapshot(alive), False, False
 
     def _end(self, wrapper: Any, step: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         before, self._before = self._before, None
         assert before is not None
         try:
             result = step(*args, **kwargs)
-            if not self._reached:
+            if not self._updated:
                 raise RuntimeError(
                     f"{type(wrapper).__name__}.step() didn't call the step of the optimizer in it, "
                     "so nothing was clipped: call clipper.clip_gradients before it instead"
@@ -113,32 +177,32 @@ class Undoing:
         except BaseException:
             before.restore()
             raise
-        if self._left_out:
+        if self._skipped:
             before.restore()
         return result
 
 
 class _Snapshot:
-    """Weights and all memory of optimizers that share them, to go back to."""
+    """Weights and all state of optimizers that share them, to go back to."""
 
     def __init__(self, optimizers: list[Any]) -> None:
         self._parameters = [parameter for _, parameter in optimizer_parameters(optimizers[-1])]
         self._weights = [parameter.detach().clone() for parameter in self._parameters]
-        # Copied with one memory: what two optimizers share, their copies share; and state stays
-        # keyed by the parameters themselves.
+        # One memo for all: what two optimizers share, their copies share; and state stays keyed
+        # by the parameters themselves.
         memo: dict[int, Any] = {id(parameter): parameter for parameter in self._parameters}
-        self._memory = [(each, copy.deepcopy(_memory(each), memo)) for each in optimizers]
+        self._states = [(each, copy.deepcopy(_state(each), memo)) for each in optimizers]
 
     @torch.no_grad()
     def restore(self) -> None:
-        """Puts everything back, bit for bit; good for one time."""
+        """Puts everything back, bit for bit; works once."""
         for parameter, weights in zip(self._parameters, self._weights, strict=True):
             parameter.copy_(weights)
-        for optimizer, memory in self._memory:
-            vars(optimizer).update(memory)
+        for optimizer, state in self._states:
+            vars(optimizer).update(state)
 
 
-def _memory(optimizer: Any) -> dict[str, Any]:
+def _state(optimizer: Any) -> dict[str, Any]:
     return {
         name: value
         for name, value in vars(optimizer).items()

@@ -9,7 +9,7 @@ would hold that tensor at 0 for good.
 import math
 from typing import Unpack
 
-from autoclip_sep.clipping._arguments import number, whole_number
+from autoclip_sep.clipping._arguments import integer, number
 from autoclip_sep.clipping.base import Clipper, Options, State
 from autoclip_sep.clipping.gradients import Gradients
 from autoclip_sep.clipping.history import unpack
@@ -17,16 +17,18 @@ from autoclip_sep.clipping.result import Clip
 
 
 class AdaGC(Clipper):
-    """Limits each tensor's norm to `relative` times the running mean of its clipped norms.
+    """Clips each tensor's norm to `relative` times the running mean of its clipped norms.
 
     During the first `warmup` steps the global norm is clipped to `absolute` instead, and each
     tensor's mean starts as the smallest clipped norm it had. Parameters are told apart by their
-    position in what `clip_gradients` is given, so keep to one order.
+    position in what `clip_gradients` is given: keep one order.
 
     relative: lambda_rel, 1.05 in the paper; at least 1, or norms could only ever fall.
     absolute: lambda_abs, the threshold on the global norm during the warm-up; 1 in the paper.
     decay: of the running means, in [0, 1); the paper's beta, 0.98.
     warmup: steps; 100 in the paper.
+
+    Raises ValueError for other settings.
     """
 
     label_start = "adagc_{relative}"
@@ -44,7 +46,7 @@ class AdaGC(Clipper):
         self.relative = number("relative", relative, 1, math.inf, "[)")
         self.absolute = number("absolute", absolute, 0, math.inf, "()")
         self.decay = number("decay", decay, 0, 1, "[)")
-        self.warmup = whole_number("warmup", warmup, 0)
+        self.warmup = integer("warmup", warmup, 0)
         self._means: dict[int, float] = {}
 
     def _clip(self, gradients: Gradients, norm: float, norms: list[float]) -> Clip:
@@ -63,7 +65,7 @@ class AdaGC(Clipper):
         return gradients.clip_each(norms, thresholds)
 
     def _state(self) -> State:
-        """means: a row, one for each position, NaN where it had no gradient yet."""
+        """means: a list, one for each position, NaN where it had no gradient yet."""
         last = max(self._means, default=-1)
         means = [self._means.get(position, math.nan) for position in range(last + 1)]
         return {"means": means}

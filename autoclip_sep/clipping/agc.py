@@ -11,7 +11,7 @@ from typing import Unpack
 import torch
 from torch import Tensor, nn
 
-from autoclip_sep.clipping._arguments import number, whole_number
+from autoclip_sep.clipping._arguments import integer, number
 from autoclip_sep.clipping.base import Clipper, Options
 from autoclip_sep.clipping.gradients import Gradients, local_part
 from autoclip_sep.clipping.norms import LARGE, clipped_where, wide
@@ -25,19 +25,21 @@ class AGC(Clipper):
 
     A unit is one output of a layer: the slices along a weight's first axis, as torch's linear,
     convolution and recurrent layers have them; biases and gains are one unit each. A transposed
-    convolution's weight is (inputs, outputs / groups, ...), which the tensor doesn't tell: its
-    units are the slices along the second axis, within each group, if `transposed` names it. If not
-    they are those of its inputs.
+    convolution's weight is (inputs, outputs / groups, ...), which the tensor doesn't show: its
+    units are the slices along the second axis, within each group, if `transposed` names it, else
+    those of its inputs.
 
     ratio: of gradient norm to weight norm; the paper's lambda, 0.01 there for batches of 4096.
-        Smaller batches bear larger ones.
-    epsilon: the least weight norm reckoned with, so that units that start at zero can move; 1e-3
+        Smaller batches tolerate larger ones.
+    epsilon: lower bound of the weight norms, so that units that start at zero can move; 1e-3
         in the paper.
-    exclude: beginnings of the names of parameters to leave alone; `clip_gradients` then needs
+    exclude: prefixes of the names of parameters to leave alone; `clip_gradients` then needs
         (name, parameter) pairs. None leaves the output layer alone: the last weight given that has
         two axes or more, and what follows it.
-    transposed: beginnings of the names of transposed convolutions, each with its number of groups,
+    transposed: prefixes of the names of transposed convolutions, each with its number of groups,
         as `AGC.transposed_in(model)` finds them; names are needed as for `exclude`.
+
+    Raises ValueError for other settings, and in `clip_gradients` where needed names are missing.
     """
 
     label_start = "agc_{ratio}"
@@ -56,14 +58,14 @@ class AGC(Clipper):
         self.ratio = number("ratio", ratio, 0, math.inf, "()")
         self.epsilon = number("epsilon", epsilon, 0, math.inf, "()")
         if isinstance(exclude, str):
-            raise ValueError(f"exclude must be a list of names, not one text: [{exclude!r}]")
+            raise ValueError(f"exclude must be a list of names, not one string: [{exclude!r}]")
         self.exclude = None if exclude is None else tuple(exclude)
         given = dict(transposed or {}).items()  # a network without any is the default
-        self.transposed = {name: whole_number("transposed", n, 1) for name, n in given} or None
+        self.transposed = {name: integer("transposed", n, 1) for name, n in given} or None
 
     @staticmethod
     def transposed_in(model: nn.Module) -> dict[str, int]:
-        """The transposed convolutions in a network: beginnings of names, and numbers of groups."""
+        """The transposed convolutions in a network: prefixes of names, and numbers of groups."""
         return {
             f"{name}." if name else "": layer.groups
             for name, layer in model.named_modules()
@@ -99,12 +101,12 @@ class AGC(Clipper):
             return None
         if self.transposed:
             name = self._name(gradients, index)
-            for beginning, groups in self.transposed.items():
-                if name.startswith(beginning):
+            for prefix, groups in self.transposed.items():
+                if name.startswith(prefix):
                     if len(parameter) % groups:
                         raise ValueError(
-                            f"AGC(transposed=...) says that {name} has {groups} groups, which its "
-                            f"{len(parameter)} inputs don't divide by"
+                            f"AGC(transposed=...) gives {name} {groups} groups, which don't "
+                            f"divide its {len(parameter)} inputs"
                         )
                     return groups
         return 0

@@ -16,8 +16,8 @@ from typing import Literal, Unpack
 import torch
 from torch import Tensor
 
-from autoclip_sep.clipping._arguments import number, whole_number
-from autoclip_sep.clipping._fused import ResidentHistory
+from autoclip_sep.clipping._arguments import integer, number
+from autoclip_sep.clipping._fused import DeviceHistory
 from autoclip_sep.clipping.base import Clipper, Options, State
 from autoclip_sep.clipping.gradients import Gradients
 from autoclip_sep.clipping.history import History, to_tensor, unpack
@@ -31,14 +31,16 @@ class AutoClip(Clipper):
     """Clips the norm to a percentile of its own history, the current step included.
 
     percentile: p in [0, 100]. 10 is the paper's choice; 0 clips to the smallest norm so far, 100
-        never clips. A gradient at the threshold stays bit for bit what it was. None only watches:
-        the norms are recorded, nothing is clipped (shadow mode).
+        never clips. A gradient at the threshold keeps its bits. None only records the norms and
+        clips nothing (shadow mode).
     window: how many of the latest norms the percentile is taken of; None for all, as in the paper.
-    warmup: for how many steps norms are only recorded. A percentile of few numbers is a rough one.
-        Steps whose gradient is 0 or not finite record nothing and aren't counted.
+    warmup: for how many steps norms are only recorded: a percentile of few numbers is a rough one.
+        Steps whose gradient is 0 or non-finite record nothing and aren't counted.
     scope: "global" takes one norm over all parameters. "parameter" gives each parameter's gradient
         a history and a threshold of its own; the result's `threshold` is then inf. Parameters are
-        told apart by their position in what `clip_gradients` is given, so keep to one order.
+        told apart by their position in what `clip_gradients` is given: keep one order.
+
+    Raises ValueError for other settings.
     """
 
     def __init__(
@@ -52,15 +54,15 @@ class AutoClip(Clipper):
     ) -> None:
         super().__init__(**options)
         self.percentile = None if percentile is None else number("percentile", percentile, 0, 100)
-        self.window = None if window is None else whole_number("window", window, 1)
-        self.warmup = whole_number("warmup", warmup, 0)
+        self.window = None if window is None else integer("window", window, 1)
+        self.warmup = integer("warmup", warmup, 0)
         if scope not in ("global", "parameter"):
             raise ValueError(f'scope must be "global" or "parameter", not {scope!r}')
         self.scope = scope
         if 0 < (self.percentile or 0) < 1:
             logger.warning("%r: percentiles are in [0, 100], 10 %% is AutoClip(10)", self)
         self._histories: dict[int, History] = {}
-        self._resident: ResidentHistory | None = None
+        self._on_device: DeviceHistory | None = None  # while step() is in use
 
     @property
     def label(self) -> str:
@@ -68,9 +70,9 @@ class AutoClip(Clipper):
         return label_of(self, start, "percentile")
 
     def _clip(self, gradients: Gradients, norm: float, norms: list[float]) -> Clip:
-        if self._resident is not None:  # step() was in use until now
-            self._histories = {0: History.unpacked(self._resident.tensor(), self.window)}
-            self._resident = None
+        if self._on_device is not None:  # step() was in use until now
+            self._histories = {0: History.unpacked(self._on_device.tensor(), self.window)}
+            self._on_device = None
         if self.scope == "global":
             return gradients.clip_norm(norm, self._threshold(0, norm))  # Eqs. (2), (3)
         thresholds = [
@@ -91,20 +93,17 @@ class AutoClip(Clipper):
     def _device_threshold(self, norm: Tensor, recorded: Tensor) -> float | Tensor:
         if self.scope != "global":
             return super()._device_threshold(norm, recorded)
-        if self._resident is None:  # clip_gradients was in use until now
+        if self._on_device is None:  # clip_gradients was in use until now
             entries = self._histories.pop(0, History()).tensor()
-            self._resident = ResidentHistory(entries, norm.device, self.window)
-        self._resident.append(norm, recorded)
+            self._on_device = DeviceHistory(entries, norm.device, self.window)
+        self._on_device.append(norm, recorded)
         if self.percentile is None:
             return math.inf
-        threshold = self._resident.percentile(self.percentile)
+        threshold = self._on_device.percentile(self.percentile)
         if not self.warmup:
             return threshold
-        earlier = (
-            norm.new_full((), self.steps)
-            - self._step_counts["skipped"]
-            - self._step_counts["zeros"]
-        )
+        counts = self._step_counts
+        earlier = norm.new_full((), self.steps) - counts["skipped"] - counts["zeros"]
         return torch.where(earlier >= self.warmup, threshold, torch.inf)
 
     @property
@@ -116,11 +115,11 @@ class AutoClip(Clipper):
         return to_tensor(unpack("history", self._state()["history"]))
 
     def _state(self) -> State:
-        """history: a row, oldest first. With scope "parameter" the histories of all positions one
-        after the other, and `lengths`, a list of whole numbers, says how long each is.
+        """history: a list, oldest first. With scope "parameter" the histories of all positions one
+        after the other, and `lengths`, a list of integers, holds how long each is.
         """
-        if self._resident is not None:
-            return {"history": self._resident.tensor().tolist()}
+        if self._on_device is not None:
+            return {"history": self._on_device.tensor().tolist()}
         if self.scope == "global":
             return {"history": self._histories.get(0, History()).entries().tolist()}
         last = max(self._histories, default=-1)
@@ -133,7 +132,7 @@ class AutoClip(Clipper):
             rows = _split(state["history"], state["lengths"])
         histories = [History.unpacked(row, self.window) for row in rows]
         self._histories = {place: history for place, history in enumerate(histories) if history}
-        self._resident = None
+        self._on_device = None
 
 
 def _split(history: object, lengths: object) -> list[list[float]]:

@@ -10,12 +10,14 @@ from autoclip_sep.clipping.result import Clip
 
 
 class Combined(Clipper):
-    """Limits losses by one clipper and then gradients by another.
+    """Clips losses by one clipper and then gradients by another.
 
     The norm is taken once, and `max_nonfinite` is this clipper's. The result describes the
     gradients; `clipped` is true where either of the two did something.
 
-    loss: a clipper with `clips_loss`, gradients: one without.
+    loss: a clipper with `clips_loss`. gradients: one without.
+
+    Raises ValueError for any other pair.
     """
 
     clips_loss = True
@@ -35,14 +37,14 @@ class Combined(Clipper):
         return self.loss.clip_loss(loss)
 
     def _clip(self, gradients: Gradients, norm: float, norms: list[float]) -> Clip:
-        losses = self.loss._take(gradients, norm, norms)
-        limit = self.gradients._take(gradients, norm, norms)
-        return limit._replace(clipped=losses.clipped | limit.clipped)
+        losses = self.loss._clip_finite(gradients, norm, norms)
+        clip = self.gradients._clip_finite(gradients, norm, norms)
+        return clip._replace(clipped=losses.clipped | clip.clipped)
 
-    def _skip(self) -> None:
-        self.loss._skip()
-        self.gradients._skip()
-        super()._skip()
+    def _count_skipped(self) -> None:
+        self.loss._count_skipped()
+        self.gradients._count_skipped()
+        super()._count_skipped()
 
     def _state(self) -> State:
         return {

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
 import torch
@@ -28,6 +28,8 @@ class Gradients:
     groups: their indices in groups that one fused kernel can take together, in a fixed order.
     tensors: the same storage as `whole`; of a gradient that is sharded over processes (DTensor)
         the local part. Changing these in place changes the gradients.
+
+    Raises TypeError for anything but parameters, (name, parameter) pairs or one parameter.
     """
 
     def __init__(self, parameters: Parameters) -> None:
@@ -62,7 +64,7 @@ class Gradients:
             self.tensors.append(local_part(gradient))
             self.names.append(name)
             self.positions.append(position)
-        self.groups = _same_kind(self.whole)
+        self.groups = alike(self.whole)
         self.last_weight = position + 1 if last_weight is None else last_weight
 
     def __len__(self) -> int:
@@ -73,7 +75,7 @@ class Gradients:
         part = copy.copy(self)
         for name in ("parameters", "whole", "tensors", "names", "positions"):
             setattr(part, name, [getattr(self, name)[index] for index in indices])
-        part.groups = _same_kind(part.whole)
+        part.groups = alike(part.whole)
         return part
 
     @property
@@ -115,7 +117,7 @@ class Gradients:
 
     def clip_each(self, norms: list[float], thresholds: list[float]) -> Clip:
         """Scales each to its own threshold where its own norm is above it, in order."""
-        factors = [min(limit / norm, 1.0) for norm, limit in zip(norms, thresholds, strict=True)]
+        factors = [min(most / norm, 1.0) for norm, most in zip(norms, thresholds, strict=True)]
         if all(factor == 1.0 for factor in factors):
             return Clip()
         self.scale_each(factors)
@@ -150,8 +152,8 @@ def optimizer_parameters(optimizer: Optimizer) -> list[tuple[str, Tensor]]:
 def refuse_fsdp1(parameters: Iterable[Tensor]) -> None:
     """Raises ValueError for parameters of FullyShardedDataParallel.
 
-    Each process holds a flat piece of them that doesn't know its whole, so each would clip by a
-    norm of its own.
+    Each process holds a flat piece of them without the whole, so each would clip by a norm of its
+    own.
     """
     if any(getattr(parameter, "_fsdp_flattened", False) for parameter in parameters):
         raise ValueError(
@@ -179,7 +181,7 @@ def _advice(wrong: object) -> str:
 
 
 def is_sharded(tensor: Any) -> bool:
-    """Whether a tensor is a DTensor, asked without importing torch.distributed."""
+    """Whether a tensor is a DTensor, without an import of torch.distributed."""
     return type(tensor) is not Tensor and hasattr(tensor, "full_tensor")
 
 
@@ -189,7 +191,7 @@ def local_part(tensor: Any) -> Tensor:
     return part
 
 
-def _same_kind(tensors: list[Tensor]) -> list[list[int]]:
+def alike(tensors: Sequence[Tensor]) -> list[list[int]]:
     """Indices of tensors that one fused kernel can take together, in a fixed order."""
     groups: dict[tuple[object, ...], list[int]] = {}
     tensor: Any

@@ -9,10 +9,8 @@ import torch
 from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
-from autoclip_sep.clipping._interception import intercept
-from autoclip_sep.clipping._joint_step import Round
-from autoclip_sep.clipping._scaler import unscale
-from autoclip_sep.clipping._wrapping import Undoing, layers
+from autoclip_sep.clipping._joint_step import JointStep, unscale
+from autoclip_sep.clipping._wrapping import UndoableStep, intercept, optimizer_stack
 from autoclip_sep.clipping.gradients import Parameters, optimizer_parameters, refuse_fsdp1
 from autoclip_sep.clipping.norms import gradient_norm
 from autoclip_sep.clipping.result import Clip, ClipResult, describe
@@ -21,9 +19,9 @@ _HANDLES: weakref.WeakSet["Handle"] = weakref.WeakSet()
 
 
 class Handle:
-    """Limits gradients before each step of an optimizer, or of several together, until removed.
+    """Clips gradients before each step of an optimizer, or of several together, until removed.
 
-    - A step whose norm isn't finite is left out: `step()` returns before it has done anything, so
+    - A step with a non-finite norm is skipped: `step()` returns before it has done anything, so
       weights, state and counters keep their bits in any optimizer. Every `.grad` is set to None.
     - Scaled gradients are unscaled first, once: by the scaler itself in `scaler.step(optimizer)`;
       here where a fused optimizer would have done it inside its kernel; and here, if the scaler
@@ -33,7 +31,7 @@ class Handle:
       gradients and learning rates of zero, doesn't reach the clipper either.
     - In `optimizer.step(closure)` the gradients are clipped after the closure.
     - Where an optimizer wraps another one, as SAM and Lookahead do, the step of the innermost is
-      the update: the gradient that it gets is the one that is clipped, and where it is left out,
+      the update: the gradient that it gets is the one that is clipped, and where it is skipped,
       whatever the wrapper did is undone, at the price of a copy of weights and state in each step.
     - Several optimizers have one norm, one entry in the history and one decision for each backward
       pass, after which each of them must be stepped once, in any order.
@@ -42,31 +40,31 @@ class Handle:
     `model.named_parameters()`.
     """
 
-    #: The result of the latest step; not finite, with a norm of NaN, where a scaler skipped it. If
+    #: The result of the latest step; non-finite, with a norm of NaN, where a scaler skipped it. If
     #: the scaler wasn't given, that is known of fused optimizers only.
     last: ClipResult | None
 
     def __init__(
         self,
-        limit: Callable[[Parameters], tuple[ClipResult, bool]],
+        clip: Callable[[Parameters], ClipResult],
         optimizer: Optimizer | Sequence[Optimizer],
         scaler: GradScaler | None = None,
     ) -> None:
         given = list(optimizer) if isinstance(optimizer, list | tuple) else [optimizer]
         if not given:
             raise ValueError("attach takes an optimizer or a list of some, and this list is empty")
-        stacks = [layers(each) for each in given]
+        stacks = [optimizer_stack(each) for each in given]
         self.last = None
-        self._clip = limit
+        self._clip = clip
         self._scaler = scaler
         # Weakly, since they hold this handle: an optimizer's state goes as soon as it does.
-        self._stacks = [[weakref.ref(layer) for layer in stack] for stack in stacks]
+        self._stacks = [[weakref.ref(each) for each in stack] for stack in stacks]
         self._refuse(stacks)
-        self._round = Round()
-        self._busy = False  # in a step that has been decided on
-        self._reached = False
-        self._undoing = Undoing(stacks[0])
-        self._removals = self._undoing.removals
+        self._joint_step = JointStep()
+        self._in_step = False
+        self._reached_by_scaler = False
+        self._wrapper_step = UndoableStep(stacks[0])
+        self._removals = self._wrapper_step.removals
         for stack in stacks:
             self._removals.append(intercept(stack[-1], "step", self._step))
             if hasattr(stack[-1], "register_step_pre_hook"):
@@ -91,7 +89,7 @@ class Handle:
             raise ValueError("two of the optimizers have the same parameters: attach to each once")
         for other in _HANDLES:
             attached = other._optimizers()
-            if any(layer is inner for stack in stacks for layer in stack for inner in attached):
+            if any(each is inner for stack in stacks for each in stack for inner in attached):
                 raise ValueError(
                     "there is a clipper attached to this optimizer already: remove() its handle "
                     "first; it would clip what the other one leaves over"
@@ -108,83 +106,59 @@ class Handle:
 
     def _alive(self) -> list[list[Any]]:
         alive = [stack for stack in self._stacks if stack[-1]() is not None]
-        return [[layer for each in stack if (layer := each()) is not None] for stack in alive]
+        return [[each for one in stack if (each := one()) is not None] for stack in alive]
 
     def _step(self, optimizer: Any, step: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        if self._busy:
+        """In place of the update's step()."""
+        if self._in_step:
             return step(*args, **kwargs)
         closure = kwargs.get("closure", args[0] if args else None)
-        self._busy = True
+        self._in_step = True
         try:
-            if closure is not None:
-                return self._step_with(optimizer, closure, step, args, kwargs)
-            if _only_makes_state(optimizer) or self._goes_ahead(optimizer):
-                return step(*args, **kwargs)
-            return None
-        finally:
-            self._busy = False
-
-    def _step_with(
-        self,
-        optimizer: Any,
-        closure: Callable[[], Any],
-        step: Callable[..., Any],
-        args: Any,
-        kwargs: Any,
-    ) -> Any:
-        kind = type(optimizer).__name__
-        if len(self._stacks) > 1:
-            raise ValueError(
-                f"{kind}.step(closure) has gradients for this step only, not for all optimizers "
-                "attached together: call backward() before the steps"
-            )
-        versions, loss = _versions(optimizer), None
-
-        def limited_closure() -> Any:
-            nonlocal loss, versions
-            if _versions(optimizer) != versions:
+            if closure is None:
+                goes_ahead = _only_makes_state(optimizer) or self._goes_ahead(optimizer)
+                return step(*args, **kwargs) if goes_ahead else None
+            if len(self._stacks) > 1:
                 raise ValueError(
-                    f"{kind} moves the weights before it calls its closure, or calls it twice, so "
-                    "no step of it can be left out: remove() the handle, and call "
-                    "clipper.clip_gradients at the end of the closure"
+                    f"{type(optimizer).__name__}.step(closure) has gradients for this step only, "
+                    "not for all optimizers attached together: call backward() before the steps"
                 )
-            versions = []
-            loss = closure()
-            if not self._goes_ahead(optimizer):
-                raise _LeftOut
-            return loss
-
-        if "closure" in kwargs:
-            kwargs = {**kwargs, "closure": limited_closure}
-        else:
-            args = (limited_closure, *args[1:])
-        try:
-            return step(*args, **kwargs)
-        except _LeftOut:
-            return loss
+            clipping_closure = _ClippingClosure(optimizer, closure, self._goes_ahead)
+            if "closure" in kwargs:
+                kwargs = {**kwargs, "closure": clipping_closure}
+            else:
+                args = (clipping_closure, *args[1:])
+            try:
+                return step(*args, **kwargs)
+            except _StepSkipped:
+                return clipping_closure.loss
+        finally:
+            self._in_step = False
 
     def _before_held_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
-        """A step that somebody took hold of before the clipper was attached to it.
+        """A step that was wrapped before the clipper was attached to it.
 
-        As Accelerate does for its scaler in `prepare`. It can't be left out, and torch's optimizers
+        As Accelerate does for its scaler in `prepare`. It can't be skipped, and torch's optimizers
         needn't be: without gradients they do nothing.
         """
-        if self._busy:
+        if self._in_step:
             return
         closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
         if closure is not None or not type(optimizer).__module__.startswith("torch.optim"):
             raise RuntimeError(
-                f"the step of this {type(optimizer).__name__} can't be left out, since it was "
+                f"the step of this {type(optimizer).__name__} can't be skipped, since it was "
                 "wrapped before the clipper was attached: attach first"
             )
         if not _only_makes_state(optimizer):
             self._goes_ahead(optimizer)
 
     def _scaler_step(self, scaler: Any, step: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """In place of scaler.step()."""
         optimizer = kwargs.get("optimizer", args[0] if args else None)
-        self._reached = False
+        self._reached_by_scaler = False
         result = step(*args, **kwargs)
-        if not self._reached and any(o is optimizer for stack in self._alive() for o in stack):
+        own = any(each is optimizer for stack in self._alive() for each in stack)
+        if own and not self._reached_by_scaler:
             self.last = self._skipped_by_scaler()
         return result
 
@@ -194,28 +168,56 @@ class Handle:
         return describe(norm, Clip(), finite=False)
 
     def _goes_ahead(self, optimizer: Any) -> bool:
-        """Limits the gradients, once for all optimizers, and says whether the step is taken."""
-        self._reached = True
-        goes_ahead = self._round.decided(optimizer)
+        """Clips the gradients, once for all optimizers; whether the step is taken."""
+        self._reached_by_scaler = True
+        goes_ahead = self._joint_step.decision(optimizer)
         if goes_ahead is None:
             optimizers = self._optimizers()
             parameters = [pair for each in optimizers for pair in optimizer_parameters(each)]
             unscaled = unscale(optimizer, self._alive(), self._scaler)
-            if unscaled:
-                self.last, goes_ahead = self._clip(parameters)
-            else:
-                self.last, goes_ahead = self._skipped_by_scaler(), False
+            self.last = self._clip(parameters) if unscaled else self._skipped_by_scaler()
+            goes_ahead = bool(self.last.finite)
             if not goes_ahead:
                 for _, parameter in parameters:
                     parameter.grad = None
-            if unscaled:  # else the scaler says so for each optimizer, and steps some of them only
-                self._round.begin(optimizers, optimizer, goes_ahead)
-        self._undoing.update(goes_ahead)
+            if unscaled:  # else the scaler skips some of the steps itself
+                self._joint_step.begin(optimizers, optimizer, goes_ahead)
+        self._wrapper_step.note_update(skipped=not goes_ahead)
         return goes_ahead
 
 
-class _LeftOut(BaseException):
+class _StepSkipped(BaseException):
     """Ends a step from within its closure; no handler of errors is to hold it up."""
+
+
+class _ClippingClosure:
+    """A closure and then the clip. Raises _StepSkipped where the step isn't taken.
+
+    Raises ValueError where the optimizer moves the weights before it calls it, or calls it twice.
+    """
+
+    def __init__(
+        self, optimizer: Any, closure: Callable[[], Any], goes_ahead: Callable[[Any], bool]
+    ) -> None:
+        self.loss: Any = None
+        self._optimizer, self._closure, self._goes_ahead = optimizer, closure, goes_ahead
+        self._versions: list[int] | None = self._present_versions()
+
+    def __call__(self) -> Any:
+        if self._present_versions() != self._versions:
+            raise ValueError(
+                f"{type(self._optimizer).__name__} moves the weights before it calls its closure, "
+                "or calls it twice, so no step of it can be skipped: remove() the handle, and call "
+                "clipper.clip_gradients at the end of the closure"
+            )
+        self._versions = None
+        self.loss = self._closure()
+        if not self._goes_ahead(self._optimizer):
+            raise _StepSkipped
+        return self.loss
+
+    def _present_versions(self) -> list[int]:
+        return [parameter._version for _, parameter in optimizer_parameters(self._optimizer)]
 
 
 def _only_makes_state(optimizer: Any) -> bool:
@@ -225,7 +227,3 @@ def _only_makes_state(optimizer: Any) -> bool:
     # The norm of the whole, so that every rank of a sharded model comes to the same answer.
     norm = gradient_norm(parameters)
     return any(one.grad is not None for _, one in parameters) and bool(norm == 0)
-
-
-def _versions(optimizer: Any) -> list[int]:
-    return [parameter._version for _, parameter in optimizer_parameters(optimizer)]

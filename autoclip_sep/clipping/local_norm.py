@@ -4,7 +4,7 @@ The "local" clipping of Pascanu et al. (ICML 2013) as Keras' `clipnorm` has it. 
 the whole gradient changes where some tensors are clipped and others aren't.
 """
 
-from autoclip_sep.clipping._fixed import FixedThreshold
+from autoclip_sep.clipping.base import FixedThreshold
 from autoclip_sep.clipping.gradients import Gradients
 from autoclip_sep.clipping.result import Clip
 
@@ -12,8 +12,8 @@ from autoclip_sep.clipping.result import Clip
 class LocalNormClipping(FixedThreshold):
     """Scales each gradient whose own L2 norm exceeds `threshold` down to it.
 
-    threshold: a positive number, in the unit of the gradients. It doesn't limit the global norm,
-        so the result's `threshold` is inf.
+    threshold: a positive number, in the unit of the gradients. The global norm has none, so the
+        result's `threshold` is inf.
     """
 
     label_start = "local_norm_{threshold}"

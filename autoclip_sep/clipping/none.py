@@ -1,4 +1,4 @@
-"""No clipping: gradients are only measured, and skipped when they aren't finite."""
+"""No clipping: gradients are only measured, and steps with a non-finite norm skipped."""
 
 import math
 
@@ -10,7 +10,7 @@ from autoclip_sep.clipping.result import Clip
 
 
 class NoClipping(Clipper):
-    """Leaves every gradient what it was; the same as AutoClip with percentile 100."""
+    """Leaves every gradient as it is; the same as AutoClip with percentile 100."""
 
     label_start = "none"
 

@@ -6,7 +6,7 @@ Algorithm 1. Like there, and unlike torch's `clip_grad_norm_`, no epsilon is add
 
 from torch import Tensor
 
-from autoclip_sep.clipping._fixed import FixedThreshold
+from autoclip_sep.clipping.base import FixedThreshold
 from autoclip_sep.clipping.gradients import Gradients
 from autoclip_sep.clipping.result import Clip
 
@@ -18,9 +18,7 @@ class NormClipping(FixedThreshold):
     """
 
     label_start = "norm_{threshold}"
-    if_all = (
-        "it works like a learning rate then; raise the threshold, or let AutoClip follow the norms"
-    )
+    if_all = "it acts as a learning rate; raise the threshold, or let AutoClip follow the norms"
 
     def _clip(self, gradients: Gradients, norm: float, norms: list[float]) -> Clip:
         return gradients.clip_norm(norm, self.threshold)

@@ -1,8 +1,8 @@
 """L2 norms of gradients: one fused pass per device and dtype, accumulated in float32 at least.
 
 In float32 squares are infinite above 1.8e19 and 0 below 1e-23. Where a norm comes out so that this
-may have happened, it is taken again of gradients brought to another size; that is rare, and the
-norms of all others cost nothing more and keep their bits.
+may have happened, it is taken again of rescaled gradients; that is rare, and the norms of all
+others cost nothing more and keep their bits.
 """
 
 import math
@@ -30,10 +30,10 @@ def tensor_norms(gradients: Gradients) -> Tensor:
     all-reduce for all of them.
     """
     if len(gradients.groups) == 1:
-        return _norms_of_a_kind(gradients.whole)
+        return norms_of(gradients.whole)
     norms: dict[int, Tensor] = {}
     for group in gradients.groups:
-        found = _norms_of_a_kind([gradients.whole[index] for index in group])
+        found = norms_of([gradients.whole[index] for index in group])
         norms.update(zip(group, found.to(gradients.device).unbind(), strict=True))
     return torch.stack([norms[index] for index in range(len(gradients))])
 
@@ -56,7 +56,7 @@ def read_norms(gradients: Gradients) -> tuple[Tensor, float, list[float]]:
 
     Finite and above 0 wherever the gradients are, whatever their size; but a gradient below 1e-23
     beside one above 1e-12 may come out as 0. One host read, or some more where norms are taken
-    again: the first is then () of the widest type, since float32 might not hold it.
+    again: the first result is then () of the widest type, since float32 might not hold it.
     """
     norms = tensor_norms(gradients)
     norm = global_norm(norms)
@@ -75,7 +75,7 @@ def read_norms(gradients: Gradients) -> tuple[Tensor, float, list[float]]:
     for index, factor in factors.items():
         whole = gradients.whole[index]
         resized = whole.to(torch.promote_types(whole.dtype, torch.float32)) * factor
-        each[index] = _norms_of_a_kind([resized]).item() / factor
+        each[index] = norms_of([resized]).item() / factor
     total = math.hypot(*each)
     device = gradients.device
     return torch.full((), total, dtype=wide(device), device=device), total, each
@@ -113,12 +113,16 @@ def anywhere(flags: list[Tensor], gradients: Gradients) -> Tensor:
     return found
 
 
-def _norms_of_a_kind(tensors: list[Tensor]) -> Tensor:
-    """The norms of whole tensors of one device, dtype and layout: (number of tensors,)."""
-    wide = torch.float32 if tensors[0].dtype in _HALF else None
+def norms_of(tensors: list[Tensor], dtype: torch.dtype | None = None) -> Tensor:
+    """The norms of whole tensors of one device, dtype and layout: (number of tensors,).
+
+    dtype: what they are accumulated in, of real tensors; by default their own, float32 at least.
+    """
+    if dtype is None and tensors[0].dtype in _HALF:
+        dtype = torch.float32
     if tensors[0].device.type == "cpu" and not is_sharded(tensors[0]):
-        tensors = [_shorter(t, wide) if t.numel() >= _LARGE else t for t in tensors]
-    norms: Any = torch.stack(torch._foreach_norm(tensors, 2, dtype=wide))
+        tensors = [_shorter(t, dtype) if t.numel() >= _LARGE else t for t in tensors]
+    norms: Any = torch.stack(torch._foreach_norm(tensors, 2, dtype=dtype))
     return norms.full_tensor() if is_sharded(norms) else norms
 
 

@@ -1,4 +1,4 @@
-"""A clipper's settings, the arguments of its class, and how its label and repr tell them."""
+"""A clipper's settings, the arguments of its class, and their text in its label and repr."""
 
 import hashlib
 import inspect
@@ -24,8 +24,8 @@ def settings(clipper: object) -> dict[str, tuple[Any, bool]]:
     return found
 
 
-def label_of(clipper: object, start: str | None, *untold: str) -> str:
-    """The start, a format of settings, and all else that isn't the default nor left untold.
+def label_of(clipper: object, start: str | None, *omitted: str) -> str:
+    """The start, a format of settings, and all others that aren't defaults, but for the omitted.
 
     Without a start the name of the class: `clip_to_median` for ClipToMedian.
     """
@@ -33,13 +33,13 @@ def label_of(clipper: object, start: str | None, *untold: str) -> str:
     values, others = {}, ""
     for name, (value, differs) in settings(clipper).items():
         values[name] = plain_text(value) if isinstance(value, float) else value
-        if differs and name not in (*untold, *re.findall(r"{(\w+)", start)):
+        if differs and name not in (*omitted, *re.findall(r"{(\w+)", start)):
             others += in_label(name, value)
     return start.format(**values) + others
 
 
 def in_label(name: str, value: object) -> str:
-    """How a label tells a setting: `_window1000`, `_parameter` for a text, a flag by its name."""
+    """A setting in a label: `_window1000`, a string by its value, a flag by its name."""
     if isinstance(value, str):
         text = value
     elif value is True:
@@ -59,7 +59,7 @@ def in_label(name: str, value: object) -> str:
 
 
 def repr_of(clipper: object) -> str:
-    """The class with its first setting and those that aren't its defaults, as it is called."""
+    """The call that makes it, with the first setting and those that aren't defaults."""
     shown = [
         f"{name}={value!r}"
         for place, (name, (value, differs)) in enumerate(settings(clipper).items())
@@ -68,15 +68,15 @@ def repr_of(clipper: object) -> str:
     return f"{type(clipper).__name__}({', '.join(shown)})"
 
 
-def spell_out(init: Any, above: Any) -> None:
-    """Has an `__init__` with `**options` say what these are: arguments of the `__init__` above.
+def expand_options(init: Any, parent: Any) -> None:
+    """Replaces `**options` in the signature of `init` by the arguments of the parent's `__init__`.
 
     So help, labels and checks of configs see one signature without any `**`.
     """
     own = inspect.signature(init).parameters
     named = [one for one in own.values() if one.kind is not one.VAR_KEYWORD]
     if len(named) < len(own):
-        _, *taken = inspect.signature(above).parameters.values()  # without self
-        named += [one.replace(kind=one.KEYWORD_ONLY) for one in taken if one.name not in own]
+        _, *inherited = inspect.signature(parent).parameters.values()  # without self
+        named += [one.replace(kind=one.KEYWORD_ONLY) for one in inherited if one.name not in own]
         init.__signature__ = inspect.Signature(named)
-        init.__annotations__ = above.__annotations__ | init.__annotations__
+        init.__annotations__ = parent.__annotations__ | init.__annotations__

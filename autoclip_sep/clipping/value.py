@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-from autoclip_sep.clipping._fixed import FixedThreshold
+from autoclip_sep.clipping.base import FixedThreshold
 from autoclip_sep.clipping.gradients import Gradients
 from autoclip_sep.clipping.norms import clipped_where
 from autoclip_sep.clipping.result import Clip
@@ -17,8 +17,8 @@ from autoclip_sep.clipping.result import Clip
 class ValueClipping(FixedThreshold):
     """Clamps every component of every gradient to [-threshold, threshold].
 
-    threshold: a positive number, in the unit of the gradients. It doesn't limit the global norm,
-        so the result's `threshold` is inf.
+    threshold: a positive number, in the unit of the gradients. The global norm has none, so the
+        result's `threshold` is inf.
     """
 
     label_start = "value_{threshold}"

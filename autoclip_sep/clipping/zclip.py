@@ -2,7 +2,7 @@
 
 Kumar, Owen, Chowdhury, Güra: "ZClip: Adaptive Spike Mitigation for LLM Pre-Training",
 arXiv:2504.02507, in its published form: z-score, adaptive (reciprocal) scaling, statistics of the
-clipped norms. Two differences from its authors' code: no second, fixed limit on the norm
+clipped norms. Two differences from its authors' code: no second, fixed threshold
 (`max_grad_norm`, 1 there), and no epsilon beside sigma. Where sigma is 0 nothing is a spike: norms
 that were all equal would otherwise hold every later one at their own size for good. Norms of
 exactly 0 aren't taken in.
@@ -11,7 +11,7 @@ exactly 0 aren't taken in.
 import math
 from typing import Unpack
 
-from autoclip_sep.clipping._arguments import number, whole_number
+from autoclip_sep.clipping._arguments import integer, number
 from autoclip_sep.clipping.base import Clipper, Options, State
 from autoclip_sep.clipping.gradients import Gradients
 from autoclip_sep.clipping.history import History
@@ -27,6 +27,8 @@ class ZClip(Clipper):
     z_threshold: the z-score from which on a norm is a spike; 2.5 in the paper.
     decay: of the running mean and variance, in [0, 1); the paper's alpha, 0.97.
     warmup: steps without clipping whose norms give the first mean and variance; 25 in the paper.
+
+    Raises ValueError for other settings.
     """
 
     label_start = "zclip_z{z_threshold}"
@@ -42,7 +44,7 @@ class ZClip(Clipper):
         super().__init__(**options)
         self.z_threshold = number("z_threshold", z_threshold, 0, math.inf, "()")
         self.decay = number("decay", decay, 0, 1, "[)")
-        self.warmup = whole_number("warmup", warmup, 1)
+        self.warmup = integer("warmup", warmup, 1)
         self._first: list[float] = []
         self._mean = self._variance = 0.0
 

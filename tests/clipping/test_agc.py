@@ -77,7 +77,7 @@ def test_transposed_wants_names_and_groups_that_divide():
     clipper = AGC(exclude=(), transposed={"up.": 2})
     with pytest.raises(ValueError, match="named_parameters"):
         clipper.clip_gradients([weight])
-    with pytest.raises(ValueError, match=r"up.weight has 2 groups, which its 3 inputs"):
+    with pytest.raises(ValueError, match=r"gives up.weight 2 groups, which don't divide its 3"):
         clipper.clip_gradients([("up.weight", weight)])
 
 

@@ -398,8 +398,8 @@ def test_the_hooks_answer_to_their_former_names():
     weight = torch.nn.Parameter(torch.ones(2))
     weight.grad = torch.full((2,), 3.0)
     clipper = NormClipping(1.0)
-    with pytest.warns(DeprecationWarning, match="limit_gradients is called clip_gradients now"):
+    with pytest.warns(DeprecationWarning, match="limit_gradients is deprecated: call clip_grad"):
         result = clipper.limit_gradients([weight])
     assert bool(result.clipped)
-    with pytest.warns(DeprecationWarning, match="limit_loss is called clip_loss now"):
+    with pytest.warns(DeprecationWarning, match="limit_loss is deprecated: call clip_loss"):
         assert float(clipper.limit_loss(torch.tensor(2.0))) == 2.0

@@ -16,7 +16,7 @@ from autoclip_sep.clipping import (
     NormClipping,
     norms,
 )
-from autoclip_sep.clipping._fused import ResidentHistory
+from autoclip_sep.clipping._fused import DeviceHistory
 from autoclip_sep.clipping.history import History
 from tests.clipping.states import numbers
 
@@ -199,7 +199,7 @@ def test_the_history_on_the_device_equals_the_one_on_the_host(percentile, window
     norms = np.random.default_rng(0).lognormal(size=300)
     norms[40:60] = norms[3]
     cpu, host = torch.device("cpu"), History(window)
-    device = ResidentHistory(torch.empty(0).double(), cpu, window)
+    device = DeviceHistory(torch.empty(0).double(), cpu, window)
     for step, norm in enumerate(norms):
         wanted = step % 7 != 0
         value = torch.tensor(norm if wanted else (math.nan, math.inf)[step % 2]).double()
@@ -209,7 +209,7 @@ def test_the_history_on_the_device_equals_the_one_on_the_host(percentile, window
         if len(host):
             assert device.percentile(percentile).item() == host.percentile(percentile)
         if step % 90 == 50:  # a state is saved and taken up again
-            device = ResidentHistory(device.tensor(), cpu, window)
+            device = DeviceHistory(device.tensor(), cpu, window)
     assert torch.equal(device.tensor(), host.tensor())
 
 

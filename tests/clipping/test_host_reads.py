@@ -138,7 +138,7 @@ def test_nothing_in_a_fused_step_leaves_the_device_or_comes_to_it(name):
     with FakeTensorMode():
         model = nn.Linear(5, 8, device="cuda")
         optimizer, clipper = torch.optim.Adam(model.parameters(), fused=True), FOLDED[name]()
-        clipper._watch = SilentWatch()
+        clipper._nonfinite_on_device = SilentWatch()
         for step in range(100):
             for parameter in model.parameters():
                 parameter.grad = torch.empty_like(parameter)

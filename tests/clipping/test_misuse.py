@@ -72,7 +72,7 @@ def test_a_norm_that_always_clips_is_told_once(caplog):
     assert caplog.messages == []
     limit(clipper, [1.0] * 2001)
     (message,) = caplog.messages
-    assert message.startswith("norm_0.01 clipped each of the last 1000 steps: it works like a")
+    assert message.startswith("norm_0.01 clipped each of the last 1000 steps: it acts as a")
 
 
 def test_one_step_below_the_norm_is_enough(caplog):

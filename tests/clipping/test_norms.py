@@ -68,7 +68,7 @@ def test_no_float64_where_there_is_none(make, monkeypatch):
     with FakeTensorMode(allow_non_fake_inputs=True):
         weight, clipper = nn.Parameter(torch.empty(3, device="cuda")), make()
         optimizer = torch.optim.Adam([weight], fused=True)
-        clipper._watch = SimpleNamespace(send=lambda count: None, latest=lambda: 0)
+        clipper._nonfinite_on_device = SimpleNamespace(send=lambda count: None, latest=lambda: 0)
         for _ in range(5):
             weight.grad = torch.empty_like(weight)
             with WithoutFloat64():

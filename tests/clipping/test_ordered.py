@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from autoclip_sep.clipping import _ordered as ordered
-from autoclip_sep.clipping._ordered import Ordered
+from autoclip_sep.clipping import history as ordered
+from autoclip_sep.clipping.history import SortedBlocks as Ordered
 
 
 @pytest.fixture(autouse=True, params=[2, 3, 8, 8192])
