@@ -14,7 +14,7 @@ from torch import Tensor
 
 from autoclip_sep.errors import InputError
 from autoclip_sep.interop.lightning import Callback, GradientClipping, LightningModule, Trainer
-from autoclip_sep.interop.recording import Items, RunRecording
+from autoclip_sep.interop._recording import Items, RunRecording
 from autoclip_sep.optional import require
 
 Metric: Any = require("torchmetrics", "recording in Lightning").Metric

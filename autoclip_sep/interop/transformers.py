@@ -13,7 +13,7 @@ import torch
 
 from autoclip_sep.clipping import Clipper, ClipResult, Handle
 from autoclip_sep.errors import InputError
-from autoclip_sep.interop.attach import attach, require_gradient_limiter
+from autoclip_sep.interop._attach import attach, require_gradient_limiter
 from autoclip_sep.optional import require
 
 TrainingArguments: TypeAlias = Any

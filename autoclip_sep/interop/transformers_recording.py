@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autoclip_sep.interop.recording import Items, RunRecording
+from autoclip_sep.interop._recording import Items, RunRecording
 from autoclip_sep.interop.transformers import (
     GradientClipping,
     TrainerCallback,

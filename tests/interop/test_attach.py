@@ -6,7 +6,7 @@ from torch import nn
 
 from autoclip_sep.clipping import AutoClip
 from autoclip_sep.errors import InputError
-from autoclip_sep.interop.attach import attach
+from autoclip_sep.interop._attach import attach
 
 
 @pytest.fixture
