@@ -1,4 +1,4 @@
-"""Gradients of a closure's loss, taken as training takes them, by a backward pass without a trace.
+"""Gradients of a closure's loss, by a backward pass like training's own that leaves no trace.
 
 `torch.autograd.grad` would not do: DistributedDataParallel averages over processes, `fully_shard`
 reduces to shards and reentrant checkpointing works at all only in what `.backward()` sets off.
@@ -38,10 +38,10 @@ def evaluate(
     """The closure's loss and its gradients at the parameters' present values, within `undisturbed`.
 
     closure: gives the loss, a 0-dim tensor, or the parts that it is the sum of, each of which is
-        backpropagated before the next is asked for. One without a graph counts as backpropagated.
+        backpropagated before the next one is taken. One without a graph counts as backpropagated.
     scale: what losses are multiplied by for the backward pass, and gradients divided by after it.
 
-    Raises ValueError where no parameter gets a gradient.
+    The gradients have the parameters' shapes. Raises ValueError where no parameter gets one.
     """
     for parameter in parameters:
         parameter.grad = None

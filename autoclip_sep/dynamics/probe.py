@@ -33,7 +33,7 @@ class Probe:
         self._raw = raw
 
     def observe(self, loss: Tensor) -> None:
-        """Note the loss (any shape) and, after backward and before clipping, its gradient.
+        """Notes the loss (any shape) and, after backward and before clipping, its gradient.
 
         Once a step, or once for each of its micro-batches, behind each one's backward pass and with
         each one's own loss, undivided: the loss is then the mean over the calls, the gradient what
@@ -63,6 +63,6 @@ class Probe:
         """What gradients are multiplied by at the moment: 1 after `unscale_`."""
         if self._scaler is None or not self._scaler.is_enabled():
             return 1.0
-        # The stage has no public name; it says whether unscale_ has been called since the update.
+        # The stage has no public name; it shows whether unscale_ has been called since the update.
         stage = self._scaler._per_optimizer_states[id(self._optimizer)]["stage"]
         return float(self._scaler.get_scale()) if stage is OptState.READY else 1.0

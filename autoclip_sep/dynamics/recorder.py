@@ -1,7 +1,7 @@
 """Records a training run's dynamics every few steps, around any loop's own step.
 
 A run ends with the same weights, bit for bit, whether its steps were recorded or not. What can't
-be known of a step is NaN in its row, with one line in the log that says why.
+be known of a step is NaN in its row, with one line in the log that gives the reason.
 """
 
 import logging
@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 
 class Unknown(Exception):
-    """Says why a column of a row can't be known."""
+    """The reason why a column of a row can't be known."""
 
 
 class Recorder:
@@ -78,6 +78,8 @@ class Recorder:
         loss, and the closure's gradients unless they are sharded. What DDP has averaged before
         stays as it is.
     scaler: the loop's GradScaler, without which float16 gradients of the closure would underflow.
+
+    Raises ValueError unless every >= 1 and points >= 0.
     """
 
     def __init__(
@@ -107,7 +109,7 @@ class Recorder:
 
     @contextmanager
     def step(self, closure: Closure | None = None) -> Iterator[Probe]:
-        """Surround forward, backward, clipping and optimizer step of one batch.
+        """Surrounds forward, backward, clipping and optimizer step of one batch.
 
         closure: evaluates the mean loss of this step at the present weights, with a graph; or gives
             the parts that it is the sum of, one micro-batch after the other, as a generator does.
@@ -148,7 +150,7 @@ class Recorder:
         except Unknown as unknown:
             self._warn(str(unknown))
         except Exception as error:
-            if _processes() > 1:
+            if world_size() > 1:
                 raise
             self._warn("the closure failed", error)
         norm = threshold = scale = NAN
@@ -171,7 +173,7 @@ class Recorder:
             self.records.append(self.last)
 
     def _mean_loss(self, probe: Probe) -> float:
-        """Over all processes, where there is a way to average."""
+        """The loss, averaged over all processes where `average` was given; NaN if unobserved."""
         if probe.loss is None:
             return NAN
         losses = [probe.loss.cpu().double() if probe.loss.is_mps else probe.loss.double()]
@@ -218,12 +220,12 @@ class Recorder:
             )
 
     def _reached(self) -> list[Tensor]:
-        """All that a backward pass may leave a gradient in: a loss may have parameters too."""
+        """All parameters that a backward pass may reach: a loss may have some too."""
         others = (p for group in self.optimizer.param_groups for p in group["params"])
         return list({id(p): p for p in (*self.model.parameters(), *others)}.values())
 
     def _check(self, probe: Probe, loss: float, gradient: list[Tensor]) -> None:
-        """Whether the closure, at the weights before the step, gives what was observed there.
+        """Compares the closure's loss and gradient before the step with the observed ones.
 
         Raises Unknown where its gradient is another one.
         """
@@ -231,24 +233,24 @@ class Recorder:
         same_loss = not (math.isfinite(seen) and math.isfinite(loss)) or math.isclose(
             loss, seen, rel_tol=LOSS_TOLERANCE, abs_tol=1e-6
         )
-        said = (
+        mismatch = (
             f"the closure's loss before the step is {loss:.4g}, the observed one {seen:.4g}: the "
             "closure must evaluate the mean loss of all of the step's micro-batches"
         )
         if probe.gradient is not None:
-            away = float(total_norm(differences(gradient, probe.gradient)))
+            apart = float(total_norm(differences(gradient, probe.gradient)))
             norm = float(total_norm(probe.gradient))
-            misfit = away > GRADIENT_TOLERANCE * norm
-            self._checked = math.isfinite(away) and not misfit
-            if misfit:
-                raise Unknown(f"{said} (gradients are {away:.2g} apart, of norm {norm:.2g})")
+            differs = apart > GRADIENT_TOLERANCE * norm
+            self._checked = math.isfinite(apart) and not differs
+            if differs:
+                raise Unknown(f"{mismatch} (gradients are {apart:.2g} apart, of norm {norm:.2g})")
         elif not self.raw_gradients and not same_loss:
-            raise Unknown(said)
+            raise Unknown(mismatch)
         if not same_loss:
-            self._warn(said)
+            self._warn(mismatch)
 
     def _warn(self, reason: str, error: Exception | None = None) -> None:
-        """Once for each reason."""
+        """Logs each reason once."""
         kind = reason.partition(" is ")[0]
         if kind not in self._warned:
             self._warned.add(kind)
@@ -260,11 +262,12 @@ class Recorder:
         return {"steps": self.steps, "skipped": self.skipped}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on counting from a saved state."""
+        """Restores a saved state."""
         self.steps, self.skipped = state["steps"], state["skipped"]
 
 
-def _processes() -> int:
+def world_size() -> int:
+    """The number of processes that train together, 1 without torch.distributed."""
     distributed = torch.distributed
-    joined = distributed.is_available() and distributed.is_initialized()
-    return distributed.get_world_size() if joined else 1
+    initialized = distributed.is_available() and distributed.is_initialized()
+    return distributed.get_world_size() if initialized else 1

@@ -1,11 +1,11 @@
-"""What AutoClip would have done with a recorded course of gradient norms, for any percentile.
+"""What AutoClip would have done with a recorded sequence of gradient norms, for any percentile.
 
 Algorithm 1 and Eqs. (2), (3) of the AutoClip paper (see `clipping/autoclip.py`), on numbers alone:
 the same history is filled once and asked for every percentile at every step, so the thresholds are
 those of `AutoClip`, to the bit.
 
-Norms recorded without clipping belong to the course that training takes without clipping. With it
-the weights would have gone elsewhere and met other norms: a replay says how often a percentile
+Norms recorded without clipping belong to the path that training takes without clipping. With it
+the weights would have gone elsewhere and met other norms: a replay shows how often a percentile
 would have acted and how hard, not how training would have ended.
 """
 
@@ -25,7 +25,7 @@ from autoclip_sep.clipping.history import History
 
 @dataclass(frozen=True)
 class Replay:
-    """One percentile's course: what `AutoClip` would have returned at every step.
+    """What `AutoClip` with one percentile would have returned at every step.
 
     finite: (steps,) bool, which norms were finite; the others are skipped, as in training.
     zero: (steps,) bool, which norms were 0; they enter no history and are never clipped.
@@ -53,7 +53,7 @@ class Replay:
 
     @property
     def min_scale(self) -> float:
-        """Scale of the step that was clipped hardest, 1 where none was."""
+        """Smallest scale of any step, 1 where none was clipped."""
         return float(self.scales.min())
 
     @property
@@ -63,7 +63,7 @@ class Replay:
 
     @property
     def late_range(self) -> tuple[float, float]:
-        """Least and largest threshold in the second half of the steps of `last_threshold`."""
+        """Smallest and largest threshold of the second half of the steps with a norm."""
         taken = self.thresholds[self.finite & ~self.zero]
         late = taken[len(taken) // 2 :]
         return float(late.min()), float(late.max())
@@ -76,26 +76,26 @@ def replay(
     window: int | None = None,
     warmup: int = 0,
 ) -> list[Replay]:
-    """The course of every percentile, in the order given.
+    """One `Replay` for every percentile, in the order given.
 
     norms: (steps,) global L2 norms before clipping, oldest first. Those of a run that was recorded
         with ``AutoClip(None)`` are ``clipper.history``.
-    window, warmup: as `AutoClip` has them, counted in norms that are finite and not 0.
+    window, warmup: as in `AutoClip`, counted in norms that are finite and not 0.
 
     Raises ValueError for a norm below 0, where none is finite and above 0, and for impossible
     settings.
     """
-    AutoClip(window=window, warmup=warmup)  # refuses what these can't be
-    wanted = list(map(_percentile, percentiles))
-    course = torch.as_tensor(norms, dtype=torch.float64, device="cpu")
-    if course.ndim != 1 or not bool((torch.isfinite(course) & (course != 0)).any()):
+    AutoClip(window=window, warmup=warmup)  # refuses impossible ones
+    checked = list(map(_percentile, percentiles))
+    row = torch.as_tensor(norms, dtype=torch.float64, device="cpu")
+    if row.ndim != 1 or not bool((torch.isfinite(row) & (row != 0)).any()):
         raise ValueError(
             "norms must be one row of numbers, at least one of them finite and above 0"
         )
-    if bool((course < 0).any()):
-        raise ValueError(f"a norm is never below 0, unlike {float(course[course < 0][0]):g}")
-    rows = _thresholds(course, wanted, window, warmup)
-    return [_course(percentile, course, row) for percentile, row in zip(wanted, rows, strict=True)]
+    if bool((row < 0).any()):
+        raise ValueError(f"a norm is never below 0, unlike {float(row[row < 0][0]):g}")
+    thresholds = _thresholds(row, checked, window, warmup)
+    return [_replay(p, row, each) for p, each in zip(checked, thresholds, strict=True)]
 
 
 def _percentile(value: Any) -> float:
@@ -110,7 +110,7 @@ def _thresholds(
     norms: Tensor, percentiles: Sequence[float], window: int | None, warmup: int
 ) -> list[Tensor]:
     """For every percentile its thresholds, (steps,) float64."""
-    history, taken = History(window), 0
+    history, recorded = History(window), 0
     rows = [array("d") for _ in percentiles]
     for norm in norms.tolist():
         if not math.isfinite(norm) or norm == 0:
@@ -118,13 +118,13 @@ def _thresholds(
                 row.append(math.inf)
             continue
         history.append(norm)  # Algorithm 1: before the percentile is taken
-        taken += 1
+        recorded += 1
         for percentile, row in zip(percentiles, rows, strict=True):
-            row.append(math.inf if taken <= warmup else history.percentile(percentile))
+            row.append(math.inf if recorded <= warmup else history.percentile(percentile))
     return [torch.frombuffer(row, dtype=torch.float64) for row in rows]
 
 
-def _course(percentile: float, norms: Tensor, thresholds: Tensor) -> Replay:
+def _replay(percentile: float, norms: Tensor, thresholds: Tensor) -> Replay:
     finite = torch.isfinite(norms)
     clipped = finite & (norms > thresholds)
     scales = torch.where(clipped, thresholds / norms, 1.0)  # Eq. (3)

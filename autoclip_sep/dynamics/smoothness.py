@@ -10,15 +10,12 @@ gamma in {1/(n+1), ..., n/(n+1)}, all gradients on the same batch with the same 
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from autoclip_sep.clipping.gradients import is_sharded
-from autoclip_sep.clipping.norms import wide
-
-HALF = (torch.float16, torch.bfloat16)
+from autoclip_sep.clipping.gradients import alike
+from autoclip_sep.clipping.norms import norms_of, wide
 
 
 def total_norm(tensors: Sequence[Tensor]) -> Tensor:
@@ -26,35 +23,24 @@ def total_norm(tensors: Sequence[Tensor]) -> Tensor:
 
     Sharded tensors (DTensor) count as the whole, the same in every process.
     """
-    kinds: dict[tuple[Any, ...], list[Tensor]] = {}
-    tensor: Any
-    for tensor in tensors:
-        layout = (tensor.device_mesh, tensor.placements) if is_sharded(tensor) else None
-        kinds.setdefault((tensor.device, tensor.dtype, layout), []).append(tensor)
     norms = [torch.zeros(1, dtype=torch.float64, device="cpu")]
-    for (_, dtype, _), alike in kinds.items():
-        found = _norms(alike, torch.float32 if dtype in HALF else None)  # 65505 would overflow
+    for indices in alike(tensors):
+        group = [tensors[index] for index in indices]
+        found = norms_of(group)
         # In float32 squares are infinite above 1.8e19, and lose digits below 1e-15.
-        largest = float(found.max())
-        if not 1e-15 < largest < 1e18 and not dtype.is_complex:
-            found = _norms(alike, wide(alike[0].device))
+        if not 1e-15 < float(found.max()) < 1e18 and not group[0].is_complex():
+            found = norms_of(group, wide(group[0].device))
         norms.append(found.cpu().double())
     return torch.cat(norms).norm()
 
 
-def _norms(tensors: list[Tensor], dtype: torch.dtype | None) -> Tensor:
-    found: Any = torch.stack(torch._foreach_norm(tensors, 2, dtype=dtype))
-    norms: Tensor = found.full_tensor() if is_sharded(found) else found
-    return norms
-
-
 def differences(minuends: Iterable[Tensor], subtrahends: Iterable[Tensor]) -> list[Tensor]:
-    """One by one, because a fused kernel takes no mixture of sharded and other tensors."""
+    """Minuends less subtrahends, one by one: a fused kernel takes no mix of sharded tensors."""
     return [one - other for one, other in zip(minuends, subtrahends, strict=True)]
 
 
 def set_weights(parameters: Sequence[Tensor], values: Iterable[Tensor]) -> None:
-    """Write the values into the parameters, in place."""
+    """Writes the values into the parameters, in place."""
     with torch.no_grad():
         for parameter, value in zip(parameters, values, strict=True):
             parameter.copy_(value)
@@ -69,9 +55,9 @@ def smoothness(
 ) -> float:
     """Largest change of gradient per distance between `start` and where the parameters are now.
 
-    closure: evaluates the gradients at the parameters' present values.
-    start: the parameters before the step; gradient: their gradients there.
-    points: n, how many points of the way are looked at.
+    closure: evaluates the gradients at the parameters' present values, of the parameters' shapes.
+    start: the parameters before the step. gradient: their gradients there.
+    points: n, the number of points on the way.
 
     The parameters end as they came, bit for bit; buffers and random state are the caller's.
     Returns NaN where the step has no length.

@@ -38,8 +38,8 @@ class Spikes:
             optimizer.step()
             optimizer.zero_grad()
 
-    A norm is one if it isn't finite, or above `times` the median of the latest `window` finite
-    norms, from the moment on that there are `first` of them. Norms of exactly 0 are not among them.
+    A norm is one if it is non-finite, or above `times` the median of the latest `window` finite
+    norms, as soon as there are `first` of them. Norms of exactly 0 are not among them.
 
     With a clipper that clips losses the norm is that of the clipped ones' gradient: what it caught
     is no spike.
@@ -47,6 +47,8 @@ class Spikes:
     records: where rows go; None writes nothing but still counts.
     gather: gives a list of every process' value where there are several. The norm must be the same
         in all of them.
+
+    Raises ValueError unless times > 1 and 1 <= first <= window.
     """
 
     def __init__(
@@ -77,7 +79,7 @@ class Spikes:
         step: int,
         epoch: int = 1,
     ) -> None:
-        """Take in one batch. Reads the norm, and in a spike the losses, from the device.
+        """Takes in one batch. Reads the norm, and in a spike the losses, from the device.
 
         Right behind `Clipper.clip_gradients` that waits for little; behind an optimizer's step,
         for all of the step.
@@ -89,8 +91,8 @@ class Spikes:
         """
         if losses.ndim and losses.shape != (len(items),):
             raise ValueError(
-                f"losses of shape {tuple(losses.shape)} for {len(items)} items: one for each of"
-                " them is wanted, or one for all"
+                f"losses of shape {tuple(losses.shape)} for {len(items)} items: give one for each"
+                " item, or one for all"
             )
         norm = float(norm)
         median = self._norms.percentile(50) if len(self._norms) else math.nan
@@ -116,10 +118,10 @@ class Spikes:
         return [example for part in self.gather(examples) for example in part]
 
     def state_dict(self) -> dict[str, Any]:
-        """Numbers, for exact resume."""
+        """Count and norms, for exact resume: numbers and a list of numbers."""
         return {"count": self.count, "norms": self._norms.entries().tolist()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on watching from a saved state."""
+        """Restores a saved state."""
         self.count = state["count"]
         self._norms = History.unpacked(state["norms"], self.window)

@@ -9,14 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 from torch.amp.grad_scaler import GradScaler
-from torch.optim import Optimizer
 
 from autoclip_sep import random_state
 from autoclip_sep.clipping import ClipResult
-from autoclip_sep.clipping.gradients import refuse_fsdp1
 from autoclip_sep.clipping.norms import gradient_norm
 from autoclip_sep.dynamics import COLUMNS, SPIKE_COLUMNS, Probe, Recorder, Spikes
-from autoclip_sep.errors import InputError
+from autoclip_sep.dynamics.recorder import world_size
+from autoclip_sep.interop._attach import require_supported
 from autoclip_sep.runs.records import Records
 
 Items = Callable[[Any], Sequence[str]]
@@ -28,10 +27,10 @@ class RunRecording:
 
     evaluate: gives a micro-batch's share of the step's loss, with a graph or backpropagated.
     items: names the examples of a batch; by default a batch is one item, `batch 17`.
-    every, points: as `Recorder` has them. settings: of Spikes.
+    every, points: as in `Recorder`. spike_options: of `Spikes`.
     """
 
-    _step: AbstractContextManager[Probe] | None  # which is open from its first micro-batch on
+    _step: AbstractContextManager[Probe] | None  # open from its first micro-batch on
     _batches: list[tuple[tuple[Any, ...], random_state.RandomState]]
     _losses: dict[int, Tensor]
     _names: dict[int, list[str]]
@@ -43,11 +42,11 @@ class RunRecording:
         items: Items | None,
         every: int,
         points: int,
-        settings: dict[str, Any],
+        spike_options: dict[str, Any],
     ) -> None:
         self.folder, self.evaluate, self.items = Path(folder), evaluate, items
-        self.every, self.points, self.settings = every, points, settings
-        Spikes(None, **settings)  # what is impossible is refused before a run begins
+        self.every, self.points, self.spike_options = every, points, spike_options
+        Spikes(None, **spike_options)  # refuses impossible ones before a run begins
         self.recorder: Recorder | None = None
         self._state: dict[str, Any] = {}
         self._records: list[Records] = []
@@ -56,24 +55,16 @@ class RunRecording:
     def begin(
         self,
         model: nn.Module,
-        optimizer: object,
+        optimizer: Any,
         step: int,
         scaler: GradScaler | None,
         writes: bool,
     ) -> None:
-        """Begin anew where the framework is at step 0, else go on; later rows are dropped.
+        """Begins anew where the framework is at step 0, else resumes; later rows are dropped.
 
         Raises InputError for optimizers that aren't torch's (DeepSpeed's) and under FSDP1.
         """
-        if not isinstance(optimizer, Optimizer):
-            raise InputError(
-                f"Recording can't take gradients beside {type(optimizer).__name__}, which is no "
-                "torch.optim.Optimizer"
-            )
-        try:
-            refuse_fsdp1(model.parameters())
-        except ValueError as error:
-            raise InputError("Recording knows FSDP2 (fully_shard), not FSDP1") from error
+        require_supported("Recording", optimizer, model)
         self.close()
         files = {"dynamics": COLUMNS, "spikes": SPIKE_COLUMNS} if writes else {}
         self._records = [Records(self.folder / f"{n}.csv", c) for n, c in files.items()]
@@ -84,7 +75,7 @@ class RunRecording:
             model, optimizer, dynamics,
             every=self.every, points=self.points, average=_average, scaler=scaler,
         )  # fmt: skip
-        self.spikes = Spikes(spikes, gather=_gather, **self.settings)
+        self.spikes = Spikes(spikes, gather=_gather, **self.spike_options)
         self.recorder.steps = step
         if step and self._state:
             self.recorder.load_state_dict(self._state["recorder"])
@@ -117,13 +108,12 @@ class RunRecording:
         parameters = [p for p in self.recorder.model.parameters() if p.requires_grad]
         norm = gradient_norm(parameters) / self._probe.scale
         self._probe.observe(total)
-        names = [name for number in self._losses for name in self._names[number]]
-        each = [
-            (loss * len(self._losses)).expand(len(self._names[number]))
-            for number, loss in self._losses.items()
-        ]
+        names, losses = [], []
+        for number, loss in self._losses.items():
+            names += self._names[number]
+            losses.append((loss * len(self._losses)).expand(len(self._names[number])))
         step, epoch = self.recorder.steps, self.recorder.epoch
-        self.spikes.watch(norm, torch.cat(each), names, step=step, epoch=epoch)
+        self.spikes.watch(norm, torch.cat(losses), names, step=step, epoch=epoch)
 
     def end(self, clip: ClipResult | None) -> None:
         """The optimizer's step is done."""
@@ -133,7 +123,7 @@ class RunRecording:
         self.drop()
 
     def close(self) -> None:
-        """The run is over, or broken off."""
+        """The run is over, or was interrupted."""
         self._state = self.state_dict()
         self.drop()
         while self._records:
@@ -141,7 +131,7 @@ class RunRecording:
         self.recorder = None
 
     def drop(self) -> None:
-        """Forget a step that was begun."""
+        """Forgets a step that was begun."""
         self._step, self._batches, self._losses, self._names = None, [], {}, {}
 
     def _parts(self) -> Iterator[Tensor]:
@@ -150,30 +140,25 @@ class RunRecording:
             yield self.evaluate(*arguments)
 
     def state_dict(self) -> dict[str, Any]:
-        """Counters and norms, tensors and plain numbers only."""
+        """Counters and norms, numbers and lists of numbers only."""
         if self.recorder is None:
             return self._state
         return {"recorder": self.recorder.state_dict(), "spikes": self.spikes.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """For the run that begins next."""
+        """Keeps a state for the run that begins next."""
         self._state = state
 
 
-def _joined() -> bool:
-    return distributed.is_available() and distributed.is_initialized()
-
-
 def _average(tensors: list[Tensor]) -> None:
-    if _joined():
+    if world_size() > 1:
         for tensor in tensors:
             distributed.all_reduce(tensor)
-            tensor /= distributed.get_world_size()
+            tensor /= world_size()
 
 
 def _gather(value: Any) -> list[Any]:
-    if not _joined():
-        return [value]
-    values: list[Any] = [None] * distributed.get_world_size()
-    distributed.all_gather_object(values, value)
+    values = [value] * world_size()
+    if len(values) > 1:
+        distributed.all_gather_object(values, value)
     return values

@@ -12,11 +12,11 @@ from typing import Any, TypeAlias
 
 from autoclip_sep.clipping import Clipper, ClipResult, Handle
 from autoclip_sep.errors import InputError
-from autoclip_sep.interop._attach import attach, require_gradient_limiter
+from autoclip_sep.interop._attach import attach, require_gradient_clipper
 from autoclip_sep.optional import require
 
 Trainer: TypeAlias = Any  # of either package; they share no class
-LightningModule: TypeAlias = Any
+Module: TypeAlias = Any
 
 # pytorch_lightning is the older name of the package, with classes of its own. Each one's Trainer
 # calls the hooks of a callback in its list, whichever of the two the class is from.
@@ -28,15 +28,15 @@ logger = logging.getLogger(__name__)
 
 
 class GradientClipping(Callback):
-    """Limits the gradients of every optimizer step::
+    """Clips the gradients of every optimizer step::
 
         Trainer(callbacks=[GradientClipping(AutoClip(percentile=10))])
 
     One step is one entry in the history, however many batches are accumulated. With 16-bit
-    precision the clipper sees unscaled gradients, and no step that the scaler skips. A step whose
-    norm isn't finite is skipped. The clippers' state goes into the Trainer's checkpoints and comes
+    precision the clipper sees unscaled gradients, and no step that the scaler skips. A step with a
+    non-finite norm is skipped. The clippers' state goes into the Trainer's checkpoints and comes
     back with `fit(ckpt_path=...)`. Another fit that begins at step 0, with a new Trainer, begins
-    with what the clippers knew when the first one began.
+    with the state that the clippers had when the first one began.
 
     clippers: one for each optimizer, in the order of `configure_optimizers`.
     log: whether to log `clipping/norm` and `clipping/threshold` as often as the Trainer logs steps,
@@ -50,7 +50,7 @@ class GradientClipping(Callback):
     def __init__(self, *clippers: Clipper, log: bool = True) -> None:
         super().__init__()
         for clipper in clippers:
-            require_gradient_limiter(clipper)
+            require_gradient_clipper(clipper)
         if not clippers or len({id(clipper) for clipper in clippers}) < len(clippers):
             raise InputError("GradientClipping takes one clipper of its own for each optimizer")
         self.clippers = clippers
@@ -58,7 +58,7 @@ class GradientClipping(Callback):
         self._handles: list[Handle] = []
         self._first: dict[str, Any] | None = None  # the state that the first fit began with
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+    def setup(self, trainer: Trainer, pl_module: Module, stage: str) -> None:
         """Refuses to clip twice; before a checkpoint is restored, forgets an earlier run."""
         if stage != "fit":
             return
@@ -75,7 +75,7 @@ class GradientClipping(Callback):
     # A hook on the optimizer and not `on_before_optimizer_step` or `configure_gradient_clipping`:
     # Lightning calls these before it asks whether the scaler skips the step, with gradients that
     # are still scaled where the optimizer is fused, and the latter not in manual optimization.
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: Module) -> None:
         """Attaches the clippers, after everything has been restored."""
         optimizers = trainer.optimizers
         if len(optimizers) != len(self.clippers):
@@ -87,43 +87,43 @@ class GradientClipping(Callback):
         for clipper, optimizer in zip(self.clippers, optimizers, strict=True):
             self._handles.append(attach(clipper, optimizer, trainer.model, scaler))
 
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, *_: Any) -> None:
         """Forgets the results of the batch before."""
         for handle in self._handles:
             handle.last = None
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Module, *_: Any) -> None:
         """Logs the step, if this batch ended in one."""
         for index, result in enumerate(self.results()):
-            if self._logs and result is not None:
-                prefix = "clipping" if len(self._handles) == 1 else f"clipping/{index}"
-                _log(pl_module, prefix, result)
+            if not self._logs or result is None:
+                continue
+            prefix = "clipping" if len(self._handles) == 1 else f"clipping/{index}"
+            pl_module.log(f"{prefix}/norm", result.norm)
+            pl_module.log(f"{prefix}/threshold", result.threshold)
+            # Steps weigh the same, however large their batches are. sync_dist changes no number,
+            # since all processes took the same steps; Lightning warns without it.
+            share = {"on_step": False, "on_epoch": True, "batch_size": 1, "sync_dist": True}
+            pl_module.log(f"{prefix}/clipped", result.clipped.float(), **share)
 
     def results(self) -> list[ClipResult | None]:
         """Of each optimizer's step in the current batch; None where there was none."""
         return [handle.last for handle in self._handles]
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_end(self, *_: Any) -> None:
         """Leaves the optimizers as they were."""
         while self._handles:
             self._handles.pop().remove()
 
-    def on_exception(
-        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
-    ) -> None:
+    def on_exception(self, *_: Any) -> None:
         """As at the end, which an exception doesn't come to."""
-        self.on_train_end(trainer, pl_module)
+        self.on_train_end()
 
     def state_dict(self) -> dict[str, Any]:
-        """clippers: the state of each, numbers, bytes and lists of numbers only."""
+        """clippers: the state of each, numbers and lists of numbers only."""
         return {"clippers": [clipper.state_dict() for clipper in self.clippers]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes over the states; raises InputError or ValueError where they are of others."""
+        """Restores the states; raises InputError or ValueError where they are of others."""
         states = state_dict["clippers"]
         if len(states) != len(self.clippers):
             raise InputError(
@@ -134,19 +134,8 @@ class GradientClipping(Callback):
             clipper.load_state_dict(state)
 
     def on_load_checkpoint(
-        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+        self, trainer: Trainer, pl_module: Module, checkpoint: dict[str, Any]
     ) -> None:
-        """Warns where a run goes on without what its clippers knew."""
+        """Warns where a run is resumed without the clippers' state."""
         if self.state_key not in checkpoint["callbacks"]:
             logger.warning("the checkpoint holds no state of the clippers: they start anew")
-
-
-def _log(pl_module: LightningModule, prefix: str, result: ClipResult) -> None:
-    pl_module.log(f"{prefix}/norm", result.norm)
-    pl_module.log(f"{prefix}/threshold", result.threshold)
-    # Steps weigh the same, however large their batches are. sync_dist changes no number, since all
-    # processes took the same steps; Lightning warns without it.
-    share = result.clipped.float()
-    pl_module.log(
-        f"{prefix}/clipped", share, on_step=False, on_epoch=True, batch_size=1, sync_dist=True
-    )

@@ -13,8 +13,8 @@ from typing import Any
 from torch import Tensor
 
 from autoclip_sep.errors import InputError
-from autoclip_sep.interop.lightning import Callback, GradientClipping, LightningModule, Trainer
 from autoclip_sep.interop._recording import Items, RunRecording
+from autoclip_sep.interop.lightning import Callback, GradientClipping, Module, Trainer
 from autoclip_sep.optional import require
 
 Metric: Any = require("torchmetrics", "recording in Lightning").Metric
@@ -29,12 +29,14 @@ class Recording(Callback):
     of a GradientClipping in the Trainer's list, else NaN. For the smoothness `training_step` is
     called again with the batches of a recorded step; meanwhile `self.log` does nothing, and
     torchmetrics are put back. The state goes into the Trainer's checkpoints. A fit that begins at
-    step 0 begins anew, one that is resumed goes on; rows of later steps are dropped from the files.
+    step 0 begins anew; one that is resumed goes on, and rows of later steps are dropped from the
+    files.
 
-    every, points: as `Recorder` has them. items: names the examples of a batch; by default a batch
-    is one item, `batch 17`. times, window, first: as `Spikes` has them.
+    every, points: as in `Recorder`. times, window, first: as in `Spikes`.
+    items: names the examples of a batch; by default a batch is one item, `batch 17`.
 
-    Raises InputError in manual optimization, under FSDP1 and for optimizers that aren't torch's.
+    Raises InputError in manual optimization, under FSDP1 and for optimizers that aren't torch's;
+    ValueError for impossible settings.
     """
 
     def __init__(
@@ -49,12 +51,12 @@ class Recording(Callback):
         first: int = 100,
     ) -> None:
         super().__init__()
-        settings = {"times": times, "window": window, "first": first}
-        self.run = RunRecording(folder, self._loss, items, every, points, settings)
+        spike_options = {"times": times, "window": window, "first": first}
+        self.run = RunRecording(folder, self._loss, items, every, points, spike_options)
         self._trainer: Trainer = None
         self._stepped = False
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: Module) -> None:
         """Begins, after everything has been restored."""
         if not pl_module.automatic_optimization:
             raise InputError(
@@ -62,37 +64,30 @@ class Recording(Callback):
                 "optimization): put a Recorder around the steps there"
             )
         self._trainer, (optimizer,) = trainer, trainer.optimizers
-        self.run.begin(
-            pl_module, optimizer, trainer.global_step, self._scaler(), trainer.is_global_zero
-        )
+        step, writes = trainer.global_step, trainer.is_global_zero
+        self.run.begin(pl_module, optimizer, step, self._scaler(), writes)
 
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Forgets a step that an epoch broke off."""
+    def on_train_epoch_start(self, *_: Any) -> None:
+        """Forgets a step that the end of an epoch interrupted."""
         self.run.drop()
 
     def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+        self, trainer: Trainer, pl_module: Module, batch: Any, batch_idx: int
     ) -> None:
         """Keeps the batch and the random state."""
         self.run.batch(batch, (batch, batch_idx), batch_idx, trainer.current_epoch + 1)
 
-    def on_before_backward(
-        self, trainer: Trainer, pl_module: LightningModule, loss: Tensor
-    ) -> None:
+    def on_before_backward(self, trainer: Trainer, pl_module: Module, loss: Tensor) -> None:
         """The loss, which Lightning shows divided by the accumulated batches, and scaled."""
         scaler = self._scaler()
         self.run.loss(loss.detach() / scaler.get_scale() if scaler else loss)
 
-    def on_before_optimizer_step(
-        self, trainer: Trainer, pl_module: LightningModule, optimizer: Any
-    ) -> None:
+    def on_before_optimizer_step(self, *_: Any) -> None:
         """The gradients, before they are clipped."""
         self.run.observe()
         self._stepped = True
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Module, *_: Any) -> None:
         """Records the step, if this batch ended in one."""
         if self._stepped:
             self._stepped = False
@@ -101,22 +96,20 @@ class Recording(Callback):
             with _quiet(pl_module):
                 self.run.end(clip)
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_end(self, *_: Any) -> None:
         """Closes the files."""
         self.run.close()
 
-    def on_exception(
-        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
-    ) -> None:
+    def on_exception(self, *_: Any) -> None:
         """As at the end, which an exception doesn't come to."""
         self.run.close()
 
     def state_dict(self) -> dict[str, Any]:
-        """Of the Recorder and the Spikes, tensors and plain numbers only."""
+        """Of the Recorder and the Spikes, numbers and lists of numbers only."""
         return self.run.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on from a saved state."""
+        """Restores a saved state."""
         self.run.load_state_dict(state_dict)
 
     def _scaler(self) -> Any:
@@ -125,14 +118,14 @@ class Recording(Callback):
     def _loss(self, *arguments: Any) -> Tensor:
         """A batch's share of the step's loss once more, as automatic optimization takes it."""
         trainer = self._trainer
-        takes = len(inspect.signature(trainer.lightning_module.training_step).parameters)
-        output = trainer.strategy.training_step(*arguments[:takes])
+        count = len(inspect.signature(trainer.lightning_module.training_step).parameters)
+        output = trainer.strategy.training_step(*arguments[:count])
         loss: Tensor = output["loss"] if isinstance(output, Mapping) else output
         return loss / trainer.accumulate_grad_batches
 
 
 @contextmanager
-def _quiet(module: LightningModule) -> Iterator[None]:
+def _quiet(module: Module) -> Iterator[None]:
     """A training_step within logs nothing, and torchmetrics end as they came."""
     metrics = [m for m in module.modules() if isinstance(m, Metric)]
     # In one copy: members of a collection share states.

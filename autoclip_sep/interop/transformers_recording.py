@@ -4,7 +4,7 @@ Written for transformers 5.23, beside `interop.transformers`.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -13,13 +13,11 @@ from autoclip_sep.interop._recording import Items, RunRecording
 from autoclip_sep.interop.transformers import (
     GradientClipping,
     TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
+    checkpoint_file,
     unwrapped,
 )
 
-Trainer = Any
+Trainer: TypeAlias = Any
 
 
 class Recording(TrainerCallback):
@@ -33,14 +31,14 @@ class Recording(TrainerCallback):
     `trainer.log` does nothing. `loss` is the one that is minimised, over accumulated batches and
     the mean over all processes; `threshold` and `scale` are those of a GradientClipping in the
     Trainer's list, else NaN. The state is saved as `recording.pt` in the Trainer's checkpoints and
-    comes back from one in `output_dir`. A training that begins at step 0 begins anew, one that is
-    resumed goes on; rows of later steps are dropped from the files.
+    comes back from one in `output_dir`. A training that begins at step 0 begins anew; one that is
+    resumed goes on, and rows of later steps are dropped from the files.
 
-    every, points: as `Recorder` has them. items: names the examples of a batch; by default a batch
-    is one item, `batch 17`, counted from 0 since training began. times, window, first: as `Spikes`
-    has them.
+    every, points: as in `Recorder`. times, window, first: as in `Spikes`.
+    items: names the examples of a batch; by default a batch is one item, `batch 17`, counted from
+        0 since training began.
 
-    Raises InputError under FSDP1 and DeepSpeed.
+    Raises InputError under FSDP1 and DeepSpeed, ValueError for impossible settings.
     """
 
     def __init__(
@@ -55,29 +53,22 @@ class Recording(TrainerCallback):
         window: int = 1000,
         first: int = 100,
     ) -> None:
-        settings = {"times": times, "window": window, "first": first}
+        spike_options = {"times": times, "window": window, "first": first}
         self.trainer = trainer
-        self.run = RunRecording(folder, self._loss, items, every, points, settings)
+        self.run = RunRecording(folder, self._loss, items, every, points, spike_options)
         self._batches = 0
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Begins, after everything has been restored."""
         self._release()  # after a training that an exception ended
-        path = _checkpoint(args, state)
+        path = checkpoint_file(args, state, "recording.pt")
         if state.global_step and path.is_file():
-            saved = torch.load(path, map_location="cpu", weights_only=True)
-            self.run.load_state_dict(saved)
-        self.run.begin(
-            kwargs["model"],
-            unwrapped(kwargs["optimizer"]),
-            state.global_step,
-            self.trainer.accelerator.scaler,
-            state.is_world_process_zero,
-        )
+            self.run.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        optimizer, scaler = unwrapped(kwargs["optimizer"]), self.trainer.accelerator.scaler
+        step, writes = state.global_step, state.is_world_process_zero
+        self.run.begin(kwargs["model"], optimizer, step, scaler, writes)
         self._batches = state.global_step * args.gradient_accumulation_steps
-        self._step = self.trainer.training_step
+        self._training_step = self.trainer.training_step
         self.trainer.training_step = self._watched
 
     def _watched(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
@@ -93,12 +84,10 @@ class Recording(TrainerCallback):
         return loss
 
     def _loss(self, *arguments: Any) -> Tensor:
-        loss: Tensor = self._step(*arguments)  # backpropagates by itself
+        loss: Tensor = self._training_step(*arguments)  # backpropagates by itself
         return loss
 
-    def on_optimizer_step(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Records the step, before the learning rate changes."""
         callbacks = self.trainer.callback_handler.callbacks
         clipping = [c for c in callbacks if isinstance(c, GradientClipping)]
@@ -108,16 +97,12 @@ class Recording(TrainerCallback):
         finally:
             del self.trainer.log
 
-    def on_save(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Puts the state into the checkpoint that has just been saved."""
         if state.is_world_process_zero:
-            torch.save(self.run.state_dict(), _checkpoint(args, state))
+            torch.save(self.run.state_dict(), checkpoint_file(args, state, "recording.pt"))
 
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Closes the files and leaves the Trainer as it was."""
         self._release()
 
@@ -125,7 +110,3 @@ class Recording(TrainerCallback):
         self.run.close()
         if "training_step" in vars(self.trainer):
             del self.trainer.training_step
-
-
-def _checkpoint(args: TrainingArguments, state: TrainerState) -> Path:
-    return Path(args.output_dir) / f"checkpoint-{state.global_step}" / "recording.pt"

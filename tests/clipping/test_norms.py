@@ -12,7 +12,6 @@ from torch.utils._pytree import tree_leaves
 from autoclip_sep.clipping import ALRC, AutoClip, NoClipping, NormClipping, norms
 from autoclip_sep.clipping.gradients import Gradients
 from autoclip_sep.clipping.norms import anywhere, global_norm, tensor_norms
-from autoclip_sep.dynamics.smoothness import _norms
 
 
 def with_gradient(gradient):
@@ -76,7 +75,7 @@ def test_no_float64_where_there_is_none(make, monkeypatch):
         alrc = ALRC(mean=2.0, mean_square=5.0, signed=True)
         with WithoutFloat64():
             alrc.clip_loss(torch.empty(4, device="cuda"))
-            _norms([weight], norms.wide(weight.device))  # total_norm reads numbers
+            norms.norms_of([weight], norms.wide(weight.device))  # total_norm reads numbers
             with pytest.raises(AssertionError):
                 weight.double()
 

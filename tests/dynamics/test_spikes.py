@@ -72,7 +72,7 @@ def test_one_loss_of_the_whole_batch_stands_in_every_row(tmp_path):
 
 @pytest.mark.parametrize("shape", [(3,), (2, 1), (1,)])
 def test_another_number_of_losses_is_refused_at_the_first_batch(shape):
-    with pytest.raises(ValueError, match="for 2 items: one for each of them is wanted"):
+    with pytest.raises(ValueError, match="for 2 items: give one for each item"):
         Spikes(None).watch(1.0, torch.zeros(shape), ["a", "b"], step=1)
 
 
