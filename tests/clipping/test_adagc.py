@@ -1,4 +1,4 @@
-"""AdaGC limits each tensor relative to its own past."""
+"""AdaGC clips each tensor relative to its own past."""
 
 import math
 
@@ -35,7 +35,7 @@ def test_the_warmup_clips_the_global_norm_and_keeps_the_least():
     assert means(clipper) == pytest.approx([2, 4])
 
 
-def test_then_each_tensor_is_limited_by_its_own_mean():
+def test_then_each_tensor_is_clipped_by_its_own_mean():
     clipper = AdaGC(1.5, absolute=100.0, decay=0.9, warmup=1)
     step(clipper, 2.0, 4.0)
     result, after = step(clipper, 10.0, 5.0)
@@ -83,14 +83,6 @@ def test_the_defaults_are_the_paper():
     found = [step(clipper, *row)[1] for row in norms]
     np.testing.assert_allclose(found, published(norms), rtol=1e-9)
     assert clipper.clipped > 200
-
-
-@pytest.mark.parametrize(
-    "options", [{"relative": 0.9}, {"absolute": 0}, {"decay": 1}, {"warmup": -1}]
-)
-def test_options_are_checked(options):
-    with pytest.raises(ValueError, match=f"^{next(iter(options))} must be"):
-        AdaGC(**options)
 
 
 def test_means_that_arent_positive_are_refused():

@@ -19,9 +19,9 @@ def moments(clipper):
 
 def test_an_outlier_gets_the_threshold_and_its_gradient_the_same_factor():
     losses = torch.tensor([1.0, 2.0, 20.0, 5.0], requires_grad=True)
-    limited = alrc()(losses)  # threshold 2 + 3 * 1
-    assert limited.tolist() == pytest.approx([1, 2, 5, 5])
-    limited.sum().backward()
+    capped = alrc()(losses)  # threshold 2 + 3 * 1
+    assert capped.tolist() == pytest.approx([1, 2, 5, 5])
+    capped.sum().backward()
     assert losses.grad.tolist() == pytest.approx([1, 1, 0.25, 1])
 
 
@@ -55,8 +55,8 @@ def published(losses, n=3, beta=0.999, mean=25.0, square=30.0**2):
     """Losses after clipping, one a step, by Algorithm 1 as it stands and its settings."""
     after = []
     for loss in losses:
-        limit = mean + n * math.sqrt(square - mean**2)
-        after.append(min(loss, limit))
+        threshold = mean + n * math.sqrt(square - mean**2)
+        after.append(min(loss, threshold))
         mean = beta * mean + (1 - beta) * after[-1]
         square = beta * square + (1 - beta) * after[-1] ** 2
     return after
@@ -73,9 +73,9 @@ def test_the_defaults_are_the_paper():
 
 def test_signed_losses_are_measured_from_the_mean():
     losses = torch.tensor([-30.0, 2.0, 14.0], requires_grad=True)
-    limited = alrc(signed=True)(losses)
-    assert limited.tolist() == pytest.approx([-30, 2, 5])
-    limited.sum().backward()
+    capped = alrc(signed=True)(losses)
+    assert capped.tolist() == pytest.approx([-30, 2, 5])
+    capped.sum().backward()
     assert losses.grad.tolist() == pytest.approx([1, 1, 3 / 12])
 
 
@@ -94,23 +94,23 @@ def test_a_constant_changes_nothing_for_signed_losses():
 @pytest.mark.parametrize("shape", [(), (1,), (4,), (2, 3), (2, 1, 5)])
 def test_losses_of_any_shape(shape):
     losses = torch.full(shape, 10.0, dtype=torch.float64, requires_grad=True)
-    limited = alrc()(losses)
-    assert limited.shape == shape
-    assert limited.detach().flatten().tolist() == pytest.approx([5] * losses.numel())
+    capped = alrc()(losses)
+    assert capped.shape == shape
+    assert capped.detach().flatten().tolist() == pytest.approx([5] * losses.numel())
 
 
 def test_losses_below_the_threshold_stay_bit_for_bit():
     losses = torch.rand(1000, requires_grad=True)
-    limited = alrc()(losses)
-    assert torch.equal(limited, losses)
-    limited.sum().backward()
+    capped = alrc()(losses)
+    assert torch.equal(capped, losses)
+    capped.sum().backward()
     assert torch.equal(losses.grad, torch.ones(1000))
 
 
 def test_half_precision_losses_keep_their_type():
-    limited = alrc()(torch.tensor([1.0, 100.0], dtype=torch.float16))
-    assert limited.dtype == torch.float16
-    assert limited.tolist() == pytest.approx([1, 5], rel=1e-2)
+    capped = alrc()(torch.tensor([1.0, 100.0], dtype=torch.float16))
+    assert capped.dtype == torch.float16
+    assert capped.tolist() == pytest.approx([1, 5], rel=1e-2)
 
 
 def test_start_values_come_from_the_first_batch():
@@ -127,10 +127,10 @@ def test_start_values_come_from_the_first_batch():
 def test_a_loss_that_is_not_finite_passes_through_and_teaches_nothing(bad):
     clipper = alrc()
     before = moments(clipper)
-    limited = clipper(torch.tensor([1.0, bad, 20.0]))
-    assert limited[0] == 1
-    assert limited[2].item() == pytest.approx(5)
-    assert str(limited[1].item()) == str(bad)
+    capped = clipper(torch.tensor([1.0, bad, 20.0]))
+    assert capped[0] == 1
+    assert capped[2].item() == pytest.approx(5)
+    assert str(capped[1].item()) == str(bad)
     assert moments(clipper) == before
 
 
@@ -176,17 +176,12 @@ def test_a_skipped_step_is_not_a_clipped_one():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"num_stddev": 0}, "num_stddev"),
-        ({"decay": 1}, "decay"),
-        ({"decay": -0.1}, "decay"),
-        ({"signed": "false"}, "signed"),
         ({"mean": 1.0}, "both mean and mean_square"),
         ({"mean": 2.0, "mean_square": 4.0}, "must exceed"),
         ({"mean": math.nan, "mean_square": 4.0}, "mean must be"),
-        ({"epsilon": -1}, "epsilon"),
     ],
 )
-def test_options_are_checked(options, message):
+def test_start_values_are_checked(options, message):
     with pytest.raises(ValueError, match=message):
         ALRC(**options)
 

@@ -20,8 +20,8 @@ def gradient(norm, size=4, dtype=torch.float64):
 
 @pytest.mark.parametrize("percentile", [0, 1, 10, 25, 50, 90, 99.9, 100])
 def test_thresholds_equal_numpy_percentile(percentile):
-    norms = np.random.default_rng(0).lognormal(sigma=2, size=1000)
-    norms[200:210] = norms[3]  # ties
+    norms = np.random.default_rng(0).lognormal(sigma=2, size=300)
+    norms[100:110] = norms[3]  # ties
     clipper = AutoClip(percentile)
     for count in range(1, len(norms) + 1):
         parameter = gradient(norms[count - 1])
@@ -34,7 +34,7 @@ def test_thresholds_equal_numpy_percentile(percentile):
 
 
 def test_float32_gradients_follow_numpy_too():
-    norms = np.random.default_rng(1).lognormal(size=1000).astype(np.float32)
+    norms = np.random.default_rng(1).lognormal(size=300).astype(np.float32)
     clipper = AutoClip(25)
     for count in range(1, len(norms) + 1):
         result = clipper.clip_gradients([gradient(float(norms[count - 1]), dtype=torch.float32)])
@@ -103,14 +103,14 @@ def algorithm_1(model, history, percentile):
 
 
 @pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.SGD])
-@pytest.mark.parametrize("percentile", [0, 10, 50, 90])
+@pytest.mark.parametrize("percentile", [10, 90])
 def test_training_follows_algorithm_1(kind, percentile):
     def run(clip):
         torch.manual_seed(0)
         model = nn.Sequential(nn.Linear(6, 16), nn.Tanh(), nn.Linear(16, 3)).double()
         optimizer = kind(model.parameters(), lr=0.01)
         path = []
-        for _ in range(500):
+        for _ in range(150):
             inputs = torch.randn(8, 6, dtype=torch.float64)
             loss = (model(inputs) - inputs[:, :3].sin()).square().mean()
             optimizer.zero_grad()
@@ -127,23 +127,6 @@ def test_training_follows_algorithm_1(kind, percentile):
     assert (ours - reference).abs().max() < 1e-9
     assert (ours - unclipped).abs().max() > 1e-5  # clipping did something
     assert clipper.history.tolist() == pytest.approx(history, rel=1e-9)
-
-
-@pytest.mark.parametrize(
-    "wrong", [-0.1, 100.5, math.nan, math.inf, "10", True, False, [10], torch.tensor(10.0)]
-)
-def test_percentile_is_checked(wrong):
-    with pytest.raises(ValueError, match=r"^percentile must be a finite number in \[0, 100\], not"):
-        AutoClip(wrong)
-
-
-@pytest.mark.parametrize(
-    ("percentile", "label"),
-    [(10, "autoclip_p10"), (10.0, "autoclip_p10"), (0, "autoclip_p0"), (2.5, "autoclip_p2.5"),
-     (np.float64(10), "autoclip_p10"), (np.int64(90), "autoclip_p90")],
-)  # fmt: skip
-def test_label_doesnt_depend_on_how_the_number_is_written(percentile, label):
-    assert AutoClip(percentile).label == label
 
 
 def thresholds(clipper, norms):
@@ -165,14 +148,10 @@ def test_warmup_records_without_clipping():
     assert clipper.history.tolist() == norms
 
 
-def test_a_skipped_step_is_no_part_of_the_warmup():
+@pytest.mark.parametrize("unrecorded", [math.nan, 0.0])
+def test_a_step_without_a_usable_norm_is_no_part_of_the_warmup(unrecorded):
     clipper = AutoClip(50, warmup=2)
-    assert thresholds(clipper, [5.0, math.nan, 1.0, 3.0]) == [math.inf, math.inf, math.inf, 3]
-
-
-def test_a_gradient_of_zero_is_no_part_of_the_warmup():
-    clipper = AutoClip(50, warmup=2)
-    assert thresholds(clipper, [5.0, 0.0, 1.0, 3.0]) == [math.inf, math.inf, math.inf, 3]
+    assert thresholds(clipper, [5.0, unrecorded, 1.0, 3.0]) == [math.inf, math.inf, math.inf, 3]
 
 
 def test_a_percentile_that_looks_like_a_share_warns_once(caplog):
@@ -276,16 +255,6 @@ def test_equals_percentile_clipping_of_bitsandbytes_in_its_terms():
         clipper.clip_gradients([parameter])
         wanted = min(norms[count - 1], np.percentile(norms[max(0, count - 100) : count], 5))
         assert parameter.grad[1].item() == pytest.approx(wanted)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [({"window": 0}, "window"), ({"window": 1.5}, "window"), ({"warmup": -1}, "warmup"),
-     ({"warmup": None}, "warmup"), ({"scope": "layer"}, "scope"), ({"scope": None}, "scope")],
-)  # fmt: skip
-def test_options_are_checked(options, message):
-    with pytest.raises(ValueError, match=f"^{message} must be"):
-        AutoClip(**options)
 
 
 @pytest.mark.parametrize(

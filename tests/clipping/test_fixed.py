@@ -89,19 +89,3 @@ def test_none_measures_only():
     result = NoClipping().clip_gradients(made)
     assert gradients(made) == [[3e3], [4e3]]
     assert (result.norm, result.threshold, result.scale) == (5e3, math.inf, 1)
-
-
-@pytest.mark.parametrize("kind", [NormClipping, LocalNormClipping, ValueClipping])
-@pytest.mark.parametrize("wrong", [0, -1, math.nan, math.inf, "1", True, None])
-def test_thresholds_are_checked(kind, wrong):
-    with pytest.raises(ValueError, match=r"^threshold must be a finite number in \(0, inf\), not"):
-        kind(wrong)
-
-
-@pytest.mark.parametrize(
-    ("clipper", "label"),
-    [(NormClipping(), "norm_1"), (NormClipping(1), "norm_1"), (ValueClipping(0.5), "value_0.5"),
-     (LocalNormClipping(1e-5), "local_norm_1e-05"), (NoClipping(), "none")],
-)  # fmt: skip
-def test_labels(clipper, label):
-    assert clipper.label == label

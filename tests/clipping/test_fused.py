@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from autoclip_sep.clipping import (
     ALRC,
@@ -18,7 +17,7 @@ from autoclip_sep.clipping import (
 )
 from autoclip_sep.clipping._fused import DeviceHistory
 from autoclip_sep.clipping.history import History
-from tests.clipping.states import numbers
+from tests.clipping.loops import assert_same, backward, network, numbers, weights
 
 FUSED = {
     "adam": lambda p: torch.optim.Adam(p, lr=0.01, fused=True),
@@ -42,49 +41,43 @@ CLIPPERS = {
 }
 
 
-def network():
-    torch.manual_seed(3)
-    return nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 2))
+def table(results):
+    return torch.tensor([[float(value) for value in result] for result in results])
 
 
-def backward(model, step, bad=False):
-    generator = torch.Generator().manual_seed(step)
-    parameter = next(model.parameters())
-    inputs = torch.randn(6, 5, generator=generator).to(parameter)
-    (model(inputs) - 3).square().mean().backward()
-    if bad:
-        parameter.grad[0, 0] = math.nan
-
-
-def train(clipper, make_optimizer, way, bad=(), zero=(), steps=15):
+def train(clipper, make_optimizer, way, bad=(), zero=(), device="cpu"):
+    """Weights, and a row of results for each step. device: the default while a clipper works."""
     model, results = network(), []
     optimizer = make_optimizer(model.parameters())
-    for step in range(steps):
-        backward(model, step, step in bad)
+    for step in range(15):
+        backward(model, step, bad=step in bad)
         if step in zero:
             torch._foreach_zero_([p.grad for p in model.parameters()])
         if way == "step":
-            results.append(clipper.step(optimizer))
+            with torch.device(device):
+                results.append(clipper.step(optimizer))
         else:
             results.append(clipper.clip_gradients(model.parameters()))
             if results[-1].finite:
                 optimizer.step()
         optimizer.zero_grad()
-    table = torch.tensor([[float(value) for value in result] for result in results])
-    return torch.cat([p.detach().flatten() for p in model.parameters()]), table
+    return weights(model), table(results)
 
 
-@pytest.mark.parametrize("optimizer", FUSED)
-@pytest.mark.parametrize("name", CLIPPERS)
+@pytest.mark.parametrize(
+    ("name", "optimizer"),
+    [*[(name, "adam") for name in CLIPPERS], *[("autoclip_p10", kind) for kind in FUSED]],
+)
 @pytest.mark.parametrize(
     ("bad", "zero"), [((), ()), ((0,), ()), ((4, 5, 11), (0, 1, 6, 7, 8)), ((), range(9))], ids=str
 )
-def test_step_equals_limiting_and_then_stepping(name, optimizer, bad, zero):
+def test_step_equals_clipping_and_then_stepping(name, optimizer, bad, zero):
     ours, theirs = CLIPPERS[name](), CLIPPERS[name]()
-    weights, results = train(ours, FUSED[optimizer], "step", bad, zero)
+    found, results = train(ours, FUSED[optimizer], "step", bad, zero)
     wanted, wanted_results = train(theirs, FUSED[optimizer], "protocol", bad, zero)
-    torch.testing.assert_close(weights, wanted, rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(results, wanted_results, rtol=1e-5, atol=1e-6, equal_nan=True)
+    close = {"rtol": 1e-5, "atol": 1e-6, "equal_nan": True}
+    torch.testing.assert_close(found, wanted, **close)
+    torch.testing.assert_close(results, wanted_results, **close)
     assert (ours.steps, ours.skipped, ours.zeros) == (15, len(bad), len(zero))
     assert ours.clipped == theirs.clipped
     one, other = ours.state_dict(), theirs.state_dict()
@@ -132,21 +125,14 @@ def test_state_goes_on_in_the_other_way(window):
 
 @pytest.mark.parametrize("name", CLIPPERS)
 def test_a_fused_step_makes_nothing_where_the_default_device_is(name):
-    with torch.device("cpu"):
-        weights, results = train(CLIPPERS[name](), FUSED["adam"], "step", bad=(3,))
-    model, clipper, found = network(), CLIPPERS[name](), []
-    optimizer = FUSED["adam"](model.parameters())
-    for step in range(15):
-        backward(model, step, step == 3)
-        with torch.device("meta"):
-            found.append(clipper.step(optimizer))
-        optimizer.zero_grad()
-    table = torch.tensor([[float(value) for value in result] for result in found])
-    assert torch.equal(table.nan_to_num(), results.nan_to_num())
-    assert torch.equal(torch.cat([p.detach().flatten() for p in model.parameters()]), weights)
+    runs = [
+        train(CLIPPERS[name](), FUSED["adam"], "step", bad=(3,), device=device)
+        for device in ("cpu", "meta")
+    ]
+    assert_same(*runs)
 
 
-def test_a_norm_that_overflows_in_a_fused_step_is_said_to():
+def test_a_norm_that_overflows_in_a_fused_step_is_reported_as_such():
     model, clipper = network(), AutoClip(max_nonfinite=1)
     optimizer = FUSED["sgd"](model.parameters())
     for parameter in model.parameters():
@@ -163,7 +149,7 @@ def test_bad_steps_in_a_row_end_the_training():
 
     def step(bad):
         optimizer.zero_grad()
-        backward(model, 0, bad)
+        backward(model, bad=bad)
         clipper.step(optimizer)
 
     for bad in (True, True, False, True, True, True):
@@ -180,7 +166,7 @@ def test_bad_steps_in_a_row_end_the_training():
 def test_clippers_that_cant_are_refused(clipper):
     model = network()
     optimizer = FUSED["adam"](model.parameters())
-    backward(model, 0)
+    backward(model)
     with pytest.raises(ValueError, match="call clip_gradients and then"):
         clipper.step(optimizer)
     assert not hasattr(optimizer, "found_inf")
@@ -188,7 +174,7 @@ def test_clippers_that_cant_are_refused(clipper):
 
 def test_optimizers_that_arent_fused_are_refused():
     model = network()
-    backward(model, 0)
+    backward(model)
     with pytest.raises(ValueError, match="needs fused=True, which this Adam"):
         AutoClip().step(torch.optim.Adam(model.parameters()))
 
@@ -220,7 +206,7 @@ def test_a_threshold_beyond_float32_is_none(monkeypatch, without_float64):
     for clipper in (NormClipping(1e39), NoClipping()):
         model = network()
         optimizer = torch.optim.Adam(model.parameters(), fused=True)
-        backward(model, 0)
+        backward(model)
         result = clipper.step(optimizer)
         assert (result.threshold, result.scale, result.clipped) == (math.inf, 1, False)
         after.append([weight.detach().clone() for weight in model.parameters()])

@@ -4,10 +4,10 @@ import math
 
 import pytest
 import torch
-from torch import nn
 from torch.amp import GradScaler
 
 from autoclip_sep.clipping import AutoClip, NonFiniteGradients, NormClipping
+from tests.clipping.loops import backward, network, norm_of, weights
 
 KINDS = {
     "adam": lambda p: torch.optim.Adam(p, lr=0.01),
@@ -16,6 +16,7 @@ KINDS = {
     "sgd": lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9),
     "sgd-fused": lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9, fused=True),
 }
+SCALED = ["protocol", "attached", "attached, unscaled by hand"]
 
 
 @pytest.fixture(params=["adam", "adam-fused"])
@@ -23,54 +24,21 @@ def kind(request):
     return KINDS[request.param]
 
 
-def network(dtype=torch.float32):
-    torch.manual_seed(3)
-    return nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 2)).to(dtype)
-
-
-def backward(model, step, scaler=None):
-    """Each step has a batch of its own, the same in every run."""
-    generator = torch.Generator().manual_seed(step)
-    dtype = next(model.parameters()).dtype
-    inputs = torch.randn(6, 5, generator=generator).to(dtype)
-    loss = (model(inputs) - 3).square().mean()
-    (loss if scaler is None else scaler.scale(loss)).backward()
-
-
-def protocol(clipper, make_optimizer, dtype=torch.float32, steps=12):
+def run(clipper, kind, way="attached", *, scaler=None, dtype=torch.float32, steps=12):
+    """Trains with or without a scaler; returns the weights."""
     model = network(dtype)
-    optimizer = make_optimizer(model.parameters())
-    for step in range(steps):
-        backward(model, step)
-        if clipper.clip_gradients(model.parameters()).finite:
-            optimizer.step()
-        optimizer.zero_grad()
-    return weights(model)
-
-
-def attached(clipper, make_optimizer, dtype=torch.float32, steps=12):
-    model = network(dtype)
-    optimizer = make_optimizer(model.parameters())
-    clipper.attach(optimizer)
-    for step in range(steps):
-        backward(model, step)
-        optimizer.step()
-        optimizer.zero_grad()
-    return weights(model)
-
-
-def scaled(clipper, make_optimizer, way, steps=12, init_scale=2.0**16):
-    model, scaler = network(), GradScaler("cpu", init_scale=init_scale)
-    optimizer = make_optimizer(model.parameters())
-    if way != "protocol":
+    optimizer = kind(model.parameters())
+    by_hand = way == "protocol"
+    if not by_hand:
         clipper.attach(optimizer, scaler)
+    scaler = scaler or GradScaler("cpu", enabled=False)
     for step in range(steps):
-        backward(model, step, scaler)
-        if way in ("protocol", "attached and unscaled by hand"):
+        backward(model, step, scaler=scaler)
+        if by_hand or "unscaled" in way:
             scaler.unscale_(optimizer)
-        if way == "protocol":
+        if by_hand:
             clipper.clip_gradients(model.parameters())
-        if way == "attached, scaler.step forgotten":
+        if "forgotten" in way:
             optimizer.step()
         else:
             scaler.step(optimizer)
@@ -79,61 +47,39 @@ def scaled(clipper, make_optimizer, way, steps=12, init_scale=2.0**16):
     return weights(model)
 
 
-def weights(model):
-    return torch.cat([p.detach().flatten() for p in model.parameters()])
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_attached_equals_the_protocol(make_gradient_clipper, kind, dtype):
     ours, theirs = make_gradient_clipper(), make_gradient_clipper()
-    assert torch.equal(attached(ours, kind, dtype), protocol(theirs, kind, dtype))
+    expected = run(theirs, kind, "protocol", dtype=dtype)
+    assert torch.equal(run(ours, kind, dtype=dtype), expected)
     assert (ours.steps, ours.clipped) == (12, theirs.clipped)
 
 
-@pytest.mark.parametrize(
-    "way",
-    [
-        "protocol",
-        "attached",
-        "attached and unscaled by hand",
-        "attached, scaler.step forgotten",
-    ],
-)
+@pytest.mark.parametrize("way", [*SCALED, "attached, scaler.step forgotten"])
 def test_scaled_gradients_never_reach_the_clipper(make_gradient_clipper, kind, way):
     plain, clipper = make_gradient_clipper(), make_gradient_clipper()
-    expected = protocol(plain, kind)
+    expected = run(plain, kind, "protocol")
     # Scales are powers of two, so unscaling loses nothing.
-    assert torch.equal(scaled(clipper, kind, way), expected)
+    assert torch.equal(run(clipper, kind, way, scaler=GradScaler("cpu")), expected)
     assert clipper.state_dict() == plain.state_dict()
 
 
 @pytest.mark.parametrize("name", KINDS)
-@pytest.mark.parametrize("way", ["protocol", "attached", "attached and unscaled by hand"])
-def test_every_optimizer_unscales_once(name, way):
-    expected, clipper = protocol(AutoClip(), KINDS[name]), AutoClip()
-    assert torch.equal(scaled(clipper, KINDS[name], way), expected)
+@pytest.mark.parametrize("way", SCALED)
+@pytest.mark.parametrize("enabled", [True, False])
+def test_every_optimizer_unscales_once(name, way, enabled):
+    expected, scaler = run(AutoClip(), KINDS[name], "protocol"), GradScaler("cpu", enabled=enabled)
+    assert torch.equal(run(AutoClip(), KINDS[name], way, scaler=scaler), expected)
 
 
 def test_steps_that_the_scaler_skips_dont_reach_the_clipper(kind):
     clipper = AutoClip()
     # Each inf halves the scale, until a step comes through.
-    scaled(clipper, kind, "attached", steps=40, init_scale=2.0**127)
+    run(clipper, kind, scaler=GradScaler("cpu", init_scale=2.0**127), steps=40)
     assert 1 < clipper.steps < 40
     assert clipper.skipped == 0
     assert len(clipper.history) == clipper.steps
     assert clipper.history.max() < 100
-
-
-def test_an_optimizer_with_a_scaler_that_is_disabled(kind):
-    model, scaler = network(), GradScaler("cpu", enabled=False)
-    optimizer, clipper = kind(model.parameters()), AutoClip()
-    clipper.attach(optimizer, scaler)
-    for step in range(12):
-        backward(model, step, scaler)
-        scaler.step(optimizer)
-        scaler.update()
-        optimizer.zero_grad()
-    assert torch.equal(weights(model), protocol(AutoClip(), kind))
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -142,73 +88,54 @@ def test_a_bad_step_is_skipped_and_moves_no_counter(name):
     optimizer = KINDS[name](model.parameters())
     handle = clipper.attach(optimizer)
     for step in range(10):
-        backward(model, step)
-        if step == 5:
-            before = weights(model)
-            model[0].weight.grad[0, 0] = math.nan
+        backward(model, step, bad=step == 5)
+        before = weights(model)
         optimizer.step()
-        if step == 5:
-            assert torch.equal(weights(model), before)
-            assert not handle.last.finite
-            assert all(p.grad is None for p in model.parameters())
+        assert torch.equal(weights(model), before) == (step == 5)
+        assert bool(handle.last.finite) == (step != 5)
+        assert all((p.grad is None) == (step == 5) for p in model.parameters())
         optimizer.zero_grad()
     assert (clipper.steps, clipper.skipped) == (10, 1)
     assert len(clipper.history) == 9
-    assert torch.isfinite(weights(model)).all()
     for state in optimizer.state.values():
         assert state.get("step", torch.tensor(9.0)) == 9
 
 
-def test_names_come_from_the_optimizer_where_it_has_them():
+@pytest.mark.parametrize("named", [True, False])
+def test_names_come_from_the_optimizer_where_it_has_them(named):
     model, clipper = network(), AutoClip(max_nonfinite=1)
-    optimizer = torch.optim.SGD(model.named_parameters(), lr=0.1)
+    optimizer = torch.optim.SGD(model.named_parameters() if named else model.parameters(), lr=0.1)
     clipper.attach(optimizer)
-    backward(model, 0)
+    backward(model)
     model[2].weight.grad[0, 0] = math.nan
-    with pytest.raises(NonFiniteGradients, match=r"2\.weight$"):
+    name = r"2\.weight$" if named else r"parameter 2 of shape \(2, 8\)$"
+    with pytest.raises(NonFiniteGradients, match=name):
         optimizer.step()
 
 
-def test_without_names_the_position_is_told():
-    model, clipper = network(), AutoClip(max_nonfinite=1)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    clipper.attach(optimizer)
-    backward(model, 0)
-    model[2].weight.grad[0, 0] = math.nan
-    with pytest.raises(NonFiniteGradients, match=r"parameter 2 of shape \(2, 8\)$"):
-        optimizer.step()
-
-
-def test_last_is_the_result_of_the_latest_step():
-    model, clipper = network(), NormClipping(0.5)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
-    handle = clipper.attach(optimizer)
-    assert handle.last is None
-    backward(model, 0)
-    norm = torch.cat([p.grad.flatten() for p in model.parameters()]).norm()
-    optimizer.step()
-    assert handle.last.norm.item() == pytest.approx(norm.item())
-    assert handle.last.threshold == 0.5
-
-
-@pytest.mark.parametrize("give", [True, False], ids=["scaler given", "scaler not given"])
+@pytest.mark.parametrize("given", [True, False], ids=["scaler given", "scaler not given"])
 @pytest.mark.parametrize("name", KINDS)
-def test_last_says_that_a_scaler_skipped(name, give):
-    if not give and "fused" not in name:
+def test_last_shows_that_a_scaler_skipped(name, given):
+    if not given and "fused" not in name:
         pytest.skip("a plain optimizer isn't told of what a scaler skips")
     model, scaler, clipper = network(), GradScaler("cpu", init_scale=64.0), NormClipping(0.5)
     optimizer = KINDS[name](model.parameters())
-    handle = clipper.attach(optimizer, scaler if give else None)
+    handle = clipper.attach(optimizer, scaler if given else None)
+    assert handle.last is None
     for step in range(6):
-        backward(model, step, scaler)
-        if step in (0, 3):
+        bad = step in (0, 3)
+        backward(model, step, scaler=scaler)
+        norm = norm_of(model) / 64
+        if bad:
             model[0].weight.grad[0, 0] = math.inf
         before = weights(model)
         scaler.step(optimizer)
-        scaler.update()
-        assert bool(handle.last.finite) == (step not in (0, 3))
-        assert math.isnan(handle.last.norm) == (step in (0, 3))
-        assert torch.equal(weights(model), before) == (step in (0, 3))
+        scaler.update(64.0)
+        assert bool(handle.last.finite) == (not bad)
+        expected = pytest.approx(math.nan if bad else norm, nan_ok=True)
+        assert handle.last.norm.item() == expected
+        assert handle.last.threshold == (math.inf if bad else 0.5)
+        assert torch.equal(weights(model), before) == bad
         optimizer.zero_grad()
     assert (clipper.steps, clipper.skipped) == (4, 0)
     handle.remove()
@@ -221,9 +148,7 @@ def test_a_scaler_of_two_optimizers_with_a_clipper_each():
     clippers = [NormClipping(0.5), AutoClip()]
     one, other = (c.attach(o, scaler) for c, o in zip(clippers, optimizers, strict=True))
     for step in range(3):
-        backward(model, step, scaler)
-        if step == 1:
-            model[0].weight.grad[0, 0] = math.inf
+        backward(model, step, scaler=scaler, bad=step == 1)
         for optimizer in optimizers:
             scaler.step(optimizer)
         scaler.update()
@@ -241,10 +166,9 @@ def test_all_groups_share_one_norm():
     groups = [{"params": model[0].parameters(), "lr": 0.0}, {"params": model[2].parameters()}]
     optimizer = torch.optim.SGD(groups, lr=0.0)
     clipper.attach(optimizer)
-    backward(model, 0)
+    backward(model)
     optimizer.step()
-    norm = torch.cat([p.grad.flatten() for p in model.parameters()]).norm()
-    assert norm.item() == pytest.approx(1)
+    assert norm_of(model) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -260,7 +184,7 @@ def test_a_step_that_only_makes_the_optimizers_state_doesnt_count(name):
     state = sharded.get_optimizer_state_dict(model, optimizer)
     sharded.set_optimizer_state_dict(model, optimizer, state)
     assert clipper.steps == 0
-    backward(model, 0)
+    backward(model)
     optimizer.param_groups[0]["lr"] = 0.0  # a warm-up's first step has gradients, and counts
     optimizer.step()
     assert clipper.steps == 1
@@ -272,14 +196,14 @@ def test_removed_is_removed():
     handle = clipper.attach(optimizer)
     handle.remove()
     handle.remove()
-    backward(model, 0)
+    backward(model)
     optimizer.step()
     assert clipper.steps == 0
 
 
 @pytest.mark.parametrize("by_name", [True, False])
 @pytest.mark.parametrize("name", KINDS)
-def test_with_a_closure_gradients_are_limited_after_it(name, by_name):
+def test_with_a_closure_gradients_are_clipped_after_it(name, by_name):
     model, clipper = network(), AutoClip()
     optimizer = KINDS[name](model.parameters())
     clipper.attach(optimizer)
@@ -292,10 +216,10 @@ def test_with_a_closure_gradients_are_limited_after_it(name, by_name):
 
         loss = optimizer.step(closure=closure) if by_name else optimizer.step(closure)
         assert loss == step
-    assert torch.equal(weights(model), protocol(AutoClip(), KINDS[name]))
+    assert torch.equal(weights(model), run(AutoClip(), KINDS[name], "protocol"))
 
 
-def test_a_loss_limiter_cant_be_attached(make_loss_clipper):
+def test_a_clipper_of_losses_cant_be_attached(make_loss_clipper):
     optimizer = torch.optim.SGD(network().parameters(), lr=0.1)
     with pytest.raises(ValueError, match="call clip_loss before the backward pass"):
         make_loss_clipper().attach(optimizer)

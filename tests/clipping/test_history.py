@@ -1,12 +1,15 @@
 """The sorted history gives numpy's percentiles and survives its own round trip."""
 
+import random
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoclip_sep.clipping.history import History
+from autoclip_sep.clipping import history as module
+from autoclip_sep.clipping.history import History, SortedBlocks
 
 NORMS = st.lists(st.floats(min_value=0, max_value=1e30, exclude_min=True), min_size=1, max_size=50)
 
@@ -102,3 +105,41 @@ def test_a_million_entries_come_back():
 def test_anything_but_finite_float64_is_refused(wrong):
     with pytest.raises(ValueError, match="history"):
         History.unpacked(wrong)
+
+
+@pytest.fixture(params=[2, 3, 8, 8192])
+def block(request, monkeypatch):
+    """The most numbers in a block."""
+    monkeypatch.setattr(module, "_BLOCK", request.param)
+    return request.param
+
+
+@pytest.mark.parametrize("start", [0, 1, 7, 100])
+def test_blocks_are_a_sorted_list(block, start):
+    generator = random.Random(start)
+    plain = sorted(generator.choice(range(20)) / 2 for _ in range(start))
+    numbers = SortedBlocks(plain)
+    for step in range(200):
+        if plain and generator.random() < (0.3 if step < 100 else 0.9):
+            gone = generator.choice(plain)
+            plain.remove(gone)
+            numbers.remove(gone)
+        else:
+            new = generator.choice(range(20)) / 2
+            plain = sorted([*plain, new])
+            numbers.insert(new)
+        assert [numbers[place] for place in range(len(plain))] == plain
+        with pytest.raises(IndexError):
+            numbers[len(plain)]
+
+
+def test_no_block_is_empty_or_too_large(block):
+    numbers = SortedBlocks(range(300))
+    for number in range(300):
+        numbers.insert(number * 7 % 100)
+        assert max(map(len, numbers._blocks)) <= block
+    for number in range(300):
+        numbers.remove(number)
+        numbers.remove(number * 7 % 100)
+        assert all(0 < len(part) <= block for part in numbers._blocks)
+    assert numbers._blocks == []

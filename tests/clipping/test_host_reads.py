@@ -1,4 +1,4 @@
-"""How often the host waits for the device in a step: once when limiting, never in a fused step."""
+"""How often the host waits for the device in a step: once when clipping, never in a fused step."""
 
 import math
 import warnings
@@ -12,18 +12,17 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from autoclip_sep.clipping import AutoClip, Clip, NoClipping, NormClipping, ValueClipping
+from autoclip_sep.clipping import AutoClip, Clip, NormClipping, ValueClipping
 from autoclip_sep.clipping.result import describe
+from tests.clipping.loops import backward, network
 
 FOLDED = {
-    "none": NoClipping,
     "norm": lambda: NormClipping(0.5),
-    "autoclip_p10": AutoClip,
-    "autoclip_p0": lambda: AutoClip(0),
-    "warmup": lambda: AutoClip(warmup=5),
+    "autoclip": AutoClip,
     "shadow": lambda: AutoClip(None),
     "window": lambda: AutoClip(30, window=4, warmup=6),
 }
+STEPS = 70  # past the first doubling of the history
 WAITS = ("_local_scalar_dense", "nonzero", "masked_select")
 READS = {"tolist", "item", "cpu", "numpy", "nonzero", "equal", "allclose", "masked_select"}
 READS |= {f"__{kind}__" for kind in ("bool", "int", "float", "index", "complex")}
@@ -70,21 +69,7 @@ class SilentWatch:
         return 0
 
 
-def network():
-    torch.manual_seed(3)
-    return nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 2))
-
-
-def backward(model, step, bad=False, clip_loss=lambda losses: losses):
-    generator = torch.Generator().manual_seed(step)
-    parameter = next(model.parameters())
-    inputs = torch.randn(6, 5, generator=generator).to(parameter)
-    clip_loss((model(inputs) - 3).square().mean(dim=1)).mean().backward()
-    if bad:
-        parameter.grad[0, 0] = math.nan
-
-
-def reads_of_limiting(clipper):
+def reads_of_clipping(clipper):
     """The number of reads in each of thirty steps, the tenth of which isn't finite."""
     model, counts = network(), []
     for step in range(30):
@@ -96,12 +81,12 @@ def reads_of_limiting(clipper):
     return counts
 
 
-def test_limiting_gradients_reads_once(make_gradient_clipper):
-    assert reads_of_limiting(make_gradient_clipper()) == [1] * 30
+def test_clipping_gradients_reads_once(make_gradient_clipper):
+    assert reads_of_clipping(make_gradient_clipper()) == [1] * 30
 
 
-def test_a_limiter_of_losses_reads_their_sign_too(make_loss_clipper):
-    assert max(reads_of_limiting(make_loss_clipper())) <= 2
+def test_a_clipper_of_losses_reads_their_sign_too(make_loss_clipper):
+    assert max(reads_of_clipping(make_loss_clipper())) <= 2
 
 
 def test_the_count_above_sees_every_read():
@@ -114,7 +99,7 @@ def test_the_count_above_sees_every_read():
 
 
 @pytest.mark.parametrize("finite", [True, False])
-def test_whether_a_limited_step_was_finite_is_known_on_the_host(finite):
+def test_whether_a_clipped_step_was_finite_is_known_on_the_host(finite):
     result = describe(torch.empty((), device="meta"), Clip(), finite=finite)
     assert bool(result.finite) is finite
     assert all(value.device.type == "meta" for value in result[:4])
@@ -124,7 +109,7 @@ def test_whether_a_limited_step_was_finite_is_known_on_the_host(finite):
 def test_a_fused_step_reads_nothing(name):
     model, clipper = network(), FOLDED[name]()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=True)
-    for step in range(100):  # past the first doubling of the history
+    for step in range(STEPS):
         backward(model, step, bad=step == 30)
         with NoReads():
             clipper.step(optimizer)
@@ -139,7 +124,7 @@ def test_nothing_in_a_fused_step_leaves_the_device_or_comes_to_it(name):
         model = nn.Linear(5, 8, device="cuda")
         optimizer, clipper = torch.optim.Adam(model.parameters(), fused=True), FOLDED[name]()
         clipper._nonfinite_on_device = SilentWatch()
-        for step in range(100):
+        for step in range(STEPS):
             for parameter in model.parameters():
                 parameter.grad = torch.empty_like(parameter)
             with AllOnDevice() if step > 0 else nullcontext():  # the first step sets things up
@@ -166,7 +151,7 @@ def test_the_guards_above_see_what_they_look_for():
 def test_cuda_never_synchronises_in_a_fused_step(name):
     model, clipper = network().cuda(), FOLDED[name]()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=True)
-    for step in range(100):
+    for step in range(STEPS):
         backward(model, step, bad=step == 30)
         if step > 0:  # the first step sets things up
             torch.cuda.set_sync_debug_mode("error")
@@ -180,7 +165,7 @@ def test_cuda_never_synchronises_in_a_fused_step(name):
 
 @NEEDS_CUDA
 @pytest.mark.parametrize("make", [AutoClip, NormClipping, ValueClipping])
-def test_cuda_synchronises_once_when_limiting(make):
+def test_cuda_synchronises_once_when_clipping(make):
     model, clipper = network().cuda(), make()
     for step in range(10):
         model.zero_grad()

@@ -1,7 +1,6 @@
 """One clipper for several optimizers, and what one clipper, one optimizer and a copy may not be."""
 
 import copy
-import math
 import pickle
 from collections import deque
 
@@ -10,8 +9,7 @@ import torch
 from torch.amp import GradScaler
 
 from autoclip_sep.clipping import AutoClip, NoClipping, NormClipping
-from tests.clipping.test_handle import backward, network, weights
-from tests.clipping.test_skipped_steps import assert_same, memory
+from tests.clipping.loops import assert_same, backward, memory, network, train, weights
 
 
 def matrices(model):
@@ -43,17 +41,9 @@ def make(request):
     return request.param
 
 
-def protocol(clipper, make, steps=12, bad=None):
+def protocol(clipper, make, bad=()):
     model = network()
-    optimizers = make(model)
-    for step in range(steps):
-        backward(model, step)
-        if step == bad:
-            model[0].bias.grad[0] = math.nan
-        if clipper.clip_gradients(model.named_parameters()).finite:
-            for optimizer in optimizers:
-                optimizer.step()
-        model.zero_grad()
+    train(model, clipper, make(model), range(12), bad)
     return weights(model)
 
 
@@ -63,10 +53,8 @@ def attached(clipper, make, steps=12, bad=None, backwards=False, scaler=None, un
     handle = clipper.attach(optimizers, scaler)
     turns = optimizers[::-1] if backwards else optimizers
     for step in range(steps):
-        backward(model, step, scaler)
-        if step == bad:
-            model[0].bias.grad[0] = math.nan
-            before = memory(model, *optimizers)
+        backward(model, step, scaler=scaler, bad=step == bad)
+        before = memory(model, *optimizers)
         for index in unscale:
             scaler.unscale_(optimizers[index])
         for optimizer in turns:
@@ -83,7 +71,7 @@ def attached(clipper, make, steps=12, bad=None, backwards=False, scaler=None, un
 @pytest.mark.parametrize("backwards", [False, True], ids=["in order", "the other way round"])
 def test_one_norm_one_entry_one_decision(make, backwards):
     ours, theirs = AutoClip(50), AutoClip(50)
-    expected = protocol(theirs, make, bad=5)
+    expected = protocol(theirs, make, bad=[5])
     torch.testing.assert_close(attached(ours, make, bad=5, backwards=backwards), expected)
     assert (ours.steps, ours.skipped, ours.clipped) == (12, 1, theirs.clipped)
     history = ours.state_dict()["history"]
@@ -117,7 +105,7 @@ def test_what_the_scaler_skips_for_one_is_skipped_for_all(make, backwards, bad):
 
 @pytest.mark.parametrize("scheduled", [False, True])
 def test_accumulation_and_resume(scheduled):
-    def train(model, optimizers, clipper, steps):
+    def go_on(model, optimizers, clipper, steps):
         clipper.attach(optimizers)
         if scheduled:
             for optimizer in optimizers:
@@ -131,16 +119,16 @@ def test_accumulation_and_resume(scheduled):
 
     model, clipper = network(), AutoClip(50)
     optimizers = muon_and_adamw(model)
-    train(model, optimizers, clipper, range(4))
+    go_on(model, optimizers, clipper, range(4))
     resumed, fresh = network(), AutoClip(50)
     resumed.load_state_dict(model.state_dict())
     others = muon_and_adamw(resumed)
     for other, optimizer in zip(others, optimizers, strict=True):
         other.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     fresh.load_state_dict(clipper.state_dict())
-    train(resumed, others, fresh, range(4, 8))
+    go_on(resumed, others, fresh, range(4, 8))
     whole, all_at_once = network(), AutoClip(50)
-    train(whole, muon_and_adamw(whole), all_at_once, range(8))
+    go_on(whole, muon_and_adamw(whole), all_at_once, range(8))
     assert torch.equal(weights(resumed), weights(whole))
     assert_same(fresh.state_dict(), all_at_once.state_dict())
     assert fresh.steps == 8
@@ -171,7 +159,7 @@ def test_steps_that_only_make_state_are_no_part_of_a_round():
     state = sharded.get_optimizer_state_dict(model, optimizers)
     sharded.set_optimizer_state_dict(model, optimizers, state)
     assert clipper.steps == 0
-    backward(model, 0)
+    backward(model)
     for optimizer in optimizers:
         optimizer.step()
     assert clipper.steps == 1
@@ -220,7 +208,7 @@ def test_turns_that_would_give_wrong_numbers(turns, error):
     model = network()
     muon, adamw = muon_and_adamw(model)
     AutoClip().attach([muon, adamw])
-    backward(model, 0)
+    backward(model)
     with pytest.raises((RuntimeError, ValueError), match=error):
         turns(model, muon, adamw)
 
@@ -230,7 +218,7 @@ def test_a_scaler_that_wasnt_given_is_found_out(fused):
     model, scaler = network(), GradScaler("cpu", init_scale=64.0)
     optimizers = [torch.optim.SGD(layer.parameters(), 0.1, fused=fused) for layer in model[::2]]
     AutoClip().attach(optimizers)
-    backward(model, 0, scaler)
+    backward(model, scaler=scaler)
     with pytest.raises(RuntimeError, match=r"give (the scaler|attach the GradScaler)"):
         deque(map(scaler.step, optimizers))
 
@@ -255,7 +243,7 @@ def test_refused():
         clipper.attach([muon, adamw, adamw])
     clipper.attach(other).remove()
     clipper.attach([muon, adamw])
-    backward(model, 0)
+    backward(model)
     muon.step()
     adamw.step()
     assert clipper.steps == 1
@@ -265,7 +253,7 @@ def test_step_of_an_attached_clipper_would_take_two_entries():
     model, clipper = network(), NormClipping(1.0)
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
     handle = clipper.attach(optimizer)
-    backward(model, 0)
+    backward(model)
     with pytest.raises(ValueError, match="would clip twice"):
         clipper.step(optimizer)
     handle.remove()
@@ -303,7 +291,7 @@ def test_loading_an_optimizers_state_keeps_the_clipper():
     model, clipper = network(), AutoClip()
     optimizer = torch.optim.AdamW(model.parameters())
     clipper.attach(optimizer)
-    backward(model, 0)
+    backward(model)
     optimizer.step()
     optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     optimizer.step()

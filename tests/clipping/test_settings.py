@@ -1,10 +1,14 @@
-"""A clipper's label and repr tell its settings; two that clip differently never share a label."""
+"""Settings are checked, and stand in label and repr: clippers that differ never share a label."""
 
 import inspect
+import math
 import pydoc
+from pathlib import Path
 from typing import get_type_hints
 
+import numpy as np
 import pytest
+import torch
 
 from autoclip_sep.clipping import (
     AGC,
@@ -26,10 +30,13 @@ CASES = [
      "AutoClip(percentile=25.0, window=100, warmup=5)"),
     (AutoClip(None, scope="parameter"), "shadow_parameter",
      "AutoClip(percentile=None, scope='parameter')"),
+    (AutoClip(10), "autoclip_p10", "AutoClip(percentile=10.0)"),
+    (AutoClip(2.5), "autoclip_p2.5", "AutoClip(percentile=2.5)"),
+    (AutoClip(np.int64(90)), "autoclip_p90", "AutoClip(percentile=90.0)"),
     (NormClipping(2), "norm_2", "NormClipping(threshold=2.0)"),
     (NormClipping(max_nonfinite=3), "norm_1_max_nonfinite3",
      "NormClipping(threshold=1.0, max_nonfinite=3)"),
-    (LocalNormClipping(0.5), "local_norm_0.5", "LocalNormClipping(threshold=0.5)"),
+    (LocalNormClipping(1e-5), "local_norm_1e-05", "LocalNormClipping(threshold=1e-05)"),
     (ValueClipping(), "value_1", "ValueClipping(threshold=1.0)"),
     (NoClipping(), "none", "NoClipping()"),
     (ZClip(decay=0.9), "zclip_z2.5_decay0.9", "ZClip(z_threshold=2.5, decay=0.9)"),
@@ -47,7 +54,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("clipper", "label", "shown"), CASES, ids=lambda case: str(case)[:40])
-def test_what_is_not_the_default_is_told(clipper, label, shown):
+def test_settings_that_arent_the_default_are_shown(clipper, label, shown):
     assert clipper.label == label
     assert repr(clipper) == shown
 
@@ -91,7 +98,7 @@ def test_options_that_are_handed_up_are_spelled_out():
     assert "max_nonfinite: int = 10" in pydoc.render_doc(AutoClip, renderer=pydoc.plaintext)
 
 
-def test_a_long_list_is_told_by_six_digits():
+def test_a_long_list_is_shown_by_six_digits():
     one, other = (AGC(exclude=[f"layers.{n}.weight" for n in range(last)]) for last in (20, 21))
     assert len(one.label) < 40
     assert one.label != other.label
@@ -104,3 +111,68 @@ def test_a_setting_that_is_not_kept_is_an_error():
 
     with pytest.raises(AttributeError, match="secret"):
         Forgetful().label  # noqa: B018
+
+
+POSITIVE = [0, -1, math.nan, math.inf, "1", True, None]
+WRONG = {
+    (NoClipping, "max_nonfinite"): [0, -1, 2.5, True, "10", None],
+    (NormClipping, "threshold"): POSITIVE,
+    (LocalNormClipping, "threshold"): POSITIVE,
+    (ValueClipping, "threshold"): POSITIVE,
+    (AutoClip, "percentile"): [
+        -0.1, 100.5, math.nan, math.inf, "10", True, False, [10], torch.tensor(10.0)],
+    (AutoClip, "window"): [0, 1.5],
+    (AutoClip, "warmup"): [-1, None],
+    (AutoClip, "scope"): ["layer", None],
+    (AGC, "ratio"): [0],
+    (AGC, "epsilon"): [0],
+    (AGC, "exclude"): ["head"],
+    (AGC, "transposed"): [{"up": 0}],
+    (ZClip, "z_threshold"): [0],
+    (ZClip, "decay"): [1.0, -1],
+    (ZClip, "warmup"): [0, 2.5],
+    (AdaGC, "relative"): [0.9],
+    (AdaGC, "absolute"): [0],
+    (AdaGC, "decay"): [1],
+    (AdaGC, "warmup"): [-1],
+    (ALRC, "num_stddev"): [0],
+    (ALRC, "decay"): [1, -0.1],
+    (ALRC, "signed"): ["false", 1],
+    (ALRC, "epsilon"): [-1],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value"), [(*key, value) for key, values in WRONG.items() for value in values]
+)
+def test_settings_are_checked(kind, name, value):
+    with pytest.raises(ValueError, match=f"^{name} must be "):
+        kind(**{name: value})
+
+
+CONFIGS = {
+    "none": "none",
+    "norm": "norm_1",
+    "value": "value_1",
+    "local_norm": "local_norm_1",
+    "autoclip": "autoclip_p10",
+    "autoclip_window": "autoclip_p10_window1000",
+    "shadow": "shadow",
+    "alrc": "alrc_n3",
+    "alrc_autoclip": "alrc_n3_autoclip_p10",
+    "agc": "agc_0.01",
+    "zclip": "zclip_z2.5",
+    "adagc": "adagc_1.05",
+}
+FOLDER = Path(__file__).parents[2] / "autoclip_sep" / "configs" / "clipping"
+
+
+@pytest.mark.parametrize("name", sorted({*CONFIGS, *(path.stem for path in FOLDER.glob("*.yaml"))}))
+def test_a_config_builds_the_clipper_that_it_is_named_after(name):
+    hydra_utils = pytest.importorskip("hydra.utils", reason="configs need hydra")
+    omegaconf = pytest.importorskip("omegaconf")
+    config = omegaconf.OmegaConf.load(FOLDER / f"{name}.yaml")
+    config.loss = {"signed": False}  # which the loss' own config gives ALRC
+    omegaconf.OmegaConf.resolve(config)
+    del config.loss
+    assert hydra_utils.instantiate(config.get("clipping", config)).label == CONFIGS[name]
