@@ -1,14 +1,10 @@
-"""Clippers in checkpoints of torch.distributed.checkpoint, which wants sizes to be as saved."""
+"""Clippers in checkpoints of torch.distributed.checkpoint, which needs sizes to be as saved."""
 
-import pytest
 import torch
 import torch.distributed.checkpoint as dcp
 
-from autoclip_sep.clipping import AutoClip, Clipper
-from tests.clipping.states import numbers
-from tests.clipping.test_contract import network, train, weights
-from tests.clipping.test_distributed import SCRIPT
-from tests.ranks import gathered
+from autoclip_sep.clipping import AutoClip
+from tests.clipping.loops import network, numbers, train
 
 
 def started(make_clipper):
@@ -17,9 +13,9 @@ def started(make_clipper):
     return model, torch.optim.Adam(model.parameters(), lr=0.01), make_clipper()
 
 
-def go_on(parts, seed, steps):
+def go_on(parts, *steps):
     model, optimizer, clipper = parts
-    return train(model, clipper, optimizer, torch.Generator().manual_seed(seed), steps)
+    return train(model, clipper, optimizer, range(*steps))
 
 
 def beside(parts):
@@ -32,61 +28,48 @@ def test_a_clipper_is_stateful(clipper):
 
 
 def test_comes_back_into_a_fresh_clipper_and_rolls_back_a_longer_one(make_clipper, tmp_path):
-    first = started(make_clipper)
-    go_on(first, 1, 20)
-    dcp.save(beside(first), checkpoint_id=tmp_path / "all")
-    dcp.save({"clipper": first[2]}, checkpoint_id=tmp_path / "alone")
-    kept = first[2].state_dict()
-    model = {key: value.clone() for key, value in first[0].state_dict().items()}
-    wanted = go_on(first, 2, 30)
+    parts, fresh = started(make_clipper), make_clipper()
+    go_on(parts, 20)
+    dcp.save(beside(parts), checkpoint_id=tmp_path / "all")
+    dcp.save({"clipper": parts[2]}, checkpoint_id=tmp_path / "alone")
+    kept, weights = parts[2].state_dict(), parts[0][0].weight.clone()
+    wanted = go_on(parts, 20, 40)
 
-    fresh = make_clipper()
     dcp.load({"clipper": fresh}, checkpoint_id=tmp_path / "alone")
     assert fresh.state_dict() == kept
 
-    go_on(first, 3, 10)
-    state = beside(first)
+    state = beside(parts)
     dcp.load(state, checkpoint_id=tmp_path / "all")  # in place
-    first[1].load_state_dict(state["optimizer"])
-    assert all(torch.equal(first[0].state_dict()[key], value) for key, value in model.items())
-    assert first[2].state_dict() == kept
-    assert go_on(first, 2, 30) == wanted
+    parts[1].load_state_dict(state["optimizer"])
+    assert torch.equal(parts[0][0].weight, weights)
+    assert parts[2].state_dict() == kept
+    assert go_on(parts, 20, 40) == wanted
 
 
 def test_a_state_of_before_any_step_comes_back_too(make_clipper, tmp_path):
     dcp.save({"clipper": make_clipper()}, checkpoint_id=tmp_path)
     parts = started(make_clipper)
-    go_on(parts, 1, 20)
+    go_on(parts, 20)
     dcp.load({"clipper": parts[2]}, checkpoint_id=tmp_path)
     assert parts[2].state_dict() == make_clipper().state_dict()
 
 
-@pytest.mark.parametrize("world", [1, 2])
-def test_each_process_of_fsdp2_gets_its_clipper_back(world, tmp_path):
-    ranks = gathered(SCRIPT, "dcp", world, tmp_path)
-    for name, wanted in ranks[0].items():
-        for found in (rank[name] for rank in ranks):
-            assert found["saved"] == found["back"] == found["fresh"] == wanted["saved"]
-            assert torch.equal(*found["futures"])
-        assert len(ranks[0]["autoclip"]["saved"]["history"]) == 10
-
-
-def test_a_million_norms_take_eight_megabytes(tmp_path):
+def test_a_norm_takes_eight_bytes_or_a_few_more(tmp_path):
     clipper, other = AutoClip(), AutoClip()
-    entries = 1 + torch.rand(1_000_000, dtype=torch.float64)
+    entries = 1 + torch.rand(300_000, dtype=torch.float64)
     clipper.load_state_dict({**clipper.state_dict(), "history": entries})
     dcp.save({"clipper": clipper}, checkpoint_id=tmp_path / "dcp")
     dcp.load({"clipper": other}, checkpoint_id=tmp_path / "dcp")
     torch.save(clipper.state_dict(), tmp_path / "plain.pt")
     files = [tmp_path / "plain.pt", *(tmp_path / "dcp").glob("*.distcp")]
-    assert all(file.stat().st_size < 13e6 for file in files)
+    assert all(file.stat().st_size < 13 * len(entries) for file in files)
     assert torch.equal(other.history, entries)
 
 
 def test_tensors_of_older_states_are_still_read(make_clipper):
     """Rows of numbers were tensors, and zeros weren't counted."""
     parts = started(make_clipper)
-    go_on(parts, 1, 20)
+    go_on(parts, 20)
     state = parts[2].state_dict()
 
     def older(key, value):
@@ -100,5 +83,3 @@ def test_tensors_of_older_states_are_still_read(make_clipper):
     again = make_clipper()
     again.load_state_dict(old)
     assert again.state_dict() == state
-    assert isinstance(again, Clipper)
-    assert torch.isfinite(weights(parts[0])).all()

@@ -1,4 +1,4 @@
-"""A clipper says when it is used in a way that can't do what was meant: once, and what to do."""
+"""A clipper warns, once, where it is used in a way that can't do what was meant."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ def weights():
     return [nn.Parameter(torch.ones(2, 2)), nn.Parameter(torch.ones(2, 2))]
 
 
-def limit(clipper, sizes):
+def clip(clipper, sizes):
     parameters = weights()
     for size in sizes:
         for parameter in parameters:
@@ -38,11 +38,11 @@ TOO_HIGH = {
 
 
 @pytest.mark.parametrize("label", TOO_HIGH)
-def test_a_fixed_setting_that_never_clips_is_told_once(caplog, label):
+def test_a_fixed_setting_that_never_clips_is_reported_once(caplog, label):
     clipper = TOO_HIGH[label]()
-    limit(clipper, [1.0] * 999)
+    clip(clipper, [1.0] * 999)
     assert caplog.messages == []
-    limit(clipper, [1.0] * 2001)
+    clip(clipper, [1.0] * 2001)
     (message,) = caplog.messages
     assert message.startswith(f"{label} clipped none of the first 1000 steps: lower the ")
 
@@ -50,46 +50,46 @@ def test_a_fixed_setting_that_never_clips_is_told_once(caplog, label):
 @pytest.mark.parametrize("label", TOO_HIGH)
 def test_one_clipped_step_shows_that_it_can(caplog, label):
     clipper = TOO_HIGH[label]()
-    limit(clipper, [1.0] * 500 + [1e6] + [1.0] * 2500)
+    clip(clipper, [1.0] * 500 + [1e6] + [1.0] * 2500)
     assert caplog.messages == []
     assert clipper.clipped == 1
 
 
 def test_what_was_clipped_before_a_resume_counts(caplog):
     clipper, resumed, other = (NormClipping(100) for _ in range(3))
-    limit(clipper, [1e6])
+    clip(clipper, [1e6])
     resumed.load_state_dict(clipper.state_dict())
-    limit(resumed, [1.0] * 1000)
+    clip(resumed, [1.0] * 1000)
     assert caplog.messages == []
     other.load_state_dict(NormClipping(100).state_dict())
-    limit(other, [1.0] * 1000)
+    clip(other, [1.0] * 1000)
     assert len(caplog.messages) == 1
 
 
-def test_a_norm_that_always_clips_is_told_once(caplog):
+def test_a_norm_that_always_clips_is_reported_once(caplog):
     clipper = NormClipping(0.01)
-    limit(clipper, [1.0] * 999)
+    clip(clipper, [1.0] * 999)
     assert caplog.messages == []
-    limit(clipper, [1.0] * 2001)
+    clip(clipper, [1.0] * 2001)
     (message,) = caplog.messages
     assert message.startswith("norm_0.01 clipped each of the last 1000 steps: it acts as a")
 
 
 def test_one_step_below_the_norm_is_enough(caplog):
-    limit(NormClipping(0.01), [1.0] * 500 + [0.0] + [1.0] * 499)
+    clip(NormClipping(0.01), [1.0] * 500 + [0.0] + [1.0] * 499)
     assert caplog.messages == []
 
 
 def test_skipped_steps_dont_count(caplog):
     clipper = NormClipping(0.01, max_nonfinite=1000)
-    limit(clipper, [1.0] * 999 + [float("nan")])
+    clip(clipper, [1.0] * 999 + [float("nan")])
     caplog.clear()
-    limit(clipper, [1.0])
+    clip(clipper, [1.0])
     assert len(caplog.messages) == 1
 
 
-def test_inside_a_combination_it_is_told_too(caplog):
-    limit(Combined(ALRC(), NormClipping(0.01)), [1.0] * 1000)
+def test_inside_a_combination_it_is_reported_too(caplog):
+    clip(Combined(ALRC(), NormClipping(0.01)), [1.0] * 1000)
     assert [message.split()[0] for message in caplog.messages] == ["norm_0.01"]
 
 
@@ -105,25 +105,25 @@ def test_inside_a_combination_it_is_told_too(caplog):
     ],
     ids=lambda clipper: clipper.label,
 )
-def test_where_all_or_nothing_is_meant_nothing_is_said(caplog, clipper):
-    limit(clipper, [1.0 + step for step in range(1500)])  # norms that grow: AutoClip clips each
+def test_where_all_or_nothing_is_meant_nothing_is_logged(caplog, clipper):
+    clip(clipper, [1.0 + step for step in range(1500)])  # norms that grow: AutoClip clips each
     assert caplog.messages == []
 
 
-def test_missing_gradients_are_told_once_until_there_are_some(caplog):
+def test_missing_gradients_are_reported_once_until_there_are_some(caplog):
     clipper, parameters = AutoClip(), weights()
     for _ in range(3):
         clipper.clip_gradients(parameters)
     (message,) = caplog.messages
     assert "clip gradients between loss.backward() and zero_grad()" in message
-    limit(clipper, [1.0])
+    clip(clipper, [1.0])
     clipper.clip_gradients(parameters)
     assert len(caplog.messages) == 2
     assert clipper.steps == 1
 
 
 @pytest.mark.parametrize("way", ["attached", "step"])
-def test_missing_gradients_are_told_in_every_way(caplog, way):
+def test_missing_gradients_are_reported_in_every_way(caplog, way):
     clipper, optimizer = AutoClip(), torch.optim.Adam(weights(), fused=True)
     if way == "attached":
         clipper.attach(optimizer)
@@ -153,9 +153,9 @@ def test_fsdp1_is_refused_because_no_process_knows_the_norm(process_group, origi
     with pytest.raises(ValueError, match=r"use fully_shard \(FSDP2\)$"):
         AutoClip().attach(optimizer)
     model(torch.ones(1, 3)).sum().backward()
-    for limit_or_step in (
+    for clip_or_step in (
         lambda: AutoClip().clip_gradients(model.parameters()),
         lambda: AutoClip().step(optimizer),
     ):
         with pytest.raises(ValueError, match=r"use fully_shard \(FSDP2\)$"):
-            limit_or_step()
+            clip_or_step()

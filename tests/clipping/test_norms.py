@@ -109,12 +109,6 @@ def test_nothing_is_left_out_of_a_large_gradient(dtype, left_over):
     assert norms.tolist() == pytest.approx(wanted, rel=1e-5)
 
 
-def test_large_gradients_alone():
-    gradient = torch.randn(140_000)
-    norms = tensor_norms(Gradients([with_gradient(gradient)]))
-    assert norms.tolist() == pytest.approx([gradient.double().norm().item()])
-
-
 def test_long_runs_lose_no_digits():
     gradient = torch.full((3_000_000,), 0.1)
     norm = tensor_norms(Gradients([with_gradient(gradient)])).item()
@@ -156,7 +150,7 @@ def test_complex_gradients_count_both_parts():
     assert parameter.grad.tolist() == [1.5 + 2j, 6j]
 
 
-def test_empty_gradients_are_passed_over():
+def test_empty_gradients_are_skipped():
     assert len(Gradients([with_gradient(torch.zeros(0, 3))])) == 0
 
 

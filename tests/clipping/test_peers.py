@@ -90,8 +90,8 @@ def test_quantile_clip_knows_the_norms_before_this_one_only(autoclip):
     assert found == pytest.approx(np.minimum(values, before), rel=1e-4)
     ours = AutoClip(90, window=1000)
     with_it = [np.percentile(values[:n], 90) for n in range(1, 201)]
-    limited = [model.after(n, lambda: ours.clip_gradients(model.parameters())) for n in values]
-    assert limited == pytest.approx(np.minimum(values, with_it), rel=1e-6)
+    clipped = [model.after(n, lambda: ours.clip_gradients(model.parameters())) for n in values]
+    assert clipped == pytest.approx(np.minimum(values, with_it), rel=1e-6)
     model.after(math.nan, clipper.step)
     assert math.isnan(model.after(1.0, clipper.step))
 

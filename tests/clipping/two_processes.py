@@ -1,6 +1,6 @@
-"""One process of a distributed run; `test_distributed.py` starts it and compares what it saves.
+"""One process of a distributed run; `test_distributed.py` starts two and compares what they save.
 
-python two_processes.py {single,ddp,fsdp,dcp} RANK WORLD FOLDER
+python two_processes.py all RANK WORLD FOLDER
 """
 
 import math
@@ -29,27 +29,30 @@ from autoclip_sep.clipping import (
     ValueClipping,
     ZClip,
 )
+from tests.clipping.test_wrappers import Sam
 
 CLIPPERS = {
     "none": NoClipping,
     "norm": lambda: NormClipping(0.5),
     "value": lambda: ValueClipping(0.1),
     "local_norm": lambda: LocalNormClipping(0.2),
-    "autoclip": AutoClip,
-    "autoclip of each parameter": lambda: AutoClip(scope="parameter"),
+    "autoclip": lambda: AutoClip(30),
+    "autoclip of each parameter": lambda: AutoClip(30, scope="parameter"),
     "alrc": lambda: ALRC(0.5, decay=0.5),
-    "combined": lambda: Combined(ALRC(0.5, decay=0.5), AutoClip()),
+    "combined": lambda: Combined(ALRC(0.5, decay=0.5), AutoClip(30)),
     "agc": lambda: AGC(0.1),
     "zclip": lambda: ZClip(0.5, warmup=4),
     "adagc": lambda: AdaGC(warmup=5),
 }
-WAYS = {
-    "protocol": list(CLIPPERS),
-    "attached": [name for name, make in CLIPPERS.items() if not make().clips_loss],
-    "step": ["none", "norm", "autoclip"],
-}
-STEPS, BAD_STEP = 30, 20
-LONG = ("autoclip", "1000 steps")
+RUNS = [
+    *[(name, "protocol") for name in CLIPPERS],
+    *[(name, "attached") for name in ("value", "autoclip", "autoclip of each parameter", "agc")],
+    *[(name, "step") for name in ("none", "norm", "autoclip")],
+    ("autoclip", "several optimizers"),
+    ("autoclip", "SAM"),
+]
+CHECKPOINTED = ["autoclip", "autoclip of each parameter", "combined", "zclip", "adagc"]
+STEPS, BAD_STEP = 16, 10
 
 
 def network():
@@ -59,60 +62,73 @@ def network():
     return nn.Sequential(*layers).double()
 
 
-def small_network():
-    """Few layers and one shard, because each step of FSDP2 takes its time."""
-    torch.manual_seed(3)
-    return nn.Sequential(nn.Linear(5, 3), nn.Tanh(), nn.Linear(3, 1)).double()
-
-
 def wrap(model, mode):
     if mode == "ddp":
         return DistributedDataParallel(model)
     if mode == "fsdp":
         mesh = init_device_mesh("cpu", (dist.get_world_size(),))
-        if len(model) > 3:
-            fully_shard(model[0], mesh=mesh)
+        fully_shard(model[0], mesh=mesh)
         fully_shard(model, mesh=mesh)
     return model
 
 
-def whole(tensor):
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor.detach()
+def whole_weights(model):
+    """The weights in one row, gathered from where they are sharded."""
+    parameters = (p.full_tensor() if isinstance(p, DTensor) else p for p in model.parameters())
+    return torch.cat([parameter.detach().flatten() for parameter in parameters])
 
 
-def run(make_clipper, mode, rank, world, way, make_network=network, steps=STEPS):
-    model = wrap(make_network(), mode)
-    clipper, results, applied = make_clipper(), [], 0
+def optimizers_for(way, parameters):
     if way == "step":  # torch has a fused Adam for sharded parameters, but no fused SGD
-        optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=True)
-    else:
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
-    handle = clipper.attach(optimizer) if way == "attached" else None
-    generator = torch.Generator().manual_seed(0)
-    for step in range(steps):
+        return [torch.optim.Adam(parameters, lr=0.01, fused=True)]
+    if way == "several optimizers":
+        return [
+            torch.optim.SGD(parameters[:3], lr=0.005, momentum=0.9),
+            torch.optim.AdamW(parameters[3:], lr=0.01),
+        ]
+    if way == "SAM":
+        return [Sam(parameters, torch.optim.SGD, lr=0.005, restores="added")]
+    return [torch.optim.SGD(parameters, lr=0.005)]
+
+
+def run(name, way, mode="single", rank=0, world=1):
+    """Results of each step, weights and the clipper's state at the end."""
+    model, clipper = wrap(network(), mode), CLIPPERS[name]()
+    optimizers = optimizers_for(way, list(model.parameters()))
+    by_itself = way in ("protocol", "step")
+    handle = None if by_itself else clipper.attach(optimizers)
+    generator, results, skipped = torch.Generator().manual_seed(0), [], []
+    for step in range(STEPS):
         inputs = torch.randn(8, 5, generator=generator).double()
         if step == BAD_STEP:
             inputs[7] = math.nan  # only the last process has it
         inputs = inputs.chunk(world)[rank]
-        losses = (model(inputs) - 3).square().mean(dim=1) * (1 + inputs[:, 0].abs())
-        clipper.clip_loss(losses).mean().backward()
-        if way == "step":
-            result = clipper.step(optimizer)
-        elif way == "attached":
-            optimizer.step()
-            result = handle.last
-        else:
+
+        def closure(inputs=inputs):
+            model.zero_grad()
+            losses = (model(inputs) - 3).square().mean(dim=1) * (1 + inputs[:, 0].abs())
+            clipper.clip_loss(losses).mean().backward()
+
+        closure()
+        before = whole_weights(model)
+        if way == "protocol":
             result = clipper.clip_gradients(model.parameters())
             if result.finite:
-                optimizer.step()
-        applied += bool(result.finite)
+                optimizers[0].step()
+        elif way == "step":
+            result = clipper.step(optimizers[0])
+        else:
+            for optimizer in optimizers:
+                optimizer.step(closure) if way == "SAM" else optimizer.step()
+            result = handle.last
+        if torch.equal(whole_weights(model), before):
+            skipped.append(step)
         results.append([float(value) for value in result])
-        optimizer.zero_grad()
     return {
         "results": torch.tensor(results).double(),
-        "applied": applied,
+        "skipped": skipped,
         "state": clipper.state_dict(),
-        "weights": torch.cat([whole(p).flatten() for p in model.parameters()]),
+        "weights": whole_weights(model),
     }
 
 
@@ -121,19 +137,19 @@ def checkpointed(name, rank, world, folder):
 
     The future is the weights after some more steps from the checkpoint on.
     """
-    model, clipper = wrap(small_network(), "fsdp"), CLIPPERS[name]()
+    model, clipper = wrap(network(), "fsdp"), CLIPPERS[name]()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
 
     def go_on(seed):
         generator = torch.Generator().manual_seed(seed)
-        for _ in range(10):
+        for _ in range(8):
             inputs = torch.randn(8, 5, generator=generator).double().chunk(world)[rank]
             losses = (model(inputs) - 3).square().mean(dim=1) * (1 + inputs[:, 0].abs())
             clipper.clip_loss(losses).mean().backward()
             clipper.clip_gradients(model.parameters())
             optimizer.step()
             optimizer.zero_grad()
-        return torch.cat([whole(p).flatten() for p in model.parameters()])
+        return whole_weights(model)
 
     def beside():
         weights, moments = get_state_dict(model, optimizer)
@@ -143,7 +159,6 @@ def checkpointed(name, rank, world, folder):
     saved, fresh = clipper.state_dict(), CLIPPERS[name]()
     dcp.save(beside(), checkpoint_id=folder / name)
     future = go_on(1)
-    go_on(2)
     state = beside()
     dcp.load(state, checkpoint_id=folder / name)
     set_state_dict(
@@ -159,25 +174,15 @@ def checkpointed(name, rank, world, folder):
 
 
 def main():
-    mode, rank, world, folder = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
+    rank, world, folder = int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
     torch.set_num_threads(1)
-    if mode != "single":
-        store = f"file://{folder}/{mode}-store"
-        dist.init_process_group("gloo", init_method=store, rank=rank, world_size=world)
-    if mode == "dcp":
-        saved = {name: checkpointed(name, rank, world, folder) for name in CLIPPERS}
-        torch.save(saved, folder / f"{mode}-{rank}.pt")
-        dist.destroy_process_group()
-        return
-    saved = {
-        (name, way): run(CLIPPERS[name], mode, rank, world, way)
-        for way, names in WAYS.items()
-        for name in names
-    }
-    saved[LONG] = run(AutoClip, mode, rank, world, "protocol", small_network, steps=1000)
-    torch.save(saved, folder / f"{mode}-{rank}.pt")
-    if mode != "single":
-        dist.destroy_process_group()
+    store = f"file://{folder}/store"
+    dist.init_process_group("gloo", init_method=store, rank=rank, world_size=world)
+    saved = {(mode, *one): run(*one, mode, rank, world) for mode in ("ddp", "fsdp") for one in RUNS}
+    for name in CHECKPOINTED:
+        saved["dcp", name] = checkpointed(name, rank, world, folder)
+    torch.save(saved, folder / f"all-{rank}.pt")
+    dist.destroy_process_group()
 
 
 if __name__ == "__main__":
