@@ -49,7 +49,7 @@ def expected(before, after, loss):
     return [float(length), float(start.norm()), float(change / (0.5 * length))]
 
 
-def said(caplog):
+def logged(caplog):
     return [r.getMessage() for r in caplog.records if r.name.startswith("autoclip_sep")]
 
 
@@ -57,30 +57,52 @@ def found(recorder):
     return [recorder.last[name] for name in ("step_norm", "grad_norm", "smoothness")]
 
 
-def train(model, steps=4, loss=loss_of, plain=loss_of, change=None, every=1, opt=torch.optim.SGD):
-    """A loop that records; gives each step's numbers and those of the copies."""
-    optimizer = opt(model.parameters(), lr=0.05)
-    recorder = Recorder(model, optimizer, None, every=every)
-    rows = []
-    for step, x in enumerate(batches(steps), start=1):
+def train(
+    model, *, count=4, loss=loss_of, closure=None, parts=1, observe=lambda loss: loss,
+    optimizer=None, change=None, during=lambda: None, every=1, **options,
+):  # fmt: skip
+    """Trains and records; yields the recorder, each step's batch and the model before it.
+
+    closure: of the model and a batch, by default the loss. parts: micro-batches of a step, or a
+        function of the step that gives them. observe: what is observed of a micro-batch's loss;
+        None observes the mean of all, once.
+    change: called before each step with the optimizer and the step. during: called at its end.
+    """
+    optimizer = optimizer or torch.optim.SGD(model.parameters(), lr=0.05)
+    recorder = Recorder(model, optimizer, None, every=every, **options)
+    for step, x in enumerate(batches(count), start=1):
         if change is not None:
-            change(model, optimizer, step)
-        before = copy.deepcopy(model)
-        with recorder.step(closure=partial(loss, model, x)) as probe:
-            value = loss(model, x)
-            value.backward()
-            probe.observe(value)
+            change(optimizer, step)
+        before = copy.deepcopy(getattr(model, "_orig_mod", model))
+        with recorder.step(closure=partial(closure or loss, model, x)) as probe:
+            chunks = x.chunk(parts(step) if callable(parts) else parts)
+            values = []
+            for chunk in chunks:
+                values.append(loss(model, chunk))
+                (values[-1] / len(chunks)).backward()
+                if observe is not None:
+                    probe.observe(observe(values[-1]))
+            if observe is None:
+                probe.observe(torch.stack(values).mean())
             optimizer.step()
+            during()
         optimizer.zero_grad()
-        if recorder.last:
-            rows.append((found(recorder), expected(before, model, lambda m, x=x: plain(m, x))))
-    return rows
+        yield recorder, x, before
 
 
-def assert_right(rows, steps=4):
-    assert len(rows) == steps
-    for row, wanted in rows:
-        assert row == pytest.approx(wanted, rel=1e-9)
+def assert_right(model, loss=loss_of, known=lambda step: True, **options):
+    """Every row is what copies of the model give."""
+    for recorder, x, before in train(model, loss=loss, **options):
+        if known(recorder.steps):
+            wanted = expected(before, getattr(model, "_orig_mod", model), lambda m, x=x: loss(m, x))
+            assert found(recorder) == pytest.approx(wanted, rel=1e-9)
+        yield recorder, x, before
+
+
+def run(steps):
+    """All steps; the recorder."""
+    *_, (recorder, _, _) = steps
+    return recorder
 
 
 @pytest.mark.parametrize("reentrant", [False, True])
@@ -91,55 +113,49 @@ def test_checkpointing(reentrant, caplog):
         out = checkpoint(model[2], hidden, use_reentrant=reentrant)
         return (out - x.square().sum(1, keepdim=True)).square().mean()
 
-    assert_right(train(network(), loss=loss))
-    assert not said(caplog)
+    run(assert_right(network(), loss))
+    assert not logged(caplog)
 
 
 def test_parameters_frozen_and_thawed_and_added_between_steps(caplog):
-    def change(model, optimizer, step):
+    model = network()
+
+    def change(optimizer, step):
         model[0].requires_grad_(step not in (2, 3))
         if step == 3:
             model.append(nn.Linear(1, 1).double())
             optimizer.add_param_group({"params": list(model[-1].parameters())})
 
-    assert_right(train(network(), change=change))
-    assert not said(caplog)
+    run(assert_right(model, change=change))
+    assert not logged(caplog)
 
 
-def test_a_parameter_frozen_within_a_step_is_not_known_and_said_once(caplog):
+def test_a_parameter_frozen_within_a_step_is_unknown_and_logged_once(caplog):
     model = network()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    recorder = Recorder(model, optimizer, None, every=1)
-    for x in batches(2):
-        with recorder.step(closure=partial(loss_of, model, x)) as probe:
-            loss = loss_of(model, x)
-            loss.backward()
-            probe.observe(loss)
-            optimizer.step()
-            model[0].requires_grad_(False)
+    for recorder, _, _ in train(model, during=lambda: model[0].requires_grad_(False)):
         assert math.isnan(recorder.last["smoothness"])
         assert math.isnan(recorder.last["step_norm"])
         assert recorder.last["grad_norm"] > 0
         model.requires_grad_(True)
-    assert said(caplog) == [
+    assert logged(caplog) == [
         "step 1: parameters were frozen, thawed, added or resized in a recorded step"
     ]
 
 
 def test_all_frozen_is_a_step_of_no_length(caplog):
-    def change(model, optimizer, step):
-        model.requires_grad_(step != 2)
-
-    x = nn.Parameter(torch.ones(1, dtype=torch.float64))
+    model, x = network(), nn.Parameter(torch.ones(1, dtype=torch.float64))
 
     def loss(model, batch):
         return loss_of(model, batch) + 0 * x.sum()
 
-    rows = train(network(), loss=loss, plain=loss, steps=3, change=change)
-    assert rows[1][0][:2] == [0, 0]
-    assert math.isnan(rows[1][0][2])
+    def change(optimizer, step):
+        model.requires_grad_(step != 2)
+
+    for recorder, *_ in assert_right(model, loss, lambda step: step != 2, count=3, change=change):
+        if recorder.steps == 2:
+            assert found(recorder)[:2] == [0, 0]
+            assert math.isnan(found(recorder)[2])
     assert caplog.messages == ["step 2: every parameter is frozen: there is no smoothness"]
-    assert_right([rows[0], rows[2]], steps=2)
 
 
 class Words(nn.Module):
@@ -157,8 +173,8 @@ class Words(nn.Module):
 
 @pytest.mark.parametrize("tied", [False, True])
 def test_sparse_and_tied_embeddings(tied, caplog):
-    assert_right(train(Words(tied)))
-    assert not said(caplog)
+    run(assert_right(Words(tied)))
+    assert not logged(caplog)
 
 
 def test_complex_parameters(caplog):
@@ -167,26 +183,13 @@ def test_complex_parameters(caplog):
     def loss(model, x):
         return (model(x.to(torch.complex128)) - 1).abs().square().mean()
 
-    model = nn.Linear(4, 2, dtype=torch.complex128)
-    assert_right(train(model, loss=loss, plain=loss))
-    assert not said(caplog)
+    run(assert_right(nn.Linear(4, 2, dtype=torch.complex128), loss))
+    assert not logged(caplog)
 
 
 def test_compiled(caplog):
-    compiled = torch.compile(network(), backend="aot_eager")
-    optimizer = torch.optim.SGD(compiled.parameters(), lr=0.05)
-    recorder = Recorder(compiled, optimizer, None, every=1)
-    for x in batches(3):
-        before = copy.deepcopy(compiled._orig_mod)
-        with recorder.step(closure=partial(loss_of, compiled, x)) as probe:
-            loss = loss_of(compiled, x)
-            loss.backward()
-            probe.observe(loss)
-            optimizer.step()
-        optimizer.zero_grad()
-        wanted = expected(before, compiled._orig_mod, lambda m, x=x: loss_of(m, x))
-        assert found(recorder) == pytest.approx(wanted, rel=1e-9)
-    assert not said(caplog)
+    run(assert_right(torch.compile(network(), backend="aot_eager")))
+    assert not logged(caplog)
 
 
 @pytest.mark.parametrize("unscaled", ["before", "in the step"])
@@ -215,88 +218,62 @@ def test_float16_with_a_scaler(unscaled, caplog):
         optimizer.zero_grad()
         wanted = expected(before, model, lambda m, x=x: loss_of(m, x, None))
         assert found(recorder) == pytest.approx(wanted, rel=0.03)
-    assert not said(caplog)
+    assert not logged(caplog)
 
 
 def test_a_lazy_module_has_no_weights_before_its_first_step(caplog):
     model = nn.Sequential(nn.LazyLinear(8), nn.Tanh(), nn.Linear(8, 1)).double()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
-    recorder = Recorder(model, optimizer, None, every=1)
-    for x in batches(2):
-        with recorder.step(closure=partial(loss_of, model, x)) as probe:
-            loss = loss_of(model, x)
-            loss.backward()
-            probe.observe(loss)
-            optimizer.step()
-        optimizer.zero_grad()
+    for recorder, *_ in train(model, count=2):
         known = [not math.isnan(number) for number in found(recorder)]
         assert known == [recorder.steps > 1] * 3
-    assert len(said(caplog)) == 1
+    assert len(logged(caplog)) == 1
 
 
 def test_an_optimizer_in_the_backward_pass_takes_no_step_more(caplog):
     """As in torch's tutorial: each parameter's own optimizer steps in a hook."""
-
-    def run(recording):
+    weights = []
+    for every in (1000, 1):
         model = network()
         optimizers = {p: torch.optim.SGD([p], lr=0.05) for p in model.parameters()}
 
-        def step_now(parameter):
+        def step_now(parameter, optimizers=optimizers):
             optimizers[parameter].step()
             optimizers[parameter].zero_grad()
 
         for parameter in model.parameters():
             parameter.register_post_accumulate_grad_hook(step_now)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
-        recorder = Recorder(model, optimizer, None, every=1 if recording else 1000)
-        for x in batches(4):
-            with recorder.step(closure=partial(loss_of, model, x)) as probe:
-                loss = loss_of(model, x)
-                loss.backward()
-                probe.observe(loss)
-        return flat(model), recorder.last
-
-    weights, row = run(recording=True)
-    assert torch.equal(weights, run(recording=False)[0])
-    assert row["step_norm"] > 0
-    assert math.isnan(row["smoothness"])
-    assert math.isnan(row["grad_norm"])  # the hooks leave no gradient to observe
-    assert len(said(caplog)) == 2
+        recorder = run(train(model, optimizer=optimizer, every=every))
+        weights.append(flat(model))
+    assert torch.equal(*weights)
+    assert recorder.last["step_norm"] > 0
+    assert math.isnan(recorder.last["smoothness"])
+    assert math.isnan(recorder.last["grad_norm"])  # the hooks leave no gradient to observe
+    assert len(logged(caplog)) == 2
 
 
 @pytest.mark.parametrize("fails", ["at once", "half-way"])
 def test_a_closure_that_fails_costs_the_number_and_nothing_else(fails, caplog):
-    def run(recording):
+    states, calls = [], 0
+
+    def closure(model, x):
+        nonlocal calls
+        calls += 1
+        loss = loss_of(model, x)
+        if fails == "at once" or calls > 1:
+            raise torch.OutOfMemoryError("no memory\nis left")
+        return loss
+
+    for every in (1000, 1):
         torch.manual_seed(5)
         model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(), nn.Linear(8, 1))
-        model = model.double()
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
-        recorder = Recorder(model, optimizer, None, every=1 if recording else 1000)
-        calls = 0
-
-        def closure(x):
-            nonlocal calls
-            calls += 1
-            loss = loss_of(model, x)
-            if fails == "at once" or calls > 1:
-                raise torch.OutOfMemoryError("no memory\nis left")
-            return loss
-
-        for x in batches(4):
-            with recorder.step(closure=partial(closure, x)) as probe:
-                loss = loss_of(model, x)
-                loss.backward()
-                probe.observe(loss)
-                optimizer.step()
-            optimizer.zero_grad()
-        return model.state_dict(), recorder.last
-
-    state, row = run(recording=True)
-    for one, other in zip(state.values(), run(recording=False)[0].values(), strict=True):
-        assert torch.equal(one, other)
-    assert math.isnan(row["smoothness"])
-    assert row["step_norm"] > 0
-    (line,) = said(caplog)
+        optimizer = torch.optim.SGD(model.double().parameters(), lr=0.05, momentum=0.9)
+        recorder = run(train(model, closure=closure, optimizer=optimizer, every=every))
+        states.append(model.state_dict())
+    torch.testing.assert_close(*states, rtol=0, atol=0)
+    assert math.isnan(recorder.last["smoothness"])
+    assert recorder.last["step_norm"] > 0
+    (line,) = logged(caplog)
     assert "the closure failed (OutOfMemoryError: no memory is left)" in line
 
 
@@ -314,13 +291,12 @@ class Replacing(nn.Module):
 
 
 def test_buffers_are_those_of_the_step_and_come_back(caplog):
-    model = Replacing()
-    assert_right(train(model))
-    plain = Replacing()
-    train(plain, every=1000)
+    model, plain = Replacing(), Replacing()
+    run(assert_right(model))
+    run(train(plain, every=1000))
     assert torch.equal(model.mean, plain.mean)
     assert torch.equal(flat(model), flat(plain))
-    assert not said(caplog)
+    assert not logged(caplog)
 
 
 def test_gradients_come_back(caplog):
@@ -349,101 +325,55 @@ def test_gradients_come_back(caplog):
             assert tensor is None or torch.equal(tensor.to_dense(), value)
         assert unused.grad is None
         optimizer.zero_grad()
-    assert not said(caplog)
+    assert not logged(caplog)
 
 
-def micro_batches(x):
-    return x.chunk(4)
+def each_part(model, x):
+    for part in x.chunk(4):
+        yield loss_of(model, part) / 4
 
 
-@pytest.mark.parametrize("observed", ["each micro-batch", "the step's mean"])
-@pytest.mark.parametrize("closure", ["parts", "mean"])
-def test_accumulated_micro_batches_are_one_step(observed, closure, caplog):
-    model = network()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
-    recorder = Recorder(model, optimizer, None, every=1)
+def last_part(model, x):
+    return loss_of(model, x.chunk(4)[-1])
 
-    def parts(x):
-        for part in micro_batches(x):
-            yield loss_of(model, part) / 4
 
-    def mean(x):
-        return sum(parts(x))
-
-    for x in batches(3):
-        before = copy.deepcopy(model)
-        with recorder.step(closure=partial(parts if closure == "parts" else mean, x)) as probe:
-            total = 0
-            for part in micro_batches(x):
-                loss = loss_of(model, part)
-                (loss / 4).backward()
-                total = total + loss.detach() / 4
-                if observed == "each micro-batch":
-                    probe.observe(loss)
-            if observed == "the step's mean":
-                probe.observe(total)
-            optimizer.step()
-        optimizer.zero_grad()
-        wanted = expected(before, model, lambda m, x=x: loss_of(m, x))
-        assert found(recorder) == pytest.approx(wanted, rel=1e-9)
+@pytest.mark.parametrize("observe", [lambda loss: loss, None], ids=["each part", "their mean"])
+@pytest.mark.parametrize("closure", [each_part, loss_of])
+def test_accumulated_micro_batches_are_one_step(closure, observe, caplog):
+    steps = assert_right(network(), parts=4, closure=closure, observe=observe)
+    for recorder, x, before in steps:
         assert recorder.last["loss"] == pytest.approx(loss_of(before, x).item(), rel=1e-12)
-    assert not said(caplog)
+    assert not logged(caplog)
 
 
-@pytest.mark.parametrize("limited", [False, True])
-def test_a_closure_over_the_last_micro_batch_is_found_out(limited, caplog):
-    model = network()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
-    recorder = Recorder(model, optimizer, None, every=1, raw_gradients=not limited)
-    for x in batches(3):
-        *_, last = micro_batches(x)
-        with recorder.step(closure=partial(loss_of, model, last)) as probe:
-            for part in micro_batches(x):
-                loss = loss_of(model, part)
-                (loss / 4).backward()
-                probe.observe(loss)
-            optimizer.step()
-        optimizer.zero_grad()
+@pytest.mark.parametrize("raw", [False, True])
+def test_a_closure_over_the_last_micro_batch_is_found_out(raw, caplog):
+    for recorder, *_ in train(network(), parts=4, closure=last_part, raw_gradients=raw):
         assert math.isnan(recorder.last["smoothness"])
         assert recorder.last["step_norm"] > 0
-    (line,) = said(caplog)
+    (line,) = logged(caplog)
     assert line.startswith("step 1: the closure's loss before the step is ")
     assert "\n" not in line
 
 
 def test_a_closure_that_becomes_another_loss_on_the_way_is_found_out(caplog):
     """Right in the first step, of one micro-batch; wrong from the second on, and right at last."""
-    model = network()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
-    recorder = Recorder(model, optimizer, None, every=1)
-    rows = []
-    for number, x in enumerate(batches(6)):
-        parts = micro_batches(x) if 1 <= number < 5 else [x]
-        with recorder.step(closure=partial(loss_of, model, parts[-1])) as probe:
-            for part in parts:
-                loss = loss_of(model, part)
-                (loss / len(parts)).backward()
-                probe.observe(loss)
-            optimizer.step()
-        optimizer.zero_grad()
+
+    def parts(step):
+        return 4 if 2 <= step < 6 else 1
+
+    def closure(model, x):
+        return loss_of(model, x.chunk(parts(steps + 1))[-1])
+
+    steps, rows = 0, []
+    for recorder, *_ in train(network(), count=6, parts=parts, closure=closure):
+        steps = recorder.steps
         rows.append(recorder.last["smoothness"])
     assert [math.isnan(row) for row in rows] == [False, True, True, True, True, False]
-    assert len(said(caplog)) == 1
+    assert len(logged(caplog)) == 1
 
 
-def test_a_loss_that_is_not_the_closures_is_said_once(caplog):
+def test_an_observed_loss_that_is_not_the_closures_is_logged_once(caplog):
     """Here the gradient is the observed one, and the smoothness right."""
-    model = network()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
-    recorder = Recorder(model, optimizer, None, every=1)
-    for x in batches(3):
-        before = copy.deepcopy(model)
-        with recorder.step(closure=partial(loss_of, model, x)) as probe:
-            loss = loss_of(model, x)
-            loss.backward()
-            probe.observe(loss / 4)
-            optimizer.step()
-        optimizer.zero_grad()
-        wanted = expected(before, model, lambda m, x=x: loss_of(m, x))
-        assert found(recorder) == pytest.approx(wanted, rel=1e-9)
-    assert len(said(caplog)) == 1
+    run(assert_right(network(), observe=lambda loss: loss / 4))
+    assert len(logged(caplog)) == 1

@@ -8,7 +8,7 @@ from autoclip_sep.clipping import AutoClip
 from autoclip_sep.dynamics import replay
 
 
-def course(steps=400):
+def varied(steps=400):
     """Norms with many ties, zeros, and now and then one that isn't finite."""
     values = torch.randint(0, 12, (steps,), dtype=torch.float64) / 7
     rough = torch.rand(steps, dtype=torch.float64).exp()
@@ -32,7 +32,7 @@ def clip(clipper, norms):
 @pytest.mark.parametrize("warmup", [0, 1, 25])
 def test_is_what_autoclip_does_to_the_bit(window, warmup):
     percentiles = [0, 1, 10, 33.3, 50, 99.9, 100]
-    norms = course()
+    norms = varied()
     replayed = replay(norms, percentiles, window=window, warmup=warmup)
     assert [one.percentile for one in replayed] == percentiles
     for one in replayed:
@@ -50,7 +50,7 @@ def test_is_what_autoclip_does_to_the_bit(window, warmup):
 def test_of_a_shadow_is_the_clipper_that_was_not_there():
     """The history of a run that only watched, asked afterwards."""
     shadow, clipper = AutoClip(None), AutoClip(25)
-    norms = course()
+    norms = varied()
     *_, finite = clip(shadow, norms)
     _, thresholds, *_ = clip(clipper, norms)
     (one,) = replay(shadow.history, [25])
@@ -58,7 +58,7 @@ def test_of_a_shadow_is_the_clipper_that_was_not_there():
     assert torch.equal(one.thresholds, thresholds[finite & (norms > 0)])
 
 
-def test_the_numbers_of_a_course_by_hand():
+def test_the_numbers_by_hand():
     """Thresholds at p = 50 of 4, 1, 3, (nan), 8, 6: 4, 2.5, 3, -, 3.5, 4."""
     (one,) = replay([4, 1, 3, math.nan, 8, 6], [50])
     assert one.thresholds.tolist() == [4, 2.5, 3, math.inf, 3.5, 4]
@@ -85,8 +85,8 @@ def test_zeros_are_no_norms():
     assert replay([4, 0, 2, 0], [50])[0].late_range == (3, 3)
 
 
-def test_p_100_never_clips_and_says_so():
-    (one,) = replay(course(), [100])
+def test_p_100_never_clips():
+    (one,) = replay(varied(), [100])
     assert one.share == 0
     assert math.isnan(one.mean_scale)
     assert one.min_scale == 1

@@ -1,6 +1,6 @@
-"""One process of a recorded distributed run; `test_distributed.py` compares what it saves.
+"""One process of a recorded distributed run; `test_distributed.py` compares what two have saved.
 
-python two_processes.py {single,ddp,fsdp,average} RANK WORLD FOLDER
+python two_processes.py all RANK WORLD FOLDER
 """
 
 import logging
@@ -25,7 +25,11 @@ from autoclip_sep.training import distributed
 
 STEPS, BAD_STEP, PARTS = 8, 5, 2
 WAYS = ("plain", "accumulated", "reentrant", "not reentrant", "clipped")
-EXTRA = {"ddp": ("bucket views", "static graph", "fails")}
+RUNS = [
+    *[(mode, way) for mode in ("ddp", "fsdp", "average") for way in WAYS],
+    ("ddp", "bucket views"),
+    ("ddp", "static graph"),
+]
 
 
 class Network(nn.Module):
@@ -63,7 +67,8 @@ def whole(tensor):
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor.detach()
 
 
-def run(mode, rank, world, way, every=1):
+def run(mode, way, rank=0, world=1, every=1):
+    """Rows, calls of the closure, weights at the end. mode: single is one process by itself."""
     model = wrap(Network(way), mode, way)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.5)
     averages = mode == "average" or way == "clipped"
@@ -110,28 +115,28 @@ def run(mode, rank, world, way, every=1):
     }
 
 
-def attempt(mode, rank, world, way):
+def failure(rank, world):
+    """What a closure that fails on both ranks raises."""
     try:
-        return run(mode, rank, world, way)
+        run("ddp", "fails", rank, world)
     except RuntimeError as error:
         return str(error)
+    return None
 
 
 def main():
     logging.getLogger("autoclip_sep.clipping").setLevel(logging.ERROR)
-    mode, rank, world, folder = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
+    rank, world, folder = int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
     torch.set_num_threads(1)
-    if mode != "single":
-        store = f"file://{folder}/{mode}-store"
-        dist.init_process_group("gloo", init_method=store, rank=rank, world_size=world)
+    store = f"file://{folder}/store"
+    dist.init_process_group("gloo", init_method=store, rank=rank, world_size=world)
     saved = {}
-    for way in (*WAYS, *EXTRA.get(mode, ())):
-        saved[way] = attempt(mode, rank, world, way)
-        if way != "fails":
-            saved[way, "unrecorded"] = run(mode, rank, world, way, every=1000)["weights"]
-    torch.save(saved, folder / f"{mode}-{rank}.pt")
-    if mode != "single":
-        dist.destroy_process_group()
+    for mode, way in RUNS:
+        saved[mode, way] = run(mode, way, rank, world)
+        saved[mode, way]["unrecorded"] = run(mode, way, rank, world, every=1000)["weights"]
+    saved["failure"] = failure(rank, world)
+    torch.save(saved, folder / f"all-{rank}.pt")
+    dist.destroy_process_group()
 
 
 if __name__ == "__main__":
