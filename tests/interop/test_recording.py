@@ -11,7 +11,7 @@ from lightning.pytorch.plugins import MixedPrecision
 from torch import nn
 from torch.amp import GradScaler
 from torch.utils.data import DataLoader
-from transformers import Trainer, TrainingArguments
+from transformers import Trainer
 
 from autoclip_sep.clipping import AutoClip
 from autoclip_sep.dynamics import COLUMNS, Recorder
@@ -21,25 +21,27 @@ from autoclip_sep.interop import transformers as clipping_in_transformers
 from autoclip_sep.interop.lightning_recording import Recording as LightningRecording
 from autoclip_sep.interop.transformers_recording import Recording as TrainerRecording
 from autoclip_sep.runs import records
+from tests.interop import plain
+from tests.interop.frameworks import Model, dataset, hugging_face_trainer, lightning_trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 EVERY = 2
 
 
-def network(plain):
+def network():
     """With what betrays a probe: dropout and BatchNorm's buffers."""
     torch.manual_seed(3)
     return nn.Sequential(nn.Linear(5, 8), nn.BatchNorm1d(8), nn.Dropout(0.3), nn.Linear(8, 2))
 
 
-def hand_written(plain, clipper, accumulate=1, epochs=2, precision=None, scaler=None, bad=None):
+def hand_written(clipper, accumulate=1, epochs=2, precision=None, scaler=None, bad=None):
     """Rows, weights and buffers of the loop that docs/dynamics.md shows."""
-    model = network(plain)
-    optimizer = plain.optimizers["adamw"](model.named_parameters())
+    model = network()
+    optimizer = plain.OPTIMIZERS["adamw"](model.named_parameters())
     schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
     recorder = Recorder(model, optimizer, None, every=EVERY, scaler=scaler)
     scaler = scaler or GradScaler("cpu", enabled=False)
-    batches, rows = plain.examples(bad).split(plain.batch_size), []
+    batches, rows = plain.batches(bad), []
 
     def loss_of(batch):
         with torch.autocast("cpu", precision, enabled=bool(precision), cache_enabled=False):
@@ -82,64 +84,60 @@ def assert_state(state, wanted):
 
 
 class Module(lightning.LightningModule):
-    def __init__(self, plain):
+    def __init__(self):
         super().__init__()
-        self.plain, self.net = plain, network(plain)
+        self.net = network()
         self.mean = torchmetrics.MeanMetric()
 
     def on_train_start(self):
         torch.manual_seed(11)
 
     def training_step(self, batch):
-        loss = self.plain.loss_of(self.net, batch)
+        loss = plain.loss_of(self.net, batch)
         self.mean.update(loss)
         self.log("loss", loss)
         return {"loss": loss}
 
     def configure_optimizers(self):
-        optimizer = self.plain.optimizers["adamw"](self.net.named_parameters())
+        optimizer = plain.OPTIMIZERS["adamw"](self.net.named_parameters())
         schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
 
 
-def loader(examples, plain):
+def loader(examples):
     """With a generator of its own: others draw from torch's when an epoch begins."""
-    return DataLoader(examples, plain.batch_size, generator=torch.Generator())
+    return DataLoader(examples, plain.BATCH_SIZE, generator=torch.Generator())
 
 
 @pytest.fixture
-def fit(plain, tmp_path):
+def fit(tmp_path):
     """Fits a module of Lightning, with a Recording or without."""
 
-    def fit(recording=None, clipper=None, bad=None, ckpt_path=None, module=None, **settings):
+    def fit(
+        recording=None, clipper=None, bad=None, ckpt_path=None, module=None, also=(), **settings
+    ):
         clip = [] if clipper is None else [clipping_in_lightning.GradientClipping(clipper)]
-        saving = settings.pop("saving", [])
-        trainer = lightning.Trainer(
-            accelerator="cpu", devices=1, logger=False, enable_progress_bar=False,
-            enable_model_summary=False, enable_checkpointing=bool(saving),
-            default_root_dir=tmp_path,
-            callbacks=[*clip, *([recording] if recording else []), *saving],
-            **{"max_epochs": 2, **settings},
-        )  # fmt: skip
-        module = module or Module(plain)
-        trainer.fit(module, loader(plain.examples(bad), plain), ckpt_path=ckpt_path)
+        callbacks = [*clip, *([recording] if recording else []), *also]
+        trainer = lightning_trainer(*callbacks, default_root_dir=tmp_path, **settings)
+        module = module or Module()
+        trainer.fit(module, loader(plain.examples(bad)), ckpt_path=ckpt_path)
         return module, trainer
 
     return fit
 
 
 @pytest.mark.parametrize("accumulate", [1, 3])
-def test_lightning_records_as_a_plain_loop(fit, plain, tmp_path, accumulate, caplog):
+def test_lightning_records_as_a_plain_loop(fit, tmp_path, accumulate, caplog):
     recording = LightningRecording(tmp_path / "r", every=EVERY)
     module, _ = fit(recording, AutoClip(50), accumulate_grad_batches=accumulate)
-    rows, state = hand_written(plain, AutoClip(50), accumulate)
+    rows, state = hand_written(AutoClip(50), accumulate)
     assert all(row["smoothness"] > 0 for row in rows)
     assert_rows(tmp_path / "r", rows)
     assert_state(module.net.state_dict(), state)
     assert not [r for r in caplog.records if r.name.startswith("autoclip_sep")]
 
 
-def test_lightnings_logs_and_metrics_are_not_counted_twice(fit, plain, tmp_path):
+def test_lightnings_logs_and_metrics_are_not_counted_twice(fit, tmp_path):
     with_it, trainer = fit(LightningRecording(tmp_path / "r", every=1))
     without, other = fit()
     assert with_it.mean.compute() == without.mean.compute()
@@ -149,7 +147,7 @@ def test_lightnings_logs_and_metrics_are_not_counted_twice(fit, plain, tmp_path)
 
 
 @pytest.mark.parametrize("init_scale", [2.0**10, 2.0**30])
-def test_lightning_with_a_scaler(fit, plain, tmp_path, init_scale):
+def test_lightning_with_a_scaler(fit, tmp_path, init_scale):
     """The second scale overflows at first: these steps have no length."""
 
     def scaler():
@@ -167,13 +165,13 @@ def test_lightning_with_a_scaler(fit, plain, tmp_path, init_scale):
         assert 0 < float(row["loss"]) < 1000
 
 
-def test_lightning_resumes_and_begins_anew(fit, plain, tmp_path):
+def test_lightning_resumes_and_begins_anew(fit, tmp_path):
     """From a checkpoint after the first epoch; then a fit at step 0 with the same callbacks."""
     folder = tmp_path / "r"
-    rows, _ = hand_written(plain, AutoClip(50), bad=5)
+    rows, _ = hand_written(AutoClip(50), bad=5)
     saving = ModelCheckpoint(tmp_path, filename="at", every_n_train_steps=12)
     first = LightningRecording(folder, every=EVERY, times=1.5, first=4)
-    fit(first, AutoClip(50), bad=5, max_epochs=1, saving=[saving])
+    fit(first, AutoClip(50), bad=5, max_epochs=1, also=[saving])
     assert rows[5]["skipped"] == 1
     count = first.run.spikes.count
     assert count > 0
@@ -193,42 +191,31 @@ def test_lightning_resumes_and_begins_anew(fit, plain, tmp_path):
     fit(second, clipper, max_epochs=1)
     found = records.read(folder / "dynamics.csv")
     assert [int(row["step"]) for row in found] == [2, 4, 6, 8, 10, 12]
-    assert len(second.state_dict()["spikes"]["norms"]) == plain.batches
+    assert len(second.state_dict()["spikes"]["norms"]) == plain.BATCHES
     assert second.state_dict()["recorder"] == {"steps": 12, "skipped": 0}
 
 
-def test_lightning_names_the_examples_of_a_spike(fit, plain, tmp_path):
+def test_lightning_names_the_examples_of_a_spike(fit, tmp_path):
     def items(batch):
         return [f"{row[0].item():.4f}" for row in batch]
 
-    examples = plain.examples()
     fit(LightningRecording(tmp_path / "r", items=items, times=1.05, first=4), max_epochs=1)
     rows = records.read(tmp_path / "r" / "spikes.csv")
     step = int(rows[0]["step"])
-    batch = examples.split(plain.batch_size)[step - 1]
-    assert [row["item"] for row in rows[: plain.batch_size]] == items(batch)
+    assert [row["item"] for row in rows[: plain.BATCH_SIZE]] == items(plain.batches()[step - 1])
     assert float(rows[0]["grad_norm"]) > 1.05 * float(rows[0]["median_norm"])
 
 
-def test_manual_optimization_is_refused(fit, plain, tmp_path):
-    module = Module(plain)
+def test_manual_optimization_is_refused(fit, tmp_path):
+    module = Module()
     module.automatic_optimization = False
     with pytest.raises(InputError, match="manual optimization"):
         fit(LightningRecording(tmp_path / "r"), module=module)
 
 
-class Model(nn.Module):
-    def __init__(self, plain):
-        super().__init__()
-        self.plain, self.net = plain, network(plain)
-
-    def forward(self, inputs):
-        return {"loss": self.plain.loss_of(self.net, inputs)}
-
-
 class InOrder(Trainer):
     def get_train_dataloader(self):
-        return loader(self.train_dataset, self.model.plain)
+        return loader(self.train_dataset)
 
     def training_step(self, *args):
         if not self.state.global_step and not vars(self).get("seeded"):
@@ -238,47 +225,35 @@ class InOrder(Trainer):
 
 
 @pytest.fixture
-def make(plain, tmp_path):
+def make(tmp_path):
     """A Trainer of Hugging Face with a Recording."""
 
-    def make(clipper=None, folder="r", bad=None, recording=None, **settings):
-        model = Model(plain)
-        optimizer = plain.optimizers["adamw"](model.net.named_parameters())
-        schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
+    def make(clipper=None, bad=None, recording=None, **settings):
         clip = [] if clipper is None else [clipping_in_transformers.GradientClipping(clipper)]
-        arguments = {
-            "output_dir": str(tmp_path / "run"), "num_train_epochs": 2, "max_grad_norm": 0,
-            "per_device_train_batch_size": plain.batch_size, "use_cpu": True, "report_to": "none",
-            "disable_tqdm": True, "save_strategy": "no", "logging_strategy": "no", **settings,
-        }  # fmt: skip
-        trainer = InOrder(
-            model,
-            TrainingArguments(**arguments),
-            train_dataset=[{"inputs": row} for row in plain.examples(bad)],
-            callbacks=clip,
-            optimizers=(optimizer, schedule),
-        )
-        if folder is not None:
-            options = {"every": EVERY, **(recording or {})}
-            trainer.recording = TrainerRecording(trainer, tmp_path / folder, **options)
-            trainer.add_callback(trainer.recording)
+        trainer = hugging_face_trainer(
+            tmp_path, *clip, bad_batch=bad, model=Model(network()), kind=InOrder,
+            schedule=lambda o: torch.optim.lr_scheduler.ExponentialLR(o, 0.9), **settings,
+        )  # fmt: skip
+        options = {"every": EVERY, **(recording or {})}
+        trainer.recording = TrainerRecording(trainer, tmp_path / "r", **options)
+        trainer.add_callback(trainer.recording)
         return trainer
 
     return make
 
 
 @pytest.mark.parametrize("accumulate", [1, 3])
-def test_the_trainer_records_as_a_plain_loop(make, plain, tmp_path, accumulate, caplog):
+def test_the_trainer_records_as_a_plain_loop(make, tmp_path, accumulate, caplog):
     trainer = make(AutoClip(50), gradient_accumulation_steps=accumulate)
     trainer.train()
-    rows, state = hand_written(plain, AutoClip(50), accumulate)
+    rows, state = hand_written(AutoClip(50), accumulate)
     assert_rows(tmp_path / "r", rows)
     assert_state(trainer.model.net.state_dict(), state)
     assert not [r for r in caplog.records if r.name.startswith("autoclip_sep")]
     assert "training_step" not in vars(trainer)
 
 
-def test_the_trainers_own_clipping_is_behind_what_is_recorded(make, plain, tmp_path):
+def test_the_trainers_own_clipping_is_behind_what_is_recorded(make, tmp_path):
     make(max_grad_norm=0.01).train()
     rows = records.read(tmp_path / "r" / "dynamics.csv")
     assert float(rows[0]["grad_norm"]) > 0.1
@@ -286,7 +261,7 @@ def test_the_trainers_own_clipping_is_behind_what_is_recorded(make, plain, tmp_p
     assert math.isnan(float(rows[0]["threshold"]))
 
 
-def test_the_trainer_resumes_and_begins_anew(make, plain, tmp_path):
+def test_the_trainer_resumes_and_begins_anew(make, tmp_path):
     saving = {"save_strategy": "steps", "save_steps": 12}
     spikes = {"times": 1.5, "first": 4}
     make(AutoClip(50), bad=5, max_steps=14, recording=spikes, **saving).train()
@@ -299,7 +274,7 @@ def test_the_trainer_resumes_and_begins_anew(make, plain, tmp_path):
     assert trainer.recording.run.state_dict()["recorder"] == {"steps": 24, "skipped": 2}
     assert trainer.recording.run.state_dict()["spikes"]["count"] >= 2
 
-    trainer.train_dataset = [{"inputs": row} for row in plain.examples()]
+    trainer.train_dataset = dataset()
     trainer.train()
     assert len(records.read(tmp_path / "r" / "dynamics.csv")) == 12
     assert trainer.recording.run.state_dict()["recorder"] == {"steps": 24, "skipped": 0}

@@ -6,7 +6,6 @@ from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
 import torch
 from torch import Tensor, nn
 from torch.amp import GradScaler
@@ -35,6 +34,10 @@ def examples(bad_batch: int | None = None) -> Tensor:
     return inputs
 
 
+def batches(bad_batch: int | None = None) -> tuple[Tensor, ...]:
+    return examples(bad_batch).split(BATCH_SIZE)
+
+
 def loss_of(model: nn.Module, inputs: Tensor) -> Tensor:
     return (model(inputs).float() - 3).square().mean()
 
@@ -44,6 +47,16 @@ OPTIMIZERS: dict[str, Callable[[Any], Optimizer]] = {
     "adamw-fused": lambda p: torch.optim.AdamW(p, lr=0.01, weight_decay=0.1, fused=True),
     "sgd": lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9),
 }
+
+
+def weights(model: nn.Module) -> Tensor:
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def outcome(model: nn.Module, optimizer: Any, clipper: Clipper) -> SimpleNamespace:
+    """What two runs are compared by: weights, the optimizer's state, the clipper."""
+    state = optimizer.state_dict()["state"]
+    return SimpleNamespace(weights=weights(model), optimizer=state, clipper=clipper)
 
 
 def run(
@@ -56,12 +69,12 @@ def run(
     precision: torch.dtype | None = None,
     scaler: GradScaler | None = None,
 ) -> SimpleNamespace:
-    """What the protocol does by hand: weights (a tensor), optimizer (its state), clipper."""
+    """What the protocol does by hand."""
     model = network()
     opt = OPTIMIZERS[optimizer](model.named_parameters())
     scaler = scaler or GradScaler("cpu", enabled=False)
     for _ in range(epochs):
-        for number, batch in enumerate(examples(bad_batch).split(BATCH_SIZE), start=1):
+        for number, batch in enumerate(batches(bad_batch), start=1):
             # Without the cache the casts of weights are taken anew, as Lightning has it.
             context = torch.autocast("cpu", precision, cache_enabled=False)
             with context if precision else nullcontext():
@@ -76,28 +89,4 @@ def run(
                 scaler.step(opt)
             scaler.update()
             opt.zero_grad()
-    return SimpleNamespace(weights=weights(model), optimizer=opt.state_dict(), clipper=clipper)
-
-
-def weights(model: nn.Module) -> Tensor:
-    return torch.cat([p.detach().flatten() for p in model.parameters()])
-
-
-def history(clipper: Clipper) -> Tensor:
-    return clipper.history
-
-
-@pytest.fixture
-def plain() -> SimpleNamespace:
-    """`run` and what it is made of, for the frameworks' loops to use."""
-    return SimpleNamespace(
-        run=run,
-        network=network,
-        examples=examples,
-        loss_of=loss_of,
-        optimizers=OPTIMIZERS,
-        weights=weights,
-        history=history,
-        batches=BATCHES,
-        batch_size=BATCH_SIZE,
-    )
+    return outcome(model, opt, clipper)
