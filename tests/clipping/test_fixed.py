@@ -17,22 +17,29 @@ def parameters(*gradients):
     return made
 
 
-def gradients(made):
-    return [p.grad.tolist() for p in made]
-
-
-def test_norm_scales_everything_together():
-    made = parameters([3.0, 0.0], [4.0])
-    result = NormClipping(1.0).clip_gradients(made)
-    assert gradients(made) == [pytest.approx([0.6, 0]), pytest.approx([0.8])]
-    assert (result.norm, result.threshold) == (5, 1)
-    assert result.scale.item() == pytest.approx(0.2)
-
-
-def test_norm_at_the_threshold_stays():
-    made = parameters([3.0], [4.0])
-    assert not NormClipping(5.0).clip_gradients(made).clipped
-    assert gradients(made) == [[3], [4]]
+@pytest.mark.parametrize(
+    ("clipper", "gradients", "clipped", "threshold"),
+    [
+        (NormClipping(1.0), [[3.0, 0.0], [4.0]], [[0.6, 0.0], [0.8]], 1),
+        (NormClipping(5.0), [[3.0], [4.0]], None, 5),
+        (LocalNormClipping(1.0), [[3.0, 4.0], [0.5]], [[0.6, 0.8], [0.5]], math.inf),
+        (LocalNormClipping(1.000001), [[0.6, 0.8], [0.5]], None, math.inf),
+        (ValueClipping(1.0), [[3.0, -4.0], [0.5]], [[1.0, -1.0], [0.5]], math.inf),
+        (ValueClipping(1.0), [[1.0, -1.0]], None, math.inf),
+        (NoClipping(), [[3e3], [4e3]], None, math.inf),
+    ],
+)
+def test_by_hand(clipper, gradients, clipped, threshold):
+    """clipped: None where all stay as they are, to the bit."""
+    made, wanted = parameters(*gradients), parameters(*(clipped or gradients))
+    before, after = (torch.cat([p.grad for p in each]).norm().item() for each in (made, wanted))
+    result = clipper.clip_gradients(made)
+    assert result.norm.item() == pytest.approx(before)
+    assert result.threshold == threshold
+    assert result.scale.item() == pytest.approx(after / before)
+    assert bool(result.clipped) == (clipped is not None)
+    exact = {} if clipped else {"rtol": 0, "atol": 0}
+    torch.testing.assert_close([p.grad for p in made], [p.grad for p in wanted], **exact)
 
 
 def test_norm_agrees_with_torch_but_for_its_epsilon():
@@ -47,45 +54,6 @@ def test_norm_agrees_with_torch_but_for_its_epsilon():
         torch.testing.assert_close(mine.grad, other.grad * (norm + 1e-6) / norm, rtol=1e-12, atol=0)
 
 
-def test_local_norm_scales_each_tensor_by_its_own():
-    made = parameters([3.0, 4.0], [0.5])
-    result = LocalNormClipping(1.0).clip_gradients(made)
-    assert gradients(made) == [pytest.approx([0.6, 0.8]), [0.5]]
-    assert result.threshold == math.inf
-    assert result.scale.item() == pytest.approx(math.sqrt(1.25 / 25.25))
-    assert result.clipped
-
-
-def test_local_norm_leaves_small_ones_alone():
-    made = parameters([0.6, 0.8], [0.5])
-    result = LocalNormClipping(1.0 + 1e-6).clip_gradients(made)
-    assert result.scale == 1
-    assert not result.clipped
-
-
-def test_value_clamps_each_component():
-    made = parameters([3.0, -4.0], [0.5])
-    result = ValueClipping(1.0).clip_gradients(made)
-    assert gradients(made) == [[1, -1], [0.5]]
-    assert result.threshold == math.inf
-    assert result.scale.item() == pytest.approx(math.sqrt(2.25 / 25.25))
-    assert result.clipped
-
-
 def test_one_outlier_clamped_among_many_counts_as_clipped():
     made = parameters([1.0001, *[1.0] * 100_000])  # the norm hardly moves, a component did
     assert ValueClipping(1.0).clip_gradients(made).clipped
-
-
-def test_value_at_the_threshold_stays():
-    made = parameters([1.0, -1.0])
-    result = ValueClipping(1.0).clip_gradients(made)
-    assert result.scale == 1
-    assert not result.clipped
-
-
-def test_none_measures_only():
-    made = parameters([3e3], [4e3])
-    result = NoClipping().clip_gradients(made)
-    assert gradients(made) == [[3e3], [4e3]]
-    assert (result.norm, result.threshold, result.scale) == (5e3, math.inf, 1)
