@@ -48,7 +48,7 @@ class Clipper(Counters, ABC):
 
     One call of `clip_gradients` for each optimizer step, after accumulation and unscaling.
     A subclass gives `_clip`, keeps the arguments of its class as attributes of the same names, and
-    adds its memory to `_state` and `_load`::
+    adds what it remembers to `_state` and `_load`::
 
         class Half(Clipper):
             def __init__(self, share=0.5, **options):
@@ -249,7 +249,7 @@ class Clipper(Counters, ABC):
 class FixedThreshold(Clipper):
     """What clippers with one fixed threshold share.
 
-    threshold: a positive number, in the unit of the gradients.
+    threshold: a positive number, in the unit of the gradients; else ValueError.
     """
 
     if_none = "lower the threshold, unless it is there for rare spikes only"

@@ -76,7 +76,7 @@ class History:
         """The history of these entries, oldest first, as far as the window reaches.
 
         row: a list of the entries, or a tensor (entries,) float64. Zeros, which entered in states
-        of version 1, are left out.
+        of version 1, are dropped.
 
         Raises ValueError for anything else and for entries that are non-finite or negative.
         """

@@ -12,8 +12,8 @@ from autoclip_sep.clipping.result import Clip
 class LocalNormClipping(FixedThreshold):
     """Scales each gradient whose own L2 norm exceeds `threshold` down to it.
 
-    threshold: a positive number, in the unit of the gradients. The global norm has none, so the
-        result's `threshold` is inf.
+    threshold: a positive number, in the unit of the gradients; else ValueError. The global norm has
+        none, so the result's `threshold` is inf.
     """
 
     label_start = "local_norm_{threshold}"

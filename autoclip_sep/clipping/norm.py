@@ -14,7 +14,7 @@ from autoclip_sep.clipping.result import Clip
 class NormClipping(FixedThreshold):
     """Scales all gradients together so that their global L2 norm is `threshold` at most.
 
-    threshold: a positive number, in the unit of the gradients.
+    threshold: a positive number, in the unit of the gradients; else ValueError.
     """
 
     label_start = "norm_{threshold}"

@@ -87,9 +87,9 @@ def wide(device: torch.device) -> torch.dtype:
 
 
 def clipped_where(flags: list[Tensor], gradients: Gradients, before: float) -> Clip:
-    """What was done to gradients that have changed where any flag says so, given the norm before.
+    """What was done to gradients that have changed where any flag is set, given the norm before.
 
-    flags: as `anywhere` has them.
+    flags: as in `anywhere`.
     """
     clipped = anywhere(flags, gradients)
     after = read_norms(gradients)[0] if before >= LARGE else global_norm(tensor_norms(gradients))

@@ -17,8 +17,8 @@ from autoclip_sep.clipping.result import Clip
 class ValueClipping(FixedThreshold):
     """Clamps every component of every gradient to [-threshold, threshold].
 
-    threshold: a positive number, in the unit of the gradients. The global norm has none, so the
-        result's `threshold` is inf.
+    threshold: a positive number, in the unit of the gradients; else ValueError. The global norm has
+        none, so the result's `threshold` is inf.
     """
 
     label_start = "value_{threshold}"

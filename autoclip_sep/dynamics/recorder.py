@@ -30,7 +30,7 @@ COLUMNS = (
     "step_norm",  # || theta_t - theta_{t-1} ||, 0 where the step was skipped
     "smoothness",  # local gradient Lipschitz constant along the step, NaN where there is none
     "lr",
-    "skipped",  # batches so far whose gradient was not finite
+    "skipped",  # batches so far whose gradient was non-finite
 )
 NAN = float("nan")
 # How far the closure may be from what was observed. Sums of micro-batches in bfloat16 come to 0.01.

@@ -1,15 +1,18 @@
 """Settings are checked, and stand in label and repr: clippers that differ never share a label."""
 
+import ast
 import inspect
 import math
 import pydoc
+import re
 from pathlib import Path
-from typing import get_type_hints
+from typing import Literal, get_type_hints
 
 import numpy as np
 import pytest
 import torch
 
+from autoclip_sep import clipping
 from autoclip_sep.clipping import (
     AGC,
     ALRC,
@@ -96,6 +99,29 @@ def test_options_that_are_handed_up_are_spelled_out():
         with pytest.raises(TypeError, match="patience"):
             kind(patience=1)
     assert "max_nonfinite: int = 10" in pydoc.render_doc(AutoClip, renderer=pydoc.plaintext)
+    assert get_type_hints(AutoClip.__init__)["scope"] == Literal["global", "parameter"]
+
+
+def test_the_documentations_table_has_the_defaults():
+    page = (Path(__file__).parents[2] / "docs" / "clipping.md").read_text()
+    row = r"^\| `(\w+)` \|[^|]*\| \[`(\w+)\.py`\]\S* \|([^|]*)\|"
+    table = {name: rest for name, *rest in re.findall(row, page, re.MULTILINE)}
+    kinds = [k for k in vars(clipping).values() if inspect.isclass(k) and issubclass(k, Clipper)]
+    assert table.keys() == {kind.__name__ for kind in kinds} - {"Clipper"}
+    for name, (file, settings) in table.items():
+        kind = getattr(clipping, name)
+        assert kind.__module__ == f"autoclip_sep.clipping.{file}"
+        for setting, value in re.findall(r"`(\w+)=([^`]+)`", settings):
+            assert inspect.signature(kind).parameters[setting].default == ast.literal_eval(value)
+
+
+def test_a_results_repr_shows_its_numbers():
+    weight = torch.nn.Parameter(torch.zeros(2))
+    weight.grad = torch.tensor([3.0, 4.0])
+    assert repr(NormClipping(2.5).clip_gradients([weight])) == (
+        "ClipResult(norm=tensor(5.), threshold=tensor(2.5000), scale=tensor(0.5000), "
+        "clipped=tensor(True), finite=tensor(True))"
+    )
 
 
 def test_a_long_list_is_shown_by_six_digits():
