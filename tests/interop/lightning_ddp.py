@@ -10,42 +10,34 @@ from pathlib import Path
 
 import lightning
 import torch
-from torch import nn
 from torch.utils.data import DataLoader
 
 from autoclip_sep.clipping import AutoClip
 from autoclip_sep.interop.lightning import GradientClipping
 from autoclip_sep.interop.lightning_recording import Recording
+from tests.interop import plain
 
-BATCH_SIZE = 8  # over all processes
+BATCH_SIZE = plain.BATCH_SIZE  # over all processes
 
 
 class Module(lightning.LightningModule):
     def __init__(self):
         super().__init__()
-        torch.manual_seed(3)
-        self.net = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 2))
+        self.net = plain.network()
 
     def training_step(self, batch, number):
         return (self.net(batch) - 3).square().mean()
 
     def train_dataloader(self):
-        """Each process' part of the same batches."""
+        """Each process' part of the same batches; one example, in the last part, holds a NaN."""
         rank, world = self.trainer.global_rank, self.trainer.world_size
-        batches = [batch.chunk(world)[rank] for batch in examples().split(BATCH_SIZE)]
+        inputs = plain.examples().double()
+        inputs[6 * BATCH_SIZE - 1, 0] = math.nan
+        batches = [batch.chunk(world)[rank] for batch in inputs.split(BATCH_SIZE)]
         return DataLoader(torch.cat(batches), BATCH_SIZE // world)
 
     def configure_optimizers(self):
         return torch.optim.Adam(self.net.parameters(), lr=0.01)
-
-
-def examples():
-    """(examples, 5) of very different sizes; one in the last process' part holds a NaN."""
-    generator = torch.Generator().manual_seed(0)
-    inputs = torch.randn(12 * BATCH_SIZE, 5, generator=generator, dtype=torch.float64)
-    inputs = inputs * torch.rand(len(inputs), 1, generator=generator).mul(4).exp2()
-    inputs[6 * BATCH_SIZE - 1, 0] = math.nan
-    return inputs
 
 
 def names(batch):
@@ -86,3 +78,4 @@ if __name__ == "__main__":
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
     fit(int(sys.argv[1]), Path(sys.argv[2]))
+    torch.distributed.destroy_process_group()  # else its threads may end the process by a signal

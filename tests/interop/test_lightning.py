@@ -258,7 +258,7 @@ def test_two_processes_equal_one(tmp_path):
     runpy.run_path(str(SCRIPT))["fit"](1, tmp_path)
     one = torch.load(tmp_path / "1-0.pt")
     assert one["clipper"]["skipped"] == 2  # once an epoch there is a NaN, on one rank only
-    assert 5 < one["clipper"]["clipped"] < len(one["clipper"]["history"]) == 22
+    assert 3 < one["clipper"]["clipped"] < len(one["clipper"]["history"]) == 22
     ranks = fit_in_two_processes(tmp_path)
     for rank in ranks:
         for key, value in one["clipper"].items():
