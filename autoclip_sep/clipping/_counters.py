@@ -78,6 +78,6 @@ class Counters:
     def _load(self, state: State) -> None:
         """Restores a subclass's own part; raises ValueError before changing anything."""
 
-    def _count(self, **more: int | Tensor) -> None:
+    def _add_counts(self, **more: int | Tensor) -> None:
         for name, number in more.items():
             self._step_counts[name] = self._step_counts[name] + number

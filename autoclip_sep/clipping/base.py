@@ -153,7 +153,7 @@ class Clipper(Counters, ABC):
         clipped = finite & (norm > threshold)
         divisor = torch.where(clipped, norm / threshold, 1.0)
         fused_step(optimizer, divisor.float(), finite)
-        self._count(steps=1, clipped=clipped, skipped=~finite, zeros=zero)
+        self._add_counts(steps=1, clipped=clipped, skipped=~finite, zeros=zero)
         in_a_row = torch.where(finite, 0, self._step_counts["nonfinite_in_a_row"] + 1)
         self._step_counts["nonfinite_in_a_row"] = in_a_row
         delayed.send(in_a_row)
@@ -196,17 +196,17 @@ class Clipper(Counters, ABC):
 
     def _clip_finite(self, gradients: Gradients, norm: float, norms: list[float]) -> Clip:
         """One step with a finite norm: counted, and clipped."""
-        self._count(steps=1)
+        self._add_counts(steps=1)
         self._step_counts["nonfinite_in_a_row"] = 0
         if 0.0 in norms:
             kept = [index for index, own in enumerate(norms) if own]
             gradients, norms = gradients.only(kept), [norms[index] for index in kept]
         if not norms:
-            self._count(zeros=1)
+            self._add_counts(zeros=1)
             if not self.clips_loss:  # these have clipped their losses already
                 return Clip()
         clip = self._clip(gradients, norm, norms)
-        self._count(clipped=clip.clipped)
+        self._add_counts(clipped=clip.clipped)
         advice = self._misuse.advice(clip.clipped)
         if advice is not None:
             logger.warning("%s %s", self.label, advice)
@@ -219,7 +219,7 @@ class Clipper(Counters, ABC):
 
     def _count_skipped(self) -> None:
         """One step with a non-finite norm."""
-        self._count(steps=1, skipped=1, nonfinite_in_a_row=1)
+        self._add_counts(steps=1, skipped=1, nonfinite_in_a_row=1)
 
     def _report_skipped(self, gradients: Gradients, norm: float, norms: list[float]) -> None:
         """Warns, or raises NonFiniteGradients where there have been too many in a row."""
