@@ -102,19 +102,6 @@ def test_options_that_are_handed_up_are_spelled_out():
     assert get_type_hints(AutoClip.__init__)["scope"] == Literal["global", "parameter"]
 
 
-def test_the_documentations_table_has_the_defaults():
-    page = (Path(__file__).parents[2] / "docs" / "clipping.md").read_text()
-    row = r"^\| `(\w+)` \|[^|]*\| \[`(\w+)\.py`\]\S* \|([^|]*)\|"
-    table = {name: rest for name, *rest in re.findall(row, page, re.MULTILINE)}
-    kinds = [k for k in vars(clipping).values() if inspect.isclass(k) and issubclass(k, Clipper)]
-    assert table.keys() == {kind.__name__ for kind in kinds} - {"Clipper"}
-    for name, (file, settings) in table.items():
-        kind = getattr(clipping, name)
-        assert kind.__module__ == f"autoclip_sep.clipping.{file}"
-        for setting, value in re.findall(r"`(\w+)=([^`]+)`", settings):
-            assert inspect.signature(kind).parameters[setting].default == ast.literal_eval(value)
-
-
 def test_a_results_repr_shows_its_numbers():
     weight = torch.nn.Parameter(torch.zeros(2))
     weight.grad = torch.tensor([3.0, 4.0])
