@@ -6,11 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-
 from autoclip_sep.errors import InputError
-from autoclip_sep.figures import drawing, spikes, step_sizes, thresholds, training_dynamics
-from autoclip_sep.figures.panel import panel
+from autoclip_sep.figures import drawing, spikes
 from autoclip_sep.figures.runs_found import Columns, RunFound, columns
 from autoclip_sep.runs import records
 
@@ -41,10 +38,14 @@ class Recorded(RunFound):
         return math.nan
 
 
-def draw_all(paths: Sequence[Path], output: Path) -> list[str]:
+Drawer = Callable[[Sequence[Recorded], str, Path], str]  # of runs, a footer and a folder
+
+
+def draw_all(paths: Sequence[Path], output: Path, drawers: Sequence[Drawer]) -> list[str]:
     """Every figure that the files allow; a line for each: what was drawn, or why not.
 
     paths: up to four files of a Recorder, drawn beside each other, and any number of Spikes'.
+    drawers: the figures of a Recorder's files.
     Raises InputError for a file that is neither, and for too many.
     """
     paths = list(dict.fromkeys(paths))
@@ -57,8 +58,7 @@ def draw_all(paths: Sequence[Path], output: Path) -> list[str]:
     lines = []
     if runs:
         footer = drawing.BETWEEN.join(str(path) for path in recorded)
-        for figure in (_dynamics, _thresholds, _sizes):
-            lines.append(_drawn(figure, runs, footer, output))
+        lines += [_drawn(drawer, runs, footer, output) for drawer in drawers]
     for path in of_spikes:
         name = names[path].replace("/", "_")
         stem = output / ("spikes" if name == "spikes" else f"spikes_{name}")
@@ -77,42 +77,11 @@ def _holds_spikes(path: Path) -> bool:
     return False
 
 
-def _drawn(
-    figure: Callable[[Sequence[Recorded], str, Path], str],
-    runs: Sequence[Recorded], footer: str, output: Path,
-) -> str:  # fmt: skip
+def _drawn(drawer: Drawer, runs: Sequence[Recorded], footer: str, output: Path) -> str:
     try:
-        return figure(runs, footer, output)
+        return drawer(runs, footer, output)
     except InputError as error:
         return f"not drawn: {error}"
-
-
-def _dynamics(runs: Sequence[Recorded], footer: str, output: Path) -> str:
-    panels = [panel(run) for run in runs]
-    stage = training_dynamics.Stage(panels, "", footer, "Training dynamics")
-    stage.show(panels)
-    drawing.save(stage.figure, output / "figure1")
-    rs = ", ".join(f"{one.r:.2f} in {one.label}" for one in panels)
-    return f"{output / 'figure1'}.png  r = {rs}"
-
-
-def _thresholds(runs: Sequence[Recorded], footer: str, output: Path) -> str:
-    panels = [thresholds.panel(run.name, {0: run}, _share_of_rows) for run in runs]
-    notes = ["Shares: of the recorded steps", footer]
-    thresholds.draw_panels(panels, "Thresholds over training", notes, output / "thresholds")
-    return f"{output / 'thresholds'}.png"
-
-
-def _share_of_rows(run: RunFound) -> float:
-    """Of the recorded steps, those that were clipped, in [0, 1]."""
-    return float(np.mean(run.dynamics["scale"] < 1))
-
-
-def _sizes(runs: Sequence[Recorded], footer: str, output: Path) -> str:
-    rows = [step_sizes.sizes(run) for run in runs]
-    step_sizes.draw_rows([[row] for row in rows], ["" for _ in rows], "Step sizes", footer,
-                         output / "step_sizes")  # fmt: skip
-    return f"{output / 'step_sizes'}.png"
 
 
 def _spikes(path: Path, stem: Path) -> str:

@@ -165,3 +165,10 @@ def _name(group: Group, rows: Mapping[Group, Pair]) -> str:
     """The loss; its settings, too, where there are several rows of it."""
     name, changed = drawing.loss_name(group[1]), rows[group][0].changed or "defaults"
     return name if [loss for _, loss, _ in rows].count(group[1]) == 1 else f"{name} ({changed})"
+
+
+def draw_records(runs: Sequence[RunFound], footer: str, output: Path) -> str:
+    """The same of any loop's records, below each other, as <output>/step_sizes; a line of it."""
+    rows = [[sizes(run)] for run in runs]
+    draw_rows(rows, [""] * len(rows), "Step sizes", footer, output / "step_sizes")
+    return f"{output / 'step_sizes'}.png"

@@ -146,3 +146,16 @@ def draw_all(found: Sequence[RunFound], output: Path) -> list[str]:
         shares = [f"{one.share.mean:.1%} at {one.name}" for one in panels]
         lines.append(f"{stem}.png  clipped {', '.join(shares)}")
     return lines or ["not drawn: thresholds over training: no run of AutoClip with p < 100"]
+
+
+def draw_records(runs: Sequence[RunFound], footer: str, output: Path) -> str:
+    """The same of any loop's records, as <output>/thresholds; a line of it."""
+    panels = [panel(run.clipping, {0: run}, _share_of_rows) for run in runs]
+    notes = ["Shares: of the recorded steps", footer]
+    draw_panels(panels, "Thresholds over training", notes, output / "thresholds")
+    return f"{output / 'thresholds'}.png"
+
+
+def _share_of_rows(run: RunFound) -> float:
+    """Of the recorded steps, those that were clipped, in [0, 1]."""
+    return float(np.mean(run.dynamics["scale"] < 1))

@@ -251,3 +251,13 @@ def draw_all(found: Sequence[RunFound], output: Path) -> list[str]:
         return f"{stem}.png  r = {left.r:.2f} without clipping, {right.r:.2f} with AutoClip"
 
     return draw_each(found, line, output / "training_dynamics")
+
+
+def draw_records(runs: Sequence[RunFound], footer: str, output: Path) -> str:
+    """Figure 1 of any loop's records beside each other, as <output>/figure1; a line of it."""
+    panels = [panel(run) for run in runs]
+    stage = Stage(panels, "", footer, "Training dynamics")
+    stage.show(panels)
+    drawing.save(stage.figure, output / "figure1")
+    rs = ", ".join(f"{one.r:.2f} in {one.label}" for one in panels)
+    return f"{output / 'figure1'}.png  r = {rs}"

@@ -12,6 +12,10 @@ from autoclip_sep.figures import any_loop, index, spikes
 from autoclip_sep.runs.records import Records
 
 
+def draw_all(paths, output):
+    return any_loop.draw_all(paths, output, command.OF_RECORDS)
+
+
 def write_dynamics(path, *, threshold=math.inf, smoothness=1.0, rows=12):
     path.parent.mkdir(parents=True, exist_ok=True)
     file = Records(path, COLUMNS)
@@ -38,7 +42,7 @@ def write_spikes(path, batches):
 
 def test_one_file_is_drawn(tmp_path):
     path = write_dynamics(tmp_path / "a.csv", threshold=1.5)
-    first, *others = any_loop.draw_all([path], tmp_path / "out")
+    first, *others = draw_all([path], tmp_path / "out")
     assert first == f"{tmp_path / 'out' / 'figure1'}.png  r = 1.00 in a"
     assert len(others) == 2
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
@@ -49,7 +53,7 @@ def test_one_file_is_drawn(tmp_path):
 
 def test_files_are_named_by_what_tells_them_apart(tmp_path):
     paths = [write_dynamics(tmp_path / run / "dynamics.csv") for run in ("one", "two", "three")]
-    line = any_loop.draw_all(paths, tmp_path / "out")[0]
+    line = draw_all(paths, tmp_path / "out")[0]
     assert line.endswith("r = 1.00 in one, 1.00 in two, 1.00 in three")
     alike = [write_dynamics(tmp_path / run / "a" / "x.csv") for run in ("one", "two")]
     assert list(any_loop._names(alike).values()) == ["one/a", "two/a"]
@@ -57,7 +61,7 @@ def test_files_are_named_by_what_tells_them_apart(tmp_path):
 
 def test_what_a_file_lacks_is_told_and_the_rest_is_drawn(tmp_path):
     path = write_dynamics(tmp_path / "a.csv", smoothness=math.nan)
-    lines = any_loop.draw_all([path], tmp_path / "out")
+    lines = draw_all([path], tmp_path / "out")
     assert lines[0].startswith("not drawn: ")
     assert "0 rows with a smoothness" in lines[0]
     assert (tmp_path / "out" / "step_sizes.png").is_file()
@@ -66,7 +70,7 @@ def test_what_a_file_lacks_is_told_and_the_rest_is_drawn(tmp_path):
 def test_too_many_files_are_refused(tmp_path):
     paths = [write_dynamics(tmp_path / f"{n}.csv") for n in range(5)]
     with pytest.raises(InputError, match="5 files: at most 4 are drawn beside each other"):
-        any_loop.draw_all(paths, tmp_path)
+        draw_all(paths, tmp_path)
 
 
 def test_spikes_are_steps_with_the_examples_in_them(tmp_path):
@@ -77,7 +81,7 @@ def test_spikes_are_steps_with_the_examples_in_them(tmp_path):
     assert found.step.tolist() == [7, 9, 12]
     assert found.ratio.tolist() == [5, math.inf, 10]
     assert found.items == Counter(a=3, b=1, c=1)
-    (line,) = any_loop.draw_all([path], tmp_path / "out")
+    (line,) = draw_all([path], tmp_path / "out")
     assert line == f"{tmp_path / 'out' / 'spikes'}.png  3 spikes"
     assert (tmp_path / "out" / "spikes.pdf").is_file()
 
@@ -85,7 +89,7 @@ def test_spikes_are_steps_with_the_examples_in_them(tmp_path):
 def test_runs_are_named_by_their_folders_beside_spikes_too(tmp_path):
     paths = [write_dynamics(tmp_path / run / "dynamics.csv") for run in ("without", "with")]
     of_spikes = write_spikes(tmp_path / "with" / "spikes.csv", [(7, 10.0, 2.0, ["a"])])
-    lines = any_loop.draw_all([*paths, of_spikes], tmp_path / "out")
+    lines = draw_all([*paths, of_spikes], tmp_path / "out")
     assert lines[0].endswith("r = 1.00 in without, 1.00 in with")
     assert lines[-1] == f"{tmp_path / 'out' / 'spikes'}.png  1 spike"
     assert "spikes.png" in index.write(tmp_path / "out").read_text()
@@ -93,7 +97,7 @@ def test_runs_are_named_by_their_folders_beside_spikes_too(tmp_path):
 
 def test_a_run_without_spikes_is_drawn_all_the_same(tmp_path):
     paths = [write_dynamics(tmp_path / "dynamics.csv"), write_spikes(tmp_path / "spikes.csv", [])]
-    *drawn, last = any_loop.draw_all(paths, tmp_path / "out")
+    *drawn, last = draw_all(paths, tmp_path / "out")
     assert all(".png" in line for line in drawn)
     assert last.startswith("not drawn: ")
 
@@ -119,9 +123,9 @@ def test_a_file_of_something_else_is_one_line(tmp_path):
     other.write_text("a,b\n1,2\n")
     good = write_dynamics(tmp_path / "a.csv")
     with pytest.raises(InputError, match=r"other\.csv is no file of a Recorder or Spikes"):
-        any_loop.draw_all([good, other], tmp_path / "out")
+        draw_all([good, other], tmp_path / "out")
     with pytest.raises(InputError, match=r"none\.csv"):
-        any_loop.draw_all([tmp_path / "none.csv"], tmp_path / "out")
+        draw_all([tmp_path / "none.csv"], tmp_path / "out")
 
 
 def test_the_command_takes_files_and_makes_the_page(tmp_path, capsys):

@@ -61,6 +61,11 @@ OF_ALL_RUNS: tuple[Drawer, ...] = (
     correlations.draw_all,
     results.draw_all,
 )
+OF_RECORDS = (
+    training_dynamics.draw_records,
+    thresholds.draw_records,
+    step_sizes.draw_records,
+)
 OF_A_PAIR: tuple[Drawer, ...] = (training_dynamics.draw_all, animation.draw_all, spikes.draw_all)
 
 
@@ -78,7 +83,7 @@ def run(words: Sequence[str]) -> None:
             raise InputError(f"{word}: records end in .csv; a folder of runs is runs=FOLDER")
     if files:
         output = arguments.read(rest, {"output": "figures"})["output"]
-        for line in any_loop.draw_all(files, Path(output)):
+        for line in any_loop.draw_all(files, Path(output), OF_RECORDS):
             print(shown(line))
         index.write(Path(output))
         return
