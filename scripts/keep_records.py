@@ -26,7 +26,7 @@ from pathlib import Path
 
 from autoclip_sep.cli import arguments, command  # isort: skip
 from autoclip_sep.errors import InputError
-from autoclip_sep.figures.runs_found import RunFound, columns, find
+from autoclip_sep.figures.runs import RunFound, columns, find
 from autoclip_sep.files import write_whole
 from autoclip_sep.names import shown
 from autoclip_sep.runs import records, run_directory

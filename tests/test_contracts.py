@@ -17,7 +17,7 @@ from autoclip_sep.cli.commands.evaluate import evaluate
 from autoclip_sep.cli.commands.train import train
 from autoclip_sep.cli.plan import plan
 from autoclip_sep.errors import InputError
-from autoclip_sep.figures.runs_found import find
+from autoclip_sep.figures.runs import find
 from autoclip_sep.runs import records
 from tests import own_code
 from tests.commands import command

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 
 from autoclip_sep.errors import InputError
-from autoclip_sep.figures.runs_found import RunFound
+from autoclip_sep.figures.runs import RunFound
 
 Task = tuple[str, str]  # corpus, and model with the settings that differ from the defaults
 Seeds = dict[int, RunFound]

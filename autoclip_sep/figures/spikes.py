@@ -17,9 +17,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from autoclip_sep.errors import InputError
-from autoclip_sep.figures import drawing
-from autoclip_sep.figures.origin import origin
-from autoclip_sep.figures.runs_found import RunFound, Series
+from autoclip_sep.figures import style
+from autoclip_sep.figures.footer import origin
+from autoclip_sep.figures.runs import RunFound, Series
 from autoclip_sep.names import shown
 from autoclip_sep.runs import records
 
@@ -74,8 +74,8 @@ def draw_all(found: Sequence[RunFound], output: Path) -> list[str]:
         except InputError:  # none, or only what is kept of the run
             continue
         stem = output / "_".join(["spikes", *run.directory.parts[-5:]])
-        draw(read_in, f"{run.clipping}{drawing.BETWEEN}{origin([run]).line()}", stem)
-        lines.append(f"{stem}.png  {drawing.spikes(len(read_in.step))}")
+        draw(read_in, f"{run.clipping}{style.BETWEEN}{origin([run]).line()}", stem)
+        lines.append(f"{stem}.png  {style.spikes(len(read_in.step))}")
     return lines
 
 
@@ -87,14 +87,14 @@ def draw(found: SpikesFound, footer: str, stem: Path) -> None:
     _by_item(by_item, found.items.most_common(MOST_NAMED))
     title = f"Spikes of the gradient norm: {len(found.step):,}"
     figure.suptitle(title, fontsize=12.5, weight="bold")
-    drawing.footer(figure, footer)
-    drawing.save(figure, stem)
+    style.footer(figure, footer)
+    style.save(figure, stem)
 
 
 def _over_time(axes: Axes, found: SpikesFound) -> None:
     finite = np.isfinite(found.ratio)
-    axes.vlines(found.step[finite], 1, found.ratio[finite], color=drawing.WITHOUT, linewidth=1)
-    axes.plot(found.step[finite], found.ratio[finite], ".", color=drawing.WITHOUT, markersize=5)
+    axes.vlines(found.step[finite], 1, found.ratio[finite], color=style.WITHOUT, linewidth=1)
+    axes.plot(found.step[finite], found.ratio[finite], ".", color=style.WITHOUT, markersize=5)
     for step in found.step[~finite]:
         axes.axvline(step, color=NOT_FINITE, linestyle=":", linewidth=1.2)
     if not finite.all():
@@ -103,17 +103,17 @@ def _over_time(axes: Axes, found: SpikesFound) -> None:
     axes.set(xlabel="Iteration", ylabel="norm / median of the norms before", yscale="log",
              title="When, and how far above")  # fmt: skip
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    drawing.bare(axes)
+    style.bare(axes)
 
 
 def _by_item(axes: Axes, counts: Sequence[tuple[str, int]]) -> None:
     places = range(len(counts))
-    axes.barh(places, [count for _, count in counts], color=drawing.WITHOUT, height=0.66)
+    axes.barh(places, [count for _, count in counts], color=style.WITHOUT, height=0.66)
     axes.set_yticks(places, [_short(name) for name, _ in counts], fontsize=7.5, parse_math=False)
     axes.invert_yaxis()
     axes.set(xlabel="spikes", title="Examples that were in most")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    drawing.bare_bars(axes)
+    style.bare_bars(axes)
 
 
 def _short(name: str) -> str:

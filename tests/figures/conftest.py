@@ -6,7 +6,7 @@ import math
 import pytest
 
 from autoclip_sep.dynamics import COLUMNS
-from autoclip_sep.figures.runs_found import RunFound
+from autoclip_sep.figures.runs import RunFound
 from autoclip_sep.runs import run_directory
 from autoclip_sep.runs.records import Records
 from autoclip_sep.training.report import HISTORY

@@ -6,9 +6,9 @@ import pytest
 from PIL import Image
 
 from autoclip_sep.dynamics import COLUMNS
-from autoclip_sep.figures import animation
-from autoclip_sep.figures.panel import panel
-from autoclip_sep.figures.training_dynamics import Stage
+from autoclip_sep.figures.figure1 import animation
+from autoclip_sep.figures.figure1.training_dynamics import Stage
+from autoclip_sep.figures.run_dynamics import panel
 from autoclip_sep.runs.records import Records
 
 ROWS = 40

@@ -7,8 +7,8 @@ from autoclip_sep.figures.comparable import (
     comparable,
     over_seeds,
 )
-from autoclip_sep.figures.origin import origin
-from autoclip_sep.figures.runs_found import find
+from autoclip_sep.figures.footer import origin
+from autoclip_sep.figures.runs import find
 
 
 def test_mean_and_spread_over_seeds():

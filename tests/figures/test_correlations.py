@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from autoclip_sep.dynamics import COLUMNS
-from autoclip_sep.figures import correlations
-from autoclip_sep.figures.runs_found import RunFound
+from autoclip_sep.figures.runs import RunFound
+from autoclip_sep.figures.scores import correlations
 from autoclip_sep.runs import run_directory
 from autoclip_sep.runs.records import Records
 

@@ -2,7 +2,7 @@ import numpy as np
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from autoclip_sep.figures.hexagons import Hexagons
+from autoclip_sep.figures.figure1.hexagons import Hexagons
 
 EXTENT = (-3.0, 4.0, -30.0, 20.0)
 

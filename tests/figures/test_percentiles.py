@@ -4,8 +4,8 @@ import warnings
 import numpy as np
 import pytest
 
-from autoclip_sep.figures import percentiles
-from autoclip_sep.figures.runs_found import find
+from autoclip_sep.figures.clippers import percentiles
+from autoclip_sep.figures.runs import find
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import pytest
 from matplotlib.colors import to_rgba
 
 from autoclip_sep.errors import InputError
-from autoclip_sep.figures import replay
-from autoclip_sep.figures.replay import Curve, apart, draw
+from autoclip_sep.figures.clippers import replay
+from autoclip_sep.figures.clippers.replay import Curve, apart, draw
 
 STEPS = np.arange(1.0, 9.0) * 20
 NORMS = np.array([3.0, 1.0, 0.0, math.nan, 5.0, 2.0, 4.0, 6.0])

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from autoclip_sep.dynamics import COLUMNS
-from autoclip_sep.figures import results, step_sizes
-from autoclip_sep.figures.runs_found import RunFound
+from autoclip_sep.figures.clippers import step_sizes
+from autoclip_sep.figures.runs import RunFound
+from autoclip_sep.figures.scores import results
 from autoclip_sep.runs.records import Records
 
 
@@ -62,7 +63,7 @@ def test_variation_and_peak_are_of_the_second_half(stepping):
 def drawn_by(monkeypatch, *arguments):
     """The figure that step_sizes.draw saves."""
     saved = []
-    monkeypatch.setattr(step_sizes.drawing, "save", lambda figure, stem: saved.append(figure))
+    monkeypatch.setattr(step_sizes.style, "save", lambda figure, stem: saved.append(figure))
     step_sizes.draw(*arguments)
     return saved[0]
 
@@ -123,7 +124,7 @@ def test_rows_are_named_by_loss_and_by_settings_where_they_differ():
 
 def test_the_small_print_names_a_model_once_without_digits(stepping, monkeypatch, tmp_path):
     said = []
-    monkeypatch.setattr(step_sizes.drawing, "footer", lambda figure, text: said.append(text))
+    monkeypatch.setattr(step_sizes.style, "footer", lambda figure, text: said.append(text))
     found = [stepping(clipping, spiky(), loss=loss, changed=changed)
              for clipping in ("none", "autoclip_p10")
              for loss, changed in (("snr", ""), ("deep_clustering", "abcdef"))]  # fmt: skip

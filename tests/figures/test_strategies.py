@@ -4,8 +4,8 @@ import warnings
 
 import pytest
 
-from autoclip_sep.figures import strategies
-from autoclip_sep.figures.runs_found import find
+from autoclip_sep.figures.clippers import strategies
+from autoclip_sep.figures.runs import find
 
 
 @pytest.fixture
@@ -98,10 +98,11 @@ def test_without_a_run_without_clipping_nothing_is_said_of_it(found):
 
 
 def test_means_spreads_and_spans_are_drawn_where_they_are(found, tmp_path, monkeypatch):
-    from autoclip_sep.figures import drawing, strategies_picture
+    from autoclip_sep.figures import style
+    from autoclip_sep.figures.clippers import strategies_picture
 
     figures = []
-    monkeypatch.setattr(drawing, "save", lambda figure, stem: figures.append(figure))
+    monkeypatch.setattr(style, "save", lambda figure, stem: figures.append(figure))
     strategies_picture.draw(strategies.strategies(found), tmp_path / "x")
     gains, shares = figures[0].axes
     rows = dict(zip([label.get_text() for label in gains.get_yticklabels()],

@@ -4,10 +4,11 @@ import math
 import numpy as np
 import pytest
 
-from autoclip_sep.figures import paper, table1, table1_picture
-from autoclip_sep.figures.runs_found import find
-from autoclip_sep.figures.table1_columns import paper_best, paper_gap
-from autoclip_sep.figures.table1_text import as_csv, latex, markdown
+from autoclip_sep.figures import paper
+from autoclip_sep.figures.runs import find
+from autoclip_sep.figures.table1 import picture, table1
+from autoclip_sep.figures.table1.columns import paper_best, paper_gap
+from autoclip_sep.figures.table1.text import as_csv, latex, markdown
 
 
 @pytest.fixture
@@ -162,7 +163,7 @@ def test_csv_has_a_line_for_every_cell(grid):
 
 
 def test_the_picture_shows_dB_over_no_clipping(grid):
-    theirs, here = table1_picture.halves(table_of(grid))
+    theirs, here = picture.halves(table_of(grid))
     rows = [0, 1, 10, 25, 50, 90, 100]
     assert np.allclose(theirs.gains[:, 2], [1.5, 1.8, 1.7, 1.4, 0.7, 0.2, 0.0])
     assert theirs.best[3] == [1, 2, 3]

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from autoclip_sep.errors import InputError
-from autoclip_sep.figures import clipped_shares, thresholds
-from autoclip_sep.figures.families import NO_CLIPPING, by_clipping, clipping
-from autoclip_sep.figures.runs_found import find
+from autoclip_sep.figures.clippers import clipped_shares, thresholds
+from autoclip_sep.figures.clipping_methods import NO_CLIPPING, by_clipping, clipping
+from autoclip_sep.figures.runs import find
 
 
 def drawn(module, found, stem):

@@ -6,9 +6,10 @@ import pytest
 
 from autoclip_sep.dynamics import COLUMNS
 from autoclip_sep.errors import InputError
-from autoclip_sep.figures import results, training_dynamics
-from autoclip_sep.figures.panel import panel
-from autoclip_sep.figures.runs_found import RunFound, find
+from autoclip_sep.figures.figure1 import training_dynamics
+from autoclip_sep.figures.run_dynamics import panel
+from autoclip_sep.figures.runs import RunFound, find
+from autoclip_sep.figures.scores import results
 from autoclip_sep.runs import run_directory
 from autoclip_sep.runs.records import Records
 

@@ -15,7 +15,7 @@ from autoclip_sep.cli import compose
 from autoclip_sep.cli.build import build, call
 from autoclip_sep.cli.commands.train import build_parts
 from autoclip_sep.cli.plan import plan
-from autoclip_sep.figures.runs_found import find
+from autoclip_sep.figures.runs import find
 
 ROOT = Path(__file__).resolve().parents[2]
 READMES = sorted(ROOT.glob("recipes/*/README.md"))

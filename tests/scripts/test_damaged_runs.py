@@ -15,16 +15,10 @@ from autoclip_sep.cli.commands import check_data, compare, replay
 from autoclip_sep.cli.compose import compose, plain
 from autoclip_sep.clipping import AutoClip
 from autoclip_sep.errors import InputError
-from autoclip_sep.figures import (
-    clipped_shares,
-    comparable,
-    families,
-    origin,
-    pairs,
-    results,
-    step_sizes,
-)
-from autoclip_sep.figures.runs_found import find
+from autoclip_sep.figures import clipping_methods, comparable, footer, run_pairs
+from autoclip_sep.figures.clippers import clipped_shares, step_sizes
+from autoclip_sep.figures.runs import find
+from autoclip_sep.figures.scores import results
 from autoclip_sep.losses.mask_inference import MaskInference
 from autoclip_sep.models.separator import Separator
 from autoclip_sep.runs import provenance, run_directory
@@ -179,9 +173,9 @@ def test_what_figures_read_of_a_damaged_run_is_one_line(place):
 
 
 READERS = (
-    comparable.comparable, families.by_clipping, origin.origin, pairs.pairs, results.table,
-    clipped_shares.courses, lambda found: [step_sizes.sizes(r) for r in found],
-    lambda found: origin.network(found[0]),
+    comparable.comparable, clipping_methods.by_clipping, footer.origin, run_pairs.pairs,
+    results.table, clipped_shares.courses, lambda found: [step_sizes.sizes(r) for r in found],
+    lambda found: footer.network(found[0]),
 )  # fmt: skip
 
 WORDS = {

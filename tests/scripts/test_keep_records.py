@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from autoclip_sep.figures.runs_found import find
+from autoclip_sep.figures.runs import find
 from autoclip_sep.runs import records, run_directory
 from tests.commands import load
 

@@ -4,9 +4,9 @@
     python scripts/draw_figures.py a.csv [b.csv ...] [output=figures]
 
 runs: a folder of runs, or of what was kept of them; without it, in a checkout, those behind the
-README, recipes/training_dynamics/results. Everything is drawn that the runs allow; what isn't says
-why. Nothing is drawn again while the records stay what they were. ALRC's supersampling runs aren't
-drawn here but by their recipe, in a checkout: python recipes/alrc_supersampling/draw.py.
+README, recipes/training_dynamics/results and recipes/alrc_supersampling/results. Everything is
+drawn that the runs allow; what isn't says why. Nothing is drawn again while the records stay what
+they were.
 
 Files are what a Recorder or Spikes wrote in any loop, of yours too: training dynamics (Figure 1),
 thresholds and step sizes of up to four runs beside each other, and the spikes of each.
@@ -18,37 +18,35 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from operator import call
 from pathlib import Path
+from typing import TypeVar
 
 from autoclip_sep import figures
 from autoclip_sep.cli import arguments, command
 from autoclip_sep.errors import InputError
-from autoclip_sep.figures import (
-    animation,
-    any_loop,
+from autoclip_sep.figures import boxcar, index, own_records, spikes, supersampling
+from autoclip_sep.figures.clippers import (
     clipped_shares,
-    correlations,
-    index,
     percentiles,
-    results,
-    spikes,
     step_sizes,
     strategies,
-    table1,
     thresholds,
-    training_dynamics,
 )
-from autoclip_sep.figures.pairs import pairs
-from autoclip_sep.figures.runs_found import RunFound, find
+from autoclip_sep.figures.figure1 import animation, training_dynamics
+from autoclip_sep.figures.run_pairs import pairs
+from autoclip_sep.figures.runs import RunFound, find
+from autoclip_sep.figures.scores import correlations, results
+from autoclip_sep.figures.table1 import table1
 from autoclip_sep.names import shown
 from autoclip_sep.parallel import in_parallel
 from autoclip_sep.runs import run_directory
 from autoclip_sep.runs.provenance import CHECKOUT
 
 RECIPES = CHECKOUT / "recipes"  # beside the package in a checkout, nowhere else
-KEPT = RECIPES / "training_dynamics" / "results"
+KEPT = [RECIPES / name / "results" for name in ("training_dynamics", "alrc_supersampling")]
 DRAWN = ".drawn.json"  # what was drawn of which records
 READ = (".csv", ".json", ".yaml")
 
+Found = TypeVar("Found")
 Work = Callable[[], list[str]]
 Drawer = Callable[[Sequence[RunFound], Path], list[str]]
 OF_ALL_RUNS: tuple[Drawer, ...] = (
@@ -83,28 +81,34 @@ def run(words: Sequence[str]) -> None:
             raise InputError(f"{word}: records end in .csv; a folder of runs is runs=FOLDER")
     if files:
         output = arguments.read(rest, {"output": "figures"})["output"]
-        for line in any_loop.draw_all(files, Path(output), OF_RECORDS):
+        for line in own_records.draw_all(files, Path(output), OF_RECORDS):
             print(shown(line))
         index.write(Path(output))
         return
     given = arguments.read(words, {"runs": "", "output": "figures/reference"})
     if not given["runs"] and not RECIPES.is_dir():
         raise InputError("runs is missing: add runs=FOLDER (the README's are in a checkout only)")
-    for line in draw(Path(given["runs"] or KEPT), Path(given["output"])):
+    folders = [Path(given["runs"])] if given["runs"] else KEPT
+    for line in draw(folders, Path(given["output"])):
         print(shown(line))
 
 
-def draw(folder: Path, output: Path) -> list[str]:
-    """Everything that the runs below a folder allow; a line for each picture and table.
+def draw(folders: Sequence[Path], output: Path) -> list[str]:
+    """Everything that the runs below the folders allow; a line for each picture and table.
 
-    Raises InputError where it holds no runs.
+    Raises InputError where no folder holds runs.
     """
-    found = find(folder)
-    state = _state(folder)
+    complaints: list[str] = []
+    found = [run for _, runs_found in _below(folders, find, complaints) for run in runs_found]
+    courses = [folder for folder, _ in _below(folders, supersampling.find, complaints)]
+    if not found and not courses:
+        raise InputError(complaints[0])
+    state = _state(folders)
     before = run_directory.read_json(output / DRAWN, files=Sequence[str], said=Sequence[str])
     if before.get("of") == state and all((output / name).exists() for name in before["files"]):
         return [*before["said"], "nothing new to draw"]
-    lines = in_parallel(call, _work(found, output), label="drawing")
+    work: list[Work] = [partial(boxcar.draw_all, folder, output) for folder in courses]
+    lines = in_parallel(call, work + _work(found, output), label="drawing")
     said = [line for some in lines for line in some]
     if page := index.write(output):
         said.append(f"{page}  all of them on a page")
@@ -117,6 +121,8 @@ def draw(folder: Path, output: Path) -> list[str]:
 
 def _work(found: Sequence[RunFound], output: Path) -> list[Work]:
     """All there is to draw of the runs, in pieces that go side by side."""
+    if not found:
+        return []
     there: list[Sequence[RunFound]] = list(pairs(found).values())
     alone = there or [found]  # a drawer of pairs then says that there is none
     return [
@@ -125,12 +131,24 @@ def _work(found: Sequence[RunFound], output: Path) -> list[Work]:
     ]
 
 
-def _state(folder: Path) -> str:
+def _below(
+    folders: Sequence[Path], look: Callable[[Path], list[Found]], complaints: list[str]
+) -> list[tuple[Path, list[Found]]]:
+    """The folders that hold what is looked for, and that; the others are complained about."""
+    there = []
+    for folder in folders:
+        try:
+            there.append((folder, look(folder)))
+        except InputError as error:
+            complaints.append(str(error))
+    return there
+
+
+def _state(folders: Sequence[Path]) -> str:
     """A digest of the records and of the code that draws them."""
-    sources = sorted(Path(figures.__file__).parent.glob("*.py"))
-    records = sorted(
-        path for path in folder.rglob("*") if path.suffix in READ and path.name != "timing.csv"
-    )
+    sources = sorted(Path(figures.__file__).parent.rglob("*.py"))
+    records = [path for folder in folders for path in sorted(folder.rglob("*"))
+               if path.suffix in READ and path.name != "timing.csv"]  # fmt: skip
     digest = hashlib.sha256()
     for path in [*sources, *records]:
         digest.update(f"{path}\0".encode())

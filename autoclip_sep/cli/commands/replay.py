@@ -25,7 +25,7 @@ from autoclip_sep.cli.main import as_called
 from autoclip_sep.cli.recorded_norms import RecordedNorms
 from autoclip_sep.dynamics import Replay, replay
 from autoclip_sep.errors import InputError
-from autoclip_sep.figures import replay as figure
+from autoclip_sep.figures.clippers import replay as figure
 from autoclip_sep.files import write_whole
 
 LONGEST_NAME = 110  # of a source in the figure's footer, in characters

@@ -18,8 +18,8 @@ import numpy as np
 
 from autoclip_sep.errors import InputError
 from autoclip_sep.figures.comparable import OverSeeds, Seeds, comparable, over_seeds, with_spread
-from autoclip_sep.figures.panel import FEWEST_ROWS, Panel, panel
-from autoclip_sep.figures.runs_found import RunFound, Series
+from autoclip_sep.figures.run_dynamics import FEWEST_ROWS, Panel, panel
+from autoclip_sep.figures.runs import RunFound, Series
 from autoclip_sep.files import write_whole
 
 STRETCH = 1000  # iterations

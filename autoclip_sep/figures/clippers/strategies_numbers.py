@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
 
-from autoclip_sep.figures.clipped_shares import share
+from autoclip_sep.figures.clippers.clipped_shares import share
+from autoclip_sep.figures.clipping_methods import NO_CLIPPING, Clipping, by_clipping
 from autoclip_sep.figures.comparable import OverSeeds, over_seeds
-from autoclip_sep.figures.families import NO_CLIPPING, Clipping, by_clipping
-from autoclip_sep.figures.origin import Origin, origin
-from autoclip_sep.figures.runs_found import RunFound
+from autoclip_sep.figures.footer import Origin, origin
+from autoclip_sep.figures.runs import RunFound
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
 from autoclip_sep.errors import InputError
-from autoclip_sep.figures.pairs import draw_each, pairs
+from autoclip_sep.figures.run_pairs import draw_each, pairs
 
 
 def names(found):

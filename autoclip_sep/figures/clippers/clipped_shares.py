@@ -15,9 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from autoclip_sep.figures import drawing
-from autoclip_sep.figures.comparable import OverSeeds, by_group, comparable, over_seeds
-from autoclip_sep.figures.families import (
+from autoclip_sep.figures import style
+from autoclip_sep.figures.clipping_methods import (
     FAMILIES,
     NO_CLIPPING,
     Clipping,
@@ -25,8 +24,9 @@ from autoclip_sep.figures.families import (
     colour,
     colour_map,
 )
-from autoclip_sep.figures.origin import origin
-from autoclip_sep.figures.runs_found import RunFound, Series
+from autoclip_sep.figures.comparable import OverSeeds, by_group, comparable, over_seeds
+from autoclip_sep.figures.footer import origin
+from autoclip_sep.figures.runs import RunFound, Series
 
 THICKER = 3.2  # of the first line than of the last: lines on top of each other are all seen
 LIGHTEST, DARKEST = 0.35, 0.85  # of a family's colour map; viridis is dark at its low end
@@ -81,16 +81,16 @@ def draw(found: Sequence[RunFound], stem: Path) -> list[Course]:
                ylim=(-0.02, 1.02))  # fmt: skip
     course.xaxis.set_major_locator(MaxNLocator(integer=True))
     course.yaxis.set_major_formatter(PercentFormatter(1))
-    drawing.bare(course)
+    style.bare(course)
     _totals(totals, drawn, colours)
     loss = found[0].group[1]
-    figure.suptitle(f"How often each strategy clipped: {drawing.loss_name(loss)}", fontsize=12,
+    figure.suptitle(f"How often each strategy clipped: {style.loss_name(loss)}", fontsize=12,
                     weight="bold")  # fmt: skip
-    drawing.footer(figure, drawing.BETWEEN.join([
+    style.footer(figure, style.BETWEEN.join([
         *["Lines and bars: mean over seeds", "Shaded: all seeds"] * (len(_seeds(found)) > 1),
         "A step counts where anything of it was clipped", origin(found).line(),
     ]))  # fmt: skip
-    drawing.save(figure, stem)
+    style.save(figure, stem)
     return drawn
 
 
@@ -110,7 +110,7 @@ def _totals(axes: Axes, drawn: Sequence[Course], colours: Sequence[Series]) -> N
     axes.set_yticklabels([one.clipping.name for one in drawn], fontsize=8.5)
     axes.invert_yaxis()
     axes.xaxis.set_major_formatter(PercentFormatter(1))
-    drawing.bare_bars(axes)
+    style.bare_bars(axes)
 
 
 def _colours(clippings: Sequence[Clipping]) -> list[Series]:

@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
 
-from autoclip_sep.figures import drawing
-from autoclip_sep.figures.families import NO_CLIPPING, colour
-from autoclip_sep.figures.strategies_numbers import Family, Setting, Strategies
+from autoclip_sep.figures import style
+from autoclip_sep.figures.clippers.strategies_numbers import Family, Setting, Strategies
+from autoclip_sep.figures.clipping_methods import NO_CLIPPING, colour
 
 GAP = 0.5  # rows between families
 
@@ -34,15 +34,15 @@ def draw(numbers: Strategies, stem: Path) -> None:
     shares.set(xlim=(0, 1.3), xticks=(0, 0.5, 1), xlabel="of all steps", title="Share clipped")
     shares.xaxis.set_major_formatter(PercentFormatter(1))
     for axes in (gains, shares):
-        drawing.bare_bars(axes)
-    figure.suptitle(f"Strategies on one task: {drawing.loss_name(numbers.loss)}", fontsize=13,
+        style.bare_bars(axes)
+    figure.suptitle(f"Strategies on one task: {style.loss_name(numbers.loss)}", fontsize=13,
                     weight="bold")  # fmt: skip
     several = any(len(one.gain.values) > 1 for one in numbers.settings)
-    drawing.footer(figure, drawing.BETWEEN.join([
+    style.footer(figure, style.BETWEEN.join([
         *["Bars: ± standard deviation over seeds", "Small dots: seeds"] * several,
         "Shaded: from the worst setting to the best", "Red: no clipping", numbers.origin.line(),
     ]))  # fmt: skip
-    drawing.save(figure, stem)
+    style.save(figure, stem)
 
 
 def _headed(family: Family) -> bool:
@@ -51,9 +51,9 @@ def _headed(family: Family) -> bool:
 
 def _without(axes: Axes, numbers: Strategies) -> None:
     mean, spread = numbers.none.mean, numbers.none.spread
-    axes.axvline(mean, color=drawing.WITHOUT, linewidth=1, linestyle="--", zorder=1)
+    axes.axvline(mean, color=style.WITHOUT, linewidth=1, linestyle="--", zorder=1)
     if math.isfinite(spread):
-        axes.axvspan(mean - spread, mean + spread, color=drawing.WITHOUT, alpha=0.08, linewidth=0)
+        axes.axvspan(mean - spread, mean + spread, color=style.WITHOUT, alpha=0.08, linewidth=0)
 
 
 def _family(
@@ -96,7 +96,7 @@ def _cost(axes: Axes, family: Family, row: float) -> None:
     if family.cost.values:
         text = f"best − worst {family.cost.mean:.2f} dB, {tried} settings, {family.runs} runs"
     axes.text(0.995, row, text, transform=axes.get_yaxis_transform(), ha="right", va="center",
-              fontsize=8, color=drawing.SMALL_PRINT)  # fmt: skip
+              fontsize=8, color=style.SMALL_PRINT)  # fmt: skip
 
 
 def _embolden(axes: Axes, families: Sequence[Family]) -> None:

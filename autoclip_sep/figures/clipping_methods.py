@@ -5,16 +5,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from autoclip_sep.clipping.settings import in_label
-from autoclip_sep.figures import drawing
+from autoclip_sep.figures import style
 from autoclip_sep.figures.comparable import Seeds
-from autoclip_sep.figures.runs_found import RunFound
+from autoclip_sep.figures.runs import RunFound
 from autoclip_sep.runs import run_directory
 
 NO_CLIPPING = "No clipping"
 
 # By class: name, colour, colour map. Any other is named by its class and grey.
 FAMILIES = {
-    "AutoClip": ("AutoClip", drawing.WITH, "viridis"),
+    "AutoClip": ("AutoClip", style.WITH, "viridis"),
     "NormClipping": ("Global norm", "#D98E04", "YlOrBr"),
     "LocalNormClipping": ("Local norm", "#8C6D46", "copper_r"),
     "ValueClipping": ("By value", "#7A5C8E", "Purples"),
@@ -73,7 +73,7 @@ def by_clipping(found: Iterable[RunFound]) -> dict[Clipping, Seeds]:
 def colour(family: str) -> str:
     """Of a family."""
     if family == NO_CLIPPING:
-        return drawing.WITHOUT
+        return style.WITHOUT
     return next((one[1] for one in FAMILIES.values() if one[0] == family), OTHERS_COLOUR)
 
 

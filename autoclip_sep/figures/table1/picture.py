@@ -10,11 +10,11 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from autoclip_sep.figures import drawing, paper
+from autoclip_sep.figures import paper, style
 from autoclip_sep.figures.comparable import with_spread
-from autoclip_sep.figures.runs_found import STAND_INS, Series
-from autoclip_sep.figures.table1_columns import UNCLIPPED, Table, paper_best, paper_gap
-from autoclip_sep.figures.table1_rows import best_text, notes, percentile_label
+from autoclip_sep.figures.runs import STAND_INS, Series
+from autoclip_sep.figures.table1.columns import UNCLIPPED, Table, paper_best, paper_gap
+from autoclip_sep.figures.table1.rows import best_text, notes, percentile_label
 
 COLOURS = LinearSegmentedColormap.from_list("gain", ["#D9707F", "#FFFFFF", "#3F93A2"])
 UNKNOWN = "#EDEFF1"  # behind a cell of a column without p = 100
@@ -82,8 +82,8 @@ def draw(table: Table, stem: Path) -> tuple[Half, Half]:
     colours.outline.set_visible(False)
     colours.ax.tick_params(labelsize=8, length=0)
     figure.suptitle("SI-SDR [dB] by loss and percentile", fontsize=13, weight="bold")
-    drawing.footer(figure, drawing.BETWEEN.join([*notes(table), origin.line()]))
-    drawing.save(figure, stem, (".png",))
+    style.footer(figure, style.BETWEEN.join([*notes(table), origin.line()]))
+    style.save(figure, stem, (".png",))
     return both
 
 
@@ -110,14 +110,14 @@ def _half(axes: Axes, table: Table, half: Half, most: float, titles: tuple[str, 
     labels = [percentile_label(p) for p in table.percentiles]
     axes.set(xlim=(0, losses), ylim=(count + 2.2, 0), xticks=np.arange(losses) + 0.5,
              yticks=[*np.arange(count) + 0.5, count + 0.8, count + 1.7])  # fmt: skip
-    axes.set_xticklabels([drawing.LOSSES[loss][1] for loss in table.columns], fontsize=11)
+    axes.set_xticklabels([style.LOSSES[loss][1] for loss in table.columns], fontsize=11)
     axes.set_yticklabels([*labels, "best p", "p = 10 − p = 100"], fontsize=9)
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set_title(titles[0], fontsize=10, weight="bold", pad=40)
     axes.annotate(titles[1], (0.5, 1), xytext=(0, 27), xycoords="axes fraction", ha="center",
-                  textcoords="offset points", fontsize=8.5, color=drawing.SMALL_PRINT)  # fmt: skip
+                  textcoords="offset points", fontsize=8.5, color=style.SMALL_PRINT)  # fmt: skip
 
 
 def _signed(value: float) -> str:

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from autoclip_sep.figures import drawing, paper
+from autoclip_sep.figures import paper, style
 from autoclip_sep.figures.comparable import (
     OverSeeds,
     by_loss,
@@ -22,8 +22,8 @@ from autoclip_sep.figures.comparable import (
     comparable,
     over_percentiles,
 )
-from autoclip_sep.figures.origin import origin
-from autoclip_sep.figures.runs_found import RunFound
+from autoclip_sep.figures.footer import origin
+from autoclip_sep.figures.runs import RunFound
 
 UNCLIPPED = 100
 PAPERS = "#6B7178"
@@ -82,11 +82,11 @@ def draw(found: Sequence[RunFound], stem: Path) -> list[Row]:
         axes.set_xlabel("p, percentile of the norms", fontsize=9)
     figure.suptitle("What the percentile does", fontsize=13, weight="bold")
     several = any(len(values.values) > 1 for one in rows for values in one.train.values())
-    drawing.footer(figure, drawing.BETWEEN.join([
+    style.footer(figure, style.BETWEEN.join([
         *["Bars: ± standard deviation over seeds", "Small dots: seeds"] * several,
         f"Paper: Table 1, {paper.CORPUS_TITLE}, {paper.NETWORK}", origin(found).line(),
     ]))  # fmt: skip
-    drawing.save(figure, stem)
+    style.save(figure, stem)
     return rows
 
 
@@ -98,17 +98,17 @@ def _row(grid: Sequence[Axes], one: Row, places: Mapping[float, int]) -> None:
         axes.tick_params(axis="y", labelsize=8)
         axes.ticklabel_format(axis="y", useOffset=False, scilimits=(-2, 4))
         axes.yaxis.get_offset_text().set_fontsize(8)
-        drawing.bare(axes)
+        style.bare(axes)
     gains = grid[-1]
-    gains.axhline(0, color=drawing.WITHOUT, linewidth=1, zorder=1)
+    gains.axhline(0, color=style.WITHOUT, linewidth=1, zorder=1)
     if one.papers_gain:
         gains.plot([places[p] for p in one.papers_gain], list(one.papers_gain.values()),
                    color=PAPERS, linewidth=1.2, linestyle="--", marker="s", markersize=3.5,
                    zorder=2, label="paper")  # fmt: skip
-        gains.plot([], [], color=drawing.WITH, linewidth=1.4, marker="o", markersize=5,
+        gains.plot([], [], color=style.WITH, linewidth=1.4, marker="o", markersize=5,
                    label="here")  # fmt: skip
         gains.legend(frameon=False, fontsize=8)
-    grid[0].set_ylabel(drawing.loss_name(one.loss), fontsize=9)
+    grid[0].set_ylabel(style.loss_name(one.loss), fontsize=9)
 
 
 def _curve(axes: Axes, curve: Curve, places: Mapping[float, int]) -> None:
@@ -117,9 +117,9 @@ def _curve(axes: Axes, curve: Curve, places: Mapping[float, int]) -> None:
     line = sorted(known | dict.fromkeys(paper.PERCENTILES))  # broken where one wasn't run
     axes.plot([places[p] for p in line],
               [known[p].mean if p in known else math.nan for p in line],
-              color=drawing.WITH, linewidth=1.4, zorder=3)  # fmt: skip
+              color=style.WITH, linewidth=1.4, zorder=3)  # fmt: skip
     for percentile, values in known.items():
-        colour = drawing.WITHOUT if percentile == UNCLIPPED else drawing.WITH
+        colour = style.WITHOUT if percentile == UNCLIPPED else style.WITH
         place = places[percentile]
         spread = values.spread if math.isfinite(values.spread) else 0
         axes.errorbar(place, values.mean, spread, color=colour, marker="o", markersize=5,

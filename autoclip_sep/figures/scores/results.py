@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from autoclip_sep.errors import InputError
-from autoclip_sep.figures.runs_found import RunFound
+from autoclip_sep.figures.runs import RunFound
 from autoclip_sep.files import write_whole
 
 

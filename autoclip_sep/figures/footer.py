@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from autoclip_sep.figures import drawing
-from autoclip_sep.figures.runs_found import STAND_INS, RunFound
+from autoclip_sep.figures import style
+from autoclip_sep.figures.runs import STAND_INS, RunFound
 
 MOST_NAMED = 4  # commits, devices: more are counted
 
@@ -39,7 +39,7 @@ class Origin:
 
     def line(self) -> str:
         """A footer."""
-        return drawing.BETWEEN.join([
+        return style.BETWEEN.join([
             f"corpus {self.corpus_title}",
             f"{self.name} ({self.network}, batches of {self.batch}{self.of_mixtures})",
             f"{self.iterations} iterations", self.seeds, f"commit {self.commit}", self.device,

@@ -8,12 +8,12 @@ import pytest
 from autoclip_sep.cli.commands import figures as command
 from autoclip_sep.dynamics import COLUMNS, SPIKE_COLUMNS
 from autoclip_sep.errors import InputError
-from autoclip_sep.figures import any_loop, index, spikes
+from autoclip_sep.figures import index, own_records, spikes
 from autoclip_sep.runs.records import Records
 
 
 def draw_all(paths, output):
-    return any_loop.draw_all(paths, output, command.OF_RECORDS)
+    return own_records.draw_all(paths, output, command.OF_RECORDS)
 
 
 def write_dynamics(path, *, threshold=math.inf, smoothness=1.0, rows=12):
@@ -56,7 +56,7 @@ def test_files_are_named_by_what_tells_them_apart(tmp_path):
     line = draw_all(paths, tmp_path / "out")[0]
     assert line.endswith("r = 1.00 in one, 1.00 in two, 1.00 in three")
     alike = [write_dynamics(tmp_path / run / "a" / "x.csv") for run in ("one", "two")]
-    assert list(any_loop._names(alike).values()) == ["one/a", "two/a"]
+    assert list(own_records._names(alike).values()) == ["one/a", "two/a"]
 
 
 def test_what_a_file_lacks_is_told_and_the_rest_is_drawn(tmp_path):

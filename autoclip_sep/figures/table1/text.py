@@ -8,9 +8,9 @@ from pathlib import Path
 
 from autoclip_sep.figures import paper
 from autoclip_sep.figures.comparable import OverSeeds
-from autoclip_sep.figures.drawing import LOSSES
-from autoclip_sep.figures.table1_columns import Column, Table, paper_best, paper_gap
-from autoclip_sep.figures.table1_rows import Row, notes, rows
+from autoclip_sep.figures.style import LOSSES
+from autoclip_sep.figures.table1.columns import Column, Table, paper_best, paper_gap
+from autoclip_sep.figures.table1.rows import Row, notes, rows
 from autoclip_sep.files import write_whole
 
 CSV_COLUMNS = (

@@ -6,8 +6,8 @@ from typing import TypeVar
 
 from autoclip_sep.figures import paper
 from autoclip_sep.figures.comparable import with_spread
-from autoclip_sep.figures.runs_found import STAND_INS
-from autoclip_sep.figures.table1_columns import Column, Table, paper_best, paper_gap
+from autoclip_sep.figures.runs import STAND_INS
+from autoclip_sep.figures.table1.columns import Column, Table, paper_best, paper_gap
 
 Value = TypeVar("Value")
 

@@ -7,7 +7,7 @@ are of another corpus and scale in general, and the table itself says of which.
 from collections.abc import Sequence
 from pathlib import Path
 
-from autoclip_sep.figures import paper, table1_picture, table1_text
+from autoclip_sep.figures import paper
 from autoclip_sep.figures.comparable import (
     Task,
     by_loss,
@@ -16,9 +16,10 @@ from autoclip_sep.figures.comparable import (
     comparable,
     over_percentiles,
 )
-from autoclip_sep.figures.origin import iterations, origin
-from autoclip_sep.figures.runs_found import RunFound
-from autoclip_sep.figures.table1_columns import Column, Table
+from autoclip_sep.figures.footer import iterations, origin
+from autoclip_sep.figures.runs import RunFound
+from autoclip_sep.figures.table1 import picture, text
+from autoclip_sep.figures.table1.columns import Column, Table
 
 
 def table(found: Sequence[RunFound]) -> Table:
@@ -39,8 +40,8 @@ def _column(loss: str, members: Sequence[RunFound]) -> Column:
 def draw(found: Sequence[RunFound], stem: Path) -> Table:
     """Write <stem>.md, .tex, .csv and .png and return the numbers."""
     numbers = table(found)
-    table1_text.write(numbers, stem)
-    table1_picture.draw(numbers, stem)
+    text.write(numbers, stem)
+    picture.draw(numbers, stem)
     return numbers
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from autoclip_sep.errors import InputError
-from autoclip_sep.figures.runs_found import find
+from autoclip_sep.figures.runs import find
 
 RUN = "runs/wsj0_2mix/snr/blstm/none/seed0"
 LOOKED_FOR = "<data>/<loss>/<model>/<clipping>/seed<n> is looked for"

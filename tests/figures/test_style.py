@@ -1,13 +1,13 @@
 import pytest
 from matplotlib.figure import Figure
 
-from autoclip_sep.figures import drawing
+from autoclip_sep.figures import style
 
 
 def test_axes_stay_where_they_are_once_settled():
     figure = Figure(figsize=(4, 3), layout="constrained")
     axes = figure.subplots()
-    drawing.settle(figure, 200)
+    style.settle(figure, 200)
     edges = axes.get_position().bounds
     assert list(edges) == pytest.approx([round(edge, 6) for edge in edges], abs=1e-12)
     axes.set_ylabel("two\nlines")
@@ -18,7 +18,7 @@ def test_axes_stay_where_they_are_once_settled():
 
 def small_print(text, width=4):
     figure = Figure(figsize=(width, 3))
-    drawing.footer(figure, text)
+    style.footer(figure, text)
     return figure.get_supxlabel()
 
 
@@ -28,12 +28,12 @@ def test_a_short_footer_is_one_line():
 
 def test_a_long_footer_is_broken_between_notes_into_lines_about_as_long():
     notes = [f"note number {n:02}" for n in range(8)]
-    lines = small_print(drawing.BETWEEN.join(notes), width=5).split("\n")
-    assert drawing.BETWEEN.join(lines).split(drawing.BETWEEN) == notes
+    lines = small_print(style.BETWEEN.join(notes), width=5).split("\n")
+    assert style.BETWEEN.join(lines).split(style.BETWEEN) == notes
     assert [line.count("note") for line in lines] == [4, 4]
-    assert max(map(len, lines)) < drawing.LETTERS_PER_INCH * 5
+    assert max(map(len, lines)) < style.LETTERS_PER_INCH * 5
 
 
 def test_losses_have_the_papers_symbols_and_others_their_own_name():
-    assert drawing.loss_name("chimera") == r"chimera, $L_\mathrm{MI+WKM}$"
-    assert drawing.loss_name("some_other") == "some other"
+    assert style.loss_name("chimera") == r"chimera, $L_\mathrm{MI+WKM}$"
+    assert style.loss_name("some_other") == "some other"

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from autoclip_sep.figures import strategies_picture
+from autoclip_sep.figures.clippers import strategies_picture
+from autoclip_sep.figures.clippers.strategies_numbers import Family, Setting, Strategies, strategies
+from autoclip_sep.figures.clipping_methods import NO_CLIPPING
 from autoclip_sep.figures.comparable import by_group, comparable, with_spread
-from autoclip_sep.figures.families import NO_CLIPPING
-from autoclip_sep.figures.runs_found import RunFound
-from autoclip_sep.figures.strategies_numbers import Family, Setting, Strategies, strategies
+from autoclip_sep.figures.runs import RunFound
 from autoclip_sep.files import write_whole
 
 CSV_COLUMNS = (

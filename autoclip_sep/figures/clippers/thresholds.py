@@ -12,11 +12,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter
 
 from autoclip_sep.errors import InputError
-from autoclip_sep.figures import drawing
-from autoclip_sep.figures.clipped_shares import share
+from autoclip_sep.figures import style
+from autoclip_sep.figures.clippers.clipped_shares import share
 from autoclip_sep.figures.comparable import OverSeeds, Seeds, by_percentile, epochs_done, over_seeds
-from autoclip_sep.figures.origin import origin
-from autoclip_sep.figures.runs_found import RunFound, Series
+from autoclip_sep.figures.footer import origin
+from autoclip_sep.figures.runs import RunFound, Series
 
 LEFT_ALONE, CLIPPED = "#A9B1B8", "#D98E04"  # of the cloud
 MOST_COLUMNS = 5
@@ -68,7 +68,7 @@ def _finite(values: Series) -> Series:
 def draw(found: Sequence[RunFound], stem: Path) -> list[Panel]:
     """Draw the runs of one corpus, loss and model to <stem>.png and <stem>.pdf."""
     panels = [panel(f"p = {p:g}", members) for p, members in by_percentile(found).items()]
-    title = f"Thresholds over training: {drawing.loss_name(found[0].group[1])}"
+    title = f"Thresholds over training: {style.loss_name(found[0].group[1])}"
     draw_panels(panels, title, ["Shares: of all steps", origin(found).line()], stem)
     return panels
 
@@ -94,11 +94,11 @@ def draw_panels(panels: Sequence[Panel], title: str, notes: Sequence[str], stem:
                   frameon=False, fontsize=9, title=title,
                   title_fontproperties={"size": 13, "weight": "bold"})  # fmt: skip
     several = any(one.others for one in panels)
-    drawing.footer(figure, drawing.BETWEEN.join([
+    style.footer(figure, style.BETWEEN.join([
         *["Dots and strong lines: the lowest seed", "Faint lines: other seeds"] * several,
         "Dots: recorded steps", *notes,
     ]))  # fmt: skip
-    drawing.save(figure, stem)
+    style.save(figure, stem)
 
 
 def _panel(axes: Axes, one: Panel) -> None:
@@ -107,15 +107,15 @@ def _panel(axes: Axes, one: Panel) -> None:
         axes.plot(one.step[mask], one.norm[mask], linestyle="none", marker=".", color=colour,
                   markeredgewidth=0, markersize=size, alpha=0.6, rasterized=True)  # fmt: skip
     for step, threshold in one.others:
-        axes.plot(step, threshold, color=drawing.WITH, linewidth=0.9, alpha=0.45)
+        axes.plot(step, threshold, color=style.WITH, linewidth=0.9, alpha=0.45)
     axes.plot(one.step, one.threshold, color="white", linewidth=3.2)
-    axes.plot(one.step, one.threshold, color=drawing.WITH, linewidth=1.7)
+    axes.plot(one.step, one.threshold, color=style.WITH, linewidth=1.7)
     clipped = f", {one.share.mean:.1%} clipped" if one.share.values else ""
     axes.set_title(f"{one.name}{clipped}", fontsize=10)
     axes.set(yscale="log")
     axes.tick_params(which="both", labelsize=8)
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    drawing.bare(axes)
+    style.bare(axes)
 
 
 def _legend() -> dict[str, Line2D]:
@@ -123,7 +123,7 @@ def _legend() -> dict[str, Line2D]:
         Line2D([], [], color=colour, linestyle="none", marker="o", markersize=5, markeredgewidth=0)
         for colour in (LEFT_ALONE, CLIPPED)
     ]
-    line = Line2D([], [], color=drawing.WITH, linewidth=1.7)
+    line = Line2D([], [], color=style.WITH, linewidth=1.7)
     names = ("norm, left alone", "norm, clipped", "threshold")
     return dict(zip(names, [*dots, line], strict=True))
 

@@ -18,8 +18,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, PercentFormatter
 
 from autoclip_sep.errors import InputError
-from autoclip_sep.figures import drawing
-from autoclip_sep.figures.runs_found import Series
+from autoclip_sep.figures import style
+from autoclip_sep.figures.runs import Series
 
 NORMS = "#9AA3AB"
 PALETTE = "viridis"  # told apart in grey and by the colour-blind; its yellow end is left out
@@ -56,8 +56,8 @@ def draw(steps: Series, norms: Series, curves: Sequence[Curve], footer: str, ste
     _course(course, steps, norms, curves, colours)
     _shares(shares, curves, colours)
     figure.suptitle("What AutoClip would have clipped", fontsize=13, weight="bold")
-    drawing.footer(figure, footer)
-    drawing.save(figure, stem)
+    style.footer(figure, footer)
+    style.save(figure, stem)
     return figure
 
 
@@ -83,7 +83,7 @@ def _course(
         Line2D([], [], linewidth=1.6, color=colours[0], label="threshold"),
     ]
     axes.legend(handles=handles, frameon=False, fontsize=8.5, loc="upper right", ncols=2)
-    drawing.bare(axes)
+    style.bare(axes)
     _name_at_the_end(axes, curves, colours)
 
 
@@ -132,4 +132,4 @@ def _shares(axes: Axes, curves: Sequence[Curve], colours: Series) -> None:
              yticklabels=[f"p = {curve.percentile:g}" for curve in curves],
              title="Share clipped")  # fmt: skip
     axes.xaxis.set_major_formatter(PercentFormatter(1))
-    drawing.bare_bars(axes)
+    style.bare_bars(axes)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from autoclip_sep.errors import InputError
-from autoclip_sep.figures.runs_found import RunFound, Series
+from autoclip_sep.figures.runs import RunFound, Series
 
 FEWEST_ROWS = 3
 

@@ -18,10 +18,10 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from autoclip_sep.errors import InputError
-from autoclip_sep.figures import drawing
-from autoclip_sep.figures.origin import origin
-from autoclip_sep.figures.pairs import NONE_FOUND, Group, Pair, pairs
-from autoclip_sep.figures.runs_found import RunFound, Series
+from autoclip_sep.figures import style
+from autoclip_sep.figures.footer import origin
+from autoclip_sep.figures.run_pairs import NONE_FOUND, Group, Pair, pairs
+from autoclip_sep.figures.runs import RunFound, Series
 from autoclip_sep.figures.smoothing import running_median
 
 SPIKE = 1.25  # running medians
@@ -84,7 +84,7 @@ def draw_rows(
     """Draw rows of runs, all of as many, each row with a name and axes of its own scale."""
     figure = Figure(figsize=(9.2, 1.3 + 1.9 * len(rows)), layout="constrained")
     columns = len(rows[0])
-    colours = drawing.colours(columns)
+    colours = style.colours(columns)
     grid = [[f"{n} {m}" for m in range(columns)] for n in range(len(rows))]
     places: Any = [["names"] * columns, *grid]
     axes_of = figure.subplot_mosaic(places, height_ratios=[0.14, *[1] * len(rows)])
@@ -96,13 +96,13 @@ def draw_rows(
             _marks(axes, one, colour)
             axes.set(xlim=(0, 1.01 * end), ylim=(0, HEADROOM * most))
         line[0].set_title(name, loc="left", fontsize=10.5)
-        line[0].set_ylabel(drawing.STEP_SIZE)
+        line[0].set_ylabel(style.STEP_SIZE)
     for place in grid[-1]:
         axes_of[place].set_xlabel("Iteration")
     _name_marks(axes_of["names"])
     figure.suptitle(title, fontsize=12.5, weight="bold")
-    drawing.footer(figure, footer)
-    drawing.save(figure, stem)
+    style.footer(figure, footer)
+    style.save(figure, stem)
 
 
 def _marks(axes: Axes, one: Sizes, colour: str) -> None:
@@ -112,13 +112,13 @@ def _marks(axes: Axes, one: Sizes, colour: str) -> None:
     axes.plot(one.step[one.spikes], one.size[one.spikes], color=colour, **DOT)
     axes.set_title(one.label, loc="right", color=colour, fontsize=10.5)
     numbers = (
-        f"{drawing.spikes(one.spikes.sum())} of {len(one.step):,}  ·  "
+        f"{style.spikes(one.spikes.sum())} of {len(one.step):,}  ·  "
         f"2nd half: std/mean {one.variation:.2f}, max/median {one.peak:.2f}"
     )
     axes.text(0.99, 0.98, numbers, transform=axes.transAxes, ha="right", va="top", fontsize=8)
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.yaxis.set_major_locator(MaxNLocator(4))
-    drawing.bare(axes)
+    style.bare(axes)
 
 
 def _name_marks(axes: Axes) -> None:
@@ -127,7 +127,7 @@ def _name_marks(axes: Axes) -> None:
                      label="recorded step, from the median to its size")  # fmt: skip
     median = Line2D([], [], color=MEDIAN, linewidth=1.1, label=f"running median of {WINDOW}")
     spike = Line2D([], [], color=GREY, label=f"spike: more than {SPIKE:g} running medians", **DOT)
-    drawing.legend_alone(axes, [upright, median, spike])
+    style.legend_alone(axes, [upright, median, spike])
 
 
 def draw_all(found: Sequence[RunFound], output: Path) -> list[str]:
@@ -150,20 +150,20 @@ def draw_all(found: Sequence[RunFound], output: Path) -> list[str]:
             [(_name(group, rows), rows[group]) for group in sorted(rows, key=_order)], stem
         )
         without, with_autoclip = (sum(int(row[n].spikes.sum()) for row in drawn) for n in (0, 1))
-        said = f"{drawing.spikes(without)} without clipping, {with_autoclip:,} with AutoClip"
+        said = f"{style.spikes(without)} without clipping, {with_autoclip:,} with AutoClip"
         lines.append(f"{stem}.png  {said}")
     return lines or [f"not drawn: step sizes, {NONE_FOUND}"]
 
 
 def _order(group: Group) -> tuple[int, Group]:
     """The paper's losses first, in its order."""
-    known = list(drawing.LOSSES)
+    known = list(style.LOSSES)
     return known.index(group[1]) if group[1] in known else len(known), group
 
 
 def _name(group: Group, rows: Mapping[Group, Pair]) -> str:
     """The loss; its settings, too, where there are several rows of it."""
-    name, changed = drawing.loss_name(group[1]), rows[group][0].changed or "defaults"
+    name, changed = style.loss_name(group[1]), rows[group][0].changed or "defaults"
     return name if [loss for _, loss, _ in rows].count(group[1]) == 1 else f"{name} ({changed})"
 
 

@@ -12,12 +12,12 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-from autoclip_sep.figures import drawing
-from autoclip_sep.figures.origin import origin
-from autoclip_sep.figures.pairs import draw_each
-from autoclip_sep.figures.panel import Panel, panel
-from autoclip_sep.figures.runs_found import RunFound
-from autoclip_sep.figures.training_dynamics import Stage
+from autoclip_sep.figures import style
+from autoclip_sep.figures.figure1.training_dynamics import Stage
+from autoclip_sep.figures.footer import origin
+from autoclip_sep.figures.run_dynamics import Panel, panel
+from autoclip_sep.figures.run_pairs import draw_each
+from autoclip_sep.figures.runs import RunFound
 from autoclip_sep.files import write_whole
 
 FRAMES = 60
@@ -55,7 +55,7 @@ def draw(without: RunFound, with_autoclip: RunFound, stem: Path) -> list[Frame]:
 def _pictures(stage: Stage, frames: Sequence[Frame]) -> list[Image.Image]:
     """What stands still is drawn once, what moves once in each picture."""
     canvas = FigureCanvasAgg(stage.figure)
-    drawing.settle(stage.figure, WIDTH / stage.figure.get_figwidth())
+    style.settle(stage.figure, WIDTH / stage.figure.get_figwidth())
     for artist in stage.moving:
         artist.set_animated(True)  # left out by draw
     canvas.draw()

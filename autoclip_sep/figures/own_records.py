@@ -7,11 +7,11 @@ from functools import cached_property
 from pathlib import Path
 
 from autoclip_sep.errors import InputError
-from autoclip_sep.figures import drawing, spikes
-from autoclip_sep.figures.runs_found import Columns, RunFound, columns
+from autoclip_sep.figures import spikes, style
+from autoclip_sep.figures.runs import Columns, RunFound, columns
 from autoclip_sep.runs import records
 
-MOST = len(drawing.SERIES)
+MOST = len(style.SERIES)
 # What the figures are of, against the step: a file without any of it holds something else.
 DRAWN = {"loss", "grad_norm", "threshold", "scale", "step_norm", "smoothness"}
 
@@ -57,7 +57,7 @@ def draw_all(paths: Sequence[Path], output: Path, drawers: Sequence[Drawer]) -> 
     runs = [Recorded(path, names[path]) for path in recorded]
     lines = []
     if runs:
-        footer = drawing.BETWEEN.join(str(path) for path in recorded)
+        footer = style.BETWEEN.join(str(path) for path in recorded)
         lines += [_drawn(drawer, runs, footer, output) for drawer in drawers]
     for path in of_spikes:
         name = names[path].replace("/", "_")
@@ -90,7 +90,7 @@ def _spikes(path: Path, stem: Path) -> str:
     except InputError as error:
         return f"not drawn: {error}"
     spikes.draw(found, str(path), stem)
-    return f"{stem}.png  {drawing.spikes(len(found.step))}"
+    return f"{stem}.png  {style.spikes(len(found.step))}"
 
 
 def _names(paths: Sequence[Path]) -> dict[Path, str]:

@@ -21,12 +21,12 @@ from matplotlib.patheffects import Normal, Stroke
 from matplotlib.text import Text
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from autoclip_sep.figures import drawing
-from autoclip_sep.figures.hexagons import Hexagons
-from autoclip_sep.figures.origin import origin
-from autoclip_sep.figures.pairs import draw_each
-from autoclip_sep.figures.panel import Panel, panel
-from autoclip_sep.figures.runs_found import RunFound, Series
+from autoclip_sep.figures import style
+from autoclip_sep.figures.figure1.hexagons import Hexagons
+from autoclip_sep.figures.footer import origin
+from autoclip_sep.figures.run_dynamics import Panel, panel
+from autoclip_sep.figures.run_pairs import draw_each
+from autoclip_sep.figures.runs import RunFound, Series
 from autoclip_sep.figures.smoothing import running_median
 
 DENSITY = ListedColormap(colormaps["YlGnBu"](np.linspace(0.28, 1, 256)))  # no near-white end
@@ -64,7 +64,7 @@ class Stage:
 
     def __init__(self, panels: Sequence[Panel], loss: str, footer: str, title: str = TITLE) -> None:
         count = len(panels)
-        self.colours = drawing.colours(count)
+        self.colours = style.colours(count)
         size = (12.4, 4.3) if count == 1 else (4.3 * count, 7.4)
         self.figure = Figure(figsize=size, layout="constrained")
         axes, densities = _mosaic(self.figure, count)
@@ -73,7 +73,7 @@ class Stage:
         sizes = [one.step_norm for one in panels]
         self.sizes = _curves(axes["sizes"], panels, sizes, self.colours, window)
         self.losses = _curves(axes["losses"], panels, self._heights(panels), self.colours, window)
-        axes["sizes"].set(title="Step size", ylabel=drawing.STEP_SIZE, ylim=(0, None))
+        axes["sizes"].set(title="Step size", ylabel=style.STEP_SIZE, ylim=(0, None))
         _name_losses(axes["losses"], loss, self._linear)
         extent = _extent(panels)
         self.hexagons = [Hexagons(one, extent, HEXAGONS, ASPECT, DENSITY) for one in densities]
@@ -86,9 +86,9 @@ class Stage:
         self.clock = axes["losses"].text(0.97, 0.95, "", transform=axes["losses"].transAxes,
                                          ha="right", va="top", fontsize=11)  # fmt: skip
         _name_curves(axes["names"], panels, self.colours, window)
-        whole = f"{title}: {drawing.loss_name(loss)}" if loss else title
+        whole = f"{title}: {style.loss_name(loss)}" if loss else title
         self.figure.suptitle(whole, fontsize=12.5, weight="bold")
-        drawing.footer(self.figure, footer)
+        style.footer(self.figure, footer)
 
     @property
     def moving(self) -> list[Artist]:
@@ -132,7 +132,7 @@ class _Threshold:
         self.line = axes.axvline(math.nan, color="black", linestyle=":", linewidth=1.6)
         self.value = axes.annotate(
             "", (0, 0.03), (7, 0), ("data", "axes fraction"), "offset points", fontsize=8.5,
-            va="bottom", annotation_clip=True, path_effects=drawing.HALO,
+            va="bottom", annotation_clip=True, path_effects=style.HALO,
         )  # fmt: skip
 
     def show(self, one: Panel) -> None:
@@ -176,7 +176,7 @@ def _curves(
     axes.set(xlim=(0, max(one.step[-1] for one in panels)), xlabel="Iteration")
     axes.autoscale(False)
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    drawing.bare(axes)
+    style.bare(axes)
     return curves
 
 
@@ -186,11 +186,11 @@ def _name_curves(axes: Axes, panels: Sequence[Panel], colours: Sequence[str], wi
     kinds += [("recorded iterations", GREY, 0.7), (f"running median of {window}", GREY, 1.8)]
     lines = [Line2D([], [], label=label, color=colour, linewidth=width)
              for label, colour, width in kinds]  # fmt: skip
-    drawing.legend_alone(axes, lines)
+    style.legend_alone(axes, lines)
 
 
 def _name_losses(axes: Axes, loss: str, linear: bool) -> None:
-    symbol = drawing.LOSSES.get(loss, (loss, loss.replace("_", " ")))[1] or "loss"
+    symbol = style.LOSSES.get(loss, (loss, loss.replace("_", " ")))[1] or "loss"
     if linear:
         unit = " [dB]" if loss == "snr" else ""
         axes.set(title="Training loss (linear axis: not all above 0)", ylabel=symbol + unit)
@@ -204,7 +204,7 @@ def _prepare(axes: Axes, one: Panel, colour: str, extent: Rectangle) -> Text:
              xlabel=r"log$_{10}$ gradient norm", ylabel=r"log$_{10}$ smoothness")  # fmt: skip
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=(1, 2, 5, 10)))
     axes.set_title(one.label, color=colour)
-    drawing.bare(axes)
+    style.bare(axes)
     return axes.text(0.03, 0.965, "", transform=axes.transAxes, va="top", fontsize=11,
                      bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5})  # fmt: skip
 
@@ -239,7 +239,7 @@ def draw(without: RunFound, with_autoclip: RunFound, stem: Path) -> tuple[Panel,
     panels = panel(without), panel(with_autoclip)
     stage = Stage(panels, with_autoclip.group[1], origin([without, with_autoclip]).line())
     stage.show(panels)
-    drawing.save(stage.figure, stem)
+    style.save(stage.figure, stem)
     return panels
 
 
@@ -258,6 +258,6 @@ def draw_records(runs: Sequence[RunFound], footer: str, output: Path) -> str:
     panels = [panel(run) for run in runs]
     stage = Stage(panels, "", footer, "Training dynamics")
     stage.show(panels)
-    drawing.save(stage.figure, output / "figure1")
+    style.save(stage.figure, output / "figure1")
     rs = ", ".join(f"{one.r:.2f} in {one.label}" for one in panels)
     return f"{output / 'figure1'}.png  r = {rs}"

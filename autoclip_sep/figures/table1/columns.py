@@ -6,7 +6,7 @@ from functools import cached_property
 
 from autoclip_sep.figures import paper
 from autoclip_sep.figures.comparable import OverSeeds
-from autoclip_sep.figures.origin import Origin
+from autoclip_sep.figures.footer import Origin
 
 NONE = OverSeeds({})
 CLIPPED, UNCLIPPED = 10, 100  # the percentiles whose gap is compared

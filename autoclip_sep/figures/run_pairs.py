@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from autoclip_sep.errors import InputError
-from autoclip_sep.figures.runs_found import RunFound
+from autoclip_sep.figures.runs import RunFound
 
 Pair = tuple[RunFound, RunFound]
 Group = tuple[str, str, str]

@@ -1,0 +1,1 @@
+"""What clippers do: thresholds, shares clipped, step sizes, and what each gains."""

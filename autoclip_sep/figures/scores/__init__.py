@@ -1,0 +1,1 @@
+"""Tables of runs: scores, and correlations of their records."""

@@ -1,0 +1,1 @@
+"""Table 1 of the AutoClip paper beside ours: numbers, text, picture."""
