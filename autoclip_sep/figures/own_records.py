@@ -6,21 +6,24 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from autoclip_sep.errors import InputError
 from autoclip_sep.figures import spikes, style
 from autoclip_sep.figures.runs import Columns, RunFound, columns
 from autoclip_sep.runs import records
 
 MOST = len(style.SERIES)
-# What the figures are of, against the step: a file without any of it holds something else.
+# What the figures show against the step: a file without any of it holds something else.
 DRAWN = {"loss", "grad_norm", "threshold", "scale", "step_norm", "smoothness"}
 
 
 @dataclass(frozen=True)
-class Recorded(RunFound):
-    """A Recorder's file, `directory` its path; nobody knows of its settings."""
+class RecordFile(RunFound):
+    """A Recorder's file, `directory` its path; its settings are unknown."""
 
-    name: str = ""
+    clipping: str = ""  # the file's name stands for it
+    percentile = math.nan
 
     @cached_property
     def dynamics(self) -> Columns:
@@ -28,17 +31,12 @@ class Recorded(RunFound):
         return columns(self.directory)
 
     @property
-    def clipping(self) -> str:
-        """The file's name stands for it."""
-        return self.name
-
-    @property
-    def percentile(self) -> float:
-        """Not known."""
-        return math.nan
+    def clipped_share(self) -> float:
+        """Of the recorded steps, those that were clipped, in [0, 1]."""
+        return float(np.mean(self.dynamics["scale"] < 1))
 
 
-Drawer = Callable[[Sequence[Recorded], str, Path], str]  # of runs, a footer and a folder
+Drawer = Callable[[Sequence[RecordFile], str, Path], str]  # of runs, a footer and a folder
 
 
 def draw_all(paths: Sequence[Path], output: Path, drawers: Sequence[Drawer]) -> list[str]:
@@ -53,17 +51,21 @@ def draw_all(paths: Sequence[Path], output: Path, drawers: Sequence[Drawer]) -> 
     recorded = [path for path in paths if path not in of_spikes]
     if len(recorded) > MOST:
         raise InputError(f"{len(recorded)} files: at most {MOST} are drawn beside each other")
-    names = _names(recorded) | _names(of_spikes)
-    runs = [Recorded(path, names[path]) for path in recorded]
-    lines = []
-    if runs:
-        footer = style.BETWEEN.join(str(path) for path in recorded)
-        lines += [_drawn(drawer, runs, footer, output) for drawer in drawers]
-    for path in of_spikes:
-        name = names[path].replace("/", "_")
+    runs = [RecordFile(path, name) for path, name in _names(recorded).items()]
+    footer = style.BETWEEN.join(map(str, recorded))
+    lines = [_line(drawer, runs, footer, output) for drawer in drawers if runs]
+    for path, name in _names(of_spikes).items():
+        name = name.replace("/", "_")
         stem = output / ("spikes" if name == "spikes" else f"spikes_{name}")
-        lines.append(_spikes(path, stem))
+        lines.append(_line(spikes.draw, path, str(path), stem))
     return lines
+
+
+def _line(draw: Callable[..., str], *arguments: object) -> str:
+    try:
+        return draw(*arguments)
+    except InputError as error:
+        return f"not drawn: {error}"
 
 
 def _holds_spikes(path: Path) -> bool:
@@ -77,24 +79,8 @@ def _holds_spikes(path: Path) -> bool:
     return False
 
 
-def _drawn(drawer: Drawer, runs: Sequence[Recorded], footer: str, output: Path) -> str:
-    try:
-        return drawer(runs, footer, output)
-    except InputError as error:
-        return f"not drawn: {error}"
-
-
-def _spikes(path: Path, stem: Path) -> str:
-    try:
-        found = spikes.read(path)
-    except InputError as error:
-        return f"not drawn: {error}"
-    spikes.draw(found, str(path), stem)
-    return f"{stem}.png  {style.spikes(len(found.step))}"
-
-
 def _names(paths: Sequence[Path]) -> dict[Path, str]:
-    """Each file's name without its suffix, with as many folders as tell it from the others."""
+    """Each file's name without its suffix, and the folders that distinguish it from the others."""
     parts = {path: path.with_suffix("").parts for path in paths}
     if len(parts) > 1 and len({path.name for path in paths}) == 1:  # seed0/dynamics, say
         parts = {path: folders[:-1] or folders for path, folders in parts.items()}

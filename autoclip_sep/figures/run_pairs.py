@@ -1,43 +1,38 @@
 """The two runs that the paper's figures compare: without clipping and with AutoClip, p = 10."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
-from autoclip_sep.errors import InputError
-from autoclip_sep.figures.runs import RunFound
+from pandas import DataFrame
 
-Pair = tuple[RunFound, RunFound]
-Group = tuple[str, str, str]
+from autoclip_sep.errors import InputError
+from autoclip_sep.figures.runs import GROUP
 
 NONE_FOUND = "no two runs with p = 10 and p = 100 (or clipping=none) of the same settings and seed"
 
 
-def pairs(found: Sequence[RunFound]) -> dict[Group, Pair]:
-    """For each corpus, loss and model: the run with p = 100 (or none) and the one with p = 10.
+def pairs(runs: DataFrame) -> list[DataFrame]:
+    """For each corpus, loss and model two rows: the run with p = 100 (or none), that with p = 10.
 
     Both have the same seed, the lowest that has both.
     """
-    chosen: dict[Group, Pair] = {}
-    for run in sorted(found, key=lambda run: (run.config["seed"], run.group)):
-        same = [other for other in found if other.group == run.group
-                and other.config["seed"] == run.config["seed"]]  # fmt: skip
-        without = [other for other in same if other.percentile == 100]
-        if run.percentile == 10 and without:
-            chosen.setdefault(run.group, (without[0], run))
-    return dict(sorted(chosen.items()))
+    keys = [*GROUP, "seed"]
+    without = runs[runs["percentile"] == 100].drop_duplicates(keys)
+    places = without.assign(without=without.index).set_index(keys)["without"]
+    both = runs[runs["percentile"] == 10].join(places, on=keys, how="inner")
+    chosen = both.sort_values(keys).drop_duplicates(GROUP)
+    return [runs.loc[[one.without, one.Index]] for one in chosen.itertuples()]
 
 
-def draw_each(
-    found: Sequence[RunFound], draw: Callable[[RunFound, RunFound, Path], str], stem: Path
-) -> list[str]:
-    """Call draw(without, with_autoclip, stem of its own) for every pair of runs.
+def draw_each(runs: DataFrame, draw: Callable[[DataFrame, Path], str], stem: Path) -> list[str]:
+    """Call draw(pair, stem of its own) for every pair of runs.
 
-    Returns a line for each: what `draw` says, or why it couldn't.
+    Returns a line for each: what `draw` returns, or why it couldn't.
     """
     lines = []
-    for group, pair in pairs(found).items():
+    for pair in pairs(runs):
         try:
-            lines.append(draw(*pair, stem.with_name("_".join([stem.name, *group]))))
+            lines.append(draw(pair, stem.with_name("_".join([stem.name, *pair[GROUP].iloc[0]]))))
         except InputError as error:
             lines.append(f"not drawn: {error}")
     return lines or [f"not drawn: {stem.name}, {NONE_FOUND}"]

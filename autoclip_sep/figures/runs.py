@@ -1,8 +1,8 @@
-"""Runs as figures see them: their records and where they came from."""
+"""Runs as figures see them: one table with a row for each, and the records of every one."""
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Real
@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pandas import Categorical, DataFrame
 
 from autoclip_sep.errors import InputError
+from autoclip_sep.figures import clipping_methods
 from autoclip_sep.runs import records, run_directory
 from autoclip_sep.runs.config import Config
 
@@ -20,19 +22,19 @@ Series = NDArray[np.float64]
 
 Columns = dict[str, Series]
 
-COUNTED = {"step", "epoch"}  # columns of whole numbers
+COUNTED = {"step", "epoch"}  # columns of integers
 
 RUNS = "*/*/*/*/seed*/dynamics.csv"  # below the folder of all runs
-
-# Corpora that stand in for others; every picture made from one says so.
-STAND_INS = {"demo": "synthetic speech, a stand-in for WSJ0-2mix"}
 
 # The paper's AutoClip: the whole history, the global norm, from the first step on.
 PAPERS = {"window": None, "scope": "global", "warmup": 0}
 
+GROUP = ["corpus", "loss", "variant"]  # what runs must share to be compared
+TASK = ["corpus", "variant"]
+
 
 class Table(Columns):
-    """A record file's columns; asking for one that it doesn't have raises InputError."""
+    """The columns of a record file; asking for one that it doesn't have raises InputError."""
 
     def __init__(self, path: Path, content: Mapping[str, Series]) -> None:
         super().__init__(content)
@@ -44,9 +46,16 @@ class Table(Columns):
 
 @dataclass(frozen=True)
 class RunFound:
-    """A run directory, or what was kept of one: config.yaml and records."""
+    """A run directory, or what was kept of one: config.yaml and records.
+
+    Numbers from records raise InputError where the records are absent, damaged or lack a column.
+    """
 
     directory: Path
+
+    def __getstate__(self) -> dict[str, Path]:
+        """Another process reads the files it needs."""
+        return {"directory": self.directory}
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -92,20 +101,19 @@ class RunFound:
 
     @property
     def group(self) -> tuple[str, str, str]:
-        """Corpus, loss and model with the settings that differ from the defaults: what runs must
-        share to be compared."""
-        data, loss = self.directory.parts[-5:-3]
-        return data, loss, f"{self.model}-{self.changed}" if self.changed else self.model
-
-    @property
-    def model(self) -> str:
-        """The network as configs/model names it."""
-        return self.directory.parts[-3]
+        """Corpus, loss and variant of the model: what runs must share to be compared."""
+        corpus, loss, model = self.directory.parts[-5:-2]
+        return corpus, loss, f"{model}-{self.changed}" if self.changed else model
 
     @property
     def changed(self) -> str:
         """Six hex digits for the settings that differ from the defaults; empty where none do."""
         return self.directory.name.partition("-")[2]
+
+    @property
+    def epochs(self) -> int:
+        """How many it has records of."""
+        return int(self.history["epoch"][-1])
 
     @property
     def iterations(self) -> int:
@@ -115,6 +123,32 @@ class RunFound:
         except InputError:
             return int(self.dynamics["step"][-1])
 
+    @property
+    def train_loss(self) -> float:
+        """The mean over the last epoch, in the loss' own unit."""
+        return float(self.history["train_loss"][-1])
+
+    @property
+    def valid_loss(self) -> float:
+        """The lowest, as it chooses the weights that are scored."""
+        return float(self.history["valid_loss"].min())
+
+    @property
+    def clipped_share(self) -> float:
+        """Of all steps, those that were clipped, in [0, 1]; NaN where no epoch has a share."""
+        steps, shares = np.diff(self.history["step"], prepend=0), self.history["clipped_share"]
+        known = np.isfinite(shares) & (steps > 0)
+        return float(np.average(shares[known], weights=steps[known])) if known.any() else math.nan
+
+    @property
+    def step_variation(self) -> float:
+        """Standard deviation / mean of the step size in the second half of training.
+
+        The first half is left out: there the step size shrinks, which is no instability.
+        """
+        sizes = second_half(self.dynamics["step"], self.dynamics["step_norm"])
+        return float(sizes.std() / sizes.mean())
+
     def score(self, split: str = "test") -> dict[str, Any]:
         """The summary of an evaluation; empty where there is none."""
         path = self.directory / "evaluation" / f"{split}.json"
@@ -122,20 +156,24 @@ class RunFound:
         return Config(run_directory.read_json(path, summary=numbers).get("summary", {}), str(path))
 
 
+def second_half(step: Series, values: Series) -> Series:
+    """The values of the second half of training. step, values: (rows,)."""
+    return values[step > step[-1] / 2]
+
+
 def columns(path: Path) -> Columns:
     """A record file by column.
 
-    Raises InputError where it isn't there, is empty, or holds what is no number.
+    Raises InputError where it isn't there, is empty, or holds something other than numbers.
     """
-    rows = records.read(path)
     try:
-        found = {key: np.array([float(row[key]) for row in rows]) for key in rows[0]}
+        table = DataFrame(records.read(path), dtype=object).astype(np.float64)
     except ValueError as error:
         raise InputError(f"{path}: {error}: not the records of a run") from error
-    for key in COUNTED & found.keys():
-        if not ((found[key] >= 1) & (found[key] < 2**53)).all() or (found[key] % 1).any():
-            raise InputError(f"{path}: {key} isn't a whole number from 1 in all rows: not a run's")
-    return Table(path, found)
+    for key in COUNTED & set(table):
+        if not table[key].between(1, 2**53 - 1).all() or (table[key] % 1).any():
+            raise InputError(f"{path}: {key} must be an integer from 1 in every row: not a run's")
+    return Table(path, {key: table[key].to_numpy(copy=True) for key in table})
 
 
 def find(root: Path) -> list[RunFound]:
@@ -161,3 +199,91 @@ def _meant(root: Path) -> Path | None:
         if any(root.glob("/".join(levels[above:]))):
             return Path(os.path.normpath(root / "/".join([".."] * above)))
     return min((run.parents[len(levels) - 1] for run in root.glob(f"*/{RUNS}")), default=None)
+
+
+def frame(found: Sequence[RunFound]) -> DataFrame:
+    """A row for each run: its settings, where it comes from, and what its records come to.
+
+    run: the RunFound itself. variant: the model with the digits of its changed settings.
+    family, setting, tuned: its clipping method, see clipping_methods; strategy: both in a name, in
+    the order of tables. percentile, clipping, iterations, train_loss, valid_loss, clipped_share,
+    step_variation: as in RunFound, NaN where a run has no such records. epochs: done, 0 without
+    records; epochs_wanted: by its config. scored: whether evaluated on the test set; si_sdr,
+    si_sdr_improvement: in dB, NaN where not. mixtures: of a training epoch, NaN where the config
+    doesn't say.
+    """
+    methods = [
+        clipping_methods.method(run.config["clipping"], run.percentile, run.directory.parent.name)
+        for run in found
+    ]
+    table = DataFrame([_settings(run) | _records(run) for run in found])
+    names = [one.name for one in sorted(methods, key=clipping_methods.order)]
+    return table.assign(
+        family=[one.family for one in methods],
+        setting=[one.setting for one in methods],
+        tuned=[one.values[0] if one.values else math.nan for one in methods],
+        strategy=Categorical([one.name for one in methods], list(dict.fromkeys(names)), True),
+    )
+
+
+def _settings(run: RunFound) -> dict[str, Any]:
+    config, came, (corpus, loss, variant) = run.config, run.provenance, run.group
+    model, trainer = config["model"], config["trainer"]
+    blstm = model.keys() >= {"layers", "hidden"}
+    mixtures = config.get("data", {}).get("corpus", {}).get("train")
+    return {
+        "run": run,
+        "corpus": corpus,
+        "loss": loss,
+        "model": run.directory.parts[-3],
+        "changed": run.changed,
+        "variant": variant,
+        "seed": int(config["seed"]),
+        "percentile": run.percentile,
+        "clipping": run.clipping,
+        "network": f"{model['layers']} × {model['hidden']}" if blstm
+        else str(model["_target_"]).rpartition(".")[2],
+        "batch_size": trainer["batch_size"],
+        "probe_points": trainer.get("probe_points"),
+        "mixtures": mixtures if isinstance(mixtures, int) else math.nan,
+        "epochs_wanted": int(trainer["epochs"]),
+        "commit": came.get("commit", "unknown"),
+        "device": came.get("device", "unknown device"),
+        "date": came.get("date", "unknown date"),
+        "fingerprint": came.get("fingerprint", "unknown"),
+    }  # fmt: skip
+
+
+def _records(run: RunFound) -> dict[str, float]:
+    score = run.score()
+    numbers: dict[str, float] = {"scored": bool(score)}
+    for name in ("epochs", "iterations", "train_loss", "valid_loss", "clipped_share",
+                 "step_variation"):  # fmt: skip
+        try:
+            numbers[name] = getattr(run, name)
+        except InputError:  # too short for any, or only what was kept of the run
+            numbers[name] = 0 if name == "epochs" else math.nan
+    for name in ("si_sdr", "si_sdr_improvement"):
+        numbers[name] = score[f"{name}_mean"] if score else math.nan
+    return numbers
+
+
+def comparable(runs: DataFrame) -> tuple[DataFrame, list[str]]:
+    """The finished runs, and a line for each run that is left out.
+
+    A directory's name doesn't give the length of its run: of one corpus, loss and model only the
+    runs of the commonest number of epochs are kept, of the larger one where two are as common.
+    """
+    finished = runs["epochs"] >= runs["epochs_wanted"]
+    lines = [
+        f"left out: {one.run.directory}: {one.epochs} of {one.epochs_wanted} epochs"
+        for one in runs[~finished].itertuples()
+    ]
+    kept = runs[finished]
+    usual = kept.groupby(GROUP)["epochs"].transform(lambda epochs: epochs.mode().max())
+    others = kept["epochs"] != usual
+    lines += [
+        f"left out: {one.run.directory}: {one.epochs} epochs, others {one.usual}"
+        for one in kept.assign(usual=usual)[others].itertuples()
+    ]
+    return kept[~others], lines

@@ -5,21 +5,16 @@ the right the examples that were in the most spikes, of as many those of the lar
 example of many is worth listening to.
 """
 
-import math
-from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
+from pandas import DataFrame, Series
 
 from autoclip_sep.errors import InputError
-from autoclip_sep.figures import style
-from autoclip_sep.figures.footer import origin
-from autoclip_sep.figures.runs import RunFound, Series
+from autoclip_sep.figures import footer, style
 from autoclip_sep.names import shown
 from autoclip_sep.runs import records
 
@@ -27,77 +22,80 @@ MOST_NAMED = 12  # examples
 MIXED = " + "  # between the tracks that one example is mixed of
 LONGEST = 40  # letters of a name
 NOT_FINITE = "#8A1C7C"
+NUMBERS = ("step", "grad_norm", "median_norm", "loss")
 
 
-@dataclass(frozen=True)
-class SpikesFound:
-    """step, ratio: (spikes,), the ratio inf for a norm that isn't finite; items: of all batches,
-    in the order of their largest losses.
+def read(path: Path) -> DataFrame:
+    """A spikes.csv: a row for each example of a batch, with step, ratio, item and loss.
+
+    ratio: norm over median norm, inf for a norm that isn't finite. Of a mixture of several tracks
+    each has a row. Raises InputError where it holds no spikes, or isn't such a file.
     """
-
-    step: Series
-    ratio: Series
-    items: Counter[str]
-
-
-def read(path: Path) -> SpikesFound:
-    """A spikes.csv, which has a row for each example of a batch.
-
-    Raises InputError where it holds no spikes, or isn't such a file.
-    """
-    rows = records.read(path)
+    # Not pandas' own text: a name of another encoding than UTF-8 can't be one.
+    table = DataFrame(records.read(path), dtype=object)
     try:
-        spikes = {
-            float(row["step"]): float(row["grad_norm"]) / float(row["median_norm"]) for row in rows
-        }
-        # Of a mixture of several tracks each counts, once a batch.
-        parts = set[tuple[str, str]]()
-        losses: dict[str, float] = defaultdict(lambda: -math.inf)
-        for row in rows:
-            loss = float(row["loss"])
-            for part in row["item"].split(MIXED):
-                parts.add((row["step"], part))
-                losses[part] = max(losses[part], math.inf if math.isnan(loss) else loss)
-    except (KeyError, ValueError, ZeroDivisionError) as error:
+        numbers = table[[*NUMBERS]].astype(float)
+        items = table["item"].str.split(MIXED, regex=False)
+        if not numbers["median_norm"].all():
+            raise ValueError("a median norm of 0")
+    except (KeyError, ValueError) as error:
         raise InputError(f"{path}: {error}: not the spikes of a run") from error
-    steps, ratios = np.array(sorted(spikes)), np.array([spikes[step] for step in sorted(spikes)])
-    items = Counter(part for _, part in sorted(parts, key=lambda one: (-losses[one[1]], *one)))
-    return SpikesFound(steps, np.where(np.isfinite(ratios), ratios, math.inf), items)
+    ratio = numbers["grad_norm"] / numbers["median_norm"]
+    numbers["ratio"] = ratio.where(np.isfinite(ratio), np.inf)
+    return numbers.assign(item=items).explode("item", ignore_index=True)
 
 
-def draw_all(found: Sequence[RunFound], output: Path) -> list[str]:
+def ratios(table: DataFrame) -> Series:
+    """By step, rising: how far the norm of each spike stood out."""
+    return table.drop_duplicates("step", keep="last").set_index("step")["ratio"].sort_index()
+
+
+def examples(table: DataFrame) -> Series:
+    """In how many spikes each example was, most first; of as many those of the largest loss first.
+
+    A loss that is NaN is larger than all others.
+    """
+    losses = table.assign(loss=table["loss"].fillna(np.inf)).groupby("item")
+    found = losses.agg(spikes=("step", "nunique"), loss=("loss", "max"), first=("step", "min"))
+    order = ["spikes", "loss", "first", "item"]
+    return found.sort_values(order, ascending=[False, False, True, True])["spikes"]
+
+
+def draw_all(runs: DataFrame, output: Path) -> list[str]:
     """A picture of every run that has spikes; a line for each."""
     lines = []
-    for run in found:
+    for place, run in runs["run"].items():
+        stem = output / "_".join(["spikes", *run.directory.parts[-5:]])
+        text = f"{run.clipping}{style.BETWEEN}{footer.line(runs.loc[[place]])}"
         try:
-            read_in = read(run.directory / "spikes.csv")
+            lines.append(draw(run.directory / "spikes.csv", text, stem))
         except InputError:  # none, or only what is kept of the run
             continue
-        stem = output / "_".join(["spikes", *run.directory.parts[-5:]])
-        draw(read_in, f"{run.clipping}{style.BETWEEN}{origin([run]).line()}", stem)
-        lines.append(f"{stem}.png  {style.spikes(len(read_in.step))}")
     return lines
 
 
-def draw(found: SpikesFound, footer: str, stem: Path) -> None:
-    """Draw to <stem>.png and <stem>.pdf."""
+def draw(path: Path, text: str, stem: Path) -> str:
+    """Draw a spikes.csv to <stem>.png and <stem>.pdf; a line of it. text: the footer."""
+    table = read(path)
+    spikes = ratios(table)
     figure = Figure(figsize=(9.2, 4.2), layout="constrained")
     over_time, by_item = figure.subplots(1, 2, width_ratios=(1.6, 1))
-    _over_time(over_time, found)
-    _by_item(by_item, found.items.most_common(MOST_NAMED))
-    title = f"Spikes of the gradient norm: {len(found.step):,}"
+    _over_time(over_time, spikes)
+    _by_item(by_item, examples(table).head(MOST_NAMED))
+    title = f"Spikes of the gradient norm: {len(spikes):,}"
     figure.suptitle(title, fontsize=12.5, weight="bold")
-    style.footer(figure, footer)
+    style.footer(figure, text)
     style.save(figure, stem)
+    return f"{stem}.png  {style.spikes(len(spikes))}"
 
 
-def _over_time(axes: Axes, found: SpikesFound) -> None:
-    finite = np.isfinite(found.ratio)
-    axes.vlines(found.step[finite], 1, found.ratio[finite], color=style.WITHOUT, linewidth=1)
-    axes.plot(found.step[finite], found.ratio[finite], ".", color=style.WITHOUT, markersize=5)
-    for step in found.step[~finite]:
+def _over_time(axes: Axes, spikes: Series) -> None:
+    finite = spikes[np.isfinite(spikes)]
+    axes.vlines(finite.index, 1, finite, color=style.WITHOUT, linewidth=1)
+    axes.plot(finite.index, finite, ".", color=style.WITHOUT, markersize=5)
+    for step in spikes.index[~np.isfinite(spikes)]:
         axes.axvline(step, color=NOT_FINITE, linestyle=":", linewidth=1.2)
-    if not finite.all():
+    if len(finite) < len(spikes):
         axes.plot([], [], color=NOT_FINITE, linestyle=":", label="not finite, skipped")
         axes.legend(frameon=False, fontsize=8)
     axes.set(xlabel="Iteration", ylabel="norm / median of the norms before", yscale="log",
@@ -106,10 +104,10 @@ def _over_time(axes: Axes, found: SpikesFound) -> None:
     style.bare(axes)
 
 
-def _by_item(axes: Axes, counts: Sequence[tuple[str, int]]) -> None:
+def _by_item(axes: Axes, counts: Series) -> None:
     places = range(len(counts))
-    axes.barh(places, [count for _, count in counts], color=style.WITHOUT, height=0.66)
-    axes.set_yticks(places, [_short(name) for name, _ in counts], fontsize=7.5, parse_math=False)
+    axes.barh(places, counts, color=style.WITHOUT, height=0.66)
+    axes.set_yticks(places, map(_short, counts.index), fontsize=7.5, parse_math=False)
     axes.invert_yaxis()
     axes.set(xlabel="spikes", title="Examples that were in most")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -5,8 +5,8 @@
 
 runs: a folder of runs, or of what was kept of them; without it, in a checkout, those behind the
 README, recipes/training_dynamics/results and recipes/alrc_supersampling/results. Everything is
-drawn that the runs allow; what isn't says why. Nothing is drawn again while the records stay what
-they were.
+drawn that the runs allow; what isn't, with the reason. Nothing is drawn again while the records
+stay the same.
 
 Files are what a Recorder or Spikes wrote in any loop, of yours too: training dynamics (Figure 1),
 thresholds and step sizes of up to four runs beside each other, and the spikes of each.
@@ -19,6 +19,8 @@ from functools import partial
 from operator import call
 from pathlib import Path
 from typing import TypeVar
+
+from pandas import DataFrame
 
 from autoclip_sep import figures
 from autoclip_sep.cli import arguments, command
@@ -33,7 +35,7 @@ from autoclip_sep.figures.clippers import (
 )
 from autoclip_sep.figures.figure1 import animation, training_dynamics
 from autoclip_sep.figures.run_pairs import pairs
-from autoclip_sep.figures.runs import RunFound, find
+from autoclip_sep.figures.runs import find, frame
 from autoclip_sep.figures.scores import correlations, results
 from autoclip_sep.figures.table1 import table1
 from autoclip_sep.names import shown
@@ -47,8 +49,8 @@ DRAWN = ".drawn.json"  # what was drawn of which records
 READ = (".csv", ".json", ".yaml")
 
 Found = TypeVar("Found")
-Work = Callable[[], list[str]]
-Drawer = Callable[[Sequence[RunFound], Path], list[str]]
+Task = Callable[[], list[str]]
+Drawer = Callable[[DataFrame, Path], list[str]]
 OF_ALL_RUNS: tuple[Drawer, ...] = (
     step_sizes.draw_all,
     table1.draw_all,
@@ -107,8 +109,10 @@ def draw(folders: Sequence[Path], output: Path) -> list[str]:
     before = run_directory.read_json(output / DRAWN, files=Sequence[str], said=Sequence[str])
     if before.get("of") == state and all((output / name).exists() for name in before["files"]):
         return [*before["said"], "nothing new to draw"]
-    work: list[Work] = [partial(boxcar.draw_all, folder, output) for folder in courses]
-    lines = in_parallel(call, work + _work(found, output), label="drawing")
+    tasks: list[Task] = [partial(boxcar.draw_all, folder, output) for folder in courses]
+    if found:
+        tasks += _tasks(frame(found), output)
+    lines = in_parallel(call, tasks, label="drawing")
     said = [line for some in lines for line in some]
     if page := index.write(output):
         said.append(f"{page}  all of them on a page")
@@ -119,14 +123,11 @@ def draw(folders: Sequence[Path], output: Path) -> list[str]:
     return said
 
 
-def _work(found: Sequence[RunFound], output: Path) -> list[Work]:
+def _tasks(runs: DataFrame, output: Path) -> list[Task]:
     """All there is to draw of the runs, in pieces that go side by side."""
-    if not found:
-        return []
-    there: list[Sequence[RunFound]] = list(pairs(found).values())
-    alone = there or [found]  # a drawer of pairs then says that there is none
+    alone = pairs(runs) or [runs]  # a drawer of pairs then reports that there is none
     return [
-        *(partial(drawer, found, output) for drawer in OF_ALL_RUNS),
+        *(partial(drawer, runs, output) for drawer in OF_ALL_RUNS),
         *(partial(drawer, pair, output) for drawer in OF_A_PAIR for pair in alone),
     ]
 

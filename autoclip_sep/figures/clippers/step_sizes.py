@@ -4,24 +4,22 @@ Every recorded step is drawn. A spike is a step that is larger than `SPIKE` runn
 steps around it.
 """
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator
-from numpy.typing import NDArray
+from pandas import DataFrame
 
 from autoclip_sep.errors import InputError
-from autoclip_sep.figures import style
-from autoclip_sep.figures.footer import origin
-from autoclip_sep.figures.run_pairs import NONE_FOUND, Group, Pair, pairs
-from autoclip_sep.figures.runs import RunFound, Series
+from autoclip_sep.figures import footer, style
+from autoclip_sep.figures.run_pairs import NONE_FOUND, pairs
+from autoclip_sep.figures.runs import RunFound, second_half
 from autoclip_sep.figures.smoothing import running_median
 
 SPIKE = 1.25  # running medians
@@ -34,66 +32,38 @@ DOT: dict[str, Any] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Sizes:
-    """The step sizes of one run.
+def sizes(run: RunFound) -> DataFrame:
+    """Every recorded step: step, size, median (running over WINDOW rows), and whether a spike.
 
-    step, size, median: (rows,), the median running over WINDOW rows. spikes: (rows,) bool.
-    variation: standard deviation / mean, and peak: maximum / median, both in the second half of
-        training: in the first the step size shrinks, which is no instability.
+    Raises InputError where the run has no records.
     """
-
-    label: str
-    step: Series
-    size: Series
-    median: Series
-    spikes: NDArray[np.bool_]
-    variation: float
-    peak: float
-
-
-def sizes(run: RunFound) -> Sizes:
-    """The numbers of a run.
-
-    Raises InputError where it has no records.
-    """
-    step, size = run.dynamics["step"], run.dynamics["step_norm"]
+    size = run.dynamics["step_norm"]
     median = running_median(size, WINDOW)
-    second = size[step > step[-1] / 2]
-    return Sizes(
-        run.clipping, step, size, median, size > SPIKE * median,
-        float(second.std() / second.mean()), float(second.max() / np.median(second)),
-    )  # fmt: skip
+    spike = size > SPIKE * median
+    return DataFrame({"step": run.dynamics["step"], "size": size, "median": median, "spike": spike})
 
 
-def draw(named: Sequence[tuple[str, Pair]], stem: Path) -> list[tuple[Sizes, Sizes]]:
-    """Draw to <stem>.png and <stem>.pdf and return what was drawn, row by row.
+def draw(
+    rows: Sequence[Sequence[RunFound]], names: Sequence[str], title: str, text: str, stem: Path
+) -> list[int]:
+    """Draw rows of runs, all of as many, each row with a name and axes of its own scale.
 
-    named: for each row its name, the run with p = 100 or no clipping, and the one with p = 10.
+    text: the footer. Returns how many spikes each column has.
     """
-    rows = [(sizes(without), sizes(with_autoclip)) for _, (without, with_autoclip) in named]
-    footer = origin([run for _, pair in named for run in pair]).line()
-    title = "Step sizes without and with AutoClip"
-    draw_rows(rows, [name for name, _ in named], title, footer, stem)
-    return rows
-
-
-def draw_rows(
-    rows: Sequence[Sequence[Sizes]], names: Sequence[str], title: str, footer: str, stem: Path
-) -> None:
-    """Draw rows of runs, all of as many, each row with a name and axes of its own scale."""
-    figure = Figure(figsize=(9.2, 1.3 + 1.9 * len(rows)), layout="constrained")
     columns = len(rows[0])
-    colours = style.colours(columns)
+    figure = Figure(figsize=(9.2, 1.3 + 1.9 * len(rows)), layout="constrained")
     grid = [[f"{n} {m}" for m in range(columns)] for n in range(len(rows))]
     places: Any = [["names"] * columns, *grid]
     axes_of = figure.subplot_mosaic(places, height_ratios=[0.14, *[1] * len(rows)])
+    spikes = np.zeros(columns, dtype=int)
     for places_of_row, row, name in zip(grid, rows, names, strict=True):
         line = [axes_of[place] for place in places_of_row]
-        end = max(one.step[-1] for one in row)
-        most = max(float(np.nanmax(one.size)) for one in row)
-        for axes, one, colour in zip(line, row, colours, strict=True):
-            _marks(axes, one, colour)
+        steps = [sizes(run) for run in row]
+        spikes += [one["spike"].sum() for one in steps]
+        end = max(one["step"].iloc[-1] for one in steps)
+        most = max(one["size"].max() for one in steps)
+        for axes, run, one, colour in zip(line, row, steps, style.colours(columns), strict=True):
+            _marks(axes, run, one, colour)
             axes.set(xlim=(0, 1.01 * end), ylim=(0, HEADROOM * most))
         line[0].set_title(name, loc="left", fontsize=10.5)
         line[0].set_ylabel(style.STEP_SIZE)
@@ -101,19 +71,24 @@ def draw_rows(
         axes_of[place].set_xlabel("Iteration")
     _name_marks(axes_of["names"])
     figure.suptitle(title, fontsize=12.5, weight="bold")
-    style.footer(figure, footer)
+    style.footer(figure, text)
     style.save(figure, stem)
+    return spikes.tolist()
 
 
-def _marks(axes: Axes, one: Sizes, colour: str) -> None:
-    width = float(np.clip(20 / np.sqrt(len(one.step)), 0.4, 1.4))
-    axes.vlines(one.step, one.median, one.size, color=colour, linewidth=width, alpha=0.75)
-    axes.plot(one.step, one.median, color=MEDIAN, linewidth=1.1)
-    axes.plot(one.step[one.spikes], one.size[one.spikes], color=colour, **DOT)
-    axes.set_title(one.label, loc="right", color=colour, fontsize=10.5)
+def _marks(axes: Axes, run: RunFound, steps: DataFrame, colour: str) -> None:
+    width = float(np.clip(20 / np.sqrt(len(steps)), 0.4, 1.4))
+    axes.vlines(steps["step"], steps["median"], steps["size"], color=colour, linewidth=width,
+                alpha=0.75)  # fmt: skip
+    axes.plot(steps["step"], steps["median"], color=MEDIAN, linewidth=1.1)
+    spikes = steps[steps["spike"]]
+    axes.plot(spikes["step"], spikes["size"], color=colour, **DOT)
+    axes.set_title(run.clipping, loc="right", color=colour, fontsize=10.5)
+    late = second_half(run.dynamics["step"], run.dynamics["step_norm"])
+    peak = late.max() / np.median(late)
     numbers = (
-        f"{style.spikes(one.spikes.sum())} of {len(one.step):,}  ·  "
-        f"2nd half: std/mean {one.variation:.2f}, max/median {one.peak:.2f}"
+        f"{style.spikes(len(spikes))} of {len(steps):,}  ·  "
+        f"2nd half: std/mean {run.step_variation:.2f}, max/median {peak:.2f}"
     )
     axes.text(0.99, 0.98, numbers, transform=axes.transAxes, ha="right", va="top", fontsize=8)
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
@@ -130,45 +105,49 @@ def _name_marks(axes: Axes) -> None:
     style.legend_alone(axes, [upright, median, spike])
 
 
-def draw_all(found: Sequence[RunFound], output: Path) -> list[str]:
+def draw_all(runs: DataFrame, output: Path) -> list[str]:
     """A figure for every corpus and model, with a row for each loss. Returns a line for each.
 
     Settings that differ from the defaults don't part runs here: each has a row of its own.
     """
-    lines = []
-    figures: dict[tuple[str, str], dict[Group, Pair]] = defaultdict(dict)
-    for (corpus, loss, model), pair in pairs(found).items():
+    lines, readable = list[str](), list[DataFrame]()
+    for pair in pairs(runs):
         try:
-            sizes(pair[0]), sizes(pair[1])
+            for run in pair["run"]:
+                sizes(run)
         except InputError as error:
             lines.append(f"not drawn: {error}")
         else:
-            figures[corpus, pair[0].model][corpus, loss, model] = pair
-    for names, rows in figures.items():
+            readable.append(pair)
+    title = "Step sizes without and with AutoClip"
+    together = pd.concat(sorted(readable, key=_place)) if readable else runs[:0]
+    for names, members in together.groupby(["corpus", "model"]):
+        rows = members["run"].to_numpy().reshape(-1, 2).tolist()
         stem = output / "_".join(["step_sizes", *names])
-        drawn = draw(
-            [(_name(group, rows), rows[group]) for group in sorted(rows, key=_order)], stem
-        )
-        without, with_autoclip = (sum(int(row[n].spikes.sum()) for row in drawn) for n in (0, 1))
-        said = f"{style.spikes(without)} without clipping, {with_autoclip:,} with AutoClip"
-        lines.append(f"{stem}.png  {said}")
+        spikes, others = draw(rows, row_names(members[::2]), title, footer.line(members), stem)
+        text = f"{style.spikes(spikes)} without clipping, {others:,} with AutoClip"
+        lines.append(f"{stem}.png  {text}")
     return lines or [f"not drawn: step sizes, {NONE_FOUND}"]
 
 
-def _order(group: Group) -> tuple[int, Group]:
+def _place(pair: DataFrame) -> int:
     """The paper's losses first, in its order."""
-    known = list(style.LOSSES)
-    return known.index(group[1]) if group[1] in known else len(known), group
+    known, loss = list(style.LOSSES), pair["loss"].iloc[0]
+    return known.index(loss) if loss in known else len(known)
 
 
-def _name(group: Group, rows: Mapping[Group, Pair]) -> str:
-    """The loss; its settings, too, where there are several rows of it."""
-    name, changed = style.loss_name(group[1]), rows[group][0].changed or "defaults"
-    return name if [loss for _, loss, _ in rows].count(group[1]) == 1 else f"{name} ({changed})"
-
-
-def draw_records(runs: Sequence[RunFound], footer: str, output: Path) -> str:
+def draw_records(files: Sequence[RunFound], text: str, output: Path) -> str:
     """The same of any loop's records, below each other, as <output>/step_sizes; a line of it."""
-    rows = [[sizes(run)] for run in runs]
-    draw_rows(rows, [""] * len(rows), "Step sizes", footer, output / "step_sizes")
+    rows = [[file] for file in files]
+    draw(rows, [""] * len(rows), "Step sizes", text, output / "step_sizes")
     return f"{output / 'step_sizes'}.png"
+
+
+def row_names(runs: DataFrame) -> list[str]:
+    """Of each run the loss; its settings, too, where there are several of that loss."""
+    several = runs["loss"].duplicated(keep=False)
+    changed = runs["changed"].replace("", "defaults")
+    return [
+        f"{style.loss_name(loss)} ({digits})" if many else style.loss_name(loss)
+        for loss, digits, many in zip(runs["loss"], changed, several, strict=True)
+    ]

@@ -5,105 +5,75 @@ settings) how far the worst setting lies below the best, which is the most that 
 and how many runs it took to know. p = 100 counts as no clipping.
 """
 
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import fmean
 
-from autoclip_sep.figures.clippers.clipped_shares import share
-from autoclip_sep.figures.clipping_methods import NO_CLIPPING, Clipping, by_clipping
-from autoclip_sep.figures.comparable import OverSeeds, over_seeds
-from autoclip_sep.figures.footer import Origin, origin
-from autoclip_sep.figures.runs import RunFound
+from pandas import DataFrame, Series
 
-
-@dataclass(frozen=True)
-class Setting:
-    """One clipping. gain: SI-SDR improvement; over_none: minus no clipping's of the same seed; dB.
-
-    share: of all steps in [0, 1], those that were clipped.
-    """
-
-    clipping: Clipping
-    gain: OverSeeds
-    over_none: OverSeeds
-    share: OverSeeds
-
-
-@dataclass(frozen=True)
-class Family:
-    """The settings of one way of clipping, rising."""
-
-    name: str
-    settings: Sequence[Setting]
-
-    @property
-    def best(self) -> Setting:
-        """Of the highest mean gain."""
-        return max(self.settings, key=lambda one: one.gain.mean)
-
-    @property
-    def worst(self) -> Setting:
-        """Of the lowest mean gain."""
-        return min(self.settings, key=lambda one: one.gain.mean)
-
-    @property
-    def cost(self) -> OverSeeds:
-        """Best minus worst in dB, seed by seed; without values where only one setting was tried."""
-        if len(self.settings) < 2:
-            return OverSeeds({})
-        return self.best.gain.minus(self.worst.gain)
-
-    @property
-    def guess(self) -> float:
-        """The mean gain over all settings in dB: what one taken blindly gives."""
-        return fmean(one.gain.mean for one in self.settings)
-
-    @property
-    def runs(self) -> int:
-        """How many were trained."""
-        return sum(len(one.gain.values) for one in self.settings)
-
-    @property
-    def below_none(self) -> int:
-        """Settings that did worse than no clipping in the mean."""
-        return sum(one.over_none.mean < 0 for one in self.settings)
+from autoclip_sep.figures.clipping_methods import NO_CLIPPING
+from autoclip_sep.figures.over_seeds import by_seed, mean, sd
 
 
 @dataclass(frozen=True)
 class Strategies:
-    """One task: a corpus, a loss and a model."""
+    """The numbers of evaluated runs of one task, at least one: a corpus, a loss and a model."""
 
-    loss: str
-    origin: Origin
-    settings: Sequence[Setting]
-
-    @cached_property
-    def families(self) -> list[Family]:
-        """In the order of their first setting."""
-        names = dict.fromkeys(one.clipping.family for one in self.settings)
-        return [
-            Family(name, [one for one in self.settings if one.clipping.family == name])
-            for name in names
-        ]
+    runs: DataFrame
 
     @property
-    def none(self) -> OverSeeds:
-        """No clipping's gain in dB; without values where it wasn't run."""
-        gains = [one.gain for one in self.settings if one.clipping.family == NO_CLIPPING]
-        return gains[0] if gains else OverSeeds({})
+    def loss(self) -> str:
+        """By name."""
+        return str(self.runs["loss"].iloc[0])
 
+    @cached_property
+    def gains(self) -> DataFrame:
+        """SI-SDR improvement in dB: a row for each seed, a column for each strategy."""
+        return by_seed(self.runs, "strategy", "si_sdr_improvement").dropna(axis=1, how="all")
 
-def strategies(found: Sequence[RunFound]) -> Strategies:
-    """The numbers of evaluated runs of one task, at least one."""
-    members = by_clipping(found)
-    gains = {
-        one: over_seeds(runs, lambda run: run.score()["si_sdr_improvement_mean"])
-        for one, runs in members.items()
-    }
-    none = gains.get(Clipping(NO_CLIPPING), OverSeeds({}))
-    settings = [
-        Setting(one, gains[one], gains[one].minus(none), over_seeds(runs, share))
-        for one, runs in members.items() if gains[one].values
-    ]  # fmt: skip
-    return Strategies(found[0].group[1], origin(found), settings)
+    @property
+    def none(self) -> Series:
+        """No clipping's gain in dB by seed; NaN where it wasn't run."""
+        return self.gains.get(NO_CLIPPING, Series(math.nan, self.gains.index))
+
+    @cached_property
+    def settings(self) -> DataFrame:
+        """A row for each strategy: family, setting, tuned; seeds; mean and sd over seeds.
+
+        gain: SI-SDR improvement, over_none: minus no clipping's of the same seed, both in dB.
+        share: of all steps in [0, 1], those that were clipped.
+        """
+        about = self.runs.drop_duplicates("strategy").astype({"strategy": str})
+        over_none = self.gains.sub(self.none, axis=0)
+        about = about.set_index("strategy")[["family", "setting", "tuned"]]
+        return about.loc[list(self.gains)].assign(
+            seeds=self.gains.count(),
+            gain=self.gains.agg(mean), gain_sd=self.gains.agg(sd),
+            over_none=over_none.agg(mean), over_none_sd=over_none.agg(sd),
+            share=by_seed(self.runs, "strategy", "clipped_share").agg(mean),
+        )  # fmt: skip
+
+    @cached_property
+    def families(self) -> DataFrame:
+        """A row for each way of clipping, none aside.
+
+        settings, tuned: how many, and from which to which. best, worst: the strategies of the
+        highest and lowest mean gain. cost: best minus worst, mean and sd of the differences seed by
+        seed in dB, NaN where only one setting was tried. guess: the mean gain over all settings in
+        dB, which is what one taken blindly gives. runs: how many were trained. below_none: settings
+        that did worse than no clipping in the mean.
+        """
+        rows = {}
+        for family, tried in self.settings.groupby("family", sort=False):
+            best, worst = tried["gain"].idxmax(), tried["gain"].idxmin()
+            cost = self.gains[best] - self.gains[worst]
+            known, ends = len(tried) > 1, tried["tuned"].dropna()
+            rows[family] = {
+                "settings": len(tried), "tuned": list(dict.fromkeys([*ends[:1], *ends[-1:]])),
+                "best": best, "worst": worst,
+                "cost": mean(cost) if known else math.nan,
+                "cost_sd": sd(cost) if known else math.nan,
+                "guess": mean(tried["gain"]), "runs": tried["seeds"].sum(),
+                "below_none": (tried["over_none"] < 0).sum(),
+            }  # fmt: skip
+        return DataFrame.from_dict(rows, orient="index").drop(NO_CLIPPING, errors="ignore")

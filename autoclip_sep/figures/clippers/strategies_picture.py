@@ -1,106 +1,101 @@
 """What each clipping gains and costs to tune, as a picture: a row a setting, grouped by family."""
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
+from pandas import Series
 
-from autoclip_sep.figures import style
-from autoclip_sep.figures.clippers.strategies_numbers import Family, Setting, Strategies
-from autoclip_sep.figures.clipping_methods import NO_CLIPPING, colour
+from autoclip_sep.figures import footer, style
+from autoclip_sep.figures.clippers.strategies_numbers import Strategies
+from autoclip_sep.figures.clipping_methods import COLOURS, NO_CLIPPING, OTHERS_COLOUR
+from autoclip_sep.figures.over_seeds import mean, sd
 
 GAP = 0.5  # rows between families
 
 
 def draw(numbers: Strategies, stem: Path) -> None:
     """Draw to <stem>.png and <stem>.pdf."""
-    rows = len(numbers.settings) + sum(_headed(family) for family in numbers.families)
-    height = 0.25 * (rows + GAP * len(numbers.families)) + 1.7
+    families = dict(list(numbers.settings.groupby("family", sort=False)))
+    rows = len(numbers.settings) + len(numbers.families)
+    height = 0.25 * (rows + GAP * len(families)) + 1.7
     figure = Figure(figsize=(9.6, height), layout="constrained")
     gains, shares = figure.subplots(1, 2, width_ratios=(3, 1), sharey=True)
-    if numbers.none.values:
-        _without(gains, numbers)
-    ticks, bottom = dict[float, str](), 0.0
-    for family in numbers.families:
-        bottom = _family(gains, shares, family, bottom, ticks) + GAP
-    gains.set(xlabel="SI-SDR improvement [dB]", ylim=(bottom - GAP - 0.3, -0.7),
+    _without(gains, numbers.none)
+    ticks, top = dict[float, str](), 0.0
+    for family, settings in families.items():
+        if family != NO_CLIPPING:
+            ticks[top] = family
+            _cost(gains, numbers.families.loc[family], top)
+            top += 1
+        for row, (strategy, one) in enumerate(settings.iterrows()):
+            ticks[top + row] = one["setting"] or family
+            own = COLOURS.get(family, OTHERS_COLOUR)
+            _gain(gains, numbers.gains[strategy].dropna(), top + row, own)
+            _share(shares, one["share"], top + row, own)
+        _span(gains, settings["gain"], top, COLOURS.get(family, OTHERS_COLOUR))
+        top += len(settings) + GAP
+    gains.set(xlabel="SI-SDR improvement [dB]", ylim=(top - GAP - 0.3, -0.7),
               yticks=list(ticks), title="What it gains")  # fmt: skip
     gains.set_yticklabels(list(ticks.values()), fontsize=9)
-    _embolden(gains, numbers.families)
+    for label in gains.get_yticklabels():
+        if label.get_text() in families:
+            label.set(weight="bold", color=COLOURS.get(label.get_text(), OTHERS_COLOUR))
     shares.set(xlim=(0, 1.3), xticks=(0, 0.5, 1), xlabel="of all steps", title="Share clipped")
     shares.xaxis.set_major_formatter(PercentFormatter(1))
     for axes in (gains, shares):
         style.bare_bars(axes)
     figure.suptitle(f"Strategies on one task: {style.loss_name(numbers.loss)}", fontsize=13,
                     weight="bold")  # fmt: skip
-    several = any(len(one.gain.values) > 1 for one in numbers.settings)
+    several = bool((numbers.settings["seeds"] > 1).any())
     style.footer(figure, style.BETWEEN.join([
         *["Bars: ± standard deviation over seeds", "Small dots: seeds"] * several,
-        "Shaded: from the worst setting to the best", "Red: no clipping", numbers.origin.line(),
+        "Shaded: from the worst setting to the best", "Red: no clipping",
+        footer.line(numbers.runs),
     ]))  # fmt: skip
     style.save(figure, stem)
 
 
-def _headed(family: Family) -> bool:
-    return family.name != NO_CLIPPING
-
-
-def _without(axes: Axes, numbers: Strategies) -> None:
-    mean, spread = numbers.none.mean, numbers.none.spread
-    axes.axvline(mean, color=style.WITHOUT, linewidth=1, linestyle="--", zorder=1)
+def _without(axes: Axes, none: Series) -> None:
+    """No clipping's mean and spread over all rows; nothing where it wasn't run."""
+    middle, spread = mean(none), sd(none)
+    if math.isfinite(middle):
+        axes.axvline(middle, color=style.WITHOUT, linewidth=1, linestyle="--", zorder=1)
     if math.isfinite(spread):
-        axes.axvspan(mean - spread, mean + spread, color=style.WITHOUT, alpha=0.08, linewidth=0)
+        axes.axvspan(middle - spread, middle + spread, color=style.WITHOUT, alpha=0.08, linewidth=0)
 
 
-def _family(
-    gains: Axes, shares: Axes, family: Family, top: float, ticks: dict[float, str]
-) -> float:
-    """Draw a family from the row `top` on; returns the first row below it."""
-    own = colour(family.name)
-    first = top
-    if _headed(family):
-        ticks[top] = family.name
-        _cost(gains, family, top)
-        first += 1
-    for n, one in enumerate(family.settings):
-        ticks[first + n] = one.clipping.setting or one.clipping.family
-        _setting(gains, shares, one, first + n, own)
-    if len(family.settings) > 1:
-        low, high = family.worst.gain.mean, family.best.gain.mean
-        gains.add_patch(Rectangle((low, first - 0.5), high - low, len(family.settings),
-                                  color=own, alpha=0.1, linewidth=0))  # fmt: skip
-    return first + len(family.settings)
+def _gain(axes: Axes, values: Series, row: float, own: str) -> None:
+    """Every seed's value, their mean and spread."""
+    several = len(values) > 1
+    if several:
+        axes.plot(values, [row] * len(values), ".", color=own, alpha=0.45, markersize=5,
+                  markeredgewidth=0)  # fmt: skip
+    axes.errorbar(mean(values), row, xerr=sd(values) if several else 0, color=own, marker="o",
+                  markersize=6, capsize=2.5, linewidth=1.3)  # fmt: skip
 
 
-def _setting(gains: Axes, shares: Axes, one: Setting, row: float, own: str) -> None:
-    values = list(one.gain.values.values())
-    if len(values) > 1:
-        gains.plot(values, [row] * len(values), ".", color=own, alpha=0.45, markersize=5,
-                   markeredgewidth=0)  # fmt: skip
-    spread = one.gain.spread if math.isfinite(one.gain.spread) else 0
-    gains.errorbar(one.gain.mean, row, xerr=spread, color=own, marker="o", markersize=6,
-                   capsize=2.5, linewidth=1.3)  # fmt: skip
-    if one.share.values:
-        shares.barh(row, one.share.mean, color=own, height=0.62)
-        shares.text(one.share.mean + 0.03, row, f"{one.share.mean:.1%}", va="center", fontsize=8)
+def _share(axes: Axes, share: float, row: float, own: str) -> None:
+    if math.isfinite(share):
+        axes.barh(row, share, color=own, height=0.62)
+        axes.text(share + 0.03, row, f"{share:.1%}", va="center", fontsize=8)
 
 
-def _cost(axes: Axes, family: Family, row: float) -> None:
+def _span(axes: Axes, means: Series, top: float, own: str) -> None:
+    """From the worst setting of a family to the best, over all its rows."""
+    if len(means) > 1:
+        axes.add_patch(Rectangle((means.min(), top - 0.5), means.max() - means.min(), len(means),
+                                 color=own, alpha=0.1, linewidth=0))  # fmt: skip
+
+
+def _cost(axes: Axes, family: Series, row: float) -> None:
     """What it costs to tune, at the right end of the family's own row."""
-    tried = len(family.settings)
     text = "one setting tried"
-    if family.cost.values:
-        text = f"best − worst {family.cost.mean:.2f} dB, {tried} settings, {family.runs} runs"
+    if math.isfinite(family["cost"]):
+        text = (f"best − worst {family['cost']:.2f} dB, {family['settings']} settings, "
+                f"{family['runs']} runs")  # fmt: skip
     axes.text(0.995, row, text, transform=axes.get_yaxis_transform(), ha="right", va="center",
               fontsize=8, color=style.SMALL_PRINT)  # fmt: skip
-
-
-def _embolden(axes: Axes, families: Sequence[Family]) -> None:
-    names = {family.name for family in families}
-    for label in axes.get_yticklabels():
-        if label.get_text() in names:
-            label.set(weight="bold", color=colour(label.get_text()))

@@ -1,0 +1,227 @@
+"""The axes of Figure 1, on which runs are shown as far as they have come."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import Normal, Stroke
+from matplotlib.text import Text
+from matplotlib.ticker import EngFormatter, MaxNLocator
+
+from autoclip_sep.figures import style
+from autoclip_sep.figures.figure1.hexagons import Hexagons
+from autoclip_sep.figures.run_dynamics import RunDynamics
+from autoclip_sep.figures.runs import Series
+from autoclip_sep.figures.smoothing import running_median
+
+DENSITY = ListedColormap(colormaps["YlGnBu"](np.linspace(0.28, 1, 256)))  # no near-white end
+HEXAGONS = 34  # side by side
+ASPECT = 0.78  # of the densities' axes, height / width
+CASING = [Stroke(linewidth=3.2, foreground="white"), Normal()]
+GREY = "#666666"
+Rectangle = tuple[float, float, float, float]  # left, right, bottom, top
+
+
+class Stage:
+    """Figure 1 with everything in place that doesn't move: axes, their limits, names, legends.
+
+    runs: whole, in the paper one without clipping and one with. `show` then draws them as far as
+    is wanted. loss: its name; empty where it is unknown. text: the footer.
+    """
+
+    def __init__(self, runs: Sequence[RunDynamics], loss: str, text: str, title: str) -> None:
+        self.runs = runs
+        self.colours = style.colours(len(runs))
+        size = (12.4, 4.3) if len(runs) == 1 else (4.3 * len(runs), 7.4)
+        self.figure = Figure(figsize=size, layout="constrained")
+        axes, densities = _mosaic(self.figure, len(runs))
+        self._linear = any((one.rows["loss"].loc[np.isfinite] <= 0).any() for one in runs)
+        window = max(11, len(runs[0].rows) // 20) | 1
+        sizes = [one.rows["step_norm"].to_numpy() for one in runs]
+        self.sizes = _curves(axes["sizes"], runs, sizes, self.colours, window)
+        self.losses = _curves(axes["losses"], runs, self._heights(runs), self.colours, window)
+        axes["sizes"].set(title="Step size", ylabel=style.STEP_SIZE, ylim=(0, None))
+        _name_losses(axes["losses"], loss, self._linear)
+        extent = _extent(runs)
+        self.hexagons = [Hexagons(one, extent, HEXAGONS, ASPECT, DENSITY) for one in densities]
+        self.notes = [
+            _prepare(*each, extent) for each in zip(densities, runs, self.colours, strict=True)
+        ]
+        self._share_colours(densities[-1].inset_axes((1.03, 0, 0.035, 1)))
+        self.thresholds = [_Threshold(axes, len(one.rows))
+                           for axes, one in zip(densities, runs, strict=True)]  # fmt: skip
+        self.clock = axes["losses"].text(0.97, 0.95, "", transform=axes["losses"].transAxes,
+                                         ha="right", va="top", fontsize=11)  # fmt: skip
+        _name_curves(axes["names"], runs, self.colours, window)
+        whole = f"{title}: {style.loss_name(loss)}" if loss else title
+        self.figure.suptitle(whole, fontsize=12.5, weight="bold")
+        style.footer(self.figure, text)
+
+    @property
+    def moving(self) -> list[Artist]:
+        """All that `show` changes, from the back to the front."""
+        curves = [*self.sizes, *self.losses]
+        return [
+            *(cells.cells for cells in self.hexagons), *(curve.thin for curve in curves),
+            *(curve.thick for curve in curves), *(one.line for one in self.thresholds),
+            *(one.value for one in self.thresholds), *self.notes, self.clock,
+        ]  # fmt: skip
+
+    def _heights(self, runs: Sequence[RunDynamics]) -> list[Series]:
+        """The losses as drawn: their natural log, themselves where any is 0 or below."""
+        losses = [one.rows["loss"].to_numpy() for one in runs]
+        return losses if self._linear else [np.log(loss) for loss in losses]
+
+    def _share_colours(self, bar: Axes) -> None:
+        """One colour scale for all densities, from 1 to the most there will be in a hexagon."""
+        most = max(int(cells.count(one.probed["norm"], one.probed["smoothness"]).max())
+                   for cells, one in zip(self.hexagons, self.runs, strict=True))  # fmt: skip
+        for cells in self.hexagons:
+            cells.scale(most)
+        self.figure.colorbar(self.hexagons[0].cells, cax=bar, label="recorded iterations",
+                             ticks=MaxNLocator(integer=True))  # fmt: skip
+
+    def show(self, runs: Sequence[RunDynamics]) -> None:
+        """Draw the runs as far as they have come."""
+        for n, (one, heights) in enumerate(zip(runs, self._heights(runs), strict=True)):
+            self.sizes[n].show(one.rows["step"], one.rows["step_norm"])
+            self.losses[n].show(one.rows["step"], heights)
+            cells = self.hexagons[n]
+            cells.show(cells.count(one.probed["norm"], one.probed["smoothness"]))
+            r = f"r = {one.r:.2f}".replace("-", "\N{MINUS SIGN}")
+            self.notes[n].set_text(r if math.isfinite(one.r) else "")
+            self.thresholds[n].show(one)
+
+
+def _mosaic(figure: Figure, count: int) -> tuple[dict[str, Axes], list[Axes]]:
+    """Axes of the names, the step sizes and the losses, and `count` densities."""
+    densities = [f"density {n}" for n in range(count)]
+    curves = ["sizes", "losses"]
+    if count == 1:
+        places: Any = [["names"] * 3, [*curves, *densities]]
+    elif count == 2:
+        places = [["names"] * 2, curves, densities]
+    else:
+        places = [["names"] * 2 * count, *(
+            [name for name in names for _ in range(2 * count // len(names))]
+            for names in (curves, densities)
+        )]  # fmt: skip
+    axes = figure.subplot_mosaic(places, height_ratios=(0.04, *[1] * (len(places) - 1)))
+    return axes, [axes[name] for name in densities]
+
+
+class _Threshold:
+    """A clipping threshold in a density, and its value beside it; nothing without clipping."""
+
+    def __init__(self, axes: Axes, rows: int) -> None:
+        self._rows = rows  # of the whole run
+        self.line = axes.axvline(math.nan, color="black", linestyle=":", linewidth=1.6)
+        self.value = axes.annotate(
+            "", (0, 0.03), (7, 0), ("data", "axes fraction"), "offset points", fontsize=8.5,
+            va="bottom", annotation_clip=True, path_effects=style.HALO,
+        )  # fmt: skip
+
+    def show(self, one: RunDynamics) -> None:
+        """The threshold where the run has come to."""
+        known = math.isfinite(one.threshold)
+        self.line.set_xdata([one.threshold if known else math.nan] * 2)
+        self.value.xy = (one.threshold if known else 0, self.value.xy[1])
+        when = " at the end" if len(one.rows) == self._rows else ""
+        self.value.set_text(f"threshold{when}\n{_short(10**one.threshold)}" if known else "")
+
+
+class _Curve:
+    """A run's values, thin, and their running median over them."""
+
+    def __init__(self, thin: Line2D, thick: Line2D, median: Series) -> None:
+        self.thin, self.thick, self.median = thin, thick, median
+
+    def show(self, step: Series, values: Series) -> None:
+        """Draw the first values."""
+        self.thin.set_data(step, values)
+        self.thick.set_data(step, self.median[: len(step)])
+
+
+def _curves(
+    axes: Axes,
+    runs: Sequence[RunDynamics],
+    values: Sequence[Series],
+    colours: Sequence[str],
+    window: int,
+) -> list[_Curve]:
+    """One curve for each run; the axes keep the limits that hold all values."""
+    curves = []
+    for order, (one, heights, colour) in enumerate(zip(runs, values, colours, strict=True)):
+        step = one.rows["step"]
+        width = float(np.clip(18 / math.sqrt(len(step)), 0.35, 0.9))
+        thin, = axes.plot(step, heights, color=colour, linewidth=width, alpha=0.6,
+                          zorder=2 + order)  # fmt: skip
+        median = running_median(heights, window)
+        thick, = axes.plot(step, median, color=colour, linewidth=1.8, zorder=4 + order,
+                           path_effects=CASING)  # fmt: skip
+        curves.append(_Curve(thin, thick, median))
+    axes.set(xlim=(0, max(one.rows["step"].iloc[-1] for one in runs)), xlabel="Iteration")
+    axes.autoscale(False)
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    style.bare(axes)
+    return curves
+
+
+def _name_curves(
+    axes: Axes, runs: Sequence[RunDynamics], colours: Sequence[str], window: int
+) -> None:
+    """A legend above all curves, where it hides no spike."""
+    kinds = [(one.label, colour, 2.4) for one, colour in zip(runs, colours, strict=True)]
+    kinds += [("recorded iterations", GREY, 0.7), (f"running median of {window}", GREY, 1.8)]
+    lines = [Line2D([], [], label=label, color=colour, linewidth=width)
+             for label, colour, width in kinds]  # fmt: skip
+    style.legend_alone(axes, lines)
+
+
+def _name_losses(axes: Axes, loss: str, linear: bool) -> None:
+    symbol = style.LOSSES.get(loss, (loss, loss.replace("_", " ")))[1] or "loss"
+    if linear:
+        unit = " [dB]" if loss == "snr" else ""
+        axes.set(title="Training loss (linear axis: not all above 0)", ylabel=symbol + unit)
+    else:
+        axes.set(title="Training loss", ylabel=f"ln {symbol}")
+
+
+def _prepare(axes: Axes, one: RunDynamics, colour: str, extent: Rectangle) -> Text:
+    """Name the axes of a density. Returns where its correlation is written."""
+    axes.set(xlim=extent[:2], ylim=extent[2:],
+             xlabel=r"log$_{10}$ gradient norm", ylabel=r"log$_{10}$ smoothness")  # fmt: skip
+    axes.xaxis.set_major_locator(MaxNLocator(6, steps=(1, 2, 5, 10)))
+    axes.set_title(one.label, color=colour)
+    style.bare(axes)
+    return axes.text(0.03, 0.965, "", transform=axes.transAxes, va="top", fontsize=11,
+                     bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5})  # fmt: skip
+
+
+def _short(value: float) -> str:
+    """Two digits, with a power of ten where there are many zeros."""
+    digits, _, power = f"{value:.1e}".partition("e")
+    if -3 <= int(power) < 4:
+        return f"{value:.2g}"
+    return rf"${digits} \times 10^{{{int(power)}}}$"
+
+
+def _extent(runs: Sequence[RunDynamics]) -> Rectangle:
+    """Left, right, bottom and top of all densities: all points and the last threshold."""
+    ends = [one.threshold for one in runs if math.isfinite(one.threshold)]
+    left, right = _range(np.concatenate([*(one.probed["norm"] for one in runs), ends]))
+    return (left, right, *_range(np.concatenate([one.probed["smoothness"] for one in runs])))
+
+
+def _range(values: Series) -> tuple[float, float]:
+    """Least and most, with a margin on both sides."""
+    low, high = float(values.min()), float(values.max())
+    margin = 0.05 * (high - low) or 0.5
+    return low - margin, high + margin
