@@ -26,7 +26,8 @@ from pathlib import Path
 
 from autoclip_sep.cli import arguments, command  # isort: skip
 from autoclip_sep.errors import InputError
-from autoclip_sep.figures.runs import RunFound, columns, find
+from autoclip_sep.figures.record_files import columns
+from autoclip_sep.figures.runs import RunFound, find
 from autoclip_sep.files import write_whole
 from autoclip_sep.names import shown
 from autoclip_sep.runs import records, run_directory

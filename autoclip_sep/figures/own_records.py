@@ -10,7 +10,8 @@ import numpy as np
 
 from autoclip_sep.errors import InputError
 from autoclip_sep.figures import spikes, style
-from autoclip_sep.figures.runs import Columns, RunFound, columns
+from autoclip_sep.figures.record_files import Columns, columns
+from autoclip_sep.figures.runs import RunFound
 from autoclip_sep.runs import records
 
 MOST = len(style.SERIES)

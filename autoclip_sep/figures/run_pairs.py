@@ -17,11 +17,11 @@ def pairs(runs: DataFrame) -> list[DataFrame]:
     Both have the same seed, the lowest that has both.
     """
     keys = [*GROUP, "seed"]
-    without = runs[runs["percentile"] == 100].drop_duplicates(keys)
-    places = without.assign(without=without.index).set_index(keys)["without"]
-    both = runs[runs["percentile"] == 10].join(places, on=keys, how="inner")
+    places = runs.rename_axis(index="place").reset_index()[[*keys, "percentile", "place"]]
+    without, clipped = (places[places["percentile"] == p] for p in (100, 10))
+    both = without.drop_duplicates(keys).merge(clipped, on=keys, suffixes=("", "_clipped"))
     chosen = both.sort_values(keys).drop_duplicates(GROUP)
-    return [runs.loc[[one.without, one.Index]] for one in chosen.itertuples()]
+    return [runs.loc[[*pair]] for pair in chosen[["place", "place_clipped"]].to_numpy()]
 
 
 def draw_each(runs: DataFrame, draw: Callable[[DataFrame, Path], str], stem: Path) -> list[str]:

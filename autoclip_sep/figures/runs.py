@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Real
@@ -10,19 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pandas import Categorical, DataFrame
 
 from autoclip_sep.errors import InputError
 from autoclip_sep.figures import clipping_methods
-from autoclip_sep.runs import records, run_directory
+from autoclip_sep.figures.record_files import Columns, Series, columns
+from autoclip_sep.runs import run_directory
 from autoclip_sep.runs.config import Config
-
-Series = NDArray[np.float64]
-
-Columns = dict[str, Series]
-
-COUNTED = {"step", "epoch"}  # columns of integers
 
 RUNS = "*/*/*/*/seed*/dynamics.csv"  # below the folder of all runs
 
@@ -31,17 +25,6 @@ PAPERS = {"window": None, "scope": "global", "warmup": 0}
 
 GROUP = ["corpus", "loss", "variant"]  # what runs must share to be compared
 TASK = ["corpus", "variant"]
-
-
-class Table(Columns):
-    """The columns of a record file; asking for one that it doesn't have raises InputError."""
-
-    def __init__(self, path: Path, content: Mapping[str, Series]) -> None:
-        super().__init__(content)
-        self._path = path
-
-    def __missing__(self, key: str) -> Series:
-        raise InputError(f"{self._path} has no column {key}: not the records of a run")
 
 
 @dataclass(frozen=True)
@@ -111,29 +94,6 @@ class RunFound:
         return self.directory.name.partition("-")[2]
 
     @property
-    def epochs(self) -> int:
-        """How many it has records of."""
-        return int(self.history["epoch"][-1])
-
-    @property
-    def iterations(self) -> int:
-        """How many steps it has done: to the end of its last epoch, or in its first one so far."""
-        try:
-            return int(self.history["step"][-1])
-        except InputError:
-            return int(self.dynamics["step"][-1])
-
-    @property
-    def train_loss(self) -> float:
-        """The mean over the last epoch, in the loss' own unit."""
-        return float(self.history["train_loss"][-1])
-
-    @property
-    def valid_loss(self) -> float:
-        """The lowest, as it chooses the weights that are scored."""
-        return float(self.history["valid_loss"].min())
-
-    @property
     def clipped_share(self) -> float:
         """Of all steps, those that were clipped, in [0, 1]; NaN where no epoch has a share."""
         steps, shares = np.diff(self.history["step"], prepend=0), self.history["clipped_share"]
@@ -161,21 +121,6 @@ def second_half(step: Series, values: Series) -> Series:
     return values[step > step[-1] / 2]
 
 
-def columns(path: Path) -> Columns:
-    """A record file by column.
-
-    Raises InputError where it isn't there, is empty, or holds something other than numbers.
-    """
-    try:
-        table = DataFrame(records.read(path), dtype=object).astype(np.float64)
-    except ValueError as error:
-        raise InputError(f"{path}: {error}: not the records of a run") from error
-    for key in COUNTED & set(table):
-        if not table[key].between(1, 2**53 - 1).all() or (table[key] % 1).any():
-            raise InputError(f"{path}: {key} must be an integer from 1 in every row: not a run's")
-    return Table(path, {key: table[key].to_numpy(copy=True) for key in table})
-
-
 def find(root: Path) -> list[RunFound]:
     """Every run with records below a folder, in the order of their paths.
 
@@ -186,8 +131,7 @@ def find(root: Path) -> list[RunFound]:
         meant = _meant(root)
         advice = f"did you mean runs={meant}?" if meant else "`make demo` makes two"
         raise InputError(
-            f"no runs below {root}: <data>/<loss>/<model>/<clipping>/seed<n> is looked for;"
-            f" {advice}"
+            f"no runs below {root}: expected <data>/<loss>/<model>/<clipping>/seed<n>; {advice}"
         )
     return [RunFound(path) for path in found]
 
@@ -205,12 +149,13 @@ def frame(found: Sequence[RunFound]) -> DataFrame:
     """A row for each run: its settings, where it comes from, and what its records come to.
 
     run: the RunFound itself. variant: the model with the digits of its changed settings.
-    family, setting, tuned: its clipping method, see clipping_methods; strategy: both in a name, in
-    the order of tables. percentile, clipping, iterations, train_loss, valid_loss, clipped_share,
-    step_variation: as in RunFound, NaN where a run has no such records. epochs: done, 0 without
-    records; epochs_wanted: by its config. scored: whether evaluated on the test set; si_sdr,
-    si_sdr_improvement: in dB, NaN where not. mixtures: of a training epoch, NaN where the config
-    doesn't say.
+    percentile, clipping: as in RunFound. family, setting, tuned: its clipping method, see
+    clipping_methods; strategy: both in a name, in the order of tables. mixtures: of a training
+    epoch, NaN where the config doesn't say. epochs: done, 0 without records; epochs_wanted: by its
+    config. iterations: to the end of its last epoch, or in its first one so far. train_loss: the
+    mean over the last epoch; valid_loss: the lowest, as it chooses the weights that are scored.
+    clipped_share, step_variation: as in RunFound. scored: whether evaluated on the test set.
+    si_sdr, si_sdr_improvement: in dB. Numbers are NaN where a run's files don't hold them.
     """
     methods = [
         clipping_methods.method(run.config["clipping"], run.percentile, run.directory.parent.name)
@@ -228,8 +173,7 @@ def frame(found: Sequence[RunFound]) -> DataFrame:
 
 def _settings(run: RunFound) -> dict[str, Any]:
     config, came, (corpus, loss, variant) = run.config, run.provenance, run.group
-    model, trainer = config["model"], config["trainer"]
-    blstm = model.keys() >= {"layers", "hidden"}
+    network, trainer = config["model"], config["trainer"]
     mixtures = config.get("data", {}).get("corpus", {}).get("train")
     return {
         "run": run,
@@ -241,8 +185,8 @@ def _settings(run: RunFound) -> dict[str, Any]:
         "seed": int(config["seed"]),
         "percentile": run.percentile,
         "clipping": run.clipping,
-        "network": f"{model['layers']} × {model['hidden']}" if blstm
-        else str(model["_target_"]).rpartition(".")[2],
+        "network": f"{network['layers']} × {network['hidden']}"
+        if network.keys() >= {"layers", "hidden"} else str(network["_target_"]).rpartition(".")[2],
         "batch_size": trainer["batch_size"],
         "probe_points": trainer.get("probe_points"),
         "mixtures": mixtures if isinstance(mixtures, int) else math.nan,
@@ -254,18 +198,27 @@ def _settings(run: RunFound) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _records(run: RunFound) -> dict[str, float]:
-    score = run.score()
-    numbers: dict[str, float] = {"scored": bool(score)}
-    for name in ("epochs", "iterations", "train_loss", "valid_loss", "clipped_share",
-                 "step_variation"):  # fmt: skip
+def _records(run: RunFound) -> dict[str, Any]:
+    def known(number: Callable[[], float]) -> float:
         try:
-            numbers[name] = getattr(run, name)
+            return number()
         except InputError:  # too short for any, or only what was kept of the run
-            numbers[name] = 0 if name == "epochs" else math.nan
-    for name in ("si_sdr", "si_sdr_improvement"):
-        numbers[name] = score[f"{name}_mean"] if score else math.nan
-    return numbers
+            return math.nan
+
+    score = run.score()
+    epochs = known(lambda: run.history["epoch"][-1])
+    steps = known(lambda: run.history["step"][-1])
+    return {
+        "epochs": 0 if math.isnan(epochs) else int(epochs),
+        "iterations": known(lambda: run.dynamics["step"][-1]) if math.isnan(steps) else steps,
+        "train_loss": known(lambda: run.history["train_loss"][-1]),
+        "valid_loss": known(lambda: run.history["valid_loss"].min()),
+        "clipped_share": known(lambda: run.clipped_share),
+        "step_variation": known(lambda: run.step_variation),
+        "scored": bool(score),
+        "si_sdr": score["si_sdr_mean"] if score else math.nan,
+        "si_sdr_improvement": score["si_sdr_improvement_mean"] if score else math.nan,
+    }
 
 
 def comparable(runs: DataFrame) -> tuple[DataFrame, list[str]]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from autoclip_sep.figures.runs import Series
+from autoclip_sep.figures.record_files import Series
 
 
 def running_median(values: Series, window: int) -> Series:

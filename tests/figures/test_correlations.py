@@ -1,92 +1,71 @@
 """r over parts of training, from records whose correlation is known."""
 
-import csv
-import io
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from autoclip_sep.dynamics import COLUMNS
-from autoclip_sep.figures.runs import RunFound
+from autoclip_sep.figures.runs import frame
 from autoclip_sep.figures.scores import correlations
-from autoclip_sep.runs import run_directory
-from autoclip_sep.runs.records import Records
 
-ROWS = 200  # of 20 iterations each: four stretches of 1,000
-
-
-def make_run(root, smooth, seed=0, percentile=10, points=1):
-    """A run whose log10 norm and log10 smoothness of every row are given by `smooth(row)`."""
-    place = root / "demo" / "snr" / "blstm_demo" / f"autoclip_p{percentile}" / f"seed{seed}"
-    place.mkdir(parents=True)
-    clipping = {"_target_": "autoclip_sep.clipping.AutoClip", "percentile": percentile}
-    trainer = {"epochs": 1, "probe_points": points, "batch_size": 4}
-    run_directory.write_config(place, {"seed": seed, "clipping": clipping, "trainer": trainer})
-    table = Records(place / "dynamics.csv", COLUMNS)
-    for row in range(ROWS):
-        norm, smoothness = (10.0**value for value in smooth(row))
-        table.append({
-            "step": 20 * (row + 1), "epoch": 1, "loss": 1.0, "grad_norm": norm, "threshold": 1.0,
-            "scale": 1.0, "step_norm": 1.0, "smoothness": smoothness, "lr": 1e-3, "skipped": 0,
-        })  # fmt: skip
-    history = Records(place / "history.csv", ("epoch", "step"))
-    history.append({"epoch": 1, "step": 20 * ROWS})
-    return RunFound(place)
+ROWS = np.arange(200)  # of 20 iterations each: four stretches of 1,000
+ZIGZAG = (-1.0) ** ROWS
 
 
-def zigzag(row):
-    """+1, -1, +1, ..."""
-    return (-1.0) ** row
+@pytest.fixture
+def probed(add_run):
+    """A function that adds a run with these log10 norms and log10 smoothnesses."""
+
+    def add(norm, smoothness, label="autoclip_p10", seed=0):
+        return add_run(label, seed, grad_norm=10.0**norm, smoothness=10.0**smoothness)
+
+    return add
 
 
-def test_r_of_a_line_is_one_everywhere(tmp_path):
-    run = make_run(tmp_path, lambda row: (row / 50 + zigzag(row), 2 * (row / 50 + zigzag(row))))
-    for part in ("whole", "first_half", "second_half", "inside"):
-        assert math.isclose(getattr(correlations, part)(run), 1.0, rel_tol=1e-9)
+def test_r_of_a_line_is_one_everywhere(probed):
+    values = ROWS / 50 + ZIGZAG
+    parts = correlations.parts(probed(values, 2 * values))
+    assert parts == pytest.approx(dict.fromkeys(correlations.PARTS, 1.0))
 
 
-def test_a_common_trend_is_told_from_what_happens_inside_a_stretch(tmp_path):
+def test_a_common_trend_is_told_from_what_happens_inside_a_stretch(probed):
     """Both rise with training, while from step to step one goes up where the other goes down."""
-    run = make_run(tmp_path, lambda row: (row + 5 * zigzag(row), row - 5 * zigzag(row)))
-    assert correlations.whole(run) > 0.97
-    rows = np.arange(50)
-    up = np.array([zigzag(row) for row in rows])
-    expected = np.corrcoef(rows + 5 * up, rows - 5 * up)[0, 1]
-    assert math.isclose(correlations.inside(run), expected, rel_tol=1e-9)
+    norm, smoothness = ROWS + 5 * ZIGZAG, ROWS - 5 * ZIGZAG
+    parts = correlations.parts(probed(norm, smoothness))
+    assert parts["r"] > 0.97
+    assert math.isclose(parts["r_inside"], np.corrcoef(norm[:50], smoothness[:50])[0, 1])
 
 
-def test_the_halves_are_halves_of_the_iterations(tmp_path):
-    run = make_run(tmp_path, lambda row: (zigzag(row), (1 if row < ROWS / 2 else -1) * zigzag(row)))
-    assert math.isclose(correlations.first_half(run), 1.0, rel_tol=1e-9)
-    assert math.isclose(correlations.second_half(run), -1.0, rel_tol=1e-9)
-    assert math.isclose(correlations.whole(run), 0.0, abs_tol=1e-9)
+def test_the_halves_are_halves_of_the_iterations(probed):
+    parts = correlations.parts(probed(ZIGZAG, np.where(ROWS < 100, 1, -1) * ZIGZAG))
+    halves = [parts[name] for name in ("r", "r_first_half", "r_second_half")]
+    assert halves == pytest.approx([0, 1, -1], abs=1e-9)
 
 
-def test_the_table_has_a_line_a_clipping_with_mean_and_spread_over_seeds(tmp_path):
+def test_the_table_has_a_line_a_clipping_with_mean_and_spread_over_seeds(probed, tmp_path):
     signs = (1, 1, -1)
-    found = [make_run(tmp_path, lambda row, sign=sign: (zigzag(row), sign * zigzag(row)), seed)
-             for seed, sign in enumerate(signs)]  # fmt: skip
-    found.append(make_run(tmp_path, lambda row: (zigzag(row), zigzag(row)), percentile=100))
-    said = correlations.draw_all(found, tmp_path / "out")
-    assert said == [f"{tmp_path / 'out' / 'correlations.md'}  2 lines"]
-    text = (tmp_path / "out" / "correlations.md").read_text()
+    found = [probed(ZIGZAG, sign * ZIGZAG, seed=seed) for seed, sign in enumerate(signs)]
+    found.append(probed(ZIGZAG, ZIGZAG, "autoclip_p100"))
+    out = tmp_path / "out"
+    (line,) = correlations.draw_all(frame(found), out)
+    assert line == f"{out / 'correlations.md'}  2 lines"
+    text = (out / "correlations.md").read_text()
     assert "| AutoClip, p = 10 | 1 | 3 | 0.33 ± 1.15 |" in text
     assert "| No clipping | 1 | 1 | 1.00 | 1.00 | 1.00 | 1.00 |" in text
-    (first, _) = csv.DictReader(io.StringIO((tmp_path / "out" / "correlations.csv").read_text()))
-    assert math.isclose(float(first["r_mean"]), 1 / 3, rel_tol=1e-6)
-    assert math.isclose(float(first["r_sd"]), np.std(signs, ddof=1), rel_tol=1e-6)
+    first = pd.read_csv(out / "correlations.csv").iloc[0]
+    assert math.isclose(first["r_mean"], 1 / 3, rel_tol=1e-6)
+    assert math.isclose(first["r_sd"], np.std(signs, ddof=1), rel_tol=1e-6)
 
 
-def test_unprobed_runs_are_not_drawn(tmp_path):
-    run = make_run(tmp_path, lambda row: (0.0, math.nan))
-    (said,) = correlations.draw_all([run], tmp_path / "out")
-    assert said.startswith("not drawn")
+def test_unprobed_runs_are_not_drawn(probed, tmp_path):
+    run = probed(0.0 * ROWS, math.nan * ROWS)
+    (line,) = correlations.draw_all(frame([run]), tmp_path / "out")
+    assert line.startswith("not drawn")
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("rows", [9, 10])
-def test_stretches_of_few_rows_are_left_out(tmp_path, rows, monkeypatch):
-    monkeypatch.setattr(f"{__name__}.ROWS", rows)
-    run = make_run(tmp_path, lambda row: (zigzag(row), zigzag(row)))
-    assert math.isnan(correlations.inside(run)) == (rows < correlations.FEWEST_IN_A_STRETCH)
+def test_stretches_of_few_rows_are_left_out(probed, rows):
+    inside = correlations.parts(probed(ZIGZAG[:rows], ZIGZAG[:rows]))["r_inside"]
+    assert math.isnan(inside) == (rows < correlations.FEWEST_IN_A_STRETCH)

@@ -1,138 +1,122 @@
-"""Figures of a loop of one's own: the CSV files of a Recorder or of Spikes, and the page of all."""
+"""Figures of a loop of one's own: the CSV files of a Recorder, and the page of all."""
 
 import math
-from collections import Counter
 
 import pytest
 
 from autoclip_sep.cli.commands import figures as command
-from autoclip_sep.dynamics import COLUMNS, SPIKE_COLUMNS
+from autoclip_sep.dynamics import SPIKE_COLUMNS
 from autoclip_sep.errors import InputError
-from autoclip_sep.figures import index, own_records, spikes
+from autoclip_sep.figures import index, own_records
 from autoclip_sep.runs.records import Records
 
 
-def draw_all(paths, output):
-    return own_records.draw_all(paths, output, command.OF_RECORDS)
+@pytest.fixture
+def write(tmp_path, write_dynamics):
+    """A function that writes a Recorder's file of twelve rows."""
+
+    def write(name, threshold=math.inf, smoothness=1.0):
+        norm = [1 + n % 3 for n in range(12)]
+        return write_dynamics(
+            tmp_path / name, every=1, grad_norm=norm, threshold=[threshold] * 12,
+            smoothness=[smoothness * one for one in norm], step_norm=[1, 2] * 6,
+        )  # fmt: skip
+
+    return write
 
 
-def write_dynamics(path, *, threshold=math.inf, smoothness=1.0, rows=12):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = Records(path, COLUMNS)
-    for n in range(1, rows + 1):
-        file.append({
-            "step": n, "epoch": 1, "loss": 1 / n, "grad_norm": 1 + n % 3, "threshold": threshold,
-            "scale": min(1.0, threshold / (1 + n % 3)), "step_norm": 0.1 * (1 + n % 2),
-            "smoothness": smoothness * (1 + n % 3), "lr": 0.1, "skipped": 0,
-        })  # fmt: skip
-    return path
+@pytest.fixture
+def spikes(tmp_path):
+    """A function that writes a file of Spikes with so many batches."""
+
+    def write(name, count=1):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        file = Records(tmp_path / name, SPIKE_COLUMNS)
+        for step in range(count):
+            file.append({"step": step + 1, "epoch": 1, "grad_norm": 10.0, "median_norm": 2.0,
+                         "item": "a", "loss": 1.0})  # fmt: skip
+        return tmp_path / name
+
+    return write
 
 
-def write_spikes(path, batches):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = Records(path, SPIKE_COLUMNS)
-    for step, norm, median, items in batches:
-        for item in items:
-            file.append({
-                "step": step, "epoch": 1, "grad_norm": norm, "median_norm": median, "item": item,
-                "loss": 1.0,
-            })  # fmt: skip
-    return path
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "out"
 
 
-def test_one_file_is_drawn(tmp_path):
-    path = write_dynamics(tmp_path / "a.csv", threshold=1.5)
-    first, *others = draw_all([path], tmp_path / "out")
-    assert first == f"{tmp_path / 'out' / 'figure1'}.png  r = 1.00 in a"
-    assert len(others) == 2
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+def draw(paths, out):
+    return own_records.draw_all(paths, out, command.OF_RECORDS)
+
+
+def test_one_file_is_drawn(write, out):
+    first, *others = draw([write("a.csv", threshold=1.5)], out)
+    assert first == f"{out / 'figure1'}.png  r = 1.00 in a"
+    assert others == [f"{out / stem}.png" for stem in ("thresholds", "step_sizes")]
+    assert {path.name for path in out.iterdir()} == {
         f"{stem}.{suffix}" for stem in ("figure1", "thresholds", "step_sizes")
         for suffix in ("png", "pdf")
     }  # fmt: skip
 
 
-def test_files_are_named_by_what_tells_them_apart(tmp_path):
-    paths = [write_dynamics(tmp_path / run / "dynamics.csv") for run in ("one", "two", "three")]
-    line = draw_all(paths, tmp_path / "out")[0]
-    assert line.endswith("r = 1.00 in one, 1.00 in two, 1.00 in three")
-    alike = [write_dynamics(tmp_path / run / "a" / "x.csv") for run in ("one", "two")]
-    assert list(own_records._names(alike).values()) == ["one/a", "two/a"]
+def test_shares_are_of_the_recorded_steps(write, saved, out):
+    draw([write("a.csv", threshold=1.5)], out)
+    (panel,) = (axes for axes in saved[1].axes if axes.get_visible())
+    assert panel.get_title() == "a, 66.7% clipped"
 
 
-def test_what_a_file_lacks_is_told_and_the_rest_is_drawn(tmp_path):
-    path = write_dynamics(tmp_path / "a.csv", smoothness=math.nan)
-    lines = draw_all([path], tmp_path / "out")
-    assert lines[0].startswith("not drawn: ")
-    assert "0 rows with a smoothness" in lines[0]
-    assert (tmp_path / "out" / "step_sizes.png").is_file()
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["one/dynamics.csv", "two/dynamics.csv", "three/dynamics.csv"], ["one", "two", "three"]),
+        (["one/a/x.csv", "two/a/x.csv"], ["one/a", "two/a"]),
+        (["one/a.csv", "one/b.csv"], ["a", "b"]),
+    ],
+)
+def test_files_are_named_by_what_tells_them_apart(write, saved, out, paths, names):
+    line = draw([write(path) for path in paths], out)[0]
+    assert line.endswith("r = " + ", ".join(f"1.00 in {name}" for name in names))
 
 
-def test_too_many_files_are_refused(tmp_path):
-    paths = [write_dynamics(tmp_path / f"{n}.csv") for n in range(5)]
-    with pytest.raises(InputError, match="5 files: at most 4 are drawn beside each other"):
-        draw_all(paths, tmp_path)
+def test_what_a_file_lacks_is_reported_and_the_rest_is_drawn(write, out):
+    first = draw([write("a.csv", smoothness=math.nan)], out)[0]
+    assert first.startswith("not drawn: ")
+    assert "0 rows with a smoothness" in first
+    assert (out / "step_sizes.png").is_file()
+    path = write("b.csv")
+    path.write_text("step,loss\n1,2\n")
+    assert all("b.csv has no column" in line for line in draw([path], out))
 
 
-def test_spikes_are_steps_with_the_examples_in_them(tmp_path):
-    path = write_spikes(tmp_path / "spikes.csv", [
-        (7, 10.0, 2.0, ["a", "b"]), (9, math.nan, 2.0, ["a", "c"]), (12, 40.0, 4.0, ["a"]),
-    ])  # fmt: skip
-    found = spikes.read(path)
-    assert found.step.tolist() == [7, 9, 12]
-    assert found.ratio.tolist() == [5, math.inf, 10]
-    assert found.items == Counter(a=3, b=1, c=1)
-    (line,) = draw_all([path], tmp_path / "out")
-    assert line == f"{tmp_path / 'out' / 'spikes'}.png  3 spikes"
-    assert (tmp_path / "out" / "spikes.pdf").is_file()
-
-
-def test_runs_are_named_by_their_folders_beside_spikes_too(tmp_path):
-    paths = [write_dynamics(tmp_path / run / "dynamics.csv") for run in ("without", "with")]
-    of_spikes = write_spikes(tmp_path / "with" / "spikes.csv", [(7, 10.0, 2.0, ["a"])])
-    lines = draw_all([*paths, of_spikes], tmp_path / "out")
+def test_runs_are_named_by_their_folders_beside_spikes_too(write, spikes, out):
+    paths = [write("without/dynamics.csv"), write("with/dynamics.csv"), spikes("with/spikes.csv")]
+    lines = draw(paths, out)
     assert lines[0].endswith("r = 1.00 in without, 1.00 in with")
-    assert lines[-1] == f"{tmp_path / 'out' / 'spikes'}.png  1 spike"
-    assert "spikes.png" in index.write(tmp_path / "out").read_text()
+    assert lines[-1] == f"{out / 'spikes'}.png  1 spike"
+    assert "spikes.png" in index.write(out).read_text()
 
 
-def test_a_run_without_spikes_is_drawn_all_the_same(tmp_path):
-    paths = [write_dynamics(tmp_path / "dynamics.csv"), write_spikes(tmp_path / "spikes.csv", [])]
-    *drawn, last = draw_all(paths, tmp_path / "out")
+def test_a_run_without_spikes_is_drawn_all_the_same(write, spikes, saved, out):
+    *drawn, last = draw([write("dynamics.csv"), spikes("spikes.csv", 0)], out)
     assert all(".png" in line for line in drawn)
     assert last.startswith("not drawn: ")
 
 
-def test_of_examples_in_as_many_spikes_the_largest_loss_comes_first(tmp_path):
-    path = tmp_path / "spikes.csv"
-    file = Records(path, SPIKE_COLUMNS)
-    for item, loss in (("a", 1.0), ("b", 9.0), ("c", math.nan), ("d", 2.0)):
-        file.append({"step": 1, "epoch": 1, "grad_norm": 9.0, "median_norm": 1.0, "item": item,
-                     "loss": loss})  # fmt: skip
-    assert [item for item, _ in spikes.read(path).items.most_common()] == ["c", "b", "d", "a"]
-
-
-def test_names_of_examples_are_no_mathematics_and_stay_short(tmp_path):
-    path = write_spikes(tmp_path / "spikes.csv", [(1, 9.0, 1.0, ["$x_1", "y" * 100, "a\nb"])])
-    spikes.draw(spikes.read(path), "", tmp_path / "spikes")
-    assert spikes._short("y" * 100) == f"...{'y' * 37}"
-    assert "\n" not in spikes._short("a\nb")
-
-
-def test_a_file_of_something_else_is_one_line(tmp_path):
+def test_what_cannot_be_drawn_together_is_one_line(write, tmp_path, out):
+    with pytest.raises(InputError, match="5 files: at most 4 are drawn beside each other"):
+        draw([write(f"{n}.csv") for n in range(5)], out)
     other = tmp_path / "other.csv"
     other.write_text("a,b\n1,2\n")
-    good = write_dynamics(tmp_path / "a.csv")
     with pytest.raises(InputError, match=r"other\.csv is no file of a Recorder or Spikes"):
-        draw_all([good, other], tmp_path / "out")
+        draw([write("a.csv"), other], out)
     with pytest.raises(InputError, match=r"none\.csv"):
-        draw_all([tmp_path / "none.csv"], tmp_path / "out")
+        draw([tmp_path / "none.csv"], out)
 
 
-def test_the_command_takes_files_and_makes_the_page(tmp_path, capsys):
-    path = write_dynamics(tmp_path / "a.csv", threshold=1.5)
-    command.run([str(path), f"output={tmp_path / 'out'}"])
+def test_the_command_takes_files_and_makes_the_page(write, out, capsys):
+    command.run([str(write("a.csv", threshold=1.5)), f"output={out}"])
     assert "figure1.png" in capsys.readouterr().out
-    page = (tmp_path / "out" / "index.html").read_text()
+    page = (out / "index.html").read_text()
     assert page.index("Figure 1") < page.index("Step sizes") < page.index("Thresholds")
     assert '<img src="figure1.png"' in page
     assert '<a href="thresholds.pdf">' in page

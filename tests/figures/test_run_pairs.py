@@ -1,12 +1,13 @@
 from autoclip_sep.errors import InputError
 from autoclip_sep.figures.run_pairs import draw_each, pairs
+from autoclip_sep.figures.runs import frame
 
 
 def names(found):
-    return {
-        group: [run.directory.parent.name + "/" + run.directory.name for run in pair]
-        for group, pair in pairs(found).items()
-    }
+    return [
+        [run.directory.parent.name + "/" + run.directory.name for run in pair["run"]]
+        for pair in pairs(frame(found))
+    ]
 
 
 def test_the_lowest_seed_that_has_both_is_taken(add_run):
@@ -14,9 +15,7 @@ def test_the_lowest_seed_that_has_both_is_taken(add_run):
         add_run("autoclip_p10", 0), add_run("autoclip_p10", 2), add_run("autoclip_p100", 2),
         add_run("autoclip_p10", 1), add_run("none", 1), add_run("autoclip_p25", 0),
     ]  # fmt: skip
-    expected = ["none/seed1", "autoclip_p10/seed1"]
-    assert names(found) == {("demo", "mask_inference", "blstm_demo"): expected}
-    assert names(found[::-1]) == names(found)
+    assert names(found) == names(found[::-1]) == [["none/seed1", "autoclip_p10/seed1"]]
 
 
 def test_corpus_loss_model_and_other_settings_are_never_mixed(add_run):
@@ -25,32 +24,23 @@ def test_corpus_loss_model_and_other_settings_are_never_mixed(add_run):
         add_run("autoclip_p100", corpus="digits"), add_run("autoclip_p100", loss="snr"),
         add_run("autoclip_p100", model="blstm"), add_run("autoclip_p100", changed="abcdef"),
     ]  # fmt: skip
-    assert names(found) == {}
+    assert names(found) == []
 
 
-def test_pairs_come_in_the_order_of_their_names(add_run):
+def test_each_pair_has_a_stem_of_its_own_in_order_and_what_fails_is_a_line(add_run, tmp_path):
     found = [
         add_run(label, seed, loss=loss)
-        for seed, loss in enumerate(("whitened_kmeans", "mask_inference"))
-        for label in ("none", "autoclip_p10")
-    ]
-    assert [loss for _, loss, _ in pairs(found)] == ["mask_inference", "whitened_kmeans"]
-
-
-def test_each_pair_has_a_stem_of_its_own_and_what_fails_is_told(add_run, tmp_path):
-    found = [
-        add_run(label, loss=loss)
-        for loss in ("snr", "mask_inference")
+        for seed, loss in enumerate(("snr", "mask_inference"))
         for label in ("none", "autoclip_p10")
     ]
 
-    def draw(without, with_autoclip, stem):
-        assert [without.percentile, with_autoclip.percentile] == [100, 10]
-        if with_autoclip.group[1] == "mask_inference":
+    def draw(pair, stem):
+        assert pair["percentile"].tolist() == [100, 10]
+        if pair["loss"].iloc[0] == "mask_inference":
             raise InputError("too short")
         return str(stem)
 
-    lines = draw_each(found, draw, tmp_path / "picture")
+    lines = draw_each(frame(found), draw, tmp_path / "picture")
     assert lines == ["not drawn: too short", str(tmp_path / "picture_demo_snr_blstm_demo")]
-    (line,) = draw_each(found[:1], draw, tmp_path / "picture")
+    (line,) = draw_each(frame(found[:1]), draw, tmp_path / "picture")
     assert line.startswith("not drawn: picture, no two runs with p = 10 and p = 100")

@@ -1,15 +1,17 @@
-import csv
 import math
-import warnings
 
+import pandas as pd
 import pytest
 
 from autoclip_sep.figures.clippers import strategies
-from autoclip_sep.figures.runs import find
+from autoclip_sep.figures.clippers.strategies_numbers import Strategies
+from autoclip_sep.figures.runs import find, frame
+
+STEM = "strategies_demo_mask_inference_blstm_demo"
 
 
 @pytest.fixture
-def found(add_run, tmp_path):
+def runs(add_run, tmp_path):
     """No clipping, AutoClip with two percentiles, three norms and one ALRC; two seeds each."""
     scores = {
         "none": (4.0, 5.0), "autoclip_p10": (6.0, 8.0), "autoclip_p50": (5.0, 6.0),
@@ -18,52 +20,55 @@ def found(add_run, tmp_path):
     for label, gains in scores.items():
         for seed, gain in enumerate(gains):
             add_run(label, seed, gain, shares=[0.0, 0.0] if label == "none" else [0.2, 0.4])
-    return find(tmp_path)
+    return frame(find(tmp_path))
 
 
-def test_what_each_setting_gains(found):
-    settings = {one.clipping.name: one for one in strategies.strategies(found).settings}
-    assert list(settings) == [
+def test_what_each_setting_gains(runs):
+    numbers = Strategies(runs)
+    assert list(numbers.settings.index) == list(numbers.gains) == [
         "No clipping", "AutoClip, p = 10", "AutoClip, p = 50", "ALRC, n = 3",
         "Global norm, threshold = 0.1", "Global norm, threshold = 1",
         "Global norm, threshold = 10",
     ]  # fmt: skip
-    ten = settings["AutoClip, p = 10"]
-    assert ten.gain.values == {0: 7.0, 1: 9.0}  # the improvement
-    assert ten.over_none.values == {0: 2.0, 1: 3.0}
-    assert math.isclose(ten.share.mean, 0.3)
+    assert numbers.gains["AutoClip, p = 10"].to_dict() == {0: 7.0, 1: 9.0}  # the improvement
+    ten = numbers.settings.loc["AutoClip, p = 10"]
+    assert (ten["gain"], ten["over_none"], ten["seeds"]) == (8.0, 2.5, 2)
+    assert math.isclose(ten["share"], 0.3)
 
 
-def test_runs_whose_labels_differ_are_never_one_setting(add_run):
-    labels = ("autoclip_p10", "autoclip_p10_parameter")
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        (
+            ("autoclip_p10", "autoclip_p10_parameter"),
+            ["AutoClip, p = 10", "AutoClip, p = 10, scope = parameter"],
+        ),
+        (
+            ("autoclip_p100", "autoclip_p10", "autoclip_p10_window1000"),
+            ["No clipping", "AutoClip, p = 10", "AutoClip, p = 10, window = 1000"],
+        ),
+    ],
+)
+def test_runs_whose_labels_differ_are_never_one_setting(add_run, labels, names):
     found = [add_run(label, gain=gain) for gain, label in enumerate(labels)]
-    gains = {one.clipping.name: one.gain.mean for one in strategies.strategies(found).settings}
-    assert gains == {"AutoClip, p = 10": 1.0, "AutoClip, p = 10, scope = parameter": 2.0}
+    assert list(Strategies(frame(found)).settings.index) == names
 
 
-def test_a_window_is_a_setting_of_its_own(add_run):
-    labels = ("autoclip_p10_window1000", "autoclip_p10", "autoclip_p100")
-    found = [add_run(label, gain=gain) for gain, label in enumerate(labels)]
-    gains = {one.clipping.name: one.gain.mean for one in strategies.strategies(found).settings}
-    assert gains == {
-        "No clipping": 3, "AutoClip, p = 10": 2, "AutoClip, p = 10, window = 1000": 1,
-    }  # fmt: skip
+def test_what_a_family_costs_to_tune(runs):
+    families = Strategies(runs).families
+    assert list(families.index) == ["AutoClip", "ALRC", "Global norm"]
+    norm = families.loc["Global norm"]
+    assert norm["best"] == "Global norm, threshold = 1"
+    assert norm["worst"] == "Global norm, threshold = 0.1"
+    assert (norm["cost"], norm["cost_sd"]) == pytest.approx((5.25, 1.5 / math.sqrt(2)))  # by seed
+    assert math.isclose(norm["guess"], (2.5 + 7.75 + 5.75) / 3)
+    assert (norm["runs"], norm["below_none"]) == (6, 1)
+    assert math.isnan(families.loc["ALRC", "cost"])  # of one setting nothing is known
+    assert families.loc["ALRC", "below_none"] == 1
 
 
-def test_what_a_family_costs_to_tune(found):
-    families = {one.name: one for one in strategies.strategies(found).families}
-    norm = families["Global norm"]
-    assert norm.best.clipping.setting == "threshold = 1"
-    assert norm.worst.clipping.setting == "threshold = 0.1"
-    assert norm.cost.values == {0: 6.0, 1: 4.5}
-    assert math.isclose(norm.guess, (2.5 + 7.75 + 5.75) / 3)
-    assert (norm.runs, norm.below_none) == (6, 1)
-    assert families["ALRC"].cost.values == {}  # of one setting nothing is known
-    assert families["ALRC"].below_none == 1
-
-
-def test_markdown(found):
-    text = strategies.as_markdown(strategies.strategies(found))
+def test_markdown(runs):
+    text = strategies.as_markdown(Strategies(runs))
     assert "No clipping: 5.50 ± 0.71." in text
     assert (
         "| Global norm | 3 (0.1 to 10) | 6 | threshold = 1 | 7.75 ± 0.35 | threshold = 0.1 "
@@ -75,36 +80,17 @@ def test_markdown(found):
     assert "commit abc1234567" in text
 
 
-def test_csv(found):
-    lines = list(csv.DictReader(strategies.as_csv(strategies.strategies(found)).splitlines()))
-    assert len(lines) == 7
-    line = next(line for line in lines if line["setting"] == "threshold = 0.1")
-    assert line["family"] == "Global norm"
-    assert float(line["si_sdr_improvement"]) == 2.5
-    assert float(line["over_no_clipping"]) == -3
-    assert (line["seeds"], line["loss"], line["corpus"]) == ("2", "mask_inference", "demo")
-    assert math.isclose(float(line["clipped_share"]), 0.3)
-
-
-def test_without_a_run_without_clipping_nothing_is_said_of_it(found):
-    clipped = [run for run in found if run.percentile != 100]
-    numbers = strategies.strategies(clipped)
-    assert numbers.none.values == {}
-    text = strategies.as_markdown(numbers)
+def test_without_a_run_without_clipping_nothing_is_said_of_it(runs, saved, tmp_path):
+    clipped = runs[runs["percentile"] != 100]
+    text = strategies.as_markdown(strategies.draw(clipped, tmp_path / "x"))
     assert "No clipping: not run." in text
     assert " of 3" not in text
-    (first, *_) = csv.DictReader(strategies.as_csv(numbers).splitlines())
-    assert first["over_no_clipping"] == ""
+    assert pd.read_csv(tmp_path / "x.csv")["over_no_clipping"].isna().all()
 
 
-def test_means_spreads_and_spans_are_drawn_where_they_are(found, tmp_path, monkeypatch):
-    from autoclip_sep.figures import style
-    from autoclip_sep.figures.clippers import strategies_picture
-
-    figures = []
-    monkeypatch.setattr(style, "save", lambda figure, stem: figures.append(figure))
-    strategies_picture.draw(strategies.strategies(found), tmp_path / "x")
-    gains, shares = figures[0].axes
+def test_means_spreads_and_spans_are_drawn_where_they_are(runs, saved, tmp_path):
+    strategies.draw(runs, tmp_path / "x")
+    gains, shares = saved[0].axes
     rows = dict(zip([label.get_text() for label in gains.get_yticklabels()],
                     gains.get_yticks(), strict=True))  # fmt: skip
     means = {bar.lines[0].get_ydata()[0]: bar.lines[0].get_xdata()[0] for bar in gains.containers}
@@ -120,20 +106,23 @@ def test_means_spreads_and_spans_are_drawn_where_they_are(found, tmp_path, monke
     assert [round(bar.patches[0].get_width(), 9) for bar in shares.containers] == [0.0] + [0.3] * 6
 
 
-def test_four_files_for_a_task_with_two_families(found, tmp_path):
+@pytest.mark.filterwarnings("error")
+def test_four_files_for_a_task_with_two_families(runs, tmp_path):
     out = tmp_path / "out"
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        (line,) = strategies.draw_all(found, out)
-    stem = "strategies_demo_mask_inference_blstm_demo"
-    assert line == f"{out / stem}.png  best minus worst [dB]: AutoClip 1.50, Global norm 5.25"
-    assert sorted(path.name for path in out.iterdir()) == [
-        f"{stem}.csv", f"{stem}.md", f"{stem}.pdf", f"{stem}.png",
-    ]  # fmt: skip
+    (line,) = strategies.draw_all(runs, out)
+    assert line == f"{out / STEM}.png  best minus worst [dB]: AutoClip 1.50, Global norm 5.25"
+    assert {path.name for path in out.iterdir()} == {
+        f"{STEM}.{suffix}" for suffix in ("csv", "md", "pdf", "png")
+    }
+    table = pd.read_csv(out / f"{STEM}.csv").set_index("setting")
+    assert len(table) == 7
+    row = table.loc["threshold = 0.1"]
+    assert row[["family", "si_sdr_improvement", "over_no_clipping", "seeds", "loss", "corpus"]
+               ].tolist() == ["Global norm", 2.5, -3, 2, "mask_inference", "demo"]  # fmt: skip
+    assert math.isclose(row["clipped_share"], 0.3)
 
 
-def test_percentiles_alone_are_no_comparison(found, tmp_path):
-    paper_only = [run for run in found if run.percentile > 0]
-    assert strategies.draw_all(paper_only, tmp_path / "out") == [
+def test_percentiles_alone_are_no_comparison(runs, tmp_path):
+    assert strategies.draw_all(runs[runs["percentile"] > 0], tmp_path / "out") == [
         "not drawn: strategies on one task: no task has two ways of clipping"
     ]

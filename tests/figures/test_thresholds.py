@@ -1,149 +1,82 @@
 import math
-import warnings
 
 import numpy as np
 import pytest
 
-from autoclip_sep.errors import InputError
-from autoclip_sep.figures.clippers import clipped_shares, thresholds
-from autoclip_sep.figures.clipping_methods import NO_CLIPPING, by_clipping, clipping
-from autoclip_sep.figures.runs import find
+from autoclip_sep.figures.clippers import thresholds
+from autoclip_sep.figures.runs import find, frame
+
+NORMS = (4.0, 1.0, 2.0, 3.0)
 
 
-def drawn(module, found, stem):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        return module.draw(found, stem)
+@pytest.fixture
+def add(add_run):
+    """A function that adds a run with a threshold of 2, of 2.5 at the end."""
+
+    def add(label="autoclip_p10", seed=0, norms=NORMS, last=2.5, **settings):
+        return add_run(label, seed, grad_norm=norms,
+                       threshold=[2.0] * (len(norms) - 1) + [last], **settings)  # fmt: skip
+
+    return add
 
 
-def test_the_numbers_of_a_percentile(add_run):
-    first = add_run(seed=0, norms=(4.0, 0.0, math.nan, 3.0), thresholds=(2.0, 2.0, 2.0, 3.0),
-                    shares=[0.2, 0.6])  # fmt: skip
-    other = add_run(seed=3, thresholds=(1.0, 1.0, 1.0, 2.5), shares=[0.0, 0.0])
-    found = thresholds.panel("p = 10", {3: other, 0: first})
-    assert found.step.tolist() == [5, 20]  # a norm of 0 and NaN can't be shown
-    assert found.norm.tolist() == [4, 3]
-    assert found.threshold.tolist() == [2, 3]
-    assert found.clipped.tolist() == [True, False]
-    ((steps, values),) = found.others
-    assert steps.tolist() == [5, 10, 15, 20]
-    assert values.tolist() == [1, 1, 1, 2.5]
-    assert found.share.values == {0: 0.4, 3: 0.0}
-
-
-def test_a_panel_for_each_percentile_rising(add_run, tmp_path):
-    for label in ("autoclip_p50", "none", "autoclip_p1"):
-        add_run(label, thresholds=[math.inf if label == "none" else 2.0] * 4)
-    panels = drawn(thresholds, find(tmp_path), tmp_path / "out" / "thresholds")
-    assert [one.name for one in panels] == ["p = 1", "p = 50", "p = 100"]
-    assert np.isnan(panels[2].threshold).all()
-    assert not panels[2].clipped.any()
-    assert (tmp_path / "out" / "thresholds.png").read_bytes().startswith(b"\x89PNG")
-    assert (tmp_path / "out" / "thresholds.pdf").read_bytes().startswith(b"%PDF")
-
-
-def test_cloud_and_threshold_are_drawn_where_they_are(add_run):
-    from matplotlib.figure import Figure
-
-    axes = Figure().subplots()
-    thresholds._panel(
-        axes, thresholds.panel("p = 10", {0: add_run(thresholds=(2.0, 2.0, 2.0, 2.5))})
-    )
-    left_alone, clipped, halo, line = axes.lines
+def test_cloud_and_thresholds_are_drawn_where_they_are(add, saved, tmp_path):
+    add(seed=3, last=1.0, shares=[0.0, 0.0])
+    add(norms=(*NORMS, 0.0, math.nan, 3.0), shares=[0.2, 0.6])
+    thresholds.draw_all(frame(find(tmp_path)), tmp_path / "out")
+    (axes,) = saved[0].axes
+    left_alone, clipped, other, halo, line = axes.lines
     assert left_alone.get_ydata().tolist() == [1, 2]
-    assert clipped.get_ydata().tolist() == [4, 3]
-    assert line.get_ydata().tolist() == halo.get_ydata().tolist() == [2, 2, 2, 2.5]
+    assert clipped.get_ydata().tolist() == [4, 3, 3]
+    assert clipped.get_xdata().tolist() == [20, 80, 140]  # a norm of 0 and NaN can't be shown
+    assert other.get_ydata().tolist() == [2, 2, 2, 1]
+    assert line.get_ydata().tolist() == halo.get_ydata().tolist() == [2, 2, 2, 2, 2.5]
     assert axes.get_yscale() == "log"
-    assert axes.get_title() == "p = 10, 50.0% clipped"
+    assert axes.get_title() == "p = 10, 20.0% clipped"
 
 
-def test_norms_of_nothing_but_zeros_are_told(add_run, tmp_path):
-    run = add_run(norms=(0.0, 0.0))
-    with pytest.raises(InputError, match="no gradient norm above 0"):
-        thresholds.panel("p = 10", {0: run})
-    (line,) = thresholds.draw_all(find(tmp_path), tmp_path / "out")
-    assert line.startswith(f"not drawn: {run.directory}")
-
-
-def test_a_picture_for_each_loss_with_a_percentile_below_100(add_run, tmp_path):
+@pytest.mark.filterwarnings("error")
+def test_a_panel_for_each_percentile_rising(add, add_run, tmp_path):
+    for label in ("autoclip_p50", "autoclip_p1"):
+        add(label)
     add_run("none")
-    (line,) = thresholds.draw_all(find(tmp_path), tmp_path / "out")
+    (line,) = thresholds.draw_all(frame(find(tmp_path)), tmp_path / "out")
+    assert line.endswith("clipped 50.0% at p = 1, 50.0% at p = 50, 50.0% at p = 100")
+    stem = tmp_path / "out" / "thresholds_demo_mask_inference_blstm_demo"
+    assert stem.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    assert stem.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_without_clipping_there_is_no_threshold(add_run, saved, tmp_path):
+    runs = [add_run("none")]
+    assert thresholds.draw({"p = 100": runs}, "title", [], tmp_path) == {"p = 100": 0.5}
+    *_, line = saved[0].axes[0].lines
+    assert np.isnan(line.get_ydata()).all()
+
+
+def test_norms_of_nothing_but_zeros_are_reported(add, tmp_path):
+    run = add(norms=(0.0, 0.0))
+    (line,) = thresholds.draw_all(frame([run]), tmp_path / "out")
+    assert line == f"not drawn: {run.directory}: no gradient norm above 0 to draw"
+
+
+def test_a_picture_for_each_loss_with_a_percentile_below_100(add, add_run, saved, tmp_path):
+    add_run("none")
+    (line,) = thresholds.draw_all(frame(find(tmp_path)), tmp_path)
     assert line.startswith("not drawn: thresholds over training")
-    add_run("autoclip_p10", thresholds=[2.0] * 4)
-    add_run("autoclip_p10", loss="snr", thresholds=[2.0] * 4, shares=[1.0, 1.0])
-    lines = thresholds.draw_all(find(tmp_path), tmp_path / "out")
-    stem = tmp_path / "out" / "thresholds_demo"
-    assert lines == [
+    add()
+    add(loss="snr", shares=[1.0, 1.0])
+    stem = tmp_path / "thresholds_demo"
+    assert thresholds.draw_all(frame(find(tmp_path)), tmp_path) == [
         f"{stem}_mask_inference_blstm_demo.png  clipped 50.0% at p = 10, 50.0% at p = 100",
         f"{stem}_snr_blstm_demo.png  clipped 100.0% at p = 10",
     ]
 
 
-def test_a_run_that_goes_on_is_drawn_as_far_as_it_is(add_run, tmp_path):
-    add_run("autoclip_p10", epochs=9, done=0, thresholds=[2.0] * 4)
-    (line,) = thresholds.draw_all(find(tmp_path), tmp_path / "out")
+def test_a_run_that_goes_on_is_drawn_as_far_as_it_is(add, saved, tmp_path):
+    add(epochs=9, done=0)
+    (line,) = thresholds.draw_all(frame(find(tmp_path)), tmp_path)
     assert line.startswith("not drawn: thresholds over training")
-    add_run("autoclip_p10", seed=1, epochs=9, done=2, thresholds=[2.0] * 4)
-    (line,) = thresholds.draw_all(find(tmp_path), tmp_path / "out")
+    add(seed=1, epochs=9, done=2)
+    (line,) = thresholds.draw_all(frame(find(tmp_path)), tmp_path)
     assert line.endswith("clipped 50.0% at p = 10")
-
-
-def test_a_share_is_weighted_by_steps_and_passes_over_epochs_without_one(add_run):
-    run = add_run(epochs=3, shares=[0.1, math.nan, 0.4])
-    run.history["step"][:] = (10, 20, 50)
-    assert math.isclose(clipped_shares.share(run), (10 * 0.1 + 30 * 0.4) / 40)
-    assert math.isnan(clipped_shares.share(add_run(seed=1, shares=[math.nan, math.nan])))
-
-
-def test_courses_over_seeds(add_run, tmp_path):
-    add_run("none")
-    add_run("norm_0.1", seed=0, shares=[0.2, 0.4])
-    add_run("norm_0.1", seed=1, shares=[0.6, 0.4])
-    add_run("autoclip_p10", shares=[1.0, 0.9])
-    first, second = drawn(clipped_shares, find(tmp_path), tmp_path / "out" / "clipped")
-    assert (first.clipping.name, second.clipping.name) == (
-        "AutoClip, p = 10", "Global norm, threshold = 0.1",
-    )  # fmt: skip
-    assert np.allclose(second.mean, [0.4, 0.4])
-    assert np.allclose(second.least, [0.2, 0.4])
-    assert np.allclose(second.most, [0.6, 0.4])
-    assert np.allclose(list(second.total.values.values()), [0.3, 0.5])
-    assert (tmp_path / "out" / "clipped.pdf").read_bytes().startswith(b"%PDF")
-
-
-def test_shares_are_drawn_where_two_clippings_are(add_run, tmp_path):
-    add_run("none")
-    add_run("autoclip_p10")
-    (line,) = clipped_shares.draw_all(find(tmp_path), tmp_path / "out")
-    assert line.startswith("not drawn: ")
-    add_run("alrc_n3", shares=[0.0, 0.25])
-    (line,) = clipped_shares.draw_all(find(tmp_path), tmp_path / "out")
-    stem = tmp_path / "out" / "clipped_demo_mask_inference_blstm_demo"
-    assert line == f"{stem}.png  AutoClip, p = 10 50.0%; ALRC, n = 3 12.5%"
-
-
-def test_clippings_are_told_apart_by_family_and_setting(add_run, tmp_path):
-    names = {
-        "none": NO_CLIPPING, "autoclip_p100": NO_CLIPPING, "shadow": NO_CLIPPING,
-        "autoclip_p0.5": "AutoClip, p = 0.5", "norm_10": "Global norm, threshold = 10",
-        "norm_2": "Global norm, threshold = 2", "alrc_n3": "ALRC, n = 3",
-    }  # fmt: skip
-    for label, expected in names.items():
-        assert clipping(add_run(label)).name == expected
-    found = by_clipping(find(tmp_path))
-    assert [one.name for one in found] == [
-        NO_CLIPPING, "AutoClip, p = 0.5", "ALRC, n = 3", "Global norm, threshold = 2",
-        "Global norm, threshold = 10",
-    ]  # fmt: skip
-
-
-def test_every_clipper_has_a_name(add_run):
-    run = add_run()
-    run.config["clipping"] = {
-        "_target_": "autoclip_sep.clipping.Combined",
-        "loss": {"_target_": "autoclip_sep.clipping.ALRC", "num_stddev": 3, "signed": False},
-        "gradients": {"_target_": "autoclip_sep.clipping.AutoClip", "percentile": 10},
-    }
-    assert clipping(run).name == "ALRC and AutoClip, p = 10, n = 3"
-    run.config["clipping"] = {"_target_": "autoclip_sep.clipping.AGC", "ratio": 0.01}
-    assert clipping(run).name == "AGC, ratio = 0.01"

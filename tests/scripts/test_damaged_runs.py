@@ -15,9 +15,11 @@ from autoclip_sep.cli.commands import check_data, compare, replay
 from autoclip_sep.cli.compose import compose, plain
 from autoclip_sep.clipping import AutoClip
 from autoclip_sep.errors import InputError
-from autoclip_sep.figures import clipping_methods, comparable, footer, run_pairs
+from autoclip_sep.figures import footer
 from autoclip_sep.figures.clippers import clipped_shares, step_sizes
-from autoclip_sep.figures.runs import find
+from autoclip_sep.figures.run_dynamics import dynamics
+from autoclip_sep.figures.run_pairs import pairs
+from autoclip_sep.figures.runs import comparable, find, frame
 from autoclip_sep.figures.scores import results
 from autoclip_sep.losses.mask_inference import MaskInference
 from autoclip_sep.models.separator import Separator
@@ -159,10 +161,9 @@ def test_what_figures_read_of_a_damaged_run_is_one_line(place):
         before = path.read_bytes()
         for case, content in damages(path).items():
             path.write_bytes(content)
-            found = find(place / "runs")
             for reader in READERS:
                 try:
-                    reader(found)
+                    reader(frame(find(place / "runs")))
                 except InputError:
                     continue
                 except Exception as error:
@@ -173,9 +174,9 @@ def test_what_figures_read_of_a_damaged_run_is_one_line(place):
 
 
 READERS = (
-    comparable.comparable, clipping_methods.by_clipping, footer.origin, run_pairs.pairs,
-    results.table, clipped_shares.courses, lambda found: [step_sizes.sizes(r) for r in found],
-    lambda found: footer.network(found[0]),
+    comparable, footer.line, pairs, results.table, clipped_shares.shares_by_epoch,
+    lambda runs: [step_sizes.sizes(run) for run in runs["run"]],
+    lambda runs: [dynamics(run) for run in runs["run"]],
 )  # fmt: skip
 
 WORDS = {

@@ -1,4 +1,4 @@
-"""What AutoClip would have clipped of a recorded course of gradient norms, for several percentiles.
+"""What AutoClip would have clipped of recorded gradient norms, for several percentiles.
 
 On the left the norms over the steps with each percentile's threshold on a logarithmic axis, on the
 right the share of steps that would have been clipped.
@@ -16,10 +16,11 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, PercentFormatter
+from scipy.optimize import isotonic_regression
 
 from autoclip_sep.errors import InputError
 from autoclip_sep.figures import style
-from autoclip_sep.figures.runs import Series
+from autoclip_sep.figures.record_files import Series
 
 NORMS = "#9AA3AB"
 PALETTE = "viridis"  # told apart in grey and by the colour-blind; its yellow end is left out
@@ -51,9 +52,9 @@ def draw(steps: Series, norms: Series, curves: Sequence[Curve], footer: str, ste
         raise InputError("not drawn: every norm is 0, which a logarithmic axis can't show")
     curves = sorted(curves, key=lambda curve: curve.percentile)
     figure = Figure(figsize=(9.2, 4.6), layout=ConstrainedLayoutEngine(wspace=0.08))
-    course, shares = figure.subplots(1, 2, width_ratios=(2.7, 1))
+    axes, shares = figure.subplots(1, 2, width_ratios=(2.7, 1))
     colours = mpl.colormaps[PALETTE](np.linspace(0.0, 0.78, len(curves)))
-    _course(course, steps, norms, curves, colours)
+    _curves(axes, steps, norms, curves, colours)
     _shares(shares, curves, colours)
     figure.suptitle("What AutoClip would have clipped", fontsize=13, weight="bold")
     style.footer(figure, footer)
@@ -61,7 +62,7 @@ def draw(steps: Series, norms: Series, curves: Sequence[Curve], footer: str, ste
     return figure
 
 
-def _course(
+def _curves(
     axes: Axes, steps: Series, norms: Series, curves: Sequence[Curve], colours: Series
 ) -> None:
     seen = np.isfinite(norms) & (norms > 0)
@@ -100,27 +101,13 @@ def _name_at_the_end(axes: Axes, curves: Sequence[Curve], colours: Series) -> No
                       annotation_clip=False)  # fmt: skip
 
 
-def apart(heights: Sequence[float], distance: float) -> list[float]:
+def apart(heights: Sequence[float], distance: float) -> Series:
     """Rising heights moved as little as it takes to lie at least `distance` apart.
 
-    Heights that meet become a group around their own mean; groups that meet then are joined.
+    Their order is kept, so less the distances this is isotonic regression, in least squares.
     """
-    groups: list[list[float]] = []
-    for height in heights:
-        groups.append([height])
-        while len(groups) > 1 and _top(groups[-2], distance) > _bottom(groups[-1], distance):
-            joined = groups.pop()
-            groups[-1] += joined
-    return [_bottom(group, distance) + n * distance for group in groups for n in range(len(group))]
-
-
-def _bottom(group: Sequence[float], distance: float) -> float:
-    return float(np.mean(group)) - (len(group) - 1) / 2 * distance
-
-
-def _top(group: Sequence[float], distance: float) -> float:
-    """Where the next group may begin."""
-    return _bottom(group, distance) + len(group) * distance
+    steps = distance * np.arange(len(heights))
+    return isotonic_regression(heights - steps).x + steps if len(heights) else steps
 
 
 def _shares(axes: Axes, curves: Sequence[Curve], colours: Series) -> None:

@@ -15,7 +15,8 @@ from pandas import DataFrame
 from autoclip_sep.errors import InputError
 from autoclip_sep.figures import footer, style
 from autoclip_sep.figures.over_seeds import mean
-from autoclip_sep.figures.runs import GROUP, RunFound, Series
+from autoclip_sep.figures.record_files import Series
+from autoclip_sep.figures.runs import GROUP, RunFound
 
 LEFT_ALONE, CLIPPED = "#A9B1B8", "#D98E04"  # of the cloud
 MOST_COLUMNS = 5

@@ -52,7 +52,7 @@ def pictures(stage: Stage, steps: Sequence[float]) -> list[Image.Image]:
     drawn = []
     for step in steps:
         canvas.restore_region(still)
-        stage.show([one.until(step) for one in stage.runs])
+        stage.show(step)
         stage.clock.set_text(f"iteration {step:,.0f}")
         for artist in stage.moving:
             stage.figure.draw_artist(artist)

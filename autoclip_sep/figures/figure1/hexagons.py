@@ -8,7 +8,7 @@ from matplotlib.colors import Colormap, Normalize
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from autoclip_sep.figures.runs import Series
+from autoclip_sep.figures.record_files import Series
 
 Counts = NDArray[np.int64]
 

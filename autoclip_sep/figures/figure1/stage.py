@@ -17,8 +17,8 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from autoclip_sep.figures import style
 from autoclip_sep.figures.figure1.hexagons import Hexagons
+from autoclip_sep.figures.record_files import Series
 from autoclip_sep.figures.run_dynamics import RunDynamics
-from autoclip_sep.figures.runs import Series
 from autoclip_sep.figures.smoothing import running_median
 
 DENSITY = ListedColormap(colormaps["YlGnBu"](np.linspace(0.28, 1, 256)))  # no near-white end
@@ -33,33 +33,36 @@ class Stage:
     """Figure 1 with everything in place that doesn't move: axes, their limits, names, legends.
 
     runs: whole, in the paper one without clipping and one with. `show` then draws them as far as
-    is wanted. loss: its name; empty where it is unknown. text: the footer.
+    they had come by a step. loss: its name; empty where it is unknown. text: the footer.
     """
 
     def __init__(self, runs: Sequence[RunDynamics], loss: str, text: str, title: str) -> None:
         self.runs = runs
-        self.colours = style.colours(len(runs))
-        size = (12.4, 4.3) if len(runs) == 1 else (4.3 * len(runs), 7.4)
-        self.figure = Figure(figsize=size, layout="constrained")
+        self.figure = Figure(
+            figsize=(12.4, 4.3) if len(runs) == 1 else (4.3 * len(runs), 7.4), layout="constrained"
+        )
         axes, densities = _mosaic(self.figure, len(runs))
-        self._linear = any((one.rows["loss"].loc[np.isfinite] <= 0).any() for one in runs)
-        window = max(11, len(runs[0].rows) // 20) | 1
-        sizes = [one.rows["step_norm"].to_numpy() for one in runs]
-        self.sizes = _curves(axes["sizes"], runs, sizes, self.colours, window)
-        self.losses = _curves(axes["losses"], runs, self._heights(runs), self.colours, window)
+        colours, window = style.colours(len(runs)), max(11, len(runs[0].rows) // 20) | 1
+        linear = _add_heights(runs)
+        self.sizes = _curves(axes["sizes"], runs, "step_norm", colours, window)
+        self.losses = _curves(axes["losses"], runs, "height", colours, window)
         axes["sizes"].set(title="Step size", ylabel=style.STEP_SIZE, ylim=(0, None))
-        _name_losses(axes["losses"], loss, self._linear)
+        _name_losses(axes["losses"], loss, linear)
         extent = _extent(runs)
         self.hexagons = [Hexagons(one, extent, HEXAGONS, ASPECT, DENSITY) for one in densities]
         self.notes = [
-            _prepare(*each, extent) for each in zip(densities, runs, self.colours, strict=True)
+            _prepare(*each, extent) for each in zip(densities, runs, colours, strict=True)
         ]
         self._share_colours(densities[-1].inset_axes((1.03, 0, 0.035, 1)))
-        self.thresholds = [_Threshold(axes, len(one.rows))
-                           for axes, one in zip(densities, runs, strict=True)]  # fmt: skip
+        self.thresholds = [one.axvline(math.nan, color="black", linestyle=":", linewidth=1.6)
+                           for one in densities]  # fmt: skip
+        self.values = [one.annotate(
+            "", (0, 0.03), (7, 0), ("data", "axes fraction"), "offset points", fontsize=8.5,
+            va="bottom", annotation_clip=True, path_effects=style.HALO,
+        ) for one in densities]  # fmt: skip
         self.clock = axes["losses"].text(0.97, 0.95, "", transform=axes["losses"].transAxes,
                                          ha="right", va="top", fontsize=11)  # fmt: skip
-        _name_curves(axes["names"], runs, self.colours, window)
+        _name_curves(axes["names"], runs, colours, window)
         whole = f"{title}: {style.loss_name(loss)}" if loss else title
         self.figure.suptitle(whole, fontsize=12.5, weight="bold")
         style.footer(self.figure, text)
@@ -69,35 +72,48 @@ class Stage:
         """All that `show` changes, from the back to the front."""
         curves = [*self.sizes, *self.losses]
         return [
-            *(cells.cells for cells in self.hexagons), *(curve.thin for curve in curves),
-            *(curve.thick for curve in curves), *(one.line for one in self.thresholds),
-            *(one.value for one in self.thresholds), *self.notes, self.clock,
+            *(one.cells for one in self.hexagons), *(thin for thin, _ in curves),
+            *(thick for _, thick in curves), *self.thresholds, *self.values, *self.notes,
+            self.clock,
         ]  # fmt: skip
-
-    def _heights(self, runs: Sequence[RunDynamics]) -> list[Series]:
-        """The losses as drawn: their natural log, themselves where any is 0 or below."""
-        losses = [one.rows["loss"].to_numpy() for one in runs]
-        return losses if self._linear else [np.log(loss) for loss in losses]
 
     def _share_colours(self, bar: Axes) -> None:
         """One colour scale for all densities, from 1 to the most there will be in a hexagon."""
-        most = max(int(cells.count(one.probed["norm"], one.probed["smoothness"]).max())
-                   for cells, one in zip(self.hexagons, self.runs, strict=True))  # fmt: skip
-        for cells in self.hexagons:
-            cells.scale(most)
+        most = max(int(hexagons.count(one.probed["norm"], one.probed["smoothness"]).max())
+                   for hexagons, one in zip(self.hexagons, self.runs, strict=True))  # fmt: skip
+        for hexagons in self.hexagons:
+            hexagons.scale(most)
         self.figure.colorbar(self.hexagons[0].cells, cax=bar, label="recorded iterations",
                              ticks=MaxNLocator(integer=True))  # fmt: skip
 
-    def show(self, runs: Sequence[RunDynamics]) -> None:
-        """Draw the runs as far as they have come."""
-        for n, (one, heights) in enumerate(zip(runs, self._heights(runs), strict=True)):
-            self.sizes[n].show(one.rows["step"], one.rows["step_norm"])
-            self.losses[n].show(one.rows["step"], heights)
-            cells = self.hexagons[n]
-            cells.show(cells.count(one.probed["norm"], one.probed["smoothness"]))
+    def show(self, step: float = math.inf) -> None:
+        """Draw the runs as far as they had come by a step."""
+        for n, whole in enumerate(self.runs):
+            one = whole.until(step)
+            for (thin, thick), name in ((self.sizes[n], "step_norm"), (self.losses[n], "height")):
+                thin.set_data(one.rows["step"], one.rows[name])
+                thick.set_data(one.rows["step"], one.rows[f"{name}_median"])
+            hexagons = self.hexagons[n]
+            hexagons.show(hexagons.count(one.probed["norm"], one.probed["smoothness"]))
             r = f"r = {one.r:.2f}".replace("-", "\N{MINUS SIGN}")
             self.notes[n].set_text(r if math.isfinite(one.r) else "")
-            self.thresholds[n].show(one)
+            clipped = math.isfinite(one.threshold)
+            self.thresholds[n].set_xdata([one.threshold if clipped else math.nan] * 2)
+            self.values[n].xy = (one.threshold if clipped else 0, self.values[n].xy[1])
+            when = " at the end" if len(one.rows) == len(whole.rows) else ""
+            value = f"threshold{when}\n{_short(10**one.threshold)}" if clipped else ""
+            self.values[n].set_text(value)
+
+
+def _add_heights(runs: Sequence[RunDynamics]) -> bool:
+    """Add to each run the losses as drawn: their natural log, themselves where any is 0 or below.
+
+    Returns whether they are drawn themselves.
+    """
+    linear = any((one.rows["loss"] <= 0).any() for one in runs)
+    for one in runs:
+        one.rows["height"] = one.rows["loss"] if linear else np.log(one.rows["loss"])
+    return linear
 
 
 def _mosaic(figure: Figure, count: int) -> tuple[dict[str, Axes], list[Axes]]:
@@ -117,56 +133,22 @@ def _mosaic(figure: Figure, count: int) -> tuple[dict[str, Axes], list[Axes]]:
     return axes, [axes[name] for name in densities]
 
 
-class _Threshold:
-    """A clipping threshold in a density, and its value beside it; nothing without clipping."""
-
-    def __init__(self, axes: Axes, rows: int) -> None:
-        self._rows = rows  # of the whole run
-        self.line = axes.axvline(math.nan, color="black", linestyle=":", linewidth=1.6)
-        self.value = axes.annotate(
-            "", (0, 0.03), (7, 0), ("data", "axes fraction"), "offset points", fontsize=8.5,
-            va="bottom", annotation_clip=True, path_effects=style.HALO,
-        )  # fmt: skip
-
-    def show(self, one: RunDynamics) -> None:
-        """The threshold where the run has come to."""
-        known = math.isfinite(one.threshold)
-        self.line.set_xdata([one.threshold if known else math.nan] * 2)
-        self.value.xy = (one.threshold if known else 0, self.value.xy[1])
-        when = " at the end" if len(one.rows) == self._rows else ""
-        self.value.set_text(f"threshold{when}\n{_short(10**one.threshold)}" if known else "")
-
-
-class _Curve:
-    """A run's values, thin, and their running median over them."""
-
-    def __init__(self, thin: Line2D, thick: Line2D, median: Series) -> None:
-        self.thin, self.thick, self.median = thin, thick, median
-
-    def show(self, step: Series, values: Series) -> None:
-        """Draw the first values."""
-        self.thin.set_data(step, values)
-        self.thick.set_data(step, self.median[: len(step)])
-
-
 def _curves(
-    axes: Axes,
-    runs: Sequence[RunDynamics],
-    values: Sequence[Series],
-    colours: Sequence[str],
-    window: int,
-) -> list[_Curve]:
-    """One curve for each run; the axes keep the limits that hold all values."""
+    axes: Axes, runs: Sequence[RunDynamics], name: str, colours: Sequence[str], window: int
+) -> list[tuple[Line2D, Line2D]]:
+    """For each run a column's values, thin, and over them their running median, which is added.
+
+    The axes keep the limits that hold all values.
+    """
     curves = []
-    for order, (one, heights, colour) in enumerate(zip(runs, values, colours, strict=True)):
-        step = one.rows["step"]
-        width = float(np.clip(18 / math.sqrt(len(step)), 0.35, 0.9))
-        thin, = axes.plot(step, heights, color=colour, linewidth=width, alpha=0.6,
+    for order, (one, colour) in enumerate(zip(runs, colours, strict=True)):
+        one.rows[f"{name}_median"] = running_median(one.rows[name], window)
+        width = float(np.clip(18 / math.sqrt(len(one.rows)), 0.35, 0.9))
+        thin, = axes.plot("step", name, data=one.rows, color=colour, linewidth=width, alpha=0.6,
                           zorder=2 + order)  # fmt: skip
-        median = running_median(heights, window)
-        thick, = axes.plot(step, median, color=colour, linewidth=1.8, zorder=4 + order,
-                           path_effects=CASING)  # fmt: skip
-        curves.append(_Curve(thin, thick, median))
+        thick, = axes.plot("step", f"{name}_median", data=one.rows, color=colour, linewidth=1.8,
+                           zorder=4 + order, path_effects=CASING)  # fmt: skip
+        curves.append((thin, thick))
     axes.set(xlim=(0, max(one.rows["step"].iloc[-1] for one in runs)), xlabel="Iteration")
     axes.autoscale(False)
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))

@@ -25,7 +25,7 @@ def draw(pair: DataFrame, stem: Path) -> str:
     pair: the run with p = 100 or no clipping, and the run to compare with it.
     """
     stage = of_pair(pair)
-    stage.show(stage.runs)
+    stage.show()
     style.save(stage.figure, stem)
     left, right = stage.runs
     return f"{stem}.png  r = {left.r:.2f} without clipping, {right.r:.2f} with AutoClip"
@@ -45,7 +45,7 @@ def draw_all(runs: DataFrame, output: Path) -> list[str]:
 def draw_records(files: Sequence[RunFound], text: str, output: Path) -> str:
     """Figure 1 of any loop's records beside each other, as <output>/figure1; a line of it."""
     stage = Stage([dynamics(file) for file in files], "", text, "Training dynamics")
-    stage.show(stage.runs)
+    stage.show()
     style.save(stage.figure, output / "figure1")
     rs = ", ".join(f"{one.r:.2f} in {one.label}" for one in stage.runs)
     return f"{output / 'figure1'}.png  r = {rs}"
