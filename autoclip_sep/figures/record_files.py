@@ -40,4 +40,4 @@ def columns(path: Path) -> Columns:
     for key in COUNTED & set(table):
         if not table[key].between(1, 2**53 - 1).all() or (table[key] % 1).any():
             raise InputError(f"{path}: {key} must be an integer from 1 in every row: not a run's")
-    return Table(path, {key: table[key].to_numpy(copy=True) for key in table})
+    return Table(path, {str(key): table[key].to_numpy(copy=True) for key in table})

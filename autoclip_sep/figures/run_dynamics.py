@@ -55,20 +55,18 @@ def dynamics(run: RunFound) -> RunDynamics:
     """
     names = ("step", "step_norm", "loss", "threshold", "grad_norm", "smoothness")
     rows = DataFrame({name: run.dynamics[name] for name in names})
-    known = np.isfinite(rows) & (rows > 0)
-    probed = rows[known["grad_norm"] & known["smoothness"]]
+    both = rows[["grad_norm", "smoothness"]]
+    probed = rows[((both > 0) & (both < math.inf)).all(axis=1)]
     if len(probed) < FEWEST_ROWS:
         raise InputError(
             f"{run.directory}: {len(probed)} rows with a smoothness, at least {FEWEST_ROWS} are "
             "needed: train longer, with trainer.probe_points >= 1"
         )
     with np.errstate(divide="ignore"):
-        logs = np.log10(rows[["threshold"]])
-    if run.percentile == 100:
-        logs["threshold"] = math.inf
+        thresholds = np.log10(rows["threshold"]) if run.percentile != 100 else math.inf
     return RunDynamics(
         run.clipping,
-        rows[["step", "step_norm", "loss"]].join(logs),
+        rows[["step", "step_norm", "loss"]].assign(threshold=thresholds),
         DataFrame({
             "step": probed["step"],
             "norm": np.log10(probed["grad_norm"]),

@@ -221,6 +221,11 @@ def _records(run: RunFound) -> dict[str, Any]:
     }
 
 
+def grouped(runs: DataFrame, by: list[str]) -> dict[tuple[str, ...], DataFrame]:
+    """The runs that share the values of these columns, by those values."""
+    return {tuple(map(str, key)): members for key, members in runs.groupby(by)}
+
+
 def comparable(runs: DataFrame) -> tuple[DataFrame, list[str]]:
     """The finished runs, and a line for each run that is left out.
 
@@ -229,14 +234,14 @@ def comparable(runs: DataFrame) -> tuple[DataFrame, list[str]]:
     """
     finished = runs["epochs"] >= runs["epochs_wanted"]
     lines = [
-        f"left out: {one.run.directory}: {one.epochs} of {one.epochs_wanted} epochs"
-        for one in runs[~finished].itertuples()
+        f"left out: {one['run'].directory}: {one['epochs']} of {one['epochs_wanted']} epochs"
+        for one in runs[~finished].to_dict("records")
     ]
     kept = runs[finished]
     usual = kept.groupby(GROUP)["epochs"].transform(lambda epochs: epochs.mode().max())
     others = kept["epochs"] != usual
     lines += [
-        f"left out: {one.run.directory}: {one.epochs} epochs, others {one.usual}"
-        for one in kept.assign(usual=usual)[others].itertuples()
+        f"left out: {one['run'].directory}: {one['epochs']} epochs, others {one['usual']}"
+        for one in kept.assign(usual=usual)[others].to_dict("records")
     ]
     return kept[~others], lines

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 from pandas import DataFrame, Series
 
 from autoclip_sep.errors import InputError
@@ -82,10 +82,7 @@ def draw(path: Path, text: str, stem: Path) -> str:
     over_time, by_item = figure.subplots(1, 2, width_ratios=(1.6, 1))
     _over_time(over_time, spikes)
     _by_item(by_item, examples(table).head(MOST_NAMED))
-    title = f"Spikes of the gradient norm: {len(spikes):,}"
-    figure.suptitle(title, fontsize=12.5, weight="bold")
-    style.footer(figure, text)
-    style.save(figure, stem)
+    style.finish(figure, f"Spikes of the gradient norm: {len(spikes):,}", [text], stem, 12.5)
     return f"{stem}.png  {style.spikes(len(spikes))}"
 
 
@@ -100,8 +97,7 @@ def _over_time(axes: Axes, spikes: Series) -> None:
         axes.legend(frameon=False, fontsize=8)
     axes.set(xlabel="Iteration", ylabel="norm / median of the norms before", yscale="log",
              title="When, and how far above")  # fmt: skip
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    style.bare(axes)
+    style.over_iterations(axes)
 
 
 def _by_item(axes: Axes, counts: Series) -> None:

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import Normal, Stroke
+from matplotlib.ticker import EngFormatter
 from matplotlib.transforms import Bbox
 
 from autoclip_sep.files import write_whole
@@ -40,6 +41,13 @@ def save(figure: Figure, stem: Path, suffixes: Sequence[str] = (".png", ".pdf"))
         drawn = io.BytesIO()
         figure.savefig(drawn, format=suffix[1:], dpi=DPI, metadata=NO_DATE[suffix])
         write_whole(stem.with_name(stem.name + suffix), drawn.getvalue())
+
+
+def finish(figure: Figure, title: str, notes: Sequence[str], stem: Path, size: float = 13) -> None:
+    """Title, footer of these notes, and both files; size: of the title."""
+    figure.suptitle(title, fontsize=size, weight="bold")
+    footer(figure, BETWEEN.join(notes))
+    save(figure, stem)
 
 
 def settle(figure: Figure, dpi: float) -> None:
@@ -90,6 +98,12 @@ def bare(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25, linewidth=0.5)
     axes.set_axisbelow(True)
+
+
+def over_iterations(axes: Axes) -> None:
+    """The same for curves over training."""
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    bare(axes)
 
 
 def bare_bars(axes: Axes) -> None:

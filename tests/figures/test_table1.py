@@ -7,7 +7,7 @@ import pytest
 from autoclip_sep.figures import paper
 from autoclip_sep.figures.runs import find, frame
 from autoclip_sep.figures.table1 import cells, picture, table1
-from autoclip_sep.figures.table1.numbers import (
+from autoclip_sep.figures.table1.cells import (
     Table,
     best,
     best_of_each_seed,

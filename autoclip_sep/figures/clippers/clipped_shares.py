@@ -24,9 +24,9 @@ from autoclip_sep.figures.clipping_methods import (
     OTHERS_MAP,
 )
 from autoclip_sep.figures.over_seeds import by_seed, mean
-from autoclip_sep.figures.runs import GROUP, comparable
+from autoclip_sep.figures.runs import GROUP, comparable, grouped
 
-Colour = tuple[float, ...]  # red, green, blue, alpha
+Colour = tuple[float, float, float, float]  # red, green, blue, alpha
 
 THICKER = 3.2  # of the first line than of the last: lines on top of each other are all seen
 LIGHTEST, DARKEST = 0.35, 0.85  # of a family's colour map; viridis is dark at its low end
@@ -37,11 +37,11 @@ def shares_by_epoch(runs: DataFrame) -> DataFrame:
     once = runs.drop_duplicates(["strategy", "seed"])
     histories = [
         DataFrame({
-            "strategy": one.strategy,
-            "epoch": one.run.history["epoch"],
-            "share": one.run.history["clipped_share"],
+            "strategy": strategy,
+            "epoch": run.history["epoch"],
+            "share": run.history["clipped_share"],
         })
-        for one in once.itertuples()
+        for strategy, run in zip(once["strategy"], once["run"], strict=True)
     ]  # fmt: skip
     return pd.concat(histories).groupby(["strategy", "epoch"])["share"].agg(["mean", "min", "max"])
 
@@ -75,12 +75,10 @@ def draw(runs: DataFrame, stem: Path) -> Series:
     style.bare(curves)
     _totals(bars, totals, colours)
     loss = style.loss_name(runs["loss"].iloc[0])
-    figure.suptitle(f"How often each strategy clipped: {loss}", fontsize=12, weight="bold")
-    style.footer(figure, style.BETWEEN.join([
+    style.finish(figure, f"How often each strategy clipped: {loss}", [
         *["Lines and bars: mean over seeds", "Shaded: all seeds"] * (runs["seed"].nunique() > 1),
         "A step counts where anything of it was clipped", footer.line(runs),
-    ]))  # fmt: skip
-    style.save(figure, stem)
+    ], stem, 12)  # fmt: skip
     return totals
 
 
@@ -116,7 +114,7 @@ def draw_all(runs: DataFrame, output: Path) -> list[str]:
     """clipped_<corpus>_<loss>_<model> for each that has two clippings besides none."""
     kept, _ = comparable(runs)
     lines = []
-    for group, members in kept.groupby(GROUP):
+    for group, members in grouped(kept, GROUP).items():
         if members.loc[members["family"] != NO_CLIPPING, "strategy"].nunique() > 1:
             stem = output / "_".join(["clipped", *group])
             totals = [f"{strategy} {total:.1%}" for strategy, total in draw(members, stem).items()]

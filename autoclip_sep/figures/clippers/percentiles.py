@@ -14,7 +14,7 @@ from pandas import DataFrame
 
 from autoclip_sep.figures import footer, paper, style
 from autoclip_sep.figures.over_seeds import by_seed, mean, sd
-from autoclip_sep.figures.runs import TASK, comparable
+from autoclip_sep.figures.runs import TASK, comparable, grouped
 
 UNCLIPPED = 100.0
 PAPERS = "#6B7178"
@@ -52,13 +52,11 @@ def draw(runs: DataFrame, stem: Path) -> dict[str, dict[str, DataFrame]]:
         axes.set_title(title, fontsize=10)
     for axes in grid[-1]:
         axes.set_xlabel("p, percentile of the norms", fontsize=9)
-    figure.suptitle("What the percentile does", fontsize=13, weight="bold")
     several = any((row["train_loss"].count() > 1).any() for row in rows.values())
-    style.footer(figure, style.BETWEEN.join([
+    style.finish(figure, "What the percentile does", [
         *["Bars: ± standard deviation over seeds", "Small dots: seeds"] * several,
         f"Paper: Table 1, {paper.CORPUS_TITLE}, {paper.NETWORK}", footer.line(runs),
-    ]))  # fmt: skip
-    style.save(figure, stem)
+    ], stem)  # fmt: skip
     return rows
 
 
@@ -94,7 +92,7 @@ def _curve(axes: Axes, values: DataFrame, places: Mapping[float, int]) -> None:
     means = known.agg(mean).reindex(sorted({*known, *paper.PERCENTILES}))
     axes.plot([places[p] for p in means.index], means, color=style.WITH, linewidth=1.4,
               zorder=3)  # fmt: skip  # broken where one wasn't run
-    for percentile in known:
+    for percentile in map(float, known.columns):
         own, place = known[percentile].dropna(), places[percentile]
         colour = style.WITHOUT if percentile == UNCLIPPED else style.WITH
         spread = sd(own) if len(own) > 1 else 0
@@ -114,7 +112,8 @@ def draw_all(runs: DataFrame, output: Path) -> list[str]:
     kept, _ = comparable(runs)
     tried = kept.groupby([*TASK, "loss"])["percentile"].transform("nunique")
     lines = []
-    for task, members in kept[kept["percentile"].notna() & (tried > 2)].groupby(TASK):
+    enough = kept[kept["percentile"].notna() & (tried > 2)]
+    for task, members in grouped(enough, TASK).items():
         stem = output / "_".join(["percentiles", *task])
         best = [f"{loss} {_best(row['si_sdr'])}" for loss, row in draw(members, stem).items()]
         lines.append(f"{stem}.png  {', '.join(best)}")

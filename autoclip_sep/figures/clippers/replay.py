@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
-from matplotlib.ticker import EngFormatter, PercentFormatter
+from matplotlib.ticker import PercentFormatter
 from scipy.optimize import isotonic_regression
 
 from autoclip_sep.errors import InputError
@@ -56,9 +56,7 @@ def draw(steps: Series, norms: Series, curves: Sequence[Curve], footer: str, ste
     colours = mpl.colormaps[PALETTE](np.linspace(0.0, 0.78, len(curves)))
     _curves(axes, steps, norms, curves, colours)
     _shares(shares, curves, colours)
-    figure.suptitle("What AutoClip would have clipped", fontsize=13, weight="bold")
-    style.footer(figure, footer)
-    style.save(figure, stem)
+    style.finish(figure, "What AutoClip would have clipped", [footer], stem)
     return figure
 
 
@@ -78,13 +76,12 @@ def _curves(
         axes.plot(steps[places], curve.thresholds[places], color=colour, linewidth=1.6, zorder=3)
     axes.set(xlabel="Iteration", ylabel="gradient norm", title="Norms and thresholds",
              yscale="log", xlim=(steps[0] - 1, steps[-1]))  # fmt: skip
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     handles = [
         Line2D([], [], linestyle="none", marker="o", markersize=4, color=NORMS, label="norm"),
         Line2D([], [], linewidth=1.6, color=colours[0], label="threshold"),
     ]
     axes.legend(handles=handles, frameon=False, fontsize=8.5, loc="upper right", ncols=2)
-    style.bare(axes)
+    style.over_iterations(axes)
     _name_at_the_end(axes, curves, colours)
 
 
@@ -106,8 +103,9 @@ def apart(heights: Sequence[float], distance: float) -> Series:
 
     Their order is kept, so less the distances this is isotonic regression, in least squares.
     """
-    steps = distance * np.arange(len(heights))
-    return isotonic_regression(heights - steps).x + steps if len(heights) else steps
+    steps = distance * np.arange(len(heights), dtype=np.float64)
+    moved = isotonic_regression(heights - steps).x if len(heights) else 0.0
+    return np.asarray(moved + steps, dtype=np.float64)
 
 
 def _shares(axes: Axes, curves: Sequence[Curve], colours: Series) -> None:

@@ -13,13 +13,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import EngFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 from pandas import DataFrame
 
 from autoclip_sep.errors import InputError
 from autoclip_sep.figures import footer, style
 from autoclip_sep.figures.run_pairs import NONE_FOUND, pairs
-from autoclip_sep.figures.runs import RunFound, second_half
+from autoclip_sep.figures.runs import RunFound, grouped, second_half
 from autoclip_sep.figures.smoothing import running_median
 
 SPIKE = 1.25  # running medians
@@ -70,9 +70,7 @@ def draw(
     for place in grid[-1]:
         axes_of[place].set_xlabel("Iteration")
     _name_marks(axes_of["names"])
-    figure.suptitle(title, fontsize=12.5, weight="bold")
-    style.footer(figure, text)
-    style.save(figure, stem)
+    style.finish(figure, title, [text], stem, 12.5)
     return spikes.tolist()
 
 
@@ -91,9 +89,8 @@ def _marks(axes: Axes, run: RunFound, steps: DataFrame, colour: str) -> None:
         f"2nd half: std/mean {run.step_variation:.2f}, max/median {peak:.2f}"
     )
     axes.text(0.99, 0.98, numbers, transform=axes.transAxes, ha="right", va="top", fontsize=8)
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.yaxis.set_major_locator(MaxNLocator(4))
-    style.bare(axes)
+    style.over_iterations(axes)
 
 
 def _name_marks(axes: Axes) -> None:
@@ -120,8 +117,9 @@ def draw_all(runs: DataFrame, output: Path) -> list[str]:
         else:
             readable.append(pair)
     title = "Step sizes without and with AutoClip"
-    together = pd.concat(sorted(readable, key=_place)) if readable else runs[:0]
-    for names, members in together.groupby(["corpus", "model"]):
+    readable.sort(key=_place)
+    together = pd.concat(readable) if readable else runs[:0]
+    for names, members in grouped(together, ["corpus", "model"]).items():
         rows = members["run"].to_numpy().reshape(-1, 2).tolist()
         stem = output / "_".join(["step_sizes", *names])
         spikes, others = draw(rows, row_names(members[::2]), title, footer.line(members), stem)

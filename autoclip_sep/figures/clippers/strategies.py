@@ -9,7 +9,7 @@ from autoclip_sep.figures.clippers import strategies_picture
 from autoclip_sep.figures.clippers.strategies_numbers import Strategies
 from autoclip_sep.figures.clipping_methods import NO_CLIPPING
 from autoclip_sep.figures.over_seeds import as_text, with_sd
-from autoclip_sep.figures.runs import GROUP, comparable
+from autoclip_sep.figures.runs import GROUP, comparable, grouped
 from autoclip_sep.files import write_whole
 
 CSV_COLUMNS = {
@@ -30,43 +30,39 @@ def as_markdown(numbers: Strategies) -> str:
         "the settings tried can lose, a guess their mean: both depend on which were tried.",
         "",
         _families_table(numbers),
-        _settings_table(numbers.settings),
+        _settings_table(numbers),
         f"<sub>{footer.line(numbers.runs)}</sub>",
         "",
     ])  # fmt: skip
 
 
 def _families_table(numbers: Strategies) -> str:
-    settings, compared = numbers.settings, numbers.none.notna().any()
-    gains = settings.apply(lambda one: with_sd(one["gain"], one["gain_sd"]), axis=1)
+    settings, compared = numbers.settings["setting"], numbers.none.notna().any()
+    gains = {strategy: as_text(values) for strategy, values in numbers.gains.items()}
     lines = []
-    for one in numbers.families.itertuples():
-        span = " to ".join(f"{value:g}" for value in one.tuned)
-        several = one.settings > 1
+    for one in numbers.families.reset_index(names="family").to_dict("records"):
+        tried, span = one["settings"], " to ".join(f"{value:g}" for value in one["tuned"])
         lines.append([
-            one.Index, f"{one.settings} ({span})" if span else one.settings, one.runs,
-            settings["setting"][one.best], gains[one.best],
-            settings["setting"][one.worst] if several else "", gains[one.worst] * several,
-            with_sd(one.cost, one.cost_sd), f"{one.guess:.2f}",
-            f"{one.below_none} of {one.settings}" if compared else "",
+            one["family"], f"{tried} ({span})" if span else tried, one["runs"],
+            settings[one["best"]], gains[one["best"]],
+            settings[one["worst"]] if tried > 1 else "", gains[one["worst"]] if tried > 1 else "",
+            with_sd(one["cost"], one["cost_sd"]), f"{one['guess']:.2f}",
+            f"{one['below_none']} of {tried}" if compared else "",
         ])  # fmt: skip
     cells = DataFrame(lines, columns=FAMILY_COLUMNS)
     return markdown.table(cells, right=set(cells) - {"strategy", "best", "worst"})
 
 
-def _settings_table(settings: DataFrame) -> str:
-    cells = DataFrame([
-        {
-            "strategy": one.family,
-            "setting": one.setting,
-            "seeds": one.seeds,
-            "improvement": with_sd(one.gain, one.gain_sd),
-            "over no clipping": "" if one.family == NO_CLIPPING
-            else with_sd(one.over_none, one.over_none_sd, "+"),
-            "share clipped": f"{one.share:.1%}" if one.share >= 0 else "",
-        }
-        for one in settings.itertuples()
-    ])  # fmt: skip
+def _settings_table(numbers: Strategies) -> str:
+    cells = DataFrame({
+        "strategy": numbers.settings["family"],
+        "setting": numbers.settings["setting"],
+        "seeds": numbers.settings["seeds"],
+        "improvement": numbers.gains.agg(as_text),
+        "over no clipping": numbers.over_none.agg(as_text, sign="+"),
+        "share clipped": numbers.settings["share"].map("{:.1%}".format).replace("nan%", ""),
+    })  # fmt: skip
+    cells.loc[cells["strategy"] == NO_CLIPPING, "over no clipping"] = ""
     return markdown.table(cells, right=set(cells) - {"strategy", "setting"})
 
 
@@ -91,7 +87,7 @@ def draw_all(runs: DataFrame, output: Path) -> list[str]:
     """strategies_<corpus>_<loss>_<model> for each that has two families besides no clipping."""
     kept, _ = comparable(runs)
     lines = []
-    for group, members in kept[kept["scored"]].groupby(GROUP):
+    for group, members in grouped(kept[kept["scored"]], GROUP).items():
         if len(Strategies(members).families) > 1:
             stem = output / "_".join(["strategies", *group])
             costs = draw(members, stem).families["cost"].dropna()

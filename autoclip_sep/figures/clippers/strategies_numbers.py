@@ -8,6 +8,7 @@ and how many runs it took to know. p = 100 counts as no clipping.
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from pandas import DataFrame, Series
 
@@ -36,6 +37,11 @@ class Strategies:
         """No clipping's gain in dB by seed; NaN where it wasn't run."""
         return self.gains.get(NO_CLIPPING, Series(math.nan, self.gains.index))
 
+    @property
+    def over_none(self) -> DataFrame:
+        """The same minus no clipping's of the same seed."""
+        return self.gains.sub(self.none, axis=0)
+
     @cached_property
     def settings(self) -> DataFrame:
         """A row for each strategy: family, setting, tuned; seeds; mean and sd over seeds.
@@ -44,12 +50,11 @@ class Strategies:
         share: of all steps in [0, 1], those that were clipped.
         """
         about = self.runs.drop_duplicates("strategy").astype({"strategy": str})
-        over_none = self.gains.sub(self.none, axis=0)
         about = about.set_index("strategy")[["family", "setting", "tuned"]]
         return about.loc[list(self.gains)].assign(
             seeds=self.gains.count(),
             gain=self.gains.agg(mean), gain_sd=self.gains.agg(sd),
-            over_none=over_none.agg(mean), over_none_sd=over_none.agg(sd),
+            over_none=self.over_none.agg(mean), over_none_sd=self.over_none.agg(sd),
             share=by_seed(self.runs, "strategy", "clipped_share").agg(mean),
         )  # fmt: skip
 
@@ -63,12 +68,12 @@ class Strategies:
         dB, which is what one taken blindly gives. runs: how many were trained. below_none: settings
         that did worse than no clipping in the mean.
         """
-        rows = {}
+        rows: dict[str, dict[str, Any]] = {}
         for family, tried in self.settings.groupby("family", sort=False):
             best, worst = tried["gain"].idxmax(), tried["gain"].idxmin()
             cost = self.gains[best] - self.gains[worst]
             known, ends = len(tried) > 1, tried["tuned"].dropna()
-            rows[family] = {
+            rows[str(family)] = {
                 "settings": len(tried), "tuned": list(dict.fromkeys([*ends[:1], *ends[-1:]])),
                 "best": best, "worst": worst,
                 "cost": mean(cost) if known else math.nan,
@@ -76,4 +81,4 @@ class Strategies:
                 "guess": mean(tried["gain"]), "runs": tried["seeds"].sum(),
                 "below_none": (tried["over_none"] < 0).sum(),
             }  # fmt: skip
-        return DataFrame.from_dict(rows, orient="index").drop(NO_CLIPPING, errors="ignore")
+        return DataFrame(rows.values(), index=list(rows)).drop(NO_CLIPPING, errors="ignore")

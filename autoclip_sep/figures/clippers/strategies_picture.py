@@ -19,7 +19,8 @@ GAP = 0.5  # rows between families
 
 def draw(numbers: Strategies, stem: Path) -> None:
     """Draw to <stem>.png and <stem>.pdf."""
-    families = dict(list(numbers.settings.groupby("family", sort=False)))
+    groups = numbers.settings.groupby("family", sort=False)
+    families = {str(family): settings for family, settings in groups}
     rows = len(numbers.settings) + len(numbers.families)
     height = 0.25 * (rows + GAP * len(families)) + 1.7
     figure = Figure(figsize=(9.6, height), layout="constrained")
@@ -29,14 +30,14 @@ def draw(numbers: Strategies, stem: Path) -> None:
     for family, settings in families.items():
         if family != NO_CLIPPING:
             ticks[top] = family
-            _cost(gains, numbers.families.loc[family], top)
+            _cost(gains, numbers.families.T[family], top)
             top += 1
-        for row, (strategy, one) in enumerate(settings.iterrows()):
+        own = COLOURS.get(family, OTHERS_COLOUR)
+        for row, one in enumerate(settings.reset_index().to_dict("records")):
             ticks[top + row] = one["setting"] or family
-            own = COLOURS.get(family, OTHERS_COLOUR)
-            _gain(gains, numbers.gains[strategy].dropna(), top + row, own)
+            _gain(gains, numbers.gains[one["strategy"]].dropna(), top + row, own)
             _share(shares, one["share"], top + row, own)
-        _span(gains, settings["gain"], top, COLOURS.get(family, OTHERS_COLOUR))
+        _span(gains, settings["gain"], top, own)
         top += len(settings) + GAP
     gains.set(xlabel="SI-SDR improvement [dB]", ylim=(top - GAP - 0.3, -0.7),
               yticks=list(ticks), title="What it gains")  # fmt: skip
@@ -48,15 +49,12 @@ def draw(numbers: Strategies, stem: Path) -> None:
     shares.xaxis.set_major_formatter(PercentFormatter(1))
     for axes in (gains, shares):
         style.bare_bars(axes)
-    figure.suptitle(f"Strategies on one task: {style.loss_name(numbers.loss)}", fontsize=13,
-                    weight="bold")  # fmt: skip
     several = bool((numbers.settings["seeds"] > 1).any())
-    style.footer(figure, style.BETWEEN.join([
+    style.finish(figure, f"Strategies on one task: {style.loss_name(numbers.loss)}", [
         *["Bars: ± standard deviation over seeds", "Small dots: seeds"] * several,
         "Shaded: from the worst setting to the best", "Red: no clipping",
         footer.line(numbers.runs),
-    ]))  # fmt: skip
-    style.save(figure, stem)
+    ], stem)  # fmt: skip
 
 
 def _without(axes: Axes, none: Series) -> None:

@@ -9,14 +9,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import EngFormatter
 from pandas import DataFrame
 
 from autoclip_sep.errors import InputError
 from autoclip_sep.figures import footer, style
 from autoclip_sep.figures.over_seeds import mean
 from autoclip_sep.figures.record_files import Series
-from autoclip_sep.figures.runs import GROUP, RunFound
+from autoclip_sep.figures.runs import GROUP, RunFound, grouped
 
 LEFT_ALONE, CLIPPED = "#A9B1B8", "#D98E04"  # of the cloud
 MOST_COLUMNS = 5
@@ -81,8 +80,7 @@ def _draw_clipping(axes: Axes, runs: Sequence[RunFound]) -> None:
     axes.plot(seen["step"], threshold, color=style.WITH, linewidth=1.7)
     axes.set(yscale="log")
     axes.tick_params(which="both", labelsize=8)
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    style.bare(axes)
+    style.over_iterations(axes)
 
 
 def _finite(values: Series) -> Series:
@@ -104,7 +102,7 @@ def draw_all(runs: DataFrame, output: Path) -> list[str]:
     Runs need not be finished, but have an epoch.
     """
     kept, lines = runs[(runs["epochs"] > 0) & runs["percentile"].notna()], []
-    for group, members in kept.groupby(GROUP):
+    for group, members in grouped(kept, GROUP).items():
         if members["percentile"].min() == 100:
             continue
         once = members.drop_duplicates(["percentile", "seed"]).sort_values(["percentile", "seed"])

@@ -4,7 +4,7 @@ Axes, colours and limits are those of the whole runs, from the first frame to th
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +38,7 @@ def draw(pair: DataFrame, stem: Path) -> str:
     return f"{stem}.gif  {len(steps)} frames to iteration {end:,.0f}"
 
 
-def pictures(stage: Stage, steps: Sequence[float]) -> list[Image.Image]:
+def pictures(stage: Stage, steps: Iterable[float]) -> list[Image.Image]:
     """The runs as far as they had come by each step.
 
     What stands still is drawn once, what moves once in each picture.

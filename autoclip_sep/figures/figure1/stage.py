@@ -8,15 +8,16 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import PolyCollection
+from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import Normal, Stroke
 from matplotlib.text import Text
-from matplotlib.ticker import EngFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from autoclip_sep.figures import style
-from autoclip_sep.figures.figure1.hexagons import Hexagons
 from autoclip_sep.figures.record_files import Series
 from autoclip_sep.figures.run_dynamics import RunDynamics
 from autoclip_sep.figures.smoothing import running_median
@@ -42,6 +43,7 @@ class Stage:
             figsize=(12.4, 4.3) if len(runs) == 1 else (4.3 * len(runs), 7.4), layout="constrained"
         )
         axes, densities = _mosaic(self.figure, len(runs))
+        self.densities = densities
         colours, window = style.colours(len(runs)), max(11, len(runs[0].rows) // 20) | 1
         linear = _add_heights(runs)
         self.sizes = _curves(axes["sizes"], runs, "step_norm", colours, window)
@@ -49,11 +51,21 @@ class Stage:
         axes["sizes"].set(title="Step size", ylabel=style.STEP_SIZE, ylim=(0, None))
         _name_losses(axes["losses"], loss, linear)
         extent = _extent(runs)
-        self.hexagons = [Hexagons(one, extent, HEXAGONS, ASPECT, DENSITY) for one in densities]
+        self._scale = Normalize(1)
+        self._hexagons: dict[str, Any] = {
+            "gridsize": (HEXAGONS, round(HEXAGONS * ASPECT / math.sqrt(3))), "extent": extent,
+            "mincnt": 1, "cmap": DENSITY, "norm": self._scale, "linewidths": 0.15,
+            "edgecolors": "white",
+        }  # fmt: skip
+        self.hexagons = [self._density(*each) for each in zip(densities, runs, strict=True)]
+        self._scale.vmax = max(2, *(np.asarray(one.get_array()).max() for one in self.hexagons))
         self.notes = [
             _prepare(*each, extent) for each in zip(densities, runs, colours, strict=True)
         ]
-        self._share_colours(densities[-1].inset_axes((1.03, 0, 0.035, 1)))
+        bar = densities[-1].inset_axes((1.03, 0, 0.035, 1))
+        self.figure.colorbar(ScalarMappable(self._scale, DENSITY), cax=bar,
+                             label="recorded iterations",
+                             ticks=MaxNLocator(integer=True))  # fmt: skip
         self.thresholds = [one.axvline(math.nan, color="black", linestyle=":", linewidth=1.6)
                            for one in densities]  # fmt: skip
         self.values = [one.annotate(
@@ -72,19 +84,14 @@ class Stage:
         """All that `show` changes, from the back to the front."""
         curves = [*self.sizes, *self.losses]
         return [
-            *(one.cells for one in self.hexagons), *(thin for thin, _ in curves),
+            *self.hexagons, *(thin for thin, _ in curves),
             *(thick for _, thick in curves), *self.thresholds, *self.values, *self.notes,
             self.clock,
         ]  # fmt: skip
 
-    def _share_colours(self, bar: Axes) -> None:
-        """One colour scale for all densities, from 1 to the most there will be in a hexagon."""
-        most = max(int(hexagons.count(one.probed["norm"], one.probed["smoothness"]).max())
-                   for hexagons, one in zip(self.hexagons, self.runs, strict=True))  # fmt: skip
-        for hexagons in self.hexagons:
-            hexagons.scale(most)
-        self.figure.colorbar(self.hexagons[0].cells, cax=bar, label="recorded iterations",
-                             ticks=MaxNLocator(integer=True))  # fmt: skip
+    def _density(self, axes: Axes, one: RunDynamics) -> PolyCollection:
+        """Hexagons that stay where they are while points are added; those without are left out."""
+        return axes.hexbin(one.probed["norm"], one.probed["smoothness"], **self._hexagons)
 
     def show(self, step: float = math.inf) -> None:
         """Draw the runs as far as they had come by a step."""
@@ -93,8 +100,8 @@ class Stage:
             for (thin, thick), name in ((self.sizes[n], "step_norm"), (self.losses[n], "height")):
                 thin.set_data(one.rows["step"], one.rows[name])
                 thick.set_data(one.rows["step"], one.rows[f"{name}_median"])
-            hexagons = self.hexagons[n]
-            hexagons.show(hexagons.count(one.probed["norm"], one.probed["smoothness"]))
+            self.hexagons[n].remove()
+            self.hexagons[n] = self._density(self.densities[n], one)
             r = f"r = {one.r:.2f}".replace("-", "\N{MINUS SIGN}")
             self.notes[n].set_text(r if math.isfinite(one.r) else "")
             clipped = math.isfinite(one.threshold)
@@ -142,17 +149,17 @@ def _curves(
     """
     curves = []
     for order, (one, colour) in enumerate(zip(runs, colours, strict=True)):
-        one.rows[f"{name}_median"] = running_median(one.rows[name], window)
+        step, values = one.rows["step"], one.rows[name]
+        median = one.rows[f"{name}_median"] = running_median(values.to_numpy(), window)
         width = float(np.clip(18 / math.sqrt(len(one.rows)), 0.35, 0.9))
-        thin, = axes.plot("step", name, data=one.rows, color=colour, linewidth=width, alpha=0.6,
+        thin, = axes.plot(step, values, color=colour, linewidth=width, alpha=0.6,
                           zorder=2 + order)  # fmt: skip
-        thick, = axes.plot("step", f"{name}_median", data=one.rows, color=colour, linewidth=1.8,
+        thick, = axes.plot(step, median, color=colour, linewidth=1.8,
                            zorder=4 + order, path_effects=CASING)  # fmt: skip
         curves.append((thin, thick))
     axes.set(xlim=(0, max(one.rows["step"].iloc[-1] for one in runs)), xlabel="Iteration")
     axes.autoscale(False)
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    style.bare(axes)
+    style.over_iterations(axes)
     return curves
 
 

@@ -8,6 +8,7 @@ where neither has moved far.
 import math
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from pandas import DataFrame
 
@@ -58,7 +59,7 @@ def table(runs: DataFrame) -> DataFrame:
     once = runs.drop_duplicates([*COLUMNS, "seed"])
     values = DataFrame([parts(run) for run in once["run"]], once.index)
     groups = once.join(values).groupby(COLUMNS)
-    numbers = {"probe_points": ("probe_points", "first"), "seeds": ("r", "count")}
+    numbers: dict[str, Any] = {"probe_points": ("probe_points", "first"), "seeds": ("r", "count")}
     for part in PARTS:
         numbers |= {f"{part}_mean": (part, mean), f"{part}_sd": (part, sd)}
     lines = groups.agg(**numbers)

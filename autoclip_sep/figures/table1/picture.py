@@ -1,6 +1,7 @@
 """Table 1 as a picture: the paper's and ours side by side, coloured by dB over no clipping."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,16 +15,22 @@ from autoclip_sep.figures.over_seeds import mean
 from autoclip_sep.figures.table1.cells import (
     BEST,
     GAP,
+    UNCLIPPED,
     WHOSE,
+    Table,
     cells,
     marked,
     notes,
     percentile_label,
 )
-from autoclip_sep.figures.table1.numbers import UNCLIPPED, Table
 
 COLOURS = LinearSegmentedColormap.from_list("gain", ["#D9707F", "#FFFFFF", "#3F93A2"])
-HATCHED = {"facecolor": "white", "edgecolor": "#E3E6E9", "hatch": "///", "linewidth": 0}
+HATCHED: dict[str, Any] = {
+    "facecolor": "white",
+    "edgecolor": "#E3E6E9",
+    "hatch": "///",
+    "linewidth": 0,
+}
 UNKNOWN = "#EDEFF1"  # behind a cell of a column without p = 100
 LEAST_RANGE = 0.5  # dB at which the colours end, at least
 
@@ -46,8 +53,8 @@ def draw(table: Table, stem: Path) -> None:
                  f"{footer.seeds(table.runs)}"),
     }  # fmt: skip
     for axes, whose, gains in ((left, "paper", theirs), (right, "here", ours)):
-        of_one = (one.xs(whose, axis=1, level=1) for one in (texts, marks))
-        _half(axes, gains, *of_one, most, titles[whose])
+        own = [(loss, whose) for loss in gains]
+        _half(axes, gains, texts[own], marks[own], most, titles[whose])
     right.set_yticks([])
     colours = figure.colorbar(right.collections[0], ax=right, pad=0.02, aspect=28)
     colours.set_label("dB over p = 100 in the same column", fontsize=8)
@@ -88,7 +95,7 @@ def _half(
             axes.text(column + 0.5, height, text, ha="center", va="center", fontsize=9)
     axes.set(xlim=(0, losses), ylim=(count + 2.2, 0), xticks=np.arange(losses) + 0.5,
              yticks=[*np.arange(count) + 0.5, count + 0.8, count + 1.7])  # fmt: skip
-    axes.set_xticklabels([style.LOSSES[loss][1] for loss in gains], fontsize=11)
+    axes.set_xticklabels([style.LOSSES[loss][1] for loss in paper.TABLE_1], fontsize=11)
     axes.set_yticklabels([*labels, BEST, GAP], fontsize=9)
     axes.xaxis.tick_top()
     axes.tick_params(length=0)

@@ -9,9 +9,9 @@ from pathlib import Path
 from pandas import DataFrame
 
 from autoclip_sep.figures import paper
-from autoclip_sep.figures.runs import TASK, comparable
+from autoclip_sep.figures.runs import TASK, comparable, grouped
 from autoclip_sep.figures.table1 import picture, text
-from autoclip_sep.figures.table1.numbers import Table
+from autoclip_sep.figures.table1.cells import Table
 
 
 def draw(runs: DataFrame, stem: Path) -> Table:
@@ -30,7 +30,7 @@ def draw_all(runs: DataFrame, output: Path) -> list[str]:
     """
     kept, lines = comparable(runs)
     kept = kept[kept["loss"].isin(paper.TABLE_1) & (kept["percentile"] >= 0) & kept["scored"]]
-    tasks = dict(list(kept.groupby(TASK)))
+    tasks = grouped(kept, TASK)
     cells = {
         task: members.groupby("loss")["percentile"].nunique() for task, members in tasks.items()
     }

@@ -8,8 +8,18 @@ from pandas import DataFrame, Series
 from autoclip_sep.figures import footer, markdown, paper
 from autoclip_sep.figures.over_seeds import mean, sd
 from autoclip_sep.figures.style import LOSSES
-from autoclip_sep.figures.table1.cells import cells, marked, notes, percentile_label
-from autoclip_sep.figures.table1.numbers import Table, best, gap, paper_best, paper_gap
+from autoclip_sep.figures.table1.cells import (
+    WHOSE,
+    Table,
+    best,
+    cells,
+    gap,
+    marked,
+    notes,
+    paper_best,
+    paper_gap,
+    percentile_label,
+)
 from autoclip_sep.files import write_whole
 
 CSV_COLUMNS = [
@@ -34,8 +44,8 @@ def write(table: Table, stem: Path) -> None:
 def as_markdown(table: Table) -> str:
     """A table for a README, the best of each column in bold."""
     texts = _bold(cells(table), table, "**{}**")
-    texts.columns = [f"{_symbol(loss)} {whose}" for loss, whose in texts]
-    body = markdown.table(texts.rename_axis("p").reset_index(), right=set(texts))
+    texts.columns = [f"{_symbol(loss)} {whose}" for loss in table.scores for whose in WHOSE]
+    body = markdown.table(texts.rename_axis("p").reset_index(), right=list(texts))
     return f"{_paragraph(table)}\n\n{body}\n<sub>{footer.line(table.runs)}</sub>\n"
 
 
@@ -51,10 +61,8 @@ def as_latex(table: Table) -> str:
     )
     spans = [rf"\multicolumn{{{count}}}{{c}}{{{_escaped(whole)}}}" for whole in wholes]
     texts = _bold(cells(table).map(_escaped), table, r"\textbf{{{}}}").drop(index=IN_HEADER)
-    rows = [
-        " & ".join([_escaped(label), *row.xs("paper", level=1), *row.xs("here", level=1)]) + r" \\"
-        for label, row in texts.iterrows()
-    ]
+    texts = texts[[(loss, whose) for whose in WHOSE for loss in table.scores]]
+    rows = [" & ".join([_escaped(str(label)), *row]) + r" \\" for label, row in texts.iterrows()]
     for first in (percentile_label(table.percentiles[0]), "best p"):
         place = list(texts.index).index(first)
         rows[place] = "\\midrule\n" + rows[place]
