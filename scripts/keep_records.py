@@ -7,7 +7,7 @@ of single items. history.csv is kept to the bit. Of dynamics.csv plainly every k
 spikes and all, with the least k that leaves at most rows=400, or every=k; numbers are rounded to
 digits=6. Rounding saves nearly half and moves no figure; leaving out every second row of 336 moved
 the correlation of smoothness and gradient norm by up to 0.06 and the step size's std / mean from
-0.17 to 0.12, because spikes are rare. kept.json says what was done.
+0.17 to 0.12, because spikes are rare. kept.json records what was done.
 
 `make figures` draws from what was kept, and scripts/compare_run.py compares with it. Runs that
 aren't finished or not evaluated, or recorded nothing, are named and left out.
@@ -18,10 +18,10 @@ import signal
 if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback while all this is imported
 
+import json
 import math
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from autoclip_sep.cli import arguments, command  # isort: skip
@@ -35,15 +35,6 @@ from autoclip_sep.runs import records, run_directory
 WHOLE = ("config.yaml", "provenance.json", "history.csv", "evaluation/*.json")
 
 
-@dataclass(frozen=True)
-class Fewer:
-    """What is left of dynamics.csv: at most `rows`, or every k-th, in so many digits."""
-
-    rows: int
-    every: int | None
-    digits: int
-
-
 def main() -> None:
     """The command."""
     command.script("keep_records", run, __doc__)
@@ -53,15 +44,16 @@ def run(words: Sequence[str]) -> None:
     """Keep what the arguments name."""
     known = {"runs": None, "output": None, "rows": "400", "every": "", "digits": "6"}
     given = arguments.read(words, known)
+    most, digits = arguments.count(given, "rows"), arguments.count(given, "digits")
     every = arguments.count(given, "every") if given["every"] else None
-    fewer = Fewer(arguments.count(given, "rows"), every, arguments.count(given, "digits"))
-    keep(Path(given["runs"]), Path(given["output"]), fewer)
+    keep(Path(given["runs"]), Path(given["output"]), most, every, digits)
 
 
-def keep(source: Path, output: Path, fewer: Fewer) -> None:
+def keep(source: Path, output: Path, most: int, every: int | None, digits: int) -> None:
     """Keep every finished and evaluated run below `source`.
 
-    Raises InputError where that would write among the runs themselves.
+    most: rows of dynamics.csv; every: or every k-th, whatever their number. Raises InputError
+    where that would write among the runs themselves.
     """
     if output.resolve().is_relative_to(source.resolve()):
         raise InputError(f"output={output} lies in runs={source}, which would lose rows: another?")
@@ -73,11 +65,11 @@ def keep(source: Path, output: Path, fewer: Fewer) -> None:
             continue
         try:
             rows = records.read(run.directory / "dynamics.csv")
-            columns(run.directory / "dynamics.csv")  # numbers all of them
+            columns(run.directory / "dynamics.csv")  # checks that all are numbers
         except InputError as error:  # too short for a row, for instance
             print(shown(f"left out: {error}"))
             continue
-        note = keep_run(run, rows, output / name, fewer)
+        note = keep_run(run, rows, output / name, every or math.ceil(len(rows) / most), digits)
         which = f", every {ordinal(note['every'])} row" if note["every"] > 1 else ""
         print(shown(f"kept: {output / name} ({note['rows']} of {note['of']} rows{which})"))
         count += 1
@@ -86,10 +78,9 @@ def keep(source: Path, output: Path, fewer: Fewer) -> None:
 
 
 def keep_run(
-    run: RunFound, rows: Sequence[records.Row], target: Path, fewer: Fewer
+    run: RunFound, rows: Sequence[records.Row], target: Path, every: int, digits: int
 ) -> dict[str, int]:
-    """Keep one run, of whose dynamics.csv the rows are; returns what kept.json says."""
-    every = fewer.every or math.ceil(len(rows) / fewer.rows)
+    """Keep one run with every k-th of the rows of its dynamics.csv; returns the kept.json."""
     if every > len(rows):
         raise InputError(f"{run.directory} has no {ordinal(every)} row: it has {len(rows)}")
     for pattern in WHOLE:
@@ -98,16 +89,16 @@ def keep_run(
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)
     kept = rows[every - 1 :: every]
-    lines = [",".join(short(value, fewer.digits) for value in row.values()) for row in kept]
+    lines = [",".join(short(value, digits) for value in row.values()) for row in kept]
     text = "\n".join([",".join(rows[0]), *lines, ""])
     write_whole(target / "dynamics.csv", text.encode())
-    note = {"every": every, "rows": len(kept), "of": len(rows), "digits": fewer.digits}
-    run_directory.write_json(target / "kept.json", note)
+    note = {"every": every, "rows": len(kept), "of": len(rows), "digits": digits}
+    run_directory.write_text(target / "kept.json", json.dumps(note, indent=1) + "\n")
     return note
 
 
 def short(value: str, digits: int) -> str:
-    """A recorded value in fewer digits; whole numbers, such as steps, as they are."""
+    """A recorded value in fewer digits; integers, such as steps, as they are."""
     return value if value.lstrip("-").isdecimal() else f"{float(value):.{digits}g}"
 
 

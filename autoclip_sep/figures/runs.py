@@ -3,7 +3,7 @@
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from numbers import Real
 from pathlib import Path
@@ -36,9 +36,9 @@ class RunFound:
 
     directory: Path
 
-    def __getstate__(self) -> dict[str, Path]:
-        """Another process reads the files it needs."""
-        return {"directory": self.directory}
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what was read: another process reads the files it needs."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -137,7 +137,7 @@ def find(root: Path) -> list[RunFound]:
 
 
 def _meant(root: Path) -> Path | None:
-    """The folder to name, where the one named lies inside of it or holds it."""
+    """The folder that was meant, where the given one lies inside it or holds it."""
     levels = RUNS.split("/")
     for above in range(1, len(levels)):
         if any(root.glob("/".join(levels[above:]))):

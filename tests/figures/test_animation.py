@@ -68,15 +68,17 @@ def test_a_frame_bears_no_traces_of_those_before(pair):
     assert np.array_equal(last(800, 400), last(400))
 
 
-def test_axes_and_colours_are_the_same_from_the_first_frame_to_the_last(stage):
-    seen = set()
+def test_axes_colours_and_hexagons_are_the_same_from_the_first_frame_to_the_last(stage):
+    seen, places = set(), []
     for step in (0, 20, 400, 800):
         stage.show(step)
         seen.add(str([
             *((axes.get_xlim(), axes.get_ylim()) for axes in stage.figure.axes),
-            *(hexagons.cells.get_clim() for hexagons in stage.hexagons),
+            *(hexagons.get_clim() for hexagons in stage.hexagons),
         ]))  # fmt: skip
+        places.append({tuple(place) for place in stage.hexagons[0].get_offsets()})
     assert len(seen) == 1
+    assert set() == places[0] < places[1] < places[2] < places[3]
 
 
 def test_frames_show_what_was_known_at_their_iteration(stage, pair):

@@ -111,14 +111,14 @@ def test_where_one_run_has_a_negative_loss_both_are_linear_and_the_title_says_so
 
 def test_the_densities_share_axes_and_colours_and_one_shows_the_threshold(moving):
     stage = stage_of(moving("none", noise=1.0, rows=90), moving())
-    left, right = (hexagons.cells.axes for hexagons in stage.hexagons)
+    left, right = (hexagons.axes for hexagons in stage.hexagons)
     assert left.get_xlim() == right.get_xlim()
     assert left.get_ylim() == right.get_ylim()
     assert (left.get_title(), right.get_title()) == ("No clipping", "AutoClip, p = 10")
-    counts = [hexagons.cells.get_array() for hexagons in stage.hexagons]
+    counts = [hexagons.get_array() for hexagons in stage.hexagons]
     assert [one.sum() for one in counts] == [89, 59]
     for hexagons in stage.hexagons:
-        assert hexagons.cells.get_clim() == (1, max(one.max() for one in counts))
+        assert hexagons.get_clim() == (1, max(one.max() for one in counts))
     assert math.isnan(stage.thresholds[0].get_xdata()[0])  # nothing is clipped
     assert list(right.lines) == [stage.thresholds[1]]
     assert stage.thresholds[1].get_xdata() == pytest.approx([math.log10(0.6)] * 2)

@@ -4,11 +4,11 @@
     python scripts/draw_figures.py a.csv [b.csv ...] [output=figures]
 
 runs: a folder of runs, or of what was kept of them; without it, in a checkout, those behind the
-README, recipes/training_dynamics/results and recipes/alrc_supersampling/results. Everything is
-drawn that the runs allow; what isn't, with the reason. Nothing is drawn again while the records
-stay the same.
+README, recipes/training_dynamics/results and recipes/alrc_supersampling/results. Everything that
+the runs allow is drawn; for anything else the reason is printed. Nothing is drawn again while the
+records stay the same.
 
-Files are what a Recorder or Spikes wrote in any loop, of yours too: training dynamics (Figure 1),
+Files are what a Recorder or Spikes wrote in any loop, yours included: training dynamics (Figure 1),
 thresholds and step sizes of up to four runs beside each other, and the spikes of each.
 """
 
@@ -100,27 +100,25 @@ def draw(folders: Sequence[Path], output: Path) -> list[str]:
 
     Raises InputError where no folder holds runs.
     """
-    complaints: list[str] = []
-    found = [run for _, runs_found in _below(folders, find, complaints) for run in runs_found]
-    courses = [folder for folder, _ in _below(folders, supersampling.find, complaints)]
-    if not found and not courses:
-        raise InputError(complaints[0])
+    errors: list[str] = []
+    found = [run for _, runs_found in _below(folders, find, errors) for run in runs_found]
+    supersampled = [folder for folder, _ in _below(folders, supersampling.find, errors)]
+    if not found and not supersampled:
+        raise InputError(errors[0])
     state = _state(folders)
-    before = run_directory.read_json(output / DRAWN, files=Sequence[str], said=Sequence[str])
+    before = run_directory.read_json(output / DRAWN, files=Sequence[str], lines=Sequence[str])
     if before.get("of") == state and all((output / name).exists() for name in before["files"]):
-        return [*before["said"], "nothing new to draw"]
-    tasks: list[Task] = [partial(boxcar.draw_all, folder, output) for folder in courses]
+        return [*before["lines"], "nothing new to draw"]
+    tasks: list[Task] = [partial(boxcar.draw_all, folder, output) for folder in supersampled]
     if found:
         tasks += _tasks(frame(found), output)
-    lines = in_parallel(call, tasks, label="drawing")
-    said = [line for some in lines for line in some]
+    lines = [line for some in in_parallel(call, tasks, label="drawing") for line in some]
     if page := index.write(output):
-        said.append(f"{page}  all of them on a page")
+        lines.append(f"{page}  all of them on a page")
     files = sorted(path.name for path in output.iterdir() if not path.name.startswith("."))
-    run_directory.write_text(
-        output / DRAWN, json.dumps({"of": state, "said": said, "files": files})
-    )
-    return said
+    content = json.dumps({"of": state, "lines": lines, "files": files})
+    run_directory.write_text(output / DRAWN, content)
+    return lines
 
 
 def _tasks(runs: DataFrame, output: Path) -> list[Task]:
@@ -133,15 +131,15 @@ def _tasks(runs: DataFrame, output: Path) -> list[Task]:
 
 
 def _below(
-    folders: Sequence[Path], look: Callable[[Path], list[Found]], complaints: list[str]
+    folders: Sequence[Path], look: Callable[[Path], list[Found]], errors: list[str]
 ) -> list[tuple[Path, list[Found]]]:
-    """The folders that hold what is looked for, and that; the others are complained about."""
+    """The folders that hold runs of a kind, with the runs; errors: gets a line for each other."""
     there = []
     for folder in folders:
         try:
             there.append((folder, look(folder)))
         except InputError as error:
-            complaints.append(str(error))
+            errors.append(str(error))
     return there
 
 
