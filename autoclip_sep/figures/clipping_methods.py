@@ -19,9 +19,8 @@ FAMILIES = {
     "ALRC": ("ALRC", "#C2509B", "RdPu"),
     "Combined": ("ALRC and AutoClip", "#5B4FA0", "BuPu"),
 }
-COLOURS = {name: colour for name, colour, _ in FAMILIES.values()} | {NO_CLIPPING: style.WITHOUT}
-MAPS = {name: colours for name, _, colours in FAMILIES.values()}  # their lightest part is too faint
-OTHERS_COLOUR, OTHERS_MAP = "#6B7178", "Greys"
+COLOURS = {name: (colour, colours) for name, colour, colours in FAMILIES.values()}
+OTHERS = ("#6B7178", "Greys")
 # Shown for every clipper that has it; of other settings, those that its label shows.
 TUNED = ("percentile", "threshold", "num_stddev", "z_threshold", "ratio", "relative")
 SYMBOLS = {"percentile": "p", "num_stddev": "n"}  # other settings are called by their own name
@@ -56,6 +55,16 @@ def method(clipping: Mapping[str, Any], percentile: float, label: str) -> Method
     parts += [f"{key} = {value}" for key, value in others.items() if in_label(key, value) in label]
     family = FAMILIES[kind][0] if kind in FAMILIES else kind
     return Method(family, tuple(tuned.values()), ", ".join(parts))
+
+
+def colour(family: str) -> str:
+    """Of a family."""
+    return style.WITHOUT if family == NO_CLIPPING else COLOURS.get(family, OTHERS)[0]
+
+
+def colour_map(family: str) -> str:
+    """For the settings of a family; its lightest part is too faint."""
+    return COLOURS.get(family, OTHERS)[1]
 
 
 def order(one: Method) -> tuple[int, Method]:

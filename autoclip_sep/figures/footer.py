@@ -1,4 +1,4 @@
-"""Where the numbers of several runs come from: what the small print of figures and tables says."""
+"""Where the numbers of several runs come from: the small print of figures and tables."""
 
 from collections.abc import Iterable, Sequence
 
@@ -33,15 +33,15 @@ def provenance(runs: DataFrame) -> dict[str, str]:
 
 def line(runs: DataFrame) -> str:
     """A footer of runs of one corpus, at least one."""
-    came = provenance(runs)
-    stand_in = f"{STAND_INS[came['corpus']]}, " if came["corpus"] in STAND_INS else ""
+    texts = provenance(runs)
+    stand_in = f"{STAND_INS[texts['corpus']]}, " if texts["corpus"] in STAND_INS else ""
     mixtures = _named(f"{number:,.0f}" for number in runs["mixtures"].dropna())
     of_mixtures = f" of {mixtures} mixtures" if mixtures else ""
     return style.BETWEEN.join([
-        f"corpus {came['corpus']} ({stand_in}{came['fingerprint']})",
-        f"{_named(runs['model'])} ({came['network']}, batches of {came['batch']}{of_mixtures})",
-        f"{came['iterations'] or 'unknown'} iterations", seeds(runs), f"commit {came['commit']}",
-        came["device"], came["date"],
+        f"corpus {texts['corpus']} ({stand_in}{texts['fingerprint']})",
+        f"{_named(runs['model'])} ({texts['network']}, batches of {texts['batch']}{of_mixtures})",
+        f"{texts['iterations'] or 'unknown'} iterations", seeds(runs), f"commit {texts['commit']}",
+        texts["device"], texts["date"],
     ])  # fmt: skip
 
 

@@ -172,7 +172,7 @@ def frame(found: Sequence[RunFound]) -> DataFrame:
 
 
 def _settings(run: RunFound) -> dict[str, Any]:
-    config, came, (corpus, loss, variant) = run.config, run.provenance, run.group
+    config, provenance, (corpus, loss, variant) = run.config, run.provenance, run.group
     network, trainer = config["model"], config["trainer"]
     mixtures = config.get("data", {}).get("corpus", {}).get("train")
     return {
@@ -191,10 +191,10 @@ def _settings(run: RunFound) -> dict[str, Any]:
         "probe_points": trainer.get("probe_points"),
         "mixtures": mixtures if isinstance(mixtures, int) else math.nan,
         "epochs_wanted": int(trainer["epochs"]),
-        "commit": came.get("commit", "unknown"),
-        "device": came.get("device", "unknown device"),
-        "date": came.get("date", "unknown date"),
-        "fingerprint": came.get("fingerprint", "unknown"),
+        "commit": provenance.get("commit", "unknown"),
+        "device": provenance.get("device", "unknown device"),
+        "date": provenance.get("date", "unknown date"),
+        "fingerprint": provenance.get("fingerprint", "unknown"),
     }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Running medians: the course of a noisy series, which single spikes don't move."""
+"""Running medians: the trend of a noisy series, which single spikes don't move."""
 
 import math
 import warnings

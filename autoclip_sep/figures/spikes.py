@@ -28,7 +28,7 @@ NUMBERS = ("step", "grad_norm", "median_norm", "loss")
 def read(path: Path) -> DataFrame:
     """A spikes.csv: a row for each example of a batch, with step, ratio, item and loss.
 
-    ratio: norm over median norm, inf for a norm that isn't finite. Of a mixture of several tracks
+    ratio: norm over median norm, inf for a non-finite norm. Of a mixture of several tracks
     each has a row. Raises InputError where it holds no spikes, or isn't such a file.
     """
     # Not pandas' own text: a name of another encoding than UTF-8 can't be one.
@@ -111,6 +111,6 @@ def _by_item(axes: Axes, counts: Series) -> None:
 
 
 def _short(name: str) -> str:
-    """The end of a long name tells more than its beginning."""
+    """Of a long name the end, which distinguishes it more than its beginning does."""
     name = shown(name)
     return name if len(name) <= LONGEST else f"...{name[3 - LONGEST :]}"

@@ -67,11 +67,11 @@ def settle(figure: Figure, dpi: float) -> None:
 def footer(figure: Figure, text: str) -> None:
     """Corpus, scale, commit and device, in small print below the figure, broken between notes."""
     most = LETTERS_PER_INCH * figure.get_figwidth()
-    wanted = len(text) / max(1, math.ceil(len(text) / most))  # letters of a line, all about as long
+    length = len(text) / max(1, math.ceil(len(text) / most))  # of a line, all about as long
     first, *notes = text.split(BETWEEN)
     lines = [first]
     for note in notes:
-        if len(lines[-1]) + len(note) / 2 < wanted:
+        if len(lines[-1]) + len(note) / 2 < length:
             lines[-1] += BETWEEN + note
         else:
             lines.append(note)

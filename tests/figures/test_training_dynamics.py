@@ -47,15 +47,6 @@ def test_the_numbers_of_a_run(moving):
     assert found.rows["step"].iloc[-1] == 1200
 
 
-def test_r_is_pearsons_correlation_of_the_logs(moving):
-    run = moving("none", noise=1.0, rows=400)
-    keep = np.isfinite(run.dynamics["smoothness"])
-    x, y = (np.log(run.dynamics[name][keep]) for name in ("grad_norm", "smoothness"))
-    expected = np.mean((x - x.mean()) * (y - y.mean())) / (x.std() * y.std())
-    assert 0.5 < expected < 0.9
-    assert math.isclose(dynamics(run).r, expected, rel_tol=1e-9)
-
-
 @pytest.mark.parametrize("label", ["none", "autoclip_p100"])
 def test_without_clipping_there_is_no_threshold(moving, label):
     assert dynamics(moving(label)).threshold == math.inf

@@ -15,14 +15,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from pandas import DataFrame, Series
 
 from autoclip_sep.figures import footer, style
-from autoclip_sep.figures.clipping_methods import (
-    COLOURS,
-    FAMILIES,
-    MAPS,
-    NO_CLIPPING,
-    OTHERS_COLOUR,
-    OTHERS_MAP,
-)
+from autoclip_sep.figures.clipping_methods import FAMILIES, NO_CLIPPING, colour, colour_map
 from autoclip_sep.figures.over_seeds import by_seed, mean
 from autoclip_sep.figures.runs import GROUP, comparable, grouped
 
@@ -102,11 +95,11 @@ def _colours(families: Series) -> list[Colour]:
     places, counts = families.groupby(families).cumcount(), families.value_counts()
     for family, place in zip(families, places, strict=True):
         if counts[family] == 1:
-            chosen.append(mpl.colors.to_rgba(COLOURS.get(family, OTHERS_COLOUR)))
+            chosen.append(mpl.colors.to_rgba(colour(family)))
         else:
             low = 0.0 if family == FAMILIES["AutoClip"][0] else LIGHTEST
             depth = low + (DARKEST - low) * place / (counts[family] - 1)
-            chosen.append(mpl.colormaps[MAPS.get(family, OTHERS_MAP)](depth))
+            chosen.append(mpl.colormaps[colour_map(family)](depth))
     return chosen
 
 

@@ -33,7 +33,7 @@ LABEL_HEIGHT = 0.042  # of the axes
 class Curve:
     """One percentile: its threshold at every step, and the share of clipped steps in [0, 1].
 
-    thresholds: (steps,); steps where it isn't finite are left out.
+    thresholds: (steps,); non-finite ones are left out.
     """
 
     percentile: float
@@ -44,7 +44,7 @@ class Curve:
 def draw(steps: Series, norms: Series, curves: Sequence[Curve], footer: str, stem: Path) -> Figure:
     """Draw to <stem>.png and <stem>.pdf and return the figure.
 
-    steps, norms: (steps,); norms that aren't finite are left out.
+    steps, norms: (steps,); non-finite norms are left out.
 
     Raises InputError where no norm is above 0, so that a logarithmic axis has nothing to show.
     """

@@ -68,9 +68,9 @@ def _settings_table(numbers: Strategies) -> str:
 
 def as_csv(numbers: Strategies) -> str:
     """A line for each setting; gains in dB, the share in [0, 1]."""
-    came = {"loss": numbers.loss, **footer.provenance(numbers.runs)}
-    came["iterations"] = came["iterations"].replace(",", "")
-    table = numbers.settings[[*CSV_COLUMNS]].rename(columns=CSV_COLUMNS).assign(**came)
+    about = {"loss": numbers.loss, **footer.provenance(numbers.runs)}
+    about["iterations"] = about["iterations"].replace(",", "")
+    table = numbers.settings[[*CSV_COLUMNS]].rename(columns=CSV_COLUMNS).assign(**about)
     return str(table.to_csv(index=False))
 
 

@@ -11,7 +11,7 @@ from pandas import Series
 
 from autoclip_sep.figures import footer, style
 from autoclip_sep.figures.clippers.strategies_numbers import Strategies
-from autoclip_sep.figures.clipping_methods import COLOURS, NO_CLIPPING, OTHERS_COLOUR
+from autoclip_sep.figures.clipping_methods import NO_CLIPPING, colour
 from autoclip_sep.figures.over_seeds import mean, sd
 
 GAP = 0.5  # rows between families
@@ -32,7 +32,7 @@ def draw(numbers: Strategies, stem: Path) -> None:
             ticks[top] = family
             _cost(gains, numbers.families.T[family], top)
             top += 1
-        own = COLOURS.get(family, OTHERS_COLOUR)
+        own = colour(family)
         for row, one in enumerate(settings.reset_index().to_dict("records")):
             ticks[top + row] = one["setting"] or family
             _gain(gains, numbers.gains[one["strategy"]].dropna(), top + row, own)
@@ -44,7 +44,7 @@ def draw(numbers: Strategies, stem: Path) -> None:
     gains.set_yticklabels(list(ticks.values()), fontsize=9)
     for label in gains.get_yticklabels():
         if label.get_text() in families:
-            label.set(weight="bold", color=COLOURS.get(label.get_text(), OTHERS_COLOUR))
+            label.set(weight="bold", color=colour(label.get_text()))
     shares.set(xlim=(0, 1.3), xticks=(0, 0.5, 1), xlabel="of all steps", title="Share clipped")
     shares.xaxis.set_major_formatter(PercentFormatter(1))
     for axes in (gains, shares):

@@ -53,7 +53,7 @@ def parts(run: RunFound) -> dict[str, float]:
 def table(runs: DataFrame) -> DataFrame:
     """A line for every corpus, model, loss and clipping; p = 100 is no clipping.
 
-    probe_points: between two weights, at which smoothness was looked for. seeds: those with an r.
+    probe_points: between two weights, where smoothness is measured. seeds: those with an r.
     <part>_mean, <part>_sd: over seeds. Lines without any r are left out.
     """
     once = runs.drop_duplicates([*COLUMNS, "seed"])

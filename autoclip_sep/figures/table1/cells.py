@@ -34,7 +34,7 @@ class Table:
         return self.runs[self.runs["loss"] == loss]
 
     @cached_property
-    def came(self) -> dict[str, str]:
+    def provenance(self) -> dict[str, str]:
         """Where our numbers come from."""
         return footer.provenance(self.runs)
 
@@ -47,8 +47,8 @@ class Table:
         """What is not as in the paper."""
         lengths = {footer.iterations(self.of(loss)) for loss in self.runs["loss"]}
         same = {
-            "corpus": self.came["corpus"] == paper.CORPUS,
-            "network": self.came["network"] == paper.NETWORK,
+            "corpus": self.provenance["corpus"] == paper.CORPUS,
+            "network": self.provenance["network"] == paper.NETWORK,
             "number of iterations": lengths == {f"{paper.ITERATIONS:,}"},
         }
         return [what for what, is_same in same.items() if not is_same]
@@ -90,7 +90,7 @@ def paper_gap(loss: str) -> float:
 
 def notes(table: Table) -> list[str]:
     """What must be known to read the table, in sentences."""
-    corpus, differs = table.came["corpus"], table.differs()
+    corpus, differs = table.provenance["corpus"], table.differs()
     sentences = [
         "SI-SDR in dB on the test set, mean ± standard deviation over seeds",
         "A cell that wasn't run is empty",
@@ -117,8 +117,8 @@ def _column(table: Table, loss: str) -> DataFrame:
     counts = sorted(set(scores.count()))
     difference, static = gap(scores), paper.STATIC_THRESHOLDS.get(loss)
     rows = {
-        "corpus": (paper.CORPUS_TITLE, table.came["corpus"] * there),
-        "network": (paper.NETWORK, table.came["network"] * there),
+        "corpus": (paper.CORPUS_TITLE, table.provenance["corpus"] * there),
+        "network": (paper.NETWORK, table.provenance["network"] * there),
         "iterations": (f"{paper.ITERATIONS:,}", footer.iterations(table.of(loss))),
         "seeds": (str(paper.SEEDS), " to ".join(map(str, dict.fromkeys(counts[:1] + counts[-1:])))),
         **{

@@ -42,7 +42,7 @@ def draw(table: Table, stem: Path) -> None:
     most = max(LEAST_RANGE, np.nanmax(np.abs([theirs, ours])))
     figure = Figure(figsize=(12.6, 0.36 * len(table.percentiles) + 2.8), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.45))
-    corpus, network = table.came["corpus"], table.came["network"]
+    corpus, network = table.provenance["corpus"], table.provenance["network"]
     stand_in = f", {footer.STAND_INS[corpus]}" if corpus in footer.STAND_INS else ""
     ran = sorted({footer.iterations(table.of(loss)) for loss in table.runs["loss"]})
     titles = {

@@ -54,10 +54,10 @@ def as_latex(table: Table) -> str:
 
     The paper's columns, then ours: up to 18 cm wide.
     """
-    count, came = len(table.scores), table.came
+    count, provenance = len(table.scores), table.provenance
     wholes = (
         f"Paper: {paper.CORPUS_TITLE}, {paper.NETWORK}",
-        f"Here: {came['corpus']}, {came['network']}",
+        f"Here: {provenance['corpus']}, {provenance['network']}",
     )
     spans = [rf"\multicolumn{{{count}}}{{c}}{{{_escaped(whole)}}}" for whole in wholes]
     texts = _bold(cells(table).map(_escaped), table, r"\textbf{{{}}}").drop(index=IN_HEADER)
@@ -111,7 +111,7 @@ def as_csv(table: Table) -> str:
     for loss, scores in table.scores.items():
         theirs, ours = paper.TABLE_1[loss], best(scores)
         iterations = footer.iterations(table.of(loss)).replace(",", "")
-        about = {**table.came, "loss": loss, "iterations": iterations}
+        about = {**table.provenance, "loss": loss, "iterations": iterations}
         for p in table.percentiles:
             cell = _ours(scores.get(p, Series()))
             lines.append({**about, "quantity": "si_sdr", "percentile": f"{p:g}",
