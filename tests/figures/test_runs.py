@@ -14,7 +14,7 @@ RUN = "runs/wsj0_2mix/snr/blstm/none/seed0"
 EXPECTED = "expected <data>/<loss>/<model>/<clipping>/seed<n>"
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def _here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
@@ -30,7 +30,6 @@ def error(root):
     return str(caught.value)
 
 
-@pytest.mark.usefixtures("_here")
 def test_runs_are_found_in_the_order_of_their_paths():
     for name in ("b/snr/blstm/none/seed1", "b/snr/blstm/none/seed0", "a/snr/blstm/none/seed0-ab"):
         touch(f"runs/{name}")
@@ -41,14 +40,12 @@ def test_runs_are_found_in_the_order_of_their_paths():
     ]  # fmt: skip
 
 
-@pytest.mark.usefixtures("_here")
 @pytest.mark.parametrize("named", [RUN.rsplit("/", level)[0] for level in range(4)] + [RUN])
 def test_a_folder_too_low_names_the_right_one(named):
     touch(RUN)
     assert error(named) == f"no runs below {named}: {EXPECTED}; did you mean runs=runs?"
 
 
-@pytest.mark.usefixtures("_here")
 def test_a_folder_too_high_names_the_first_below(monkeypatch):
     touch(f"mine/{RUN}")
     touch(f"mine/b_{RUN}")
@@ -60,7 +57,6 @@ def test_a_folder_too_high_names_the_first_below(monkeypatch):
     assert error(".").endswith("; did you mean runs=..?")
 
 
-@pytest.mark.usefixtures("_here")
 @pytest.mark.parametrize("named", ["nowhere", "runs"])
 def test_without_any_it_says_how_to_make_some(named):
     Path("runs").mkdir()

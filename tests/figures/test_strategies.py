@@ -32,8 +32,8 @@ def test_what_each_setting_gains(runs):
     ]  # fmt: skip
     assert numbers.gains["AutoClip, p = 10"].to_dict() == {0: 7.0, 1: 9.0}  # the improvement
     ten = numbers.settings.loc["AutoClip, p = 10"]
-    assert (ten["gain"], ten["over_none"], ten["seeds"]) == (8.0, 2.5, 2)
-    assert math.isclose(ten["share"], 0.3)
+    assert (ten["si_sdr_improvement"], ten["over_no_clipping"], ten["seeds"]) == (8.0, 2.5, 2)
+    assert math.isclose(ten["clipped_share"], 0.3)
 
 
 @pytest.mark.parametrize(

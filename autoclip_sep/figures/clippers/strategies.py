@@ -12,11 +12,6 @@ from autoclip_sep.figures.over_seeds import as_text, with_sd
 from autoclip_sep.figures.runs import GROUP, comparable, grouped
 from autoclip_sep.files import write_whole
 
-CSV_COLUMNS = {
-    "family": "family", "setting": "setting", "gain": "si_sdr_improvement", "gain_sd": "spread",
-    "seeds": "seeds", "over_none": "over_no_clipping", "over_none_sd": "over_no_clipping_spread",
-    "share": "clipped_share",
-}  # fmt: skip
 FAMILY_COLUMNS = ["strategy", "settings tried", "runs", "best", "improvement", "worst",
                   "improvement", "best − worst", "a guess", "worse than no clipping"]  # fmt: skip
 
@@ -60,7 +55,7 @@ def _settings_table(numbers: Strategies) -> str:
         "seeds": numbers.settings["seeds"],
         "improvement": numbers.gains.agg(as_text),
         "over no clipping": numbers.over_none.agg(as_text, sign="+"),
-        "share clipped": numbers.settings["share"].map("{:.1%}".format).replace("nan%", ""),
+        "share clipped": numbers.settings["clipped_share"].map("{:.1%}".format).replace("nan%", ""),
     })  # fmt: skip
     cells.loc[cells["strategy"] == NO_CLIPPING, "over no clipping"] = ""
     return markdown.table(cells, right=set(cells) - {"strategy", "setting"})
@@ -70,8 +65,7 @@ def as_csv(numbers: Strategies) -> str:
     """A line for each setting; gains in dB, the share in [0, 1]."""
     about = {"loss": numbers.loss, **footer.provenance(numbers.runs)}
     about["iterations"] = about["iterations"].replace(",", "")
-    table = numbers.settings[[*CSV_COLUMNS]].rename(columns=CSV_COLUMNS).assign(**about)
-    return str(table.to_csv(index=False))
+    return str(numbers.settings.drop(columns="tuned").assign(**about).to_csv(index=False))
 
 
 def draw(runs: DataFrame, stem: Path) -> Strategies:

@@ -44,19 +44,21 @@ class Strategies:
 
     @cached_property
     def settings(self) -> DataFrame:
-        """A row for each strategy: family, setting, tuned; seeds; mean and sd over seeds.
+        """A row for each strategy, as in the CSV: means over seeds, their spreads, and tuned.
 
-        gain: SI-SDR improvement, over_none: minus no clipping's of the same seed, both in dB.
-        share: of all steps in [0, 1], those that were clipped.
+        over_no_clipping: the improvement minus no clipping's of the same seed, both in dB.
+        clipped_share: of all steps in [0, 1].
         """
         about = self.runs.drop_duplicates("strategy").astype({"strategy": str})
-        about = about.set_index("strategy")[["family", "setting", "tuned"]]
+        about = about.set_index("strategy")[["tuned", "family", "setting"]]
         return about.loc[list(self.gains)].assign(
+            si_sdr_improvement=self.gains.agg(mean),
+            spread=self.gains.agg(sd),
             seeds=self.gains.count(),
-            gain=self.gains.agg(mean), gain_sd=self.gains.agg(sd),
-            over_none=self.over_none.agg(mean), over_none_sd=self.over_none.agg(sd),
-            share=by_seed(self.runs, "strategy", "clipped_share").agg(mean),
-        )  # fmt: skip
+            over_no_clipping=self.over_none.agg(mean),
+            over_no_clipping_spread=self.over_none.agg(sd),
+            clipped_share=by_seed(self.runs, "strategy", "clipped_share").agg(mean),
+        )
 
     @cached_property
     def families(self) -> DataFrame:
@@ -70,7 +72,8 @@ class Strategies:
         """
         rows: dict[str, dict[str, Any]] = {}
         for family, tried in self.settings.groupby("family", sort=False):
-            best, worst = tried["gain"].idxmax(), tried["gain"].idxmin()
+            means = tried["si_sdr_improvement"]
+            best, worst = means.idxmax(), means.idxmin()
             cost = self.gains[best] - self.gains[worst]
             known, ends = len(tried) > 1, tried["tuned"].dropna()
             rows[str(family)] = {
@@ -78,7 +81,7 @@ class Strategies:
                 "best": best, "worst": worst,
                 "cost": mean(cost) if known else math.nan,
                 "cost_sd": sd(cost) if known else math.nan,
-                "guess": mean(tried["gain"]), "runs": tried["seeds"].sum(),
-                "below_none": (tried["over_none"] < 0).sum(),
+                "guess": mean(means), "runs": tried["seeds"].sum(),
+                "below_none": (tried["over_no_clipping"] < 0).sum(),
             }  # fmt: skip
         return DataFrame(rows.values(), index=list(rows)).drop(NO_CLIPPING, errors="ignore")

@@ -36,8 +36,8 @@ def draw(numbers: Strategies, stem: Path) -> None:
         for row, one in enumerate(settings.reset_index().to_dict("records")):
             ticks[top + row] = one["setting"] or family
             _gain(gains, numbers.gains[one["strategy"]].dropna(), top + row, own)
-            _share(shares, one["share"], top + row, own)
-        _span(gains, settings["gain"], top, own)
+            _share(shares, one["clipped_share"], top + row, own)
+        _span(gains, settings["si_sdr_improvement"], top, own)
         top += len(settings) + GAP
     gains.set(xlabel="SI-SDR improvement [dB]", ylim=(top - GAP - 0.3, -0.7),
               yticks=list(ticks), title="What it gains")  # fmt: skip
