@@ -18,7 +18,6 @@ import signal
 if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback while all this is imported
 
-import json
 import math
 import shutil
 from collections.abc import Sequence
@@ -93,7 +92,7 @@ def keep_run(
     text = "\n".join([",".join(rows[0]), *lines, ""])
     write_whole(target / "dynamics.csv", text.encode())
     note = {"every": every, "rows": len(kept), "of": len(rows), "digits": digits}
-    run_directory.write_text(target / "kept.json", json.dumps(note, indent=1) + "\n")
+    run_directory.write_json(target / "kept.json", note)
     return note
 
 

@@ -18,11 +18,11 @@ from runs import BLOCK, BOXCAR, WIDTH, WITH, WITHOUT
 from table import OPTIMIZERS
 
 from autoclip_sep.errors import InputError
-from autoclip_sep.figures import drawing
+from autoclip_sep.figures import style
 
 STYLES: dict[str, dict[str, Any]] = {  # drawn one over the other: both are seen where they coincide
-    WITHOUT: {"color": drawing.WITHOUT, "linewidth": 2.4, "alpha": 0.55, "label": "no clipping"},
-    WITH: {"color": drawing.WITH, "linewidth": 1.0, "alpha": 1.0, "label": "ALRC"},
+    WITHOUT: {"color": style.WITHOUT, "linewidth": 2.4, "alpha": 0.55, "label": "no clipping"},
+    WITH: {"color": style.WITH, "linewidth": 1.0, "alpha": 1.0, "label": "ALRC"},
 }
 RATES = ("stable", "high")
 HIGH = "#FBF6EE"  # behind the panels of a high rate
@@ -73,21 +73,21 @@ def draw(runs: pd.DataFrame, stem: Path) -> Figure:
         f"Learning curves of 2× supersampling, {error} errors", fontsize=13, weight="bold"
     )
     _legend(axes[0, 0])
-    drawing.footer(figure, _footer(runs))
-    drawing.save(figure, stem)
+    style.footer(figure, _footer(runs))
+    style.save(figure, stem)
     return figure
 
 
 def _draw_panel(ax: Axes, runs: pd.DataFrame, lowest: float) -> None:
     """The runs of one setting, those with ALRC on top. lowest: point of all curves."""
     top = TALLEST * lowest
-    for clipping, style in STYLES.items():
+    for clipping, look in STYLES.items():
         for run in runs[runs["clipping"] == clipping].itertuples():
             iterations = BLOCK * np.arange(WIDTH, WIDTH + len(run.curve))
             curve = np.minimum(run.curve, 1e30)  # what isn't finite leaves the panel, too
-            ax.plot(iterations, curve, **style, solid_joinstyle="round")
+            ax.plot(iterations, curve, **look, solid_joinstyle="round")
             if run.diverged:
-                ax.plot(run.iterations, top / BELOW, marker="x", color=style["color"],
+                ax.plot(run.iterations, top / BELOW, marker="x", color=look["color"],
                         markersize=7, markeredgewidth=1.8, zorder=5)  # fmt: skip
     _note_peaks(ax, runs, top)
     ax.set(yscale="log", ylim=(lowest / 1.3, top))
@@ -95,25 +95,25 @@ def _draw_panel(ax: Axes, runs: pd.DataFrame, lowest: float) -> None:
     ax.yaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(EngFormatter(sep=""))
     ax.tick_params(labelsize=8)
-    drawing.bare(ax)
+    style.bare(ax)
 
 
 def _note_peaks(ax: Axes, runs: pd.DataFrame, top: float) -> None:
     """How high the lines go that leave the panel."""
     box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
     places = iter((0.97, 0.86))
-    for clipping, style in STYLES.items():
+    for clipping, look in STYLES.items():
         curves = runs.loc[runs["clipping"] == clipping, "curve"]
         highest = max((curve.max(initial=0.0) for curve in curves), default=0.0)
         if highest > top:
             power = r"\infty" if math.isinf(highest) else f"10^{{{math.log10(highest):.0f}}}"
             ax.text(0.97, next(places), f"up to ${power}$", transform=ax.transAxes, bbox=box,
-                    color=style["color"], fontsize=8, ha="right", va="top", zorder=6)  # fmt: skip
+                    color=look["color"], fontsize=8, ha="right", va="top", zorder=6)  # fmt: skip
 
 
 def _legend(ax: Axes) -> None:
     """In the first panel, the stable one: its upper part is empty."""
-    handles = [Line2D([], [], **style) for style in STYLES.values()]
+    handles = [Line2D([], [], **look) for look in STYLES.values()]
     handles.append(Line2D([], [], color="#444444", marker="x", linestyle="", label="diverged"))
     ax.legend(handles=handles, loc="upper right", frameon=False, fontsize=8.5)
 
@@ -121,7 +121,7 @@ def _legend(ax: Axes) -> None:
 def _footer(runs: pd.DataFrame) -> str:
     first = runs.iloc[0]
     seeds = sorted(set(runs["seed"]))
-    return drawing.BETWEEN.join([
+    return style.BETWEEN.join([
         f"images {first['images']} ({SOURCES.get(first['images'], first['images'])}, "
         f"{first['fingerprint'][:8]})",
         f"{first['wanted']:,} iterations",

@@ -15,7 +15,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from autoclip_sep.errors import InputError
-from autoclip_sep.figures.runs_found import columns
+from autoclip_sep.figures.record_files import columns
 from autoclip_sep.files import write_whole
 from autoclip_sep.runs import records, run_directory
 

@@ -1,10 +1,8 @@
 """Settings are checked, and stand in label and repr: clippers that differ never share a label."""
 
-import ast
 import inspect
 import math
 import pydoc
-import re
 from pathlib import Path
 from typing import Literal, get_type_hints
 
@@ -12,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from autoclip_sep import clipping
 from autoclip_sep.clipping import (
     AGC,
     ALRC,

@@ -25,9 +25,10 @@ from pathlib import Path
 from autoclip_sep.cli import arguments, command
 from autoclip_sep.cli.plan import FIXED, FREE
 from autoclip_sep.errors import InputError
+from autoclip_sep.figures import footer
 from autoclip_sep.figures.comparison import curves, picture, references, report
 from autoclip_sep.figures.comparison.records import RecordedRun
-from autoclip_sep.figures.origin import origin
+from autoclip_sep.figures.runs import frame
 from autoclip_sep.runs import run_directory
 from autoclip_sep.runs.provenance import CHECKOUT
 
@@ -73,5 +74,5 @@ def draw(run: RecordedRun, compared: Sequence[curves.Curve], others: int, output
     resolved = RecordedRun(run.directory.resolve())  # folders' names tell corpus and loss
     beside = "the reference" if others == 1 else f"{others} references"
     title = f"{'/'.join(resolved.group[:2])}, {run.clipping}, {run.directory.name} beside {beside}"
-    picture.draw(compared, title, origin([resolved]).line(), stem)
+    picture.draw(compared, title, footer.line(frame([resolved])), stem)
     return f"{stem}.png and .pdf"

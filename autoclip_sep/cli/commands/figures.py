@@ -4,9 +4,9 @@
     python scripts/draw_figures.py a.csv [b.csv ...] [output=figures]
 
 runs: a folder of runs, or of what was kept of them; without it, in a checkout, those behind the
-README, recipes/training_dynamics/results and recipes/alrc_supersampling/results. Everything that
-the runs allow is drawn; for anything else the reason is printed. Nothing is drawn again while the
-records stay the same.
+README, recipes/training_dynamics/results. Everything that the runs allow is drawn; for anything
+else the reason is printed. Nothing is drawn again while the records stay the same. In a checkout,
+python recipes/alrc_supersampling/draw.py draws the runs of ALRC's supersampling experiment.
 
 Files are what a Recorder or Spikes wrote in any loop, yours included: training dynamics (Figure 1),
 thresholds and step sizes of up to four runs beside each other, and the spikes of each.
@@ -18,14 +18,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from operator import call
 from pathlib import Path
-from typing import TypeVar
 
 from pandas import DataFrame
 
 from autoclip_sep import figures
 from autoclip_sep.cli import arguments, command
 from autoclip_sep.errors import InputError
-from autoclip_sep.figures import boxcar, index, own_records, spikes, supersampling
+from autoclip_sep.figures import index, own_records, spikes
 from autoclip_sep.figures.clippers import (
     clipped_shares,
     percentiles,
@@ -44,11 +43,10 @@ from autoclip_sep.runs import run_directory
 from autoclip_sep.runs.provenance import CHECKOUT
 
 RECIPES = CHECKOUT / "recipes"  # beside the package in a checkout, nowhere else
-KEPT = [RECIPES / name / "results" for name in ("training_dynamics", "alrc_supersampling")]
+KEPT = RECIPES / "training_dynamics" / "results"
 DRAWN = ".drawn.json"  # what was drawn of which records
 READ = (".csv", ".json", ".yaml")
 
-Found = TypeVar("Found")
 Task = Callable[[], list[str]]
 Drawer = Callable[[DataFrame, Path], list[str]]
 OF_ALL_RUNS: tuple[Drawer, ...] = (
@@ -90,28 +88,21 @@ def run(words: Sequence[str]) -> None:
     given = arguments.read(words, {"runs": "", "output": "figures/reference"})
     if not given["runs"] and not RECIPES.is_dir():
         raise InputError("runs is missing: add runs=FOLDER (the README's are in a checkout only)")
-    folders = [Path(given["runs"])] if given["runs"] else KEPT
-    for line in draw(folders, Path(given["output"])):
+    for line in draw(Path(given["runs"] or KEPT), Path(given["output"])):
         print(shown(line))
 
 
-def draw(folders: Sequence[Path], output: Path) -> list[str]:
-    """Everything that the runs below the folders allow; a line for each picture and table.
+def draw(folder: Path, output: Path) -> list[str]:
+    """Everything that the runs below a folder allow; a line for each picture and table.
 
-    Raises InputError where no folder holds runs.
+    Raises InputError where it holds no runs.
     """
-    errors: list[str] = []
-    found = [run for _, runs_found in _below(folders, find, errors) for run in runs_found]
-    supersampled = [folder for folder, _ in _below(folders, supersampling.find, errors)]
-    if not found and not supersampled:
-        raise InputError(errors[0])
-    state = _state(folders)
+    found = find(folder)
+    state = _state(folder)
     before = run_directory.read_json(output / DRAWN, files=Sequence[str], lines=Sequence[str])
     if before.get("of") == state and all((output / name).exists() for name in before["files"]):
         return [*before["lines"], "nothing new to draw"]
-    tasks: list[Task] = [partial(boxcar.draw_all, folder, output) for folder in supersampled]
-    if found:
-        tasks += _tasks(frame(found), output)
+    tasks = _tasks(frame(found), output)
     lines = [line for some in in_parallel(call, tasks, label="drawing") for line in some]
     if page := index.write(output):
         lines.append(f"{page}  all of them on a page")
@@ -130,24 +121,12 @@ def _tasks(runs: DataFrame, output: Path) -> list[Task]:
     ]
 
 
-def _below(
-    folders: Sequence[Path], look: Callable[[Path], list[Found]], errors: list[str]
-) -> list[tuple[Path, list[Found]]]:
-    """The folders that hold runs of a kind, with the runs; errors: gets a line for each other."""
-    there = []
-    for folder in folders:
-        try:
-            there.append((folder, look(folder)))
-        except InputError as error:
-            errors.append(str(error))
-    return there
-
-
-def _state(folders: Sequence[Path]) -> str:
+def _state(folder: Path) -> str:
     """A digest of the records and of the code that draws them."""
     sources = sorted(Path(figures.__file__).parent.rglob("*.py"))
-    records = [path for folder in folders for path in sorted(folder.rglob("*"))
-               if path.suffix in READ and path.name != "timing.csv"]  # fmt: skip
+    records = sorted(
+        path for path in folder.rglob("*") if path.suffix in READ and path.name != "timing.csv"
+    )
     digest = hashlib.sha256()
     for path in [*sources, *records]:
         digest.update(f"{path}\0".encode())

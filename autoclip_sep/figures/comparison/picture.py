@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from autoclip_sep.figures import drawing
+from autoclip_sep.figures import style
 from autoclip_sep.figures.comparison.curves import Curve
 
 REFERENCE = "#6B7280"
@@ -23,12 +23,12 @@ def draw(curves: Sequence[Curve], title: str, footer: str, stem: Path) -> None:
         _panel(axes, curve)
     for axes in panels[len(curves) :]:
         axes.set_visible(False)
-    panels[0].plot([], [], color=drawing.WITHOUT, linestyle=":", label="leaves")
+    panels[0].plot([], [], color=style.WITHOUT, linestyle=":", label="leaves")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4,
                   frameon=False, fontsize=8, title=title,
                   title_fontproperties={"size": 12, "weight": "bold"})  # fmt: skip
-    drawing.footer(figure, footer)
-    drawing.save(figure, stem)
+    style.footer(figure, footer)
+    style.save(figure, stem)
 
 
 def _panel(axes: Axes, curve: Curve) -> None:
@@ -36,11 +36,11 @@ def _panel(axes: Axes, curve: Curve) -> None:
     axes.fill_between(steps, table["low"], table["high"], color=REFERENCE, alpha=0.2, linewidth=0,
                       label="range of the references")  # fmt: skip
     axes.plot(steps, table["reference"], color=REFERENCE, linewidth=1.4, label="reference")
-    axes.plot(steps, table["recorded"], color=drawing.WITH, linestyle="none", marker=".",
+    axes.plot(steps, table["recorded"], color=style.WITH, linestyle="none", marker=".",
               markersize=1.5, alpha=0.35, rasterized=True)  # fmt: skip
-    axes.plot(steps, table["run"], color=drawing.WITH, linewidth=1.4, label="run")
+    axes.plot(steps, table["run"], color=style.WITH, linewidth=1.4, label="run")
     if math.isfinite(curve.left):
-        axes.axvline(curve.left, color=drawing.WITHOUT, linestyle=":", linewidth=1.6)
+        axes.axvline(curve.left, color=style.WITHOUT, linestyle=":", linewidth=1.6)
     if curve.quantity.log:
         axes.set_yscale("log")
     axes.set_title(curve.quantity.name, fontsize=9.5)
@@ -48,4 +48,4 @@ def _panel(axes: Axes, curve: Curve) -> None:
     axes.set_ylabel(curve.quantity.unit.strip())
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.tick_params(which="both", labelsize=8)
-    drawing.bare(axes)
+    style.bare(axes)

@@ -6,7 +6,8 @@ from typing import Annotated
 from pandas import DataFrame
 
 from autoclip_sep.errors import InputError
-from autoclip_sep.figures.runs_found import RunFound, columns
+from autoclip_sep.figures.record_files import columns
+from autoclip_sep.figures.runs import RunFound
 from autoclip_sep.runs import run_directory
 
 INDEX = {"dynamics.csv": "step", "history.csv": "epoch"}
