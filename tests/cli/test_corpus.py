@@ -13,7 +13,7 @@ from autoclip_sep.audio import soundfiles
 from autoclip_sep.cli import compose, corpus
 from autoclip_sep.cli.commands import evaluate, train
 from autoclip_sep.cli.plan import plan
-from autoclip_sep.data.checks import measurements
+from autoclip_sep.data.checks import statistics
 from autoclip_sep.errors import InputError
 from autoclip_sep.runs import records
 from tests.commands import ENVIRONMENT, ROOT
@@ -135,7 +135,7 @@ def test_a_job_begins_with_a_line_about_its_corpus(tree, capsys):
 
 def test_a_job_after_the_first_reads_no_samples_for_it(tree, monkeypatch):
     corpus.ready(config(*DATA), DATA, force=False)
-    monkeypatch.setattr(measurements, "describe", None)
+    monkeypatch.setattr(statistics, "describe", None)
     corpus.ready(config(*DATA), DATA, force=False)
 
 

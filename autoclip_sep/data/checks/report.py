@@ -8,9 +8,9 @@ used and perhaps should not be. It rests on `measures`, so a second look takes m
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from autoclip_sep.data.checks import findings
-from autoclip_sep.data.checks.findings import Finding, Measured
-from autoclip_sep.data.checks.measurements import FAINT, measures
+from autoclip_sep.data.checks import problems
+from autoclip_sep.data.checks.problems import Finding, Measured
+from autoclip_sep.data.checks.statistics import FAINT, measures
 from autoclip_sep.data.store.reading import LSB, Store
 from autoclip_sep.names import shown
 
@@ -121,7 +121,7 @@ def check(
         split.sources,
         len(split.targets) - split.sources,
         tuple(_part(measured, name) for name in store.splits),
-        tuple(findings.find(measured, permute, expected or {})),
+        tuple(problems.find(measured, permute, expected or {})),
     )
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from autoclip_sep.audio import soundfiles
-from autoclip_sep.data._completion import is_complete, is_whole
-from autoclip_sep.data.corpora import _mixed_speech as mixed_speech
+from autoclip_sep.data.corpora import _speech_mixtures as speech_mixtures
+from autoclip_sep.data.corpora._generated import is_complete, is_whole
 from autoclip_sep.data.corpora.base import check_least
 from autoclip_sep.data.creation.mixing import Recipe
 from autoclip_sep.data.store import conversion
@@ -88,7 +88,7 @@ class Demo:
         return conversion.prepare(
             Path(self.store) / folder.name,
             self.sample_rate,
-            mixed_speech.items(folder, self.sample_rate),
+            speech_mixtures.items(folder, self.sample_rate),
             progress=progress,
         )
 
@@ -101,7 +101,7 @@ class Demo:
             write_whole(folder / "speakers.csv", _speaker_table(plans).encode())
 
         lists = self._lists(plans)
-        mixed_speech.make(
+        speech_mixtures.make(
             folder, self.settings, speak, lists, sample_rate=self.sample_rate, progress=progress
         )
 
@@ -111,7 +111,7 @@ class Demo:
         for number in range(self.speakers + self.test_speakers):
             unseen = number >= self.speakers
             index = number - self.speakers if unseen else number
-            rng = mixed_speech.generator(self.seed, 1 + unseen, index)
+            rng = speech_mixtures.generator(self.seed, 1 + unseen, index)
             sex = "fm"[index % 2]
             speaker = invent(_speaker_name(index, unseen), sex, rng)
             folder = ("si_dt_05", "si_et_05")[index // 2 % 2] if unseen else "si_tr_s"
@@ -134,8 +134,8 @@ class Demo:
             "test": [plan.files for plan in unseen],
         }
         return {
-            split: mixed_speech.mixing_list(
-                files[split], getattr(self, split), mixed_speech.generator(self.seed, 3, number)
+            split: speech_mixtures.mixing_list(
+                files[split], getattr(self, split), speech_mixtures.generator(self.seed, 3, number)
             )
             for number, split in enumerate(files)
         }

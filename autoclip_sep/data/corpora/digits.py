@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from autoclip_sep.audio import soundfiles
 from autoclip_sep.data import _discovery as discovery
-from autoclip_sep.data._completion import is_complete, is_whole
-from autoclip_sep.data.corpora import _mixed_speech as mixed_speech
+from autoclip_sep.data.corpora import _speech_mixtures as speech_mixtures
+from autoclip_sep.data.corpora._generated import is_complete, is_whole
 from autoclip_sep.data.corpora.base import check_least
 from autoclip_sep.data.creation.mixing import Recipe
 from autoclip_sep.data.store import conversion
@@ -88,7 +88,7 @@ class Digits:
         return conversion.prepare(
             Path(self.store) / folder.name,
             RATE,
-            mixed_speech.items(folder, RATE),
+            speech_mixtures.items(folder, RATE),
             progress=progress,
         )
 
@@ -105,15 +105,15 @@ class Digits:
             in_parallel(partial(write_utterances, folder), tasks, label="digits", progress=bar)
 
         lists: dict[str, list[Recipe]] = {}
-        for number, split in enumerate(mixed_speech.LISTS):
+        for number, split in enumerate(speech_mixtures.LISTS):
             files = [[name for name, _ in plan] for plan in plans[split]]
-            rng = mixed_speech.generator(self.seed, 3, number)
-            lists[split] = mixed_speech.mixing_list(files, getattr(self, split), rng)
-        mixed_speech.make(folder, settings, speak, lists, sample_rate=RATE, progress=bar)
+            rng = speech_mixtures.generator(self.seed, 3, number)
+            lists[split] = speech_mixtures.mixing_list(files, getattr(self, split), rng)
+        speech_mixtures.make(folder, settings, speak, lists, sample_rate=RATE, progress=bar)
 
     def _plan(self, speaker: str, index: int, split: str, takes: tuple[str, ...]) -> "Plan":
         """What a speaker says in one split."""
-        rng = mixed_speech.generator(self.seed, 4, index, list(TAKES).index(split))
+        rng = speech_mixtures.generator(self.seed, 4, index, list(TAKES).index(split))
         plan = []
         for number in range(self.utterances):
             count = int(rng.integers(self.shortest, self.longest + 1))

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from autoclip_sep.data.corpora._files import Tree, check_names_apart
+from autoclip_sep.data.corpora._from_files import Tree, check_names_apart
 from autoclip_sep.data.creation.librimix_metadata import read_mixtures
 from autoclip_sep.data.store.reading import Item, Signal
 from autoclip_sep.errors import InputError

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from autoclip_sep.audio import soundfiles
-from autoclip_sep.data._completion import complete, is_complete, is_whole
-from autoclip_sep.data.corpora import _mixed_speech as mixed_speech
+from autoclip_sep.data.corpora import _speech_mixtures as speech_mixtures
 from autoclip_sep.data.corpora import musdb
+from autoclip_sep.data.corpora._generated import complete, is_complete, is_whole
 from autoclip_sep.data.corpora.base import check_least
 from autoclip_sep.data.store import conversion
 from autoclip_sep.data.store.folders import folder_for
@@ -114,7 +114,7 @@ def write_track(root: Path, seconds: int, seed: int, plan: Plan) -> None:
     folder = root / plan.folder
     if all(is_whole(folder / name) for name in musdb.WAVS):
         return
-    stems = perform(seconds, mixed_speech.generator(seed, 5, plan.group, plan.number))
+    stems = perform(seconds, speech_mixtures.generator(seed, 5, plan.group, plan.number))
     peak = max(np.abs(signal).max() for signal in (*stems.values(), sum(stems.values())))
     written = {name: soundfiles.quantise(signal * (PEAK / peak)) for name, signal in stems.items()}
     for name, signal in written.items():

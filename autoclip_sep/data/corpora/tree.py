@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from autoclip_sep.data import _discovery as discovery
-from autoclip_sep.data.corpora._files import Tree, check_names_apart
+from autoclip_sep.data.corpora._from_files import Tree, check_names_apart
 from autoclip_sep.data.store.reading import Item, Signal
 from autoclip_sep.errors import InputError
 from autoclip_sep.names import some

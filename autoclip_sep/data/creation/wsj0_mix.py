@@ -15,8 +15,8 @@ from typing import Any
 
 from autoclip_sep.data import _discovery as discovery
 from autoclip_sep.data import _refusal as refusal
+from autoclip_sep.data.creation import _wsj0_discs as wsj0_discs
 from autoclip_sep.data.creation import _wsj0_manifest as wsj0_manifest
-from autoclip_sep.data.creation import _wsj0_tree as wsj0_tree
 from autoclip_sep.data.creation import mixing
 from autoclip_sep.data.creation._wsj0_manifest import Manifest
 from autoclip_sep.data.creation.mixing import Mixture, Mode
@@ -102,7 +102,7 @@ def prepare(order: Order) -> tuple[list[Part], bool]:
     if not unfinished:
         return wanted, False
     utterances = {u for part in unfinished for recipe in part.recipes for u in recipe.utterances}
-    files = wsj0_tree.locate(
+    files = wsj0_discs.locate(
         order.wsj0, sorted(utterances), order.out, jobs=order.jobs, progress=order.progress
     )
     with exclusive(order.out / LOCK):

@@ -1,4 +1,4 @@
-"""The report as numbers, as one line, and as text; what is found is test_findings.py's."""
+"""The report as numbers, as one line, and as text; what is found is test_problems.py's."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from autoclip_sep.audio import soundfiles
-from autoclip_sep.data.checks.findings import Finding
+from autoclip_sep.data.checks.problems import Finding
 from autoclip_sep.data.checks.report import Report, check
 from autoclip_sep.data.store.conversion import prepare
 from autoclip_sep.data.store.reading import Item, Store

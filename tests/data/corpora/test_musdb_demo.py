@@ -6,7 +6,7 @@ import pytest
 
 from autoclip_sep.audio import soundfiles
 from autoclip_sep.data.corpora import musdb
-from autoclip_sep.data.corpora._mixed_speech import generator
+from autoclip_sep.data.corpora._speech_mixtures import generator
 from autoclip_sep.data.corpora.musdb_demo import MusdbDemo, perform, write_track
 from autoclip_sep.data.synthesis import instruments, songs
 from autoclip_sep.errors import InputError

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from autoclip_sep.data._completion import complete
+from autoclip_sep.data.corpora._generated import complete
 from autoclip_sep.data.creation import mixing
 from autoclip_sep.data.store.reading import Item, Signal
 from autoclip_sep.errors import InputError

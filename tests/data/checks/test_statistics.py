@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from autoclip_sep.audio import soundfiles
-from autoclip_sep.data.checks import measurements as module
-from autoclip_sep.data.checks.measurements import measures
+from autoclip_sep.data.checks import statistics as module
+from autoclip_sep.data.checks.statistics import measures
 from autoclip_sep.data.store.conversion import prepare
 from autoclip_sep.data.store.reading import Item, Signal, Store
 from autoclip_sep.errors import InputError
@@ -251,7 +251,7 @@ def test_blocks_give_what_the_whole_gives(
 MEASURE = """
 import sys
 from pathlib import Path
-from autoclip_sep.data.checks.measurements import measures
+from autoclip_sep.data.checks.statistics import measures
 from autoclip_sep.data.store.reading import Store
 measures(Store(Path(sys.argv[1])), progress=False)
 """

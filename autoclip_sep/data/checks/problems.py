@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoclip_sep.data.checks._utterances import named_in
-from autoclip_sep.data.checks.measurements import FAINT, Rows
+from autoclip_sep.data.checks.statistics import FAINT, Rows
 from autoclip_sep.data.store.reading import Store
 
 OFFSET = 0.05  # of full scale: a mean this far from zero is a fault of the recording

@@ -5,15 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autoclip_sep.data.corpora import _mixed_speech as mixed_speech
+from autoclip_sep.data.corpora import _speech_mixtures as speech_mixtures
 from autoclip_sep.data.store.folders import folder_for
 from autoclip_sep.errors import InputError
 
 FILES = [[f"wsj0/si_tr_s/{s}/{s}u{n}.wav" for n in range(6)] for s in "abcde"]
 
 
-def make(number: int, seed: int = 0) -> list[mixed_speech.mixing.Recipe]:
-    return mixed_speech.mixing_list(FILES, number, mixed_speech.generator(seed))
+def make(number: int, seed: int = 0) -> list[speech_mixtures.mixing.Recipe]:
+    return speech_mixtures.mixing_list(FILES, number, speech_mixtures.generator(seed))
 
 
 def test_mixtures_are_of_different_speakers_and_as_many_as_asked() -> None:
@@ -50,10 +50,10 @@ def test_lists_follow_from_the_generator() -> None:
 def test_uneven_speakers_are_no_trap() -> None:
     """One speaker with most of the utterances: rounds end early, the list is still made."""
     files = [["a/a0.wav"], [f"b/b{n}.wav" for n in range(50)]]
-    recipes = mixed_speech.mixing_list(files, 40, mixed_speech.generator(0))
+    recipes = speech_mixtures.mixing_list(files, 40, speech_mixtures.generator(0))
     assert len(recipes) == 40
     with pytest.raises(InputError, match="two speakers"):
-        mixed_speech.mixing_list([["a/a0.wav"], []], 1, mixed_speech.generator(0))
+        speech_mixtures.mixing_list([["a/a0.wav"], []], 1, speech_mixtures.generator(0))
 
 
 def test_settings_name_the_folder(tmp_path: Path) -> None:

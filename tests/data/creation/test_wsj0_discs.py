@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from autoclip_sep.audio import soundfiles
-from autoclip_sep.data.creation import _wsj0_tree as wsj0_tree
+from autoclip_sep.data.creation import _wsj0_discs as wsj0_discs
 from autoclip_sep.errors import InputError
 from tests.shorten import write_sphere
 
@@ -89,7 +89,7 @@ def test_every_utterance_is_found(tmp_path: Path, layout: Callable[[Path, str], 
         layout(root, name)
         decoy = root / "wsj0/sd_tr_s" / Path(name).relative_to(Path(name).parts[0])
         soundfiles.write(decoy.with_suffix(".wav"), samples("decoy"), 16000)
-    files = wsj0_tree.locate(root, UTTERANCES, tmp_path / "out", jobs=1, progress=False)
+    files = wsj0_discs.locate(root, UTTERANCES, tmp_path / "out", jobs=1, progress=False)
     assert list(files) == UTTERANCES
     for name, file in zip(NAMES, files.values(), strict=True):
         read, rate = soundfiles.read(file, dtype=np.int16)
@@ -100,14 +100,14 @@ def test_every_utterance_is_found(tmp_path: Path, layout: Callable[[Path, str], 
 
 def test_of_equal_files_the_fastest_to_read_is_taken(tmp_path: Path) -> None:
     both(tmp_path, NAMES[0])
-    (found,) = wsj0_tree.locate(tmp_path, UTTERANCES[:1], tmp_path, progress=False).values()
+    (found,) = wsj0_discs.locate(tmp_path, UTTERANCES[:1], tmp_path, progress=False).values()
     assert found.endswith(".wav")
 
 
 def test_the_folder_of_a_part_is_enough_for_its_lists(tmp_path: Path) -> None:
     merged(tmp_path, NAMES[0])
     folder = tmp_path / "wsj0" / "si_tr_s"
-    (found,) = wsj0_tree.locate(folder, UTTERANCES[:1], tmp_path, progress=False).values()
+    (found,) = wsj0_discs.locate(folder, UTTERANCES[:1], tmp_path, progress=False).values()
     assert found == str(folder / "01t/01to030v.wv1")
 
 
@@ -115,7 +115,7 @@ def test_what_is_missing_is_counted_by_folder(tmp_path: Path) -> None:
     for name in NAMES[:2]:
         discs(tmp_path, name)
     with pytest.raises(InputError) as caught:
-        wsj0_tree.locate(tmp_path, UTTERANCES, tmp_path / "out", jobs=1, progress=False)
+        wsj0_discs.locate(tmp_path, UTTERANCES, tmp_path / "out", jobs=1, progress=False)
     message = str(caught.value)
     assert message.startswith(
         "2 of 4 utterances of the lists (1 of 1 in si_dt_05, 1 of 1 in si_et_05)"
@@ -129,7 +129,7 @@ def test_a_long_list_of_what_is_missing_is_a_file(tmp_path: Path) -> None:
     many = [f"wsj0/si_tr_s/01t/01to{number:04d}.wav" for number in range(50)]
     (tmp_path / "corpus").mkdir()
     with pytest.raises(InputError, match=r"^50 of 50 .*; all 50 in .*mixtures\.refused\.txt$"):
-        wsj0_tree.locate(tmp_path / "corpus", many, tmp_path / "out", jobs=1, progress=False)
+        wsj0_discs.locate(tmp_path / "corpus", many, tmp_path / "out", jobs=1, progress=False)
     assert (tmp_path / "out/mixtures.refused.txt").read_text().splitlines() == many
 
 
@@ -137,7 +137,7 @@ def test_the_second_microphone_is_never_taken(tmp_path: Path) -> None:
     discs(tmp_path, NAMES[0])
     (tmp_path / DISCS[NAMES[0]] / "wsj0" / f"{NAMES[0]}.wv1").unlink()
     with pytest.raises(InputError, match=r"^1 of 1 utterances"):
-        wsj0_tree.locate(tmp_path, UTTERANCES[:1], tmp_path, jobs=1, progress=False)
+        wsj0_discs.locate(tmp_path, UTTERANCES[:1], tmp_path, jobs=1, progress=False)
 
 
 def test_two_files_with_different_samples_are_refused(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_two_files_with_different_samples_are_refused(tmp_path: Path) -> None:
     other[77] += 1
     path = write_sphere(tmp_path / "13-16.1/wsj0" / f"{NAMES[0]}.wv1", other)
     with pytest.raises(InputError) as caught:
-        wsj0_tree.locate(tmp_path, UTTERANCES[:1], tmp_path, jobs=1, progress=False)
+        wsj0_discs.locate(tmp_path, UTTERANCES[:1], tmp_path, jobs=1, progress=False)
     assert "1 of 1 utterances are there twice" in str(caught.value)
     assert str(caught.value).endswith(f"{NAMES[0]}.wv1 and {path}")
 
@@ -156,18 +156,18 @@ def test_a_second_file_that_is_broken_or_of_another_rate_is_told(tmp_path: Path)
     disc = tmp_path / DISCS[NAMES[0]] / "wsj0" / f"{NAMES[0]}.wv1"
     disc.write_bytes(disc.read_bytes()[:1100])
     with pytest.raises(InputError, match=r"are there twice .* truncated"):
-        wsj0_tree.locate(tmp_path, UTTERANCES[:1], tmp_path, jobs=1, progress=False)
+        wsj0_discs.locate(tmp_path, UTTERANCES[:1], tmp_path, jobs=1, progress=False)
     write_sphere(disc, samples(NAMES[0]), 8000)
     with pytest.raises(InputError, match=r"are there twice .*\.wav and .*\.wv1"):
-        wsj0_tree.locate(tmp_path, UTTERANCES[:1], tmp_path, jobs=1, progress=False)
+        wsj0_discs.locate(tmp_path, UTTERANCES[:1], tmp_path, jobs=1, progress=False)
 
 
 def test_no_folder_is_told_from_an_empty_one(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such folder"):
-        wsj0_tree.locate(tmp_path / "none", UTTERANCES, tmp_path, progress=False)
+        wsj0_discs.locate(tmp_path / "none", UTTERANCES, tmp_path, progress=False)
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="a file"):
-        wsj0_tree.locate(tmp_path / "file", UTTERANCES, tmp_path, progress=False)
+        wsj0_discs.locate(tmp_path / "file", UTTERANCES, tmp_path, progress=False)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
@@ -176,7 +176,7 @@ def test_a_folder_that_cant_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "wsj0").chmod(0)
     try:
         with pytest.raises(InputError, match=r"wsj0: can't be read \(Permission denied\)"):
-            wsj0_tree.locate(tmp_path, UTTERANCES, tmp_path, progress=False)
+            wsj0_discs.locate(tmp_path, UTTERANCES, tmp_path, progress=False)
     finally:
         (tmp_path / "wsj0").chmod(0o755)
 
@@ -185,5 +185,5 @@ def test_no_folder_is_seen_twice(tmp_path: Path) -> None:
     """Links may lead back up, and a disc may be linked from several places."""
     linked(tmp_path / "root", NAMES[0])
     (tmp_path / "root/again").symlink_to(tmp_path / "elsewhere")
-    folders = [os.path.realpath(folder) for folder, _ in wsj0_tree._folders(tmp_path / "root")]
+    folders = [os.path.realpath(folder) for folder, _ in wsj0_discs._folders(tmp_path / "root")]
     assert len(folders) == len(set(folders)) == 7

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from autoclip_sep.audio import soundfiles
-from autoclip_sep.data._completion import complete, is_complete, is_whole
+from autoclip_sep.data.corpora._generated import complete, is_complete, is_whole
 
 
 def test_a_corpus_is_made_once_and_its_settings_are_noted(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from autoclip_sep.audio import soundfiles
-from autoclip_sep.data.checks.findings import Finding
+from autoclip_sep.data.checks.problems import Finding
 from autoclip_sep.data.checks.report import check
 from autoclip_sep.data.store.conversion import prepare
 from autoclip_sep.data.store.reading import Item, Signal
