@@ -55,7 +55,7 @@ def ready(config: Mapping[str, Any], arguments: Sequence[str], *, force: bool) -
     report = look_at(config, found, store)
     if distributed.rank() == 0:
         words = [*(f"--config-dir={folder}" for folder in compose.ADDED), *arguments]
-        more = f": {as_called(COMMAND)} {shlex.join(words)}" if report.findings else ""
+        more = f": {as_called(COMMAND)} {shlex.join(words)}" if report.problems else ""
         print(shown(f"data: {report.line()}{more}"))
     if report.leak and not force:
         raise InputError(

@@ -124,7 +124,7 @@ def test_what_is_wrong_is_listed_by_file_and_the_exit_code_tells(check, place):
 def test_faults_that_need_not_be_any_are_no_failure(check, place):
     write_mixture(place / "tree", "tr", 0, {k: v + 2000 for k, v in sounds().items()})
     said = check(place, *TREE, "data.corpus.expected.train=15").out
-    assert "2 sources off centre, which need not be a fault:" in said
+    assert "2 sources with a DC offset, which need not be a fault:" in said
     assert "train: 14 mixtures, 15 expected" in said
 
 

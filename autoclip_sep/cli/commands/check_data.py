@@ -6,10 +6,10 @@
 The arguments are those of train.py, --config-dir=FOLDER among them; others than data's change
 nothing here. A run whose corpus is code of your own needs trust=PACKAGE beside it. Tells what was
 looked for, found and expected, and for each split mixtures, lengths, peak, and how far mixtures are
-from the sum of their signals; then all that is silent, clipped, off centre, repeated, or shared by
-two splits, the first ten files of each kind (--all: all of them). The corpus is decoded into its
-store first where it isn't yet, which refuses broken files, other rates, unequal lengths, mixtures
-that aren't the sum of their signals, and mixtures in two splits.
+from the sum of their signals; then all that is silent, clipped, repeated, shared by two splits, or
+has a DC offset, the first ten files of each kind (--all: all of them). The corpus is decoded into
+its store first where it isn't yet, which refuses broken files, other rates, unequal lengths,
+mixtures that aren't the sum of their signals, and mixtures in two splits.
 
 silent: below -60 dB of full scale. clipped: three equal samples or more in a row at full scale.
 shared: the same samples, but for silence around them, under any name; or the same utterance by the
@@ -87,11 +87,11 @@ def read(arguments: Sequence[str]) -> Mapping[str, Any]:
 
 def heading(config: Mapping[str, Any], found: Corpus, report: Report, store: Path) -> list[str]:
     """What was looked for, found and expected, in lines."""
-    names = " / ".join(part.name for part in report.parts)
-    counts = " / ".join(f"{part.mixtures:,}" for part in report.parts)
-    numbers = [found.expected.get(part.name) for part in report.parts]
+    names = " / ".join(report.splits.index)
+    counts = " / ".join(map("{:,}".format, report.splits["mixtures"]))
+    numbers = [found.expected.get(split) for split in report.splits.index]
     expected = " / ".join("any number" if number is None else f"{number:,}" for number in numbers)
-    noise = f" and {report.others} of noise" if report.others else ""
+    noise = f" and {report.noise} of noise" if report.noise else ""
     root = config["data"].get("root")
     return [
         f"data={config['data']['name']}" + (f"  data.root={root}" if root else ""),

@@ -1,27 +1,27 @@
-"""What may be wrong with a store's sounds, found in their measures, with the files it is in."""
+"""What may be wrong with a store's signals, found in their statistics, with the files it is in."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from pandas import DataFrame
 
 from autoclip_sep.data.checks._utterances import named_in
 from autoclip_sep.data.checks.statistics import FAINT, Rows
 from autoclip_sep.data.store.reading import Store
 
-OFFSET = 0.05  # of full scale: a mean this far from zero is a fault of the recording
+DC_OFFSET = 0.05  # of full scale: a mean this far from zero is a fault of the recording
 PAIRS = (("train", "test"), ("train", "valid"), ("valid", "test"))
-Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One kind of fault, and every place where it is, in words.
+class Problem:
+    """One kind of problem, and every place where it is, in words.
 
     what: with {s} where the plural has its s. serious: training or its scores suffer from it.
-    leaks: what is tested was heard in training.
+    leaks: the test set holds what was trained on.
     """
 
     what: str
@@ -34,188 +34,153 @@ class Finding:
         return f"{number:,} {self.what.replace('{s}', '' if number == 1 else 's')}"
 
 
-@dataclass(frozen=True)
-class Fault:
-    """What can be wrong with a sound by itself.
+def signal_table(store: Store, statistics: Rows) -> DataFrame:
+    """The statistics as a table: a row per signal of each mixture, and one for the mixture itself.
 
-    of: from measures to which have it. how: from one row to words. serious: for what is trained on.
+    Beside them: split, name and number of the mixture, its length in samples, the signal's number,
+    kind (source, noise, mixture), and utterance where the mixture's name says which it is, else "".
     """
-
-    what: str
-    of: Callable[[Rows], Flags]
-    how: Callable[[np.void], str]
-    serious: bool = False
-
-
-FAULTS = (
-    Fault("silent {kind}{s}", lambda rows: rows["peak"] < FAINT, lambda row: _loudness(row), True),
-    Fault(
-        "clipped {kind}{s}",
-        lambda rows: rows["clipped"] > 0,
-        lambda row: f"{row['clipped']:,} samples at full scale",
-    ),
-    Fault(
-        "{kind}{s} off centre",
-        lambda rows: rows["dc"] > OFFSET,
-        lambda row: f"its mean is {row['dc']:.2f} of full scale",
-    ),
-)
+    mixtures, signals = statistics.shape
+    splits = [store.split(name) for name in store.splits]
+    targets = splits[0].targets
+    names = [name for split in splits for name in split.items]
+    sources = np.flatnonzero(targets)
+    utterances = np.full(statistics.shape, "", dtype=object)
+    for row, name in zip(utterances, names, strict=True):
+        spoken = named_in(name)[: len(sources)]
+        row[sources[: len(spoken)]] = spoken
+    return DataFrame(statistics.ravel()).assign(
+        split=np.repeat(list(store.splits), [signals * len(split) for split in splits]),
+        name=np.repeat(names, signals),
+        mixture=np.repeat(np.arange(mixtures), signals),
+        length=np.repeat(np.concatenate([split.lengths for split in splits]), signals),
+        signal=np.tile(np.arange(signals), mixtures),
+        kind=np.tile([*np.where(targets, "source", "noise"), "mixture"], mixtures),
+        utterance=utterances.ravel(),
+    )
 
 
-class Measured:
-    """A store, its `measures`, and the names of what was measured.
-
-    rows: (mixtures, signals + 1), all splits one after the other. kinds: which of the columns are
-    sources, noise, and the mixture, each (signals + 1,).
-    """
-
-    def __init__(self, store: Store, rows: Rows) -> None:
-        self.store, self.rows = store, rows
-        self.names = [(name, item) for name in store.splits for item in store.split(name).items]
-        ends = np.cumsum([len(store.split(name)) for name in store.splits]).tolist()
-        self.spans = {
-            name: range(begin, end)
-            for name, begin, end in zip(store.splits, [0, *ends], ends, strict=False)
-        }
-        targets = store.split(store.splits[0]).targets
-        self.kinds: dict[str, Flags] = {
-            "source": np.append(targets, False),
-            "noise": np.append(~targets, False),
-            "mixture": np.append(np.zeros_like(targets), True),
-        }
-
-    def utterances_of(self, split: str) -> dict[tuple[int, int], str]:
-        """What the mixtures' names say was said, by item of all splits and column."""
-        columns = np.flatnonzero(self.kinds["source"]).tolist()
-        return {
-            (item, column): utterance
-            for item in self.spans[split]
-            for column, utterance in zip(columns, named_in(self.names[item][1]), strict=False)
-        }
-
-    def rows_of(self, split: str) -> Rows:
-        """A split's rows."""
-        span = self.spans[split]
-        return self.rows[span.start : span.stop]
-
-    def name(self, item: int, column: int) -> str:
-        """The file of a sound; its mixture's name and its number where files aren't known."""
-        split, name = self.names[item]
-        mixture = bool(self.kinds["mixture"][column])
-        if not self.store.files:
-            return f"{split} {name}" + ("" if mixture else f", signal {column + 1}")
-        file = self.store.files[item]
-        if mixture:
-            return str(file.mixture or f"{split} {name}")
-        signal = file.signals[column]
-        return f"{signal.path}" + ("" if signal.stream is None else f", stream {signal.stream}")
-
-
-def find(measured: Measured, permute: bool, expected: Mapping[str, int | None]) -> list[Finding]:
-    """Everything that was found; the arguments are those of `check.check`."""
+def find_problems(
+    store: Store, table: DataFrame, permute: bool, expected: Mapping[str, int | None]
+) -> list[Problem]:
+    """Everything that was found in a `signal_table`; see `report.check`."""
+    mixtures = table[table["kind"] == "mixture"]
     found = [
-        *_shared_sounds(measured),
-        *_faults(measured, permute),
-        _same_sources(measured),
-        _twice(measured),
-        _miscounted(measured, expected),
+        *_shared(store, table),
+        *_faulty(store, table, permute),
+        _same_sources(store, table, mixtures),
+        _repeated(store, table, mixtures),
+        _miscounted(mixtures, expected),
     ]
-    return [finding for finding in found if finding.places]
+    return [problem for problem in found if problem.places]
 
 
-def _shared_sounds(measured: Measured) -> Iterator[Finding]:
+def _places(store: Store, rows: DataFrame) -> Iterator[str]:
+    """The file of each row's signal; its mixture's name and its number where files are unknown."""
+    for row in rows.itertuples():
+        mixture = f"{row.split} {row.name}"
+        if not store.files:
+            yield mixture if row.kind == "mixture" else f"{mixture}, signal {row.signal + 1}"
+        elif row.kind == "mixture":
+            yield str(store.files[row.mixture].mixture or mixture)
+        else:
+            signal = store.files[row.mixture].signals[row.signal]
+            stream = "" if signal.stream is None else f", stream {signal.stream}"
+            yield f"{signal.path}{stream}"
+
+
+def _shared(store: Store, table: DataFrame) -> Iterator[Problem]:
     """The same samples in two splits, whatever their files are called, and the same utterances."""
-    sources = measured.kinds["source"]
     for one, other in PAIRS:
-        if one not in measured.spans or other not in measured.spans:
-            continue
-        first, second = (measured.rows_of(name)["digest"] for name in (one, other))
-        shared: dict[bool, list[str]] = {True: [], False: []}  # by whether it is a source in both
-        told: set[tuple[int, int]] = set()
-        known: dict[tuple[int, bool], tuple[int, int]] = {}
-        for item, column in _where(first, second):
-            place = measured.spans[one][item], column
-            known.setdefault((int(first[item, column]), bool(sources[column])), place)
-        for item, column in _where(second, first):
-            digest, is_source = int(second[item, column]), bool(sources[column])
-            place = known.get((digest, is_source)) or known[digest, not is_source]
-            both = is_source and bool(sources[place[1]])
-            here = measured.spans[other][item], column
-            shared[both].append(f"{measured.name(*here)} = {measured.name(*place)}")
-            told |= {here} if both else set()
-        for here, utterance, place in _same_utterances(measured, one, other):
-            if here not in told:
-                what = f"{measured.name(*here)} = {measured.name(*place)}"
-                shared[True].append(f"{what}, utterance {utterance} by their names")
+        first, second = (table[table["split"] == split] for split in (one, other))
+        sounds = _in_both(first, second, "digest")
+        sources = (sounds["kind"] == "source") & (sounds["kind_there"] == "source")
+        # At another level the same utterance is other samples.
+        spoken = _in_both(first, second, "utterance")
+        spoken = spoken[~spoken["row"].isin(sounds["row"][sources])]
+
+        def equal(pairs: DataFrame) -> list[str]:
+            here, there = (
+                _places(store, table.loc[pairs[column]]) for column in ("row", "row_there")
+            )
+            return [f"{place} = {same}" for place, same in zip(here, there, strict=True)]
+
+        by_name = [
+            f"{pair}, utterance {utterance} by their names"
+            for pair, utterance in zip(equal(spoken), spoken["utterance"], strict=True)
+        ]
         leaks = (one, other) == ("train", "test")
         where = f"shared by {one} and {other}"
-        yield Finding(f"source{{s}} {where}", tuple(shared[True]), serious=leaks, leaks=leaks)
-        yield Finding(f"noise{{s}} {where}", tuple(shared[False]))
+        places = tuple(equal(sounds[sources]) + by_name)
+        yield Problem(f"source{{s}} {where}", places, serious=leaks, leaks=leaks)
+        yield Problem(f"noise{{s}} {where}", tuple(equal(sounds[~sources])))
 
 
-def _same_utterances(
-    measured: Measured, one: str, other: str
-) -> Iterator[tuple[tuple[int, int], str, tuple[int, int]]]:
-    """Sources of `other` whose utterance is in `one`, too; at another level it is other samples."""
-    known: dict[str, tuple[int, int]] = {}
-    for place, utterance in measured.utterances_of(one).items():
-        known.setdefault(utterance, place)
-    for here, utterance in measured.utterances_of(other).items():
-        if utterance in known:
-            yield here, utterance, known[utterance]
+def _in_both(first: DataFrame, second: DataFrame, key: str) -> DataFrame:
+    """Rows of the second split whose key the first has, too: a signal of the same kind, if any."""
+    first, second = (
+        split.loc[split[key].astype(bool), [key, "kind"]].rename_axis("row").reset_index()
+        for split in (first, second)
+    )
+    pairs = second.merge(
+        first.drop_duplicates([key, "kind"]), on=key, suffixes=("", "_there")
+    ).assign(other_kind=lambda pair: pair["kind"] != pair["kind_there"])
+    return pairs.sort_values(["row", "other_kind"]).drop_duplicates("row")
 
 
-def _where(digests: NDArray[np.uint64], others: NDArray[np.uint64]) -> list[list[int]]:
-    """Item and column of each sound of a split that the other split has, too."""
-    found: list[list[int]] = np.argwhere(np.isin(digests, others) & (digests != 0)).tolist()
-    return found
-
-
-def _faults(measured: Measured, permute: bool) -> Iterator[Finding]:
-    """What is wrong with single sounds. Noise may be silent, and one of several instruments."""
-    for fault in FAULTS:
-        flags = fault.of(measured.rows)
-        for kind, columns in measured.kinds.items():
+def _faulty(store: Store, table: DataFrame, permute: bool) -> Iterator[Problem]:
+    """What is wrong with single signals. Noise may be silent, and one of several instruments."""
+    silent = table["peak"] < FAINT
+    for what, faulty, describe in (
+        ("silent {kind}{s}", silent, _loudness),
+        ("clipped {kind}{s}", table["clipped"] > 0, "{0.clipped:,} samples at full scale".format),
+        (
+            "{kind}{s} with a DC offset",
+            table["dc"] > DC_OFFSET,
+            "its mean is {0.dc:.2f} of full scale".format,
+        ),
+    ):
+        for kind in ("source", "noise", "mixture"):
+            rows = table[faulty & (table["kind"] == kind)]
             places = tuple(
-                f"{measured.name(item, column)}: {fault.how(measured.rows[item, column])}"
-                for item, column in np.argwhere(flags & columns).tolist()
+                f"{place}: {describe(row)}"
+                for place, row in zip(_places(store, rows), rows.itertuples(), strict=True)
             )
             matters = kind == "mixture" or (kind == "source" and permute)
-            what = fault.what.replace("{kind}", kind)
-            yield Finding(what, places, serious=fault.serious and matters)
+            serious = faulty is silent and matters
+            yield Problem(what.replace("{kind}", kind), places, serious)
 
 
-def _same_sources(measured: Measured) -> Finding:
-    digests = np.sort(measured.rows["digest"][:, measured.kinds["source"]], axis=1)
-    same = ((digests[:, 1:] == digests[:, :-1]) & (digests[:, 1:] != 0)).any(axis=1)
-    places = tuple(measured.name(item, -1) for item in np.flatnonzero(same).tolist())
-    return Finding("mixture{s} with the same sound as two sources", places, serious=True)
-
-
-def _twice(measured: Measured) -> Finding:
-    """The same signals under two names. The same files in two splits would have been refused."""
-    signals = measured.rows["digest"][:, :-1]
-    known: dict[bytes, int] = {}
-    places = []
-    for item in np.flatnonzero(signals.any(axis=1)).tolist():
-        other = known.setdefault(signals[item].tobytes(), item)
-        if other != item:
-            places.append(f"{measured.name(item, -1)} = {measured.name(other, -1)}")
-    return Finding("mixture{s} that another one repeats", tuple(places))
-
-
-def _miscounted(measured: Measured, expected: Mapping[str, int | None]) -> Finding:
-    counts = {name: len(span) for name, span in measured.spans.items()}
-    places = tuple(
-        f"{name}: {counts.get(name, 0):,} mixtures, {number:,} expected"
-        for name, number in expected.items()
-        if number is not None and counts.get(name, 0) != number
-    )
-    return Finding("split{s} with more or fewer mixtures than expected", places)
-
-
-def _loudness(row: np.void) -> str:
-    peak = float(row["peak"])
-    if peak == 0.0:
+def _loudness(row: Any) -> str:
+    if row.peak == 0.0:
         return "nothing but zeros"
-    return f"its peak is {20 * math.log10(peak):.0f} dB of full scale"
+    return f"its peak is {20 * math.log10(row.peak):.0f} dB of full scale"
+
+
+def _same_sources(store: Store, table: DataFrame, mixtures: DataFrame) -> Problem:
+    sources = table[(table["kind"] == "source") & (table["digest"] != 0)]
+    twice = sources[sources.duplicated(["mixture", "digest"])]
+    rows = mixtures[mixtures["mixture"].isin(twice["mixture"])]
+    what = "mixture{s} with the same signal as two sources"
+    return Problem(what, tuple(_places(store, rows)), serious=True)
+
+
+def _repeated(store: Store, table: DataFrame, mixtures: DataFrame) -> Problem:
+    """The same signals under two names. The same files in two splits would have been refused."""
+    digests = table["digest"].to_numpy().reshape(len(mixtures), -1)
+    _, firsts, groups = np.unique(digests, axis=0, return_index=True, return_inverse=True)
+    first = firsts[groups.ravel()]
+    again = np.flatnonzero((first != np.arange(len(first))) & digests.any(axis=1))
+    here, there = (_places(store, mixtures.iloc[which]) for which in (again, first[again]))
+    places = (f"{place} = {same}" for place, same in zip(here, there, strict=True))
+    return Problem("duplicate{s} of another mixture", tuple(places))
+
+
+def _miscounted(mixtures: DataFrame, expected: Mapping[str, int | None]) -> Problem:
+    counts = mixtures["split"].value_counts()
+    places = tuple(
+        f"{split}: {counts.get(split, 0):,} mixtures, {number:,} expected"
+        for split, number in expected.items()
+        if number is not None and counts.get(split, 0) != number
+    )
+    return Problem("split{s} with more or fewer mixtures than expected", places)

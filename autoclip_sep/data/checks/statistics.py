@@ -1,13 +1,12 @@
-"""What the sounds of a store are like: measured once, kept beside them in check.npy.
+"""Statistics of every signal in a store: computed once, kept beside the samples in check.npy.
 
-Everything is read from the store, not from the corpus' files: a store of any age can be measured,
-and what is measured is what training reads. It is read in blocks: however long a mixture is, a
+Everything is read from the store, not from the corpus' files: a store of any age can be checked,
+and what is checked is what training reads. It is read in blocks: however long a mixture is, a
 worker's memory stays the same.
 """
 
 import hashlib
 import io
-from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -24,29 +23,29 @@ from autoclip_sep.locks import exclusive
 from autoclip_sep.parallel import in_parallel, release
 
 NAME = "check.npy"  # where a column gets another meaning, the file must get another name
-FAINT = 1e-3  # of full scale, -60 dB: a sound that stays below is as good as silent
+FAINT = 1e-3  # of full scale, -60 dBFS: a signal that stays below counts as silent
 FULL = 1.0 - 2.0 * LSB  # full scale, to 2 LSB
-BLOCK = soundfiles.BLOCK  # samples per channel that are looked at together
-SMALL = 2**26  # bytes that one process has measured before others have started
+BLOCK = soundfiles.BLOCK  # samples per channel that are in memory at a time
+SMALL = 2**26  # bytes: a smaller store is read before other processes have started
 RUN = 3  # equal samples in a row at full scale or beyond are a clipped peak
 COLUMNS = np.dtype(
     [
-        ("digest", np.uint64),  # of the sound without the silence around it; 0: too faint to tell
+        ("digest", np.uint64),  # of the signal without the zeros around it; 0 if faint
         ("peak", np.float32),  # full scale is 1
-        ("dc", np.float32),  # mean of the channel that is furthest from zero
+        ("dc", np.float32),  # absolute mean of the channel with the largest one
         ("clipped", np.int64),  # samples in runs of `RUN` or more
-        ("distance", np.float32),  # from the sum of the signals; not where the mixture was clipped
+        ("distance", np.float32),  # of a mixture from the sum of its signals, where not clipped
     ]
 )
 Rows = NDArray[np.void]
-Task = tuple[int, int, int]  # where signals begin in samples.bin, their length, where the mixture
+Task = tuple[int, int, int]  # offset of the signals in samples.bin, their length, mixture's offset
 
 
-def measures(store: Store, *, progress: bool = True) -> Rows:
+def signal_statistics(store: Store, *, progress: bool = True) -> Rows:
     """(mixtures, signals + 1): a mixture's signals in the store's order, then itself; see COLUMNS.
 
-    Made on the first call. The mixture is the corpus' own where the store holds it, else the sum,
-    which is then within 2 LSB and has distance 0. Raises InputError for samples that aren't finite.
+    Computed on the first call. The mixture is the corpus' own where the store holds it, else the
+    sum, which is then within 2 LSB and has distance 0. Raises InputError for non-finite samples.
     """
     signals, _ = _by_item(store)
     shape = (len(signals), signals.shape[1] + 1)
@@ -56,16 +55,16 @@ def measures(store: Store, *, progress: bool = True) -> Rows:
     with exclusive(store.folder):
         found = _read(store.folder / NAME, shape)
         if found is None:
-            found = _measure(store, progress)
+            found = _compute(store, progress)
             file = io.BytesIO()
             np.save(file, found)
-            with suppress(OSError):  # on a read-only disk the next look takes as long
+            with suppress(OSError):  # on a read-only disk the next call takes as long
                 write_whole(store.folder / NAME, file.getvalue())
     return found
 
 
 def _read(path: Path, shape: tuple[int, int]) -> Rows | None:
-    """What was measured before, if it fits the store and is whole."""
+    """Statistics computed before, if they are whole and fit the store."""
     try:
         found: Rows = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError):
@@ -73,7 +72,7 @@ def _read(path: Path, shape: tuple[int, int]) -> Rows | None:
     return found if found.shape == shape and found.dtype == COLUMNS else None
 
 
-def _measure(store: Store, progress: bool) -> Rows:
+def _compute(store: Store, progress: bool) -> Rows:
     signals, mixtures = _by_item(store)
     first = signals[:, 0]
     tasks = list(zip(first["offset"].tolist(), first["length"].tolist(), mixtures, strict=True))
@@ -88,14 +87,14 @@ def _measure(store: Store, progress: bool) -> Rows:
     if len(bad):
         names = [name for split in store.splits for name in store.split(split).items]
         raise InputError(
-            f"{store.folder}: samples of {len(bad)} mixtures, such as {names[bad[0]]}, are no"
-            " numbers; delete the folder, it is made again"
+            f"{store.folder}: non-finite samples in {len(bad)} mixtures, such as {names[bad[0]]};"
+            " delete the folder, it is made again"
         )
     return found
 
 
 def _by_item(store: Store) -> tuple[Rows, list[int]]:
-    """The index's rows (mixtures, signals), and where each mixture is stored, -1 if it isn't."""
+    """The index's rows (mixtures, signals), and each mixture's offset, -1 if it isn't stored."""
     own = store.index["signal"] == MIXTURE
     signals = store.index[~own]
     signals = signals.reshape(len(np.unique(signals["item"])), -1)
@@ -109,9 +108,8 @@ def describe(
     """One mixture's rows (task). shape: how many signals, and channels."""
     offset, length, own = task
     scale = scale_of(dtype)
-    size = length * shape[1]
-    places = [offset + number * size for number in range(shape[0])]
-    levels = [_Level(scale) for _ in range(shape[0] + 1)]
+    offsets = [offset + number * length * shape[1] for number in range(shape[0])]
+    statistics = [_Statistics(scale) for _ in range(shape[0] + 1)]
     distance = 0.0
     # Not by a memory map: its pages would count as this process' memory, however long the mixture.
     with open(samples, "rb") as file, np.errstate(invalid="ignore"):
@@ -120,28 +118,23 @@ def describe(
             stop = min(start + BLOCK, length)
             # With what a run of clipped samples across the border needs, on both sides.
             begin, end = max(start - RUN + 1, 0), min(stop + RUN - 1, length)
-            signals = np.stack([read(place, begin, end) for place in places])
-            # What isn't finite shows in the peak.
+            signals = np.stack([read(place, begin, end) for place in offsets])
+            # A non-finite sample shows in the peak.
             mixture = signals.sum(axis=0, dtype=np.int32 if dtype == "int16" else np.float32)
             if own >= 0:
                 total, mixture = mixture, read(own, begin, end)
                 distance = max(distance, _distance(mixture, total, FULL / scale))
-            for level, sound in zip(levels, [*signals, mixture], strict=True):
-                level.add(sound, start - begin, stop - begin, start)
-        digests = [
-            _digest(partial(read, place), level)
-            for place, level in zip(places, levels, strict=False)
-        ]
-    rows = [(level.peak * scale, level.dc(length) * scale, level.clipped) for level in levels]
-    off = [0.0] * len(places) + [distance * scale]
-    return [(d, *row, far) for d, row, far in zip([*digests, 0], rows, off, strict=True)]
+            for one, signal in zip(statistics, [*signals, mixture], strict=True):
+                one.add(signal, start - begin, stop - begin)
+    *rows, (_, *levels, _) = (one.row(length) for one in statistics)
+    return [*rows, (0, *levels, distance * scale)]
 
 
 def _read_frames(
-    file: BinaryIO, dtype: np.dtype[Any], channels: int, place: int, start: int, stop: int
+    file: BinaryIO, dtype: np.dtype[Any], channels: int, offset: int, start: int, stop: int
 ) -> NDArray[Any]:
-    """Samples (stop - start, C) of the signal that begins at `place`, as stored."""
-    file.seek((place + start * channels) * dtype.itemsize)
+    """Samples (stop - start, C) of the signal that begins at `offset`, as stored."""
+    file.seek((offset + start * channels) * dtype.itemsize)
     return np.fromfile(file, dtype, (stop - start) * channels).reshape(-1, channels)
 
 
@@ -152,53 +145,46 @@ def _distance(mixture: NDArray[Any], total: NDArray[Any], full: float) -> float:
     return float(distance.max())
 
 
-class _Level:
-    """What is known of a sound whose blocks come one after the other, in its own scale.
-
-    span: its first sample that isn't zero, and the one behind the last such.
-    """
+class _Statistics:
+    """Of one signal, which comes block by block at the store's own scale."""
 
     def __init__(self, scale: float) -> None:
         self.scale, self.peak, self.clipped = scale, 0.0, 0
         self.sum: NDArray[np.float64] | float = 0.0
-        self.span: tuple[int, int] | None = None
+        # Of all from the first sample that isn't zero on, and of all up to the last such sample.
+        self.hash = hashlib.blake2b(digest_size=8)
+        self.trimmed: hashlib.blake2b | None = None
 
-    def add(self, sound: NDArray[Any], start: int, stop: int, position: int) -> None:
-        """Samples start to stop of (T, C), which begin at `position`; the others are neighbours."""
-        block = sound[start:stop]
+    def add(self, signal: NDArray[Any], start: int, stop: int) -> None:
+        """Samples start to stop of (T, C) are the next block; those around it are neighbours."""
+        block = signal[start:stop]
         peak = max(float(block.max()), -float(block.min()))
         self.peak = float(np.maximum(self.peak, peak))  # stays NaN
         self.sum = self.sum + block.sum(axis=0, dtype=np.float64)
         if peak * self.scale >= FULL:
-            self.clipped += _clipped(sound, FULL / self.scale, start, stop)
-        sounding: NDArray[np.bool_] = (block != 0).any(axis=1)
-        if sounding.any():
-            first = position + int(sounding.argmax())
-            last = position + len(block) - int(sounding[::-1].argmax())
-            self.span = (self.span[0] if self.span else first, last)
+            self.clipped += _clipped(signal, FULL / self.scale, start, stop)
+        nonzero = np.flatnonzero((block != 0).any(axis=1))
+        if len(nonzero):
+            first, end = 0 if self.trimmed else nonzero[0], nonzero[-1] + 1
+            self.hash.update(block[first:end].data)
+            self.trimmed = self.hash.copy()
+            block = block[end:]
+        if self.trimmed:
+            self.hash.update(block.data)
 
-    def dc(self, length: int) -> float:
-        """The mean of the channel that is furthest from zero."""
-        return float(np.abs(self.sum / length).max())
+    def row(self, length: int) -> tuple[int, float, float, int, float]:
+        """The values of COLUMNS; distance is 0."""
+        peak, dc = self.peak * self.scale, float(np.abs(self.sum / length).max()) * self.scale
+        digest = self.trimmed.digest() if self.trimmed and not peak < FAINT else b"\0"
+        return int.from_bytes(digest), peak, dc, self.clipped, 0.0
 
 
-def _clipped(sound: NDArray[Any], full: float, start: int, stop: int) -> int:
-    """Samples start to stop of a sound (T, C) in runs of equal ones that reach full scale."""
-    equal = sound[1:] == sound[:-1]
-    equal &= (sound[1:] >= full) | (sound[1:] <= -full)
+def _clipped(signal: NDArray[Any], full: float, start: int, stop: int) -> int:
+    """Samples start to stop of a signal (T, C) in runs of equal ones that reach full scale."""
+    equal = signal[1:] == signal[:-1]
+    equal &= (signal[1:] >= full) | (signal[1:] <= -full)
     inner = equal[1:] & equal[:-1]  # begins RUN equal samples
-    inside = np.zeros(sound.shape, dtype=bool)
+    inside = np.zeros(signal.shape, dtype=bool)
     for shift in range(RUN):
         inside[shift : len(inner) + shift] |= inner
     return int(inside[start:stop].sum())
-
-
-def _digest(read: Callable[[int, int], NDArray[Any]], level: _Level) -> int:
-    """Of a sound without the zeros before and behind it. read: gives its samples."""
-    if level.peak * level.scale < FAINT or level.span is None:
-        return 0
-    digest = hashlib.blake2b(digest_size=8)
-    begin, end = level.span
-    for start in range(begin, end, BLOCK):
-        digest.update(read(start, min(start + BLOCK, end)).data)
-    return int.from_bytes(digest.digest())

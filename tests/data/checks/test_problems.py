@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from autoclip_sep.audio import soundfiles
-from autoclip_sep.data.checks.problems import Finding
+from autoclip_sep.data.checks.problems import Problem
 from autoclip_sep.data.checks.report import check
 from autoclip_sep.data.store.conversion import prepare
 from autoclip_sep.data.store.reading import Item, Signal
@@ -24,7 +24,7 @@ def place(split: str, n: int, kind: str) -> str:
 
 
 @pytest.fixture
-def find(tmp_path: Path) -> Callable[..., list[Finding]]:
+def find(tmp_path: Path) -> Callable[..., list[Problem]]:
     """Make a corpus of s1, s2 and noise, spoilt by `spoil`, and tell what is found in it."""
 
     def look(
@@ -34,7 +34,7 @@ def find(tmp_path: Path) -> Callable[..., list[Finding]]:
         expected: dict[str, int | None] | None = None,
         known: bool = True,
         called: Mapping[str, str] | None = None,
-    ) -> list[Finding]:
+    ) -> list[Problem]:
         rng = np.random.default_rng(0)
         samples: Samples = {
             (split, n, kind): rng.integers(-9000, 9000, 500 + 10 * n).astype(np.int16)
@@ -59,12 +59,12 @@ def find(tmp_path: Path) -> Callable[..., list[Finding]]:
         store = prepare(tmp_path / "store", 8000, items, progress=False, jobs=1)
         store.files = store.files if known else ()
         report = check(store, permute=permute, expected=expected, progress=False)
-        return list(report.findings)
+        return list(report.problems)
 
     return look
 
 
-def names(finding: Finding, root: Path) -> list[str]:
+def names(finding: Problem, root: Path) -> list[str]:
     return [place.replace(f"{root}/", "") for place in finding.places]
 
 
@@ -84,12 +84,12 @@ def put(*changes: tuple[str, int, str, object]) -> Callable[[Samples], None]:
     return spoil
 
 
-def test_a_good_corpus_has_nothing_to_tell(find: Callable[..., list[Finding]]) -> None:
+def test_a_good_corpus_has_nothing_to_tell(find: Callable[..., list[Problem]]) -> None:
     assert find(expected={**MIXTURES, "test": None}) == []
 
 
 def test_a_source_in_train_and_test_is_found_under_any_name(
-    find: Callable[..., list[Finding]], tmp_path: Path
+    find: Callable[..., list[Problem]], tmp_path: Path
 ) -> None:
     (found,) = find(put(("test", 1, "s2", ("train", 0, "s1"))))  # as s2, and with zeros behind it
     assert str(found) == "1 source shared by train and test"
@@ -101,7 +101,7 @@ def test_a_source_in_train_and_test_is_found_under_any_name(
     ("test", "train"), [("447o030v_3_20ga010m_-3", WSJ0), ("84-121-0000_26-495-0003", LIBRI)]
 )
 def test_an_utterance_at_another_level_is_found_by_the_mixtures_names(
-    find: Callable[..., list[Finding]], tmp_path: Path, test: str, train: tuple[str, ...]
+    find: Callable[..., list[Problem]], tmp_path: Path, test: str, train: tuple[str, ...]
 ) -> None:
     called = {f"train{n}": name for n, name in enumerate(train)} | {"test1": test}
     (found,) = find(put(("test", 1, "s2", ("train", 0, "s2"))), called=called)
@@ -114,7 +114,7 @@ def test_an_utterance_at_another_level_is_found_by_the_mixtures_names(
     assert (found.serious, found.leaks) == (True, True)
 
 
-def test_utterances_of_their_own_are_no_finding(find: Callable[..., list[Finding]]) -> None:
+def test_utterances_of_their_own_are_no_finding(find: Callable[..., list[Problem]]) -> None:
     called = dict(zip(("train0", "valid0", "test0"), WSJ0, strict=True))
     assert find(called=called) == []
     assert find(called=dict(zip(("train0", "valid0", "test0"), LIBRI, strict=True))) == []
@@ -122,7 +122,7 @@ def test_utterances_of_their_own_are_no_finding(find: Callable[..., list[Finding
 
 
 def test_of_a_name_with_more_utterances_than_sources_the_first_count(
-    find: Callable[..., list[Finding]],
+    find: Callable[..., list[Problem]],
 ) -> None:
     """WHAM!'s single speaker is the first one of the name."""
     valid, test = "440c0201_1_447o030v_0_050c0109_-1", "440c0202_1_440c0203_0_447o030v_-1"
@@ -131,7 +131,7 @@ def test_of_a_name_with_more_utterances_than_sources_the_first_count(
 
 
 def test_a_source_shared_with_valid_is_told_and_no_leak(
-    find: Callable[..., list[Finding]], tmp_path: Path
+    find: Callable[..., list[Problem]], tmp_path: Path
 ) -> None:
     found = find(put(("valid", 1, "s1", ("train", 0, "s1")), ("test", 0, "s1", ("valid", 0, "s2"))))
     assert [str(one) for one in found] == [
@@ -143,7 +143,7 @@ def test_a_source_shared_with_valid_is_told_and_no_leak(
 
 
 def test_noise_shared_by_train_and_test_is_told_as_noise(
-    find: Callable[..., list[Finding]], tmp_path: Path
+    find: Callable[..., list[Problem]], tmp_path: Path
 ) -> None:
     (found,) = find(
         put(
@@ -162,7 +162,7 @@ def test_noise_shared_by_train_and_test_is_told_as_noise(
 
 
 def test_a_source_that_is_noise_elsewhere_in_training_is_a_shared_source_first(
-    find: Callable[..., list[Finding]], tmp_path: Path
+    find: Callable[..., list[Problem]], tmp_path: Path
 ) -> None:
     found = find(
         put(
@@ -176,7 +176,7 @@ def test_a_source_that_is_noise_elsewhere_in_training_is_a_shared_source_first(
 
 @pytest.mark.parametrize("permute", [True, False])
 def test_silent_sources_are_a_fault_only_where_sources_are_alike(
-    find: Callable[..., list[Finding]], tmp_path: Path, permute: bool
+    find: Callable[..., list[Problem]], tmp_path: Path, permute: bool
 ) -> None:
     faint = 31 * (np.arange(510) % 2)
     spoil = put(("train", 0, "s1", 0), ("test", 1, "s1", faint), ("test", 0, "s2", 0))
@@ -190,7 +190,7 @@ def test_silent_sources_are_a_fault_only_where_sources_are_alike(
     assert found.serious == permute
 
 
-def test_a_silent_mixture_is_a_fault_everywhere(find: Callable[..., list[Finding]]) -> None:
+def test_a_silent_mixture_is_a_fault_everywhere(find: Callable[..., list[Problem]]) -> None:
     kinds = ("s1", "s2", "noise")
     silent = [(*where, kind, 0) for where in (("train", 1), ("valid", 0)) for kind in kinds]
     told = {str(one): one for one in find(put(*silent), permute=False)}
@@ -203,7 +203,7 @@ def test_a_silent_mixture_is_a_fault_everywhere(find: Callable[..., list[Finding
 
 
 def test_clipped_sounds_are_told_with_how_much(
-    find: Callable[..., list[Finding]], tmp_path: Path
+    find: Callable[..., list[Problem]], tmp_path: Path
 ) -> None:
     def spoil(samples: Samples) -> None:
         samples["train", 2, "s2"][100:107] = 32767
@@ -215,35 +215,35 @@ def test_clipped_sounds_are_told_with_how_much(
     assert mixtures == []  # the sum goes on above full scale
 
 
-def test_a_mean_far_from_zero_is_told(find: Callable[..., list[Finding]], tmp_path: Path) -> None:
+def test_a_mean_far_from_zero_is_told(find: Callable[..., list[Problem]], tmp_path: Path) -> None:
     def spoil(samples: Samples) -> None:
         samples["train", 1, "s1"] += np.int16(0.06 * 2**15)
         samples["test", 1, "noise"] -= np.int16(0.07 * 2**15)
 
     found = [one for one in find(spoil) if "mixture" not in one.what]
-    assert [str(one) for one in found] == ["1 source off centre", "1 noise off centre"]
+    assert [str(one) for one in found] == ["1 source with a DC offset", "1 noise with a DC offset"]
     assert names(found[0], tmp_path) == ["train/s1/1.wav: its mean is 0.06 of full scale"]
     assert names(found[1], tmp_path) == ["test/noise/1.wav: its mean is 0.07 of full scale"]
 
 
-def test_a_sound_cannot_be_two_sources_of_a_mixture(find: Callable[..., list[Finding]]) -> None:
+def test_a_sound_cannot_be_two_sources_of_a_mixture(find: Callable[..., list[Problem]]) -> None:
     (found,) = find(put(("train", 3, "s2", ("train", 3, "s1"))))
-    assert str(found) == "1 mixture with the same sound as two sources"
+    assert str(found) == "1 mixture with the same signal as two sources"
     assert found.places == ("train train3",)
     assert found.serious
 
 
-def test_a_mixture_under_two_names_is_told(find: Callable[..., list[Finding]]) -> None:
+def test_a_mixture_under_two_names_is_told(find: Callable[..., list[Problem]]) -> None:
     (found,) = find(
         put(*(("train", 3, kind, ("train", 1, kind)) for kind in ("s1", "s2", "noise")))
     )
-    assert str(found) == "1 mixture that another one repeats"
+    assert str(found) == "1 duplicate of another mixture"
     assert found.places == ("train train3 = train train1",)
     assert not found.serious
 
 
 def test_other_numbers_of_mixtures_than_expected_are_told(
-    find: Callable[..., list[Finding]],
+    find: Callable[..., list[Problem]],
 ) -> None:
     (found,) = find(expected={"train": 20000, "valid": 2, "test": None})
     assert str(found) == "1 split with more or fewer mixtures than expected"
@@ -252,7 +252,7 @@ def test_other_numbers_of_mixtures_than_expected_are_told(
 
 
 def test_without_its_files_a_sound_is_named_by_mixture_and_number(
-    find: Callable[..., list[Finding]],
+    find: Callable[..., list[Problem]],
 ) -> None:
     (found,) = find(put(("test", 1, "s2", ("train", 0, "s1"))), known=False)
     assert found.places == ("test test1, signal 2 = train train0, signal 1",)
@@ -263,6 +263,6 @@ def test_a_sound_of_several_in_a_file_is_named_by_its_stream(tmp_path: Path) -> 
     items = [Item("a", "train", (Signal(tmp_path / "a.wav"),), tmp_path / "a.wav")]
     store = prepare(tmp_path / "store", 8000, items, progress=False, jobs=1)
     store.files = [replace(items[0], signals=(Signal("a.stem.mp4", stream=4),))]
-    source, mixture = check(store, progress=False).findings
+    source, mixture = check(store, progress=False).problems
     assert source.places == ("a.stem.mp4, stream 4: nothing but zeros",)
     assert mixture.places == (f"{tmp_path}/a.wav: nothing but zeros",)

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pandas import DataFrame
 
 from autoclip_sep.audio import soundfiles
-from autoclip_sep.data.checks.problems import Finding
+from autoclip_sep.data.checks.problems import Problem
 from autoclip_sep.data.checks.report import Report, check
 from autoclip_sep.data.store.conversion import prepare
 from autoclip_sep.data.store.reading import Item, Store
@@ -35,10 +36,10 @@ def silence(items: list[Item], *numbers: int) -> None:
 
 def test_splits_in_numbers(corpus: Callable[..., Store]) -> None:
     report = check(corpus(lambda items: silence(items, 3, 11)), progress=False)
-    train, test = report.parts
-    assert (report.sample_rate, report.channels, report.sources, report.others) == (8000, 1, 2, 0)
-    assert (train.name, train.mixtures, train.silent, train.clipped) == ("train", 10, 1, 0)
-    assert (test.name, test.mixtures, test.silent, test.distance) == ("test", 3, 1, None)
+    train, test = (report.splits.loc[split] for split in ("train", "test"))
+    assert (report.sample_rate, report.channels, report.sources, report.noise) == (8000, 1, 2, 0)
+    assert (train.mixtures, train.silent, train.clipped) == (10, 1, 0)
+    assert (test.mixtures, test.silent, test.distance) == (3, 1, 0)
     assert (train.seconds, train.shortest, train.longest) == (7350 / 8000, 300 / 8000, 1200 / 8000)
     assert 0.39 < train.peak <= 0.4
 
@@ -50,8 +51,8 @@ def test_a_mixture_of_its_own_has_a_distance(corpus: Callable[..., Store]) -> No
         soundfiles.write(items[4].mixture, own, 8000)
 
     report = check(corpus(spoil), progress=False)
-    assert [part.distance for part in report.parts] == [57.0, None]
-    assert report.findings == ()  # the corpus allows it, else it would have been refused
+    assert report.splits["distance"].tolist() == [57.0, 0.0]
+    assert report.problems == ()  # the corpus allows it, else it would have been refused
 
 
 def test_noise_is_counted_apart(corpus: Callable[..., Store]) -> None:
@@ -61,8 +62,8 @@ def test_noise_is_counted_apart(corpus: Callable[..., Store]) -> None:
 
     kind = {"signals": 3, "targets": (True, False, False), "mixtures": False}
     report = check(corpus(spoil, **kind), progress=False)
-    assert (report.sources, report.others) == (1, 2)
-    assert [part.silent for part in report.parts] == [0, 0]
+    assert (report.sources, report.noise) == (1, 2)
+    assert report.splits["silent"].tolist() == [0, 0]
     assert report.line().endswith("; 1 silent noise")
     assert not report.serious
 
@@ -91,14 +92,14 @@ def test_a_table_has_a_line_for_each_split(corpus: Callable[..., Store]) -> None
     assert test.split()[1] == "3"
 
 
-def report_of(*findings: Finding) -> Report:
-    return Report(8000, 3, 2, 0, (), findings)
+def report_of(*problems: Problem) -> Report:
+    return Report(8000, 3, 2, 0, DataFrame(), problems)
 
 
 def test_the_serious_come_first_and_long_lists_are_cut() -> None:
     report = report_of(
-        Finding("clipped source{s}", ("a", "b", "c", "d")),
-        Finding("silent mixture{s}", ("e",), serious=True),
+        Problem("clipped source{s}", ("a", "b", "c", "d")),
+        Problem("silent mixture{s}", ("e",), serious=True),
     )
     assert report.places(3).splitlines() == [
         "1 silent mixture:", "  e",
@@ -109,7 +110,7 @@ def test_the_serious_come_first_and_long_lists_are_cut() -> None:
 
 
 def test_a_leak_is_what_training_and_test_share() -> None:
-    harmless, leak = Finding("a", ("x",), serious=True), Finding("b", ("y",), True, leaks=True)
+    harmless, leak = Problem("a", ("x",), serious=True), Problem("b", ("y",), True, leaks=True)
     assert report_of(harmless).leak is None
     assert report_of(harmless, leak).leak is leak
     assert report_of().layout == "3 channels"
