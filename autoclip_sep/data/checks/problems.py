@@ -1,7 +1,7 @@
 """What may be wrong with a store's signals, found in their statistics, with the files it is in."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,14 +77,14 @@ def find_problems(
 
 def _places(store: Store, rows: DataFrame) -> Iterator[str]:
     """The file of each row's signal; its mixture's name and its number where files are unknown."""
-    for row in rows.itertuples():
-        mixture = f"{row.split} {row.name}"
+    for row in rows.to_dict("records"):
+        mixture = f"{row['split']} {row['name']}"
         if not store.files:
-            yield mixture if row.kind == "mixture" else f"{mixture}, signal {row.signal + 1}"
-        elif row.kind == "mixture":
-            yield str(store.files[row.mixture].mixture or mixture)
+            yield mixture if row["kind"] == "mixture" else f"{mixture}, signal {row['signal'] + 1}"
+        elif row["kind"] == "mixture":
+            yield str(store.files[row["mixture"]].mixture or mixture)
         else:
-            signal = store.files[row.mixture].signals[row.signal]
+            signal = store.files[row["mixture"]].signals[row["signal"]]
             stream = "" if signal.stream is None else f", stream {signal.stream}"
             yield f"{signal.path}{stream}"
 
@@ -130,31 +130,27 @@ def _in_both(first: DataFrame, second: DataFrame, key: str) -> DataFrame:
 
 def _faulty(store: Store, table: DataFrame, permute: bool) -> Iterator[Problem]:
     """What is wrong with single signals. Noise may be silent, and one of several instruments."""
-    silent = table["peak"] < FAINT
+    silent, offset = table["peak"] < FAINT, table["dc"] > DC_OFFSET
     for what, faulty, describe in (
         ("silent {kind}{s}", silent, _loudness),
-        ("clipped {kind}{s}", table["clipped"] > 0, "{0.clipped:,} samples at full scale".format),
-        (
-            "{kind}{s} with a DC offset",
-            table["dc"] > DC_OFFSET,
-            "its mean is {0.dc:.2f} of full scale".format,
-        ),
+        ("clipped {kind}{s}", table["clipped"] > 0, "{clipped:,} samples at full scale".format_map),
+        ("{kind}{s} with a DC offset", offset, "its mean is {dc:.2f} of full scale".format_map),
     ):
         for kind in ("source", "noise", "mixture"):
             rows = table[faulty & (table["kind"] == kind)]
             places = tuple(
                 f"{place}: {describe(row)}"
-                for place, row in zip(_places(store, rows), rows.itertuples(), strict=True)
+                for place, row in zip(_places(store, rows), rows.to_dict("records"), strict=True)
             )
             matters = kind == "mixture" or (kind == "source" and permute)
             serious = faulty is silent and matters
             yield Problem(what.replace("{kind}", kind), places, serious)
 
 
-def _loudness(row: Any) -> str:
-    if row.peak == 0.0:
+def _loudness(row: Mapping[Hashable, Any]) -> str:
+    if row["peak"] == 0.0:
         return "nothing but zeros"
-    return f"its peak is {20 * math.log10(row.peak):.0f} dB of full scale"
+    return f"its peak is {20 * math.log10(row['peak']):.0f} dBFS"
 
 
 def _same_sources(store: Store, table: DataFrame, mixtures: DataFrame) -> Problem:

@@ -126,8 +126,8 @@ def describe(
                 distance = max(distance, _distance(mixture, total, FULL / scale))
             for one, signal in zip(statistics, [*signals, mixture], strict=True):
                 one.add(signal, start - begin, stop - begin)
-    *rows, (_, *levels, _) = (one.row(length) for one in statistics)
-    return [*rows, (0, *levels, distance * scale)]
+    *rows, (_, peak, dc, clipped, _) = (one.row(length) for one in statistics)
+    return [*rows, (0, peak, dc, clipped, distance * scale)]
 
 
 def _read_frames(

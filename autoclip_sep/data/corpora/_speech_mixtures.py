@@ -1,22 +1,49 @@
-"""Corpora that mix utterances of their own as WSJ0-mix: draws, lists, and the mixtures."""
+"""Generated corpora of two speakers, mixed as WSJ0-2mix is: draws, lists, and mixtures."""
 
-from collections.abc import Callable, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from autoclip_sep.data.corpora._generated import complete
+from autoclip_sep.data.corpora._generated import GeneratedCorpus, generator
 from autoclip_sep.data.creation import mixing
 from autoclip_sep.data.store.reading import Item, Signal
 from autoclip_sep.errors import InputError
 
 LISTS = {"train": "tr", "valid": "cv", "test": "tt"}
 LOUDEST = 2.5  # dB: one speaker is up to this much above 0 dB, the other as much below
+Files = Mapping[str, Sequence[Sequence[str]]]  # each speaker's utterances, by split
 
 
-def generator(*key: int) -> np.random.Generator:
-    """Random numbers that depend on the key and on nothing else."""
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))
+class SpeechMixtures(GeneratedCorpus):
+    """What these corpora have in common; see `GeneratedCorpus`."""
+
+    @abstractmethod
+    def write_utterances(self, folder: Path, progress: bool) -> Files:
+        """Write the utterances that are missing; the paths of all, below the folder."""
+
+    def generate(self, folder: Path, progress: bool) -> None:
+        """Utterances, lists and mixtures."""
+        lists = {}
+        for number, (split, files) in enumerate(self.write_utterances(folder, progress).items()):
+            rng = generator(self.seed, 3, number)
+            recipes = mixing_list(files, self.expected[split], rng)
+            mixing.write_list(_list_file(folder, split), recipes)
+            lists[LISTS[split]] = recipes
+        mixing.create(lists, folder, folder, sample_rate=self.sample_rate, progress=progress)
+
+    def items(self, folder: Path) -> list[Item]:
+        """The mixtures of the lists."""
+        found = []
+        for split, name in LISTS.items():
+            tree = mixing.tree(folder, 2, self.sample_rate, "min") / name
+            mix, s1, s2 = (f"{tree / signal}/" for signal in ("mix", "s1", "s2"))
+            for recipe in mixing.read_list(_list_file(folder, split)):
+                file = f"{recipe.name}.wav"
+                signals = (Signal(s1 + file), Signal(s2 + file))
+                found.append(Item(recipe.name, split, signals, mix + file))
+        return found
 
 
 def mixing_list(
@@ -44,44 +71,6 @@ def mixing_list(
         recipe = mixing.Recipe((first, pool.pop(position)), (f"{gain:.5g}", f"{-gain:.5g}"))
         recipes.setdefault(recipe.name, recipe)
     return list(recipes.values())
-
-
-def make(
-    folder: Path,
-    settings: Mapping[str, object],
-    speak: Callable[[], None],
-    lists: Mapping[str, Sequence[mixing.Recipe]],
-    *,
-    sample_rate: int,
-    progress: bool,
-) -> None:
-    """Utterances, lists and mixtures below `folder`, unless they are there.
-
-    speak: writes the utterances, those that are missing at least. lists: by split.
-    Files are whole or absent and depend on the settings only, so a killed run goes on.
-    """
-
-    def make_all() -> None:
-        speak()
-        for split, recipes in lists.items():
-            mixing.write_list(_list_file(folder, split), recipes)
-        by_name = {LISTS[split]: list(recipes) for split, recipes in lists.items()}
-        mixing.create(by_name, folder, folder, sample_rate=sample_rate, progress=progress)
-
-    complete(folder, settings, make_all)
-
-
-def items(folder: Path, sample_rate: int) -> list[Item]:
-    """The mixtures of a corpus that `make` made, for the store."""
-    found = []
-    for split, name in LISTS.items():
-        tree = mixing.tree(folder, 2, sample_rate, "min") / name
-        mix, s1, s2 = (f"{tree / signal}/" for signal in ("mix", "s1", "s2"))
-        for recipe in mixing.read_list(_list_file(folder, split)):
-            file = f"{recipe.name}.wav"
-            signals = (Signal(s1 + file), Signal(s2 + file))
-            found.append(Item(recipe.name, split, signals, mix + file))
-    return found
 
 
 def _list_file(folder: Path, split: str) -> Path:

@@ -1,7 +1,7 @@
 """The built-in corpus: invented speakers, mixed exactly as WSJ0-2mix is.
 
 espeak-ng speaks; the files are laid out like WSJ0; lists in the official format go through
-`wsj0_mix.create`. A stand-in for WSJ0-2mix, and what is measured on it is no WSJ0-2mix result:
+`mixing.create`. A stand-in for WSJ0-2mix, and what is measured on it is no WSJ0-2mix result:
 synthetic speech has no room, no noise, and less variety than people.
 """
 
@@ -12,13 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from autoclip_sep.audio import soundfiles
-from autoclip_sep.data.corpora import _speech_mixtures as speech_mixtures
-from autoclip_sep.data.corpora._generated import is_complete, is_whole
+from autoclip_sep.data.corpora._generated import generator, is_whole
+from autoclip_sep.data.corpora._speech_mixtures import Files, SpeechMixtures
 from autoclip_sep.data.corpora.base import check_least
-from autoclip_sep.data.creation.mixing import Recipe
-from autoclip_sep.data.store import conversion
-from autoclip_sep.data.store.folders import folder_for
-from autoclip_sep.data.store.reading import Store
 from autoclip_sep.data.synthesis import espeak
 from autoclip_sep.data.synthesis.sentences import sentence
 from autoclip_sep.data.synthesis.voices import Speaker, invent
@@ -33,8 +29,8 @@ VALID_SHARE = 0.1  # of each training speaker's utterances, kept out of the trai
 
 
 @dataclass(frozen=True)
-class Demo:
-    """Settings of the corpus, and its builder.
+class Demo(SpeechMixtures):
+    """Settings of the corpus, and its generator.
 
     train, valid, test: mixtures. speakers, test_speakers: voices, half of them female; the test
     speakers are heard nowhere else, those of valid are the training speakers, as in WSJ0-2mix.
@@ -48,101 +44,64 @@ class Demo:
     speakers: int = 100
     test_speakers: int = 20
     utterances: int = 30
-    seed: int = 0
     sample_rate: int = 8000
-    root: str = "corpora"
-    store: str = "store"
 
     def __post_init__(self) -> None:
         check_least(
             self, train=1, valid=1, test=1, speakers=4, test_speakers=2, utterances=2, seed=0
         )
         for split, largest in LARGEST.items():
-            if getattr(self, split) > largest:
+            if self.expected[split] > largest:
                 raise InputError(
-                    f"data.corpus.{split}={getattr(self, split)}: at most {largest} mixtures"
+                    f"data.corpus.{split}={self.expected[split]}: at most {largest} mixtures"
                 )
         if self.sample_rate not in (8000, 16000):
             raise InputError(f"data.sample_rate={self.sample_rate}: the corpus has 8000 and 16000")
 
     @property
     def settings(self) -> dict[str, int]:
-        """What the bytes depend on: all settings but names and folders."""
+        """All but names and folders."""
         numbers = {key: value for key, value in asdict(self).items() if isinstance(value, int)}
         return numbers | {"version": VERSION}
 
-    @property
-    def expected(self) -> dict[str, int]:
-        """Mixtures of each split: as many as are asked for."""
-        return {"train": self.train, "valid": self.valid, "test": self.test}
-
     def layout(self) -> str:
-        """Nothing has to be there."""
+        """No files are needed."""
         return "nothing: espeak-ng speaks it"
 
-    def prepare(self, progress: bool = True) -> Store:
-        """The corpus in its store; made on the first call (a killed one is continued)."""
-        folder = folder_for(self.root, self.name, self.settings)
-        if not is_complete(folder):
-            self._make(folder, progress)
-        return conversion.prepare(
-            Path(self.store) / folder.name,
-            self.sample_rate,
-            speech_mixtures.items(folder, self.sample_rate),
-            progress=progress,
-        )
-
-    def _make(self, folder: Path, progress: bool) -> None:
+    def check_needs(self) -> None:
+        """Raises InputError where espeak-ng isn't installed."""
         espeak.locate()
-        plans = self._plans()
 
-        def speak() -> None:
-            in_parallel(partial(synthesise, folder), plans, label="voices", progress=progress)
-            write_whole(folder / "speakers.csv", _speaker_table(plans).encode())
+    def write_utterances(self, folder: Path, progress: bool) -> Files:
+        """All speakers' sentences, and speakers.csv; the last tenth of each is for valid."""
+        sessions = self.sessions()
+        in_parallel(partial(synthesise, folder), sessions, label="voices", progress=progress)
+        write_whole(folder / "speakers.csv", _speaker_table(sessions).encode())
+        held_out = max(1, round(VALID_SHARE * self.utterances))
+        seen, unseen = sessions[: self.speakers], sessions[self.speakers :]
+        return {
+            "train": [session.files[:-held_out] for session in seen],
+            "valid": [session.files[-held_out:] for session in seen],
+            "test": [session.files for session in unseen],
+        }
 
-        lists = self._lists(plans)
-        speech_mixtures.make(
-            folder, self.settings, speak, lists, sample_rate=self.sample_rate, progress=progress
-        )
-
-    def _plans(self) -> list["Plan"]:
+    def sessions(self) -> list["Session"]:
         """All speakers and what they say; speaker n is the same whatever the other settings."""
-        plans = []
+        found = []
         for number in range(self.speakers + self.test_speakers):
             unseen = number >= self.speakers
             index = number - self.speakers if unseen else number
-            rng = speech_mixtures.generator(self.seed, 1 + unseen, index)
-            sex = "fm"[index % 2]
-            speaker = invent(_speaker_name(index, unseen), sex, rng)
+            rng = generator(self.seed, 1 + unseen, index)
+            speaker = invent(_speaker_name(index, unseen), "fm"[index % 2], rng)
             folder = ("si_dt_05", "si_et_05")[index // 2 % 2] if unseen else "si_tr_s"
-            plans.append(
-                Plan(
-                    speaker,
-                    f"wsj0/{folder}/{speaker.name}",
-                    tuple(_utterance(speaker, rng) for _ in range(self.utterances)),
-                    int(rng.integers(2**31)),
-                )
-            )
-        return plans
-
-    def _lists(self, plans: list["Plan"]) -> dict[str, list[Recipe]]:
-        held_out = max(1, round(VALID_SHARE * self.utterances))
-        seen, unseen = plans[: self.speakers], plans[self.speakers :]
-        files = {
-            "train": [plan.files[:-held_out] for plan in seen],
-            "valid": [plan.files[-held_out:] for plan in seen],
-            "test": [plan.files for plan in unseen],
-        }
-        return {
-            split: speech_mixtures.mixing_list(
-                files[split], getattr(self, split), speech_mixtures.generator(self.seed, 3, number)
-            )
-            for number, split in enumerate(files)
-        }
+            said = tuple(_utterance(speaker, rng) for _ in range(self.utterances))
+            seed = int(rng.integers(2**31))
+            found.append(Session(speaker, f"wsj0/{folder}/{speaker.name}", said, seed))
+        return found
 
 
 @dataclass(frozen=True)
-class Plan:
+class Session:
     """A speaker and all they say; `folder` below the corpus, seed for espeak-ng's own noise."""
 
     speaker: Speaker
@@ -157,14 +116,14 @@ class Plan:
         return [f"{self.folder}/{name}c{n:04d}.wav" for n in range(len(self.utterances))]
 
 
-def synthesise(root: Path, plan: Plan) -> None:
+def synthesise(root: Path, session: Session) -> None:
     """Write a speaker's utterances at 16 kHz, unless all are there and whole (task)."""
-    if all(is_whole(root / file) for file in plan.files):
+    if all(is_whole(root / file) for file in session.files):
         return
     signals, rate = espeak.speak(
-        plan.speaker.voice, plan.speaker.language, list(plan.utterances), plan.seed
+        session.speaker.voice, session.speaker.language, list(session.utterances), session.seed
     )
-    for file, signal in zip(plan.files, signals, strict=True):
+    for file, signal in zip(session.files, signals, strict=True):
         # Half scale: the resampling filter overshoots, and level doesn't matter before mixing.
         samples = soundfiles.resample(signal / 2.0**16, rate, SPEECH_RATE)
         soundfiles.write(root / file, samples, SPEECH_RATE)
@@ -186,9 +145,9 @@ def _speaker_name(index: int, unseen: bool) -> str:
     return f"{'4' if unseen else '0'}{digits[index // 36 % 36]}{digits[index % 36]}"
 
 
-def _speaker_table(plans: list[Plan]) -> str:
+def _speaker_table(sessions: list[Session]) -> str:
     rows = ["speaker,sex,language,pitch_hz,words_per_minute,folder"]
-    for plan in plans:
-        who = plan.speaker
-        rows.append(f"{who.name},{who.sex},{who.language},{who.pitch},{who.rate},{plan.folder}")
+    for session in sessions:
+        who = session.speaker
+        rows.append(f"{who.name},{who.sex},{who.language},{who.pitch},{who.rate},{session.folder}")
     return "\n".join(rows) + "\n"

@@ -8,23 +8,22 @@ held-out takes here, not held-out speakers.
 import hashlib
 import os
 import re
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autoclip_sep.audio import soundfiles
 from autoclip_sep.data import _discovery as discovery
-from autoclip_sep.data.corpora import _speech_mixtures as speech_mixtures
-from autoclip_sep.data.corpora._generated import is_complete, is_whole
+from autoclip_sep.data.corpora._generated import generator, is_whole
+from autoclip_sep.data.corpora._speech_mixtures import Files, SpeechMixtures
 from autoclip_sep.data.corpora.base import check_least
-from autoclip_sep.data.creation.mixing import Recipe
-from autoclip_sep.data.store import conversion
-from autoclip_sep.data.store.folders import folder_for
-from autoclip_sep.data.store.reading import Store
+from autoclip_sep.data.store import fingerprints
 from autoclip_sep.errors import InputError
 from autoclip_sep.names import check_name, some
 from autoclip_sep.parallel import in_parallel
@@ -37,18 +36,19 @@ SOURCE = "github.com/Jakobovski/free-spoken-digit-dataset"
 TAKES = {"test": range(5), "valid": range(5, 10), "train": range(10, 10**6)}
 PAUSE = (0.03, 0.25)  # seconds between digits, uniform
 
-Takes = Mapping[str, tuple[str, ...]]  # recordings of one speaker by split
+Takes = Mapping[str, Mapping[str, list[str]]]  # recordings by speaker and split
 
 
 @dataclass(frozen=True)
-class Digits:
-    """Settings of the corpus, and its builder.
+class Digits(SpeechMixtures):
+    """Settings of the corpus, and its generator.
 
     root: the dataset's folder. train, valid, test: mixtures. utterances: of each speaker in each
     split, of `shortest` to `longest` digits. corpora, store: folders for the audio and the store.
     """
 
-    root: str | None = None
+    sample_rate = RATE
+
     name: str = "digits"
     train: int = 4000
     valid: int = 200
@@ -56,9 +56,8 @@ class Digits:
     utterances: int = 200
     shortest: int = 5
     longest: int = 8
-    seed: int = 0
+    root: str | None = None
     corpora: str = "corpora"
-    store: str = "store"
 
     def __post_init__(self) -> None:
         check_least(self, train=1, valid=1, test=1, utterances=1, shortest=1, longest=1, seed=0)
@@ -66,81 +65,74 @@ class Digits:
             raise InputError(f"data.corpus.longest={self.longest}: below shortest={self.shortest}")
 
     @property
-    def expected(self) -> dict[str, int]:
-        """Mixtures of each split: as many as are asked for."""
-        return {"train": self.train, "valid": self.valid, "test": self.test}
+    def settings(self) -> dict[str, object]:
+        """All but names and folders, and the recordings."""
+        numbers = {key: value for key, value in asdict(self).items() if isinstance(value, int)}
+        return numbers | {"version": VERSION, "recordings": _digest(find(self.root))}
+
+    @property
+    def parent(self) -> str:
+        """The dataset's folder stays as it is."""
+        return self.corpora
 
     def layout(self) -> str:
         """The recordings."""
         return f"{LAYOUT} (from {SOURCE})"
 
-    def prepare(self, progress: bool = True) -> Store:
-        """The corpus in its store; made on the first call (a killed one is continued).
+    def check_needs(self) -> None:
+        """Raises InputError as `takes_by_speaker` does."""
+        takes_by_speaker(find(self.root))
 
-        Raises InputError if root isn't the dataset, naming what was tried, wanted and found.
-        """
-        recordings = find(self.root)
-        numbers = {key: value for key, value in asdict(self).items() if isinstance(value, int)}
-        settings = numbers | {"version": VERSION, "recordings": _digest(recordings)}
-        folder = folder_for(self.corpora, self.name, settings)
-        if not is_complete(folder):
-            self._make(folder, by_speaker(recordings), settings, progress)
-        return conversion.prepare(
-            Path(self.store) / folder.name,
-            RATE,
-            speech_mixtures.items(folder, RATE),
-            progress=progress,
-        )
-
-    def _make(
-        self, folder: Path, takes: Mapping[str, Takes], settings: Mapping[str, object], bar: bool
-    ) -> None:
-        plans = {
-            split: [self._plan(speaker, n, split, takes[speaker][split]) for n, speaker in speakers]
-            for split, speakers in ((split, list(enumerate(sorted(takes)))) for split in TAKES)
+    def write_utterances(self, folder: Path, progress: bool) -> Files:
+        """Each speaker's utterances in each split."""
+        takes = takes_by_speaker(find(self.root))
+        spoken = {
+            split: [self._utterances(takes, speaker, split) for speaker in sorted(takes)]
+            for split in ("train", "valid", "test")
+        }
+        tasks = [utterances for of_split in spoken.values() for utterances in of_split]
+        in_parallel(partial(write_utterances, folder), tasks, label="digits", progress=progress)
+        return {
+            split: [[utterance.file for utterance in utterances] for utterances in of_split]
+            for split, of_split in spoken.items()
         }
 
-        def speak() -> None:
-            tasks = [plan for of_split in plans.values() for plan in of_split]
-            in_parallel(partial(write_utterances, folder), tasks, label="digits", progress=bar)
-
-        lists: dict[str, list[Recipe]] = {}
-        for number, split in enumerate(speech_mixtures.LISTS):
-            files = [[name for name, _ in plan] for plan in plans[split]]
-            rng = speech_mixtures.generator(self.seed, 3, number)
-            lists[split] = speech_mixtures.mixing_list(files, getattr(self, split), rng)
-        speech_mixtures.make(folder, settings, speak, lists, sample_rate=RATE, progress=bar)
-
-    def _plan(self, speaker: str, index: int, split: str, takes: tuple[str, ...]) -> "Plan":
+    def _utterances(self, takes: Takes, speaker: str, split: str) -> list["Utterance"]:
         """What a speaker says in one split."""
-        rng = speech_mixtures.generator(self.seed, 4, index, list(TAKES).index(split))
-        plan = []
+        of_split = takes[speaker][split]
+        index = sorted(takes).index(speaker)
+        rng = generator(self.seed, 4, index, list(TAKES).index(split))
+        found = []
         for number in range(self.utterances):
             count = int(rng.integers(self.shortest, self.longest + 1))
-            chosen = tuple(takes[n] for n in rng.integers(len(takes), size=count))
+            chosen = [of_split[n] for n in rng.integers(len(of_split), size=count)]
             said = "".join(Path(path).name[0] for path in chosen)
-            pauses = rng.uniform(*PAUSE, size=count - 1)
-            name = f"digits/{split}/{speaker}/{speaker}{number:04d}-{said}.wav"
-            plan.append((name, (chosen, tuple(round(RATE * pause) for pause in pauses))))
-        return plan
+            pauses = [round(RATE * pause) for pause in rng.uniform(*PAUSE, size=count - 1)]
+            file = f"digits/{split}/{speaker}/{speaker}{number:04d}-{said}.wav"
+            found.append(Utterance(file, chosen, pauses))
+        return found
 
 
-# File to write, recordings to join, and the pauses between them in samples.
-Plan = list[tuple[str, tuple[tuple[str, ...], tuple[int, ...]]]]
+class Utterance(NamedTuple):
+    """A file to write, the recordings to join, and the pauses between them in samples."""
+
+    file: str
+    recordings: list[str]
+    pauses: list[int]
 
 
-def write_utterances(folder: Path, plan: Plan) -> None:
+def write_utterances(folder: Path, utterances: list[Utterance]) -> None:
     """Join recordings into utterances and write those that aren't there, or not whole (task)."""
     known: dict[str, NDArray[np.float64]] = {}
-    for name, (recordings, pauses) in plan:
-        if is_whole(folder / name):
+    for file, recordings, pauses in utterances:
+        if is_whole(folder / file):
             continue
         parts = []
         for path, pause in zip(recordings, (*pauses, 0), strict=True):
             if path not in known:
                 known[path] = _recording(path)
             parts += [known[path], np.zeros(pause)]
-        soundfiles.write(folder / name, np.concatenate(parts), RATE)
+        soundfiles.write(folder / file, np.concatenate(parts), RATE)
 
 
 def find(root: str | os.PathLike[str] | None) -> list[Path]:
@@ -159,28 +151,28 @@ def find(root: str | os.PathLike[str] | None) -> list[Path]:
     )
 
 
-def by_speaker(recordings: list[Path]) -> dict[str, Takes]:
+def takes_by_speaker(recordings: list[Path]) -> Takes:
     """Absolute paths of each speaker's recordings in each split.
 
     Raises InputError if fewer than two speakers are there, or one lacks the takes of a split.
     """
-    takes: dict[str, dict[str, tuple[str, ...]]] = {}
+    takes: dict[str, dict[str, list[str]]] = defaultdict(lambda: {split: [] for split in TAKES})
     for path in recordings:
         name = RECORDING.fullmatch(path.name)
         assert name is not None
         speaker = check_name(name["speaker"], f"{path.parent}: a speaker")
-        of_speaker = takes.setdefault(speaker, dict.fromkeys(TAKES, ()))
         split = next(split for split, numbers in TAKES.items() if int(name["take"]) in numbers)
-        of_speaker[split] += (os.path.abspath(path),)
+        takes[speaker][split].append(os.path.abspath(path))
     folder = recordings[0].parent
     if len(takes) < 2:
         raise InputError(f"{folder}: one speaker only ({some([*takes])}), mixtures need two")
     for speaker, splits in takes.items():
         for split, files in splits.items():
             if not files:
-                wanted = f"{TAKES[split][0]} to {TAKES[split][-1]}" if split != "train" else "10 on"
-                raise InputError(f"{folder}: no takes {wanted} of {speaker}, wanted for {split}")
-    return dict(takes)
+                last = "" if split == "train" else f" to {TAKES[split][-1]}"
+                needed = f"from {TAKES[split][0]}{last}, needed for {split}"
+                raise InputError(f"{folder}: {speaker} has no takes {needed}")
+    return takes
 
 
 def _recording(path: str) -> NDArray[np.float64]:
@@ -193,6 +185,6 @@ def _recording(path: str) -> NDArray[np.float64]:
 def _digest(recordings: list[Path]) -> str:
     total = hashlib.sha256()
     for path in recordings:
-        line = f"{path.name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
+        line = f"{path.name}\0{fingerprints.digest(path)}\n"
         total.update(line.encode(errors="surrogateescape"))
     return total.hexdigest()

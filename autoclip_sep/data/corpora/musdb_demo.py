@@ -12,13 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from autoclip_sep.audio import soundfiles
-from autoclip_sep.data.corpora import _speech_mixtures as speech_mixtures
 from autoclip_sep.data.corpora import musdb
-from autoclip_sep.data.corpora._generated import complete, is_complete, is_whole
+from autoclip_sep.data.corpora._generated import GeneratedCorpus, generator, is_whole
 from autoclip_sep.data.corpora.base import check_least
-from autoclip_sep.data.store import conversion
-from autoclip_sep.data.store.folders import folder_for
-from autoclip_sep.data.store.reading import Store
+from autoclip_sep.data.store.reading import Item
 from autoclip_sep.data.synthesis import instruments, songs
 from autoclip_sep.parallel import in_parallel
 
@@ -29,23 +26,22 @@ ROOM = (0.02, 0.25)  # the room's share of a stem's loudness
 
 
 @dataclass(frozen=True)
-class MusdbDemo:
-    """Settings of the corpus, and its builder.
+class MusdbDemo(GeneratedCorpus):
+    """Settings of the corpus, and its generator.
 
     train, valid, test: tracks, each about `seconds` long. sources, count: as in `Musdb`. root,
     store: folders for the audio and the store.
     """
+
+    sample_rate = musdb.RATE
 
     name: str = "musdb_demo"
     train: int = 24
     valid: int = 4
     test: int = 6
     seconds: int = 12
-    seed: int = 0
     sources: Sequence[str] = musdb.SOURCES
     count: int = len(musdb.SOURCES)
-    root: str = "corpora"
-    store: str = "store"
 
     def __post_init__(self) -> None:
         check_least(self, train=1, valid=1, test=1, seconds=2, seed=0)
@@ -53,55 +49,39 @@ class MusdbDemo:
 
     @property
     def settings(self) -> dict[str, int]:
-        """What the bytes of the audio depend on."""
-        numbers = {key: getattr(self, key) for key in ("train", "valid", "test", "seconds", "seed")}
-        return numbers | {"version": VERSION}
-
-    @property
-    def expected(self) -> dict[str, int]:
-        """Tracks of each split: as many as are asked for."""
-        return {"train": self.train, "valid": self.valid, "test": self.test}
+        """All but names, folders, and which of the sources are estimated."""
+        return {**self.expected, "seconds": self.seconds, "seed": self.seed, "version": VERSION}
 
     def layout(self) -> str:
-        """Nothing has to be there."""
+        """No files are needed."""
         return "nothing: it is composed and played here"
 
-    def prepare(self, progress: bool = True) -> Store:
-        """The corpus in its store; made on the first call (a killed one is continued)."""
-        folder = folder_for(self.root, self.name, self.settings)
-        plans = self._plans()
-        if not is_complete(folder):
-            self._make(folder, plans, progress)
-        validation = [plan.name for plan in plans if plan.split == "valid"]
-        return conversion.prepare(
-            Path(self.store) / folder.name,
-            musdb.RATE,
-            musdb.items(folder, True, validation, self.sources),
-            progress=progress,
-        )
-
-    def _make(self, folder: Path, plans: list["Plan"], progress: bool) -> None:
+    def generate(self, folder: Path, progress: bool) -> None:
+        """The tracks."""
         write = partial(write_track, folder, self.seconds, self.seed)
-        play = partial(in_parallel, write, plans, label="songs", progress=progress)
-        complete(folder, self.settings, play)
+        in_parallel(write, self.tracks(), label="songs", progress=progress)
 
-    def _plans(self) -> list["Plan"]:
+    def items(self, folder: Path) -> list[Item]:
+        """The tracks, read as MUSDB18-HQ."""
+        validation = [track.name for track in self.tracks() if track.split == "valid"]
+        return musdb.items(folder, True, validation, self.sources)
+
+    def tracks(self) -> list["Track"]:
         """Track n of a split is the same whatever the other settings."""
         return [
-            Plan(f"{split.capitalize()} {n:03d}", split, number, n)
-            for number, split in enumerate(("train", "valid", "test"))
-            for n in range(getattr(self, split))
+            Track(f"{split.capitalize()} {n:03d}", split, (group, n))
+            for group, (split, number) in enumerate(self.expected.items())
+            for n in range(number)
         ]
 
 
 @dataclass(frozen=True)
-class Plan:
+class Track:
     """A track: its name and split, and the two numbers that its music is drawn from."""
 
     name: str
     split: str
-    group: int
-    number: int
+    key: tuple[int, int]
 
     @property
     def folder(self) -> str:
@@ -109,12 +89,12 @@ class Plan:
         return f"{'test' if self.split == 'test' else 'train'}/{self.name}"
 
 
-def write_track(root: Path, seconds: int, seed: int, plan: Plan) -> None:
+def write_track(root: Path, seconds: int, seed: int, track: Track) -> None:
     """Write the stems of a track and, last, their sum (task); nothing if all are there, whole."""
-    folder = root / plan.folder
+    folder = root / track.folder
     if all(is_whole(folder / name) for name in musdb.WAVS):
         return
-    stems = perform(seconds, speech_mixtures.generator(seed, 5, plan.group, plan.number))
+    stems = perform(seconds, generator(seed, 5, *track.key))
     peak = max(np.abs(signal).max() for signal in (*stems.values(), sum(stems.values())))
     written = {name: soundfiles.quantise(signal * (PEAK / peak)) for name, signal in stems.items()}
     for name, signal in written.items():

@@ -185,7 +185,7 @@ def test_silent_sources_are_a_fault_only_where_sources_are_alike(
     assert names(found, tmp_path) == [
         "train/s1/0.wav: nothing but zeros",
         "test/s2/0.wav: nothing but zeros",
-        "test/s1/1.wav: its peak is -60 dB of full scale",
+        "test/s1/1.wav: its peak is -60 dBFS",
     ]
     assert found.serious == permute
 

@@ -140,14 +140,14 @@ def test_kills_make_no_difference(made: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [0, 44, 1000])
 def test_what_a_power_cut_left_empty_is_spoken_again(made: Path, tmp_path: Path, size: int) -> None:
     (corpus,) = (made / "corpora").glob("demo-????????")
-    plan = build(tmp_path)._plans()[0]
-    for file in plan.files:
+    session = build(tmp_path).sessions()[0]
+    for file in session.files:
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(corpus / file, tmp_path / file)
-    cut = tmp_path / plan.files[1]
+    cut = tmp_path / session.files[1]
     cut.write_bytes(cut.read_bytes()[:size])
-    demo.synthesise(tmp_path, plan)
-    for file in plan.files:
+    demo.synthesise(tmp_path, session)
+    for file in session.files:
         assert (tmp_path / file).read_bytes() == (corpus / file).read_bytes()
 
 
@@ -158,10 +158,10 @@ def test_settings_name_the_corpus() -> None:
 
 
 def test_a_speaker_doesnt_depend_on_how_many_there_are() -> None:
-    few, many = Demo(**SMALL)._plans(), Demo(**{**SMALL, "speakers": 70})._plans()
+    few, many = Demo(**SMALL).sessions(), Demo(**{**SMALL, "speakers": 70}).sessions()
     assert few[:4] == many[:4]
     assert few[4:] == many[70:]
-    assert len({plan.speaker.name for plan in many}) == 72
+    assert len({session.speaker.name for session in many}) == 72
 
 
 @pytest.mark.parametrize(

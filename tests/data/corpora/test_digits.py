@@ -148,7 +148,7 @@ def test_missing_takes_are_named(root: Path, tmp_path: Path) -> None:
     for path in root.glob("*_zoe_*.wav"):
         if int(path.stem.split("_")[2]) < 5:
             path.unlink()
-    with pytest.raises(InputError, match="no takes 0 to 4 of zoe, wanted for test"):
+    with pytest.raises(InputError, match="zoe has no takes from 0 to 4, needed for test"):
         build(root, tmp_path).prepare(progress=False)
     for path in root.glob("*_[bz]o[be]_*.wav"):
         path.unlink()

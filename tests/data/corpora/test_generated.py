@@ -1,37 +1,60 @@
 import json
+import re
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
 from autoclip_sep.audio import soundfiles
-from autoclip_sep.data.corpora._generated import complete, is_complete, is_whole
+from autoclip_sep.data.corpora._generated import GeneratedCorpus, is_whole
+from autoclip_sep.data.store.folders import folder_for
+from autoclip_sep.data.store.reading import Item, Signal
 
 
-def test_a_corpus_is_made_once_and_its_settings_are_noted(tmp_path: Path) -> None:
-    folder, calls = tmp_path / "corpora" / "demo-1", list[Path]()
-    for _ in range(2):
-        complete(folder, {"seed": 1, "train": 2}, lambda: calls.append(folder))
-    assert calls == [folder]
-    assert json.loads((folder / "complete.json").read_text()) == {"seed": 1, "train": 2}
+@dataclass(frozen=True)
+class Ramps(GeneratedCorpus):
+    """One file per split. stop: what happens before the last of them is written."""
+
+    calls: ClassVar[list[str]] = []
+    sample_rate = 8000
+    stop: bool = False
+
+    @property
+    def settings(self) -> dict[str, int]:
+        return {"seed": self.seed, "train": self.train}
+
+    def layout(self) -> str:
+        return "nothing"
+
+    def generate(self, folder: Path, progress: bool) -> None:
+        for length, split in enumerate(self.expected, 50):
+            if self.stop and split == "test":
+                raise KeyboardInterrupt
+            if not is_whole(folder / f"{split}.wav"):
+                self.calls.append(split)
+                soundfiles.write(folder / f"{split}.wav", np.full(length, 0.1), 8000)
+
+    def items(self, folder: Path) -> list[Item]:
+        return [Item(split, split, (Signal(folder / f"{split}.wav"),)) for split in self.expected]
 
 
-def test_what_was_cut_off_is_not_complete_and_goes_on(tmp_path: Path) -> None:
-    def make() -> None:
-        with (tmp_path / "sound").open("a") as file:
-            file.write("x")
-        if (tmp_path / "sound").read_text() == "x":
-            raise KeyboardInterrupt
-
+def test_a_corpus_is_generated_once_and_resumed_where_it_was_cut_off(tmp_path: Path) -> None:
+    places = {"root": str(tmp_path / "corpora"), "store": str(tmp_path / "store")}
+    Ramps.calls.clear()
     with pytest.raises(KeyboardInterrupt):
-        complete(tmp_path, {}, make)
-    assert not is_complete(tmp_path)
-    complete(tmp_path, {}, make)
-    assert is_complete(tmp_path)
-    assert (tmp_path / "sound").read_text() == "xx"
+        Ramps(stop=True, **places).prepare(progress=False)
+    assert not list(tmp_path.glob("store/*"))
+    for _ in range(2):
+        store = Ramps(**places).prepare(progress=False)
+    assert Ramps.calls == ["train", "valid", "test"]
+    note = next(tmp_path.glob("corpora/generated-*/complete.json"))
+    assert json.loads(note.read_text()) == {"seed": 0, "train": 1}
+    assert store.folder.name == note.parent.name
 
 
-def test_a_sound_is_whole_or_else_made_again(tmp_path: Path) -> None:
+def test_a_file_is_whole_or_else_generated_again(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     assert not is_whole(path)
     soundfiles.write(path, np.zeros(100), 8000)
@@ -40,3 +63,10 @@ def test_a_sound_is_whole_or_else_made_again(tmp_path: Path) -> None:
     for size in (0, 20, 44, 46, len(content) - 2):
         path.write_bytes(content[:size])
         assert not is_whole(path)
+
+
+def test_settings_name_the_folder(tmp_path: Path) -> None:
+    one = folder_for(tmp_path, "demo", {"a": 1, "b": 2})
+    assert one == folder_for(tmp_path, "demo", {"b": 2, "a": 1})
+    assert one != folder_for(tmp_path, "demo", {"a": 1, "b": 3})
+    assert re.fullmatch(r"demo-[0-9a-f]{8}", one.name)

@@ -6,7 +6,7 @@ import pytest
 
 from autoclip_sep.audio import soundfiles
 from autoclip_sep.data.corpora import musdb
-from autoclip_sep.data.corpora._speech_mixtures import generator
+from autoclip_sep.data.corpora._generated import generator
 from autoclip_sep.data.corpora.musdb_demo import MusdbDemo, perform, write_track
 from autoclip_sep.data.synthesis import instruments, songs
 from autoclip_sep.errors import InputError
@@ -57,8 +57,8 @@ def test_the_store_holds_four_stereo_sources_and_no_mixtures(made: Path) -> None
 
 def test_the_same_settings_give_the_same_bytes(made: Path, tmp_path: Path) -> None:
     """Made here rather than in worker processes, and with fewer tracks about."""
-    for plan in build(tmp_path, train=1, test=1)._plans():
-        write_track(tmp_path / "corpora" / "again", 4, 0, plan)
+    for track in build(tmp_path, train=1, test=1).tracks():
+        write_track(tmp_path / "corpora" / "again", 4, 0, track)
     again = files(tmp_path)
     assert len(again) == 3 * 5
     for name, content in again.items():
@@ -69,12 +69,12 @@ def test_the_same_settings_give_the_same_bytes(made: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize("name", ["mixture", "bass"])
 @pytest.mark.parametrize("size", [0, 44, 1000])
 def test_what_a_power_cut_left_empty_is_made_again(tmp_path: Path, name: str, size: int) -> None:
-    (plan, *_) = build(tmp_path)._plans()
-    write_track(tmp_path / "corpora", 2, 0, plan)
+    (track, *_) = build(tmp_path).tracks()
+    write_track(tmp_path / "corpora", 2, 0, track)
     before = files(tmp_path)
-    path = tmp_path / "corpora" / plan.folder / f"{name}.wav"
+    path = tmp_path / "corpora" / track.folder / f"{name}.wav"
     path.write_bytes(path.read_bytes()[:size])
-    write_track(tmp_path / "corpora", 2, 0, plan)
+    write_track(tmp_path / "corpora", 2, 0, track)
     assert files(tmp_path) == before
 
 

@@ -1,19 +1,19 @@
 import re
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from autoclip_sep.data.corpora import _speech_mixtures as speech_mixtures
-from autoclip_sep.data.store.folders import folder_for
+from autoclip_sep.data.corpora._generated import generator
+from autoclip_sep.data.corpora._speech_mixtures import mixing_list
+from autoclip_sep.data.creation.mixing_lists import Recipe
 from autoclip_sep.errors import InputError
 
 FILES = [[f"wsj0/si_tr_s/{s}/{s}u{n}.wav" for n in range(6)] for s in "abcde"]
 
 
-def make(number: int, seed: int = 0) -> list[speech_mixtures.mixing.Recipe]:
-    return speech_mixtures.mixing_list(FILES, number, speech_mixtures.generator(seed))
+def make(number: int, seed: int = 0) -> list[Recipe]:
+    return mixing_list(FILES, number, generator(seed))
 
 
 def test_mixtures_are_of_different_speakers_and_as_many_as_asked() -> None:
@@ -50,14 +50,7 @@ def test_lists_follow_from_the_generator() -> None:
 def test_uneven_speakers_are_no_trap() -> None:
     """One speaker with most of the utterances: rounds end early, the list is still made."""
     files = [["a/a0.wav"], [f"b/b{n}.wav" for n in range(50)]]
-    recipes = speech_mixtures.mixing_list(files, 40, speech_mixtures.generator(0))
+    recipes = mixing_list(files, 40, generator(0))
     assert len(recipes) == 40
     with pytest.raises(InputError, match="two speakers"):
-        speech_mixtures.mixing_list([["a/a0.wav"], []], 1, speech_mixtures.generator(0))
-
-
-def test_settings_name_the_folder(tmp_path: Path) -> None:
-    one = folder_for(tmp_path, "demo", {"a": 1, "b": 2})
-    assert one == folder_for(tmp_path, "demo", {"b": 2, "a": 1})
-    assert one != folder_for(tmp_path, "demo", {"a": 1, "b": 3})
-    assert re.fullmatch(r"demo-[0-9a-f]{8}", one.name)
+        mixing_list([["a/a0.wav"], []], 1, generator(0))
