@@ -109,7 +109,7 @@ def test_published_numbers_are_known(arguments, expected):
 
 @pytest.mark.parametrize("wrong", ["train=-1", "train=many", "train=true", "train=1.5"])
 def test_an_expectation_that_is_no_number_is_refused(wrong):
-    with pytest.raises(InputError, match=r"data\.corpus\.expected=.* wanted"):
+    with pytest.raises(InputError, match=r"data\.corpus\.expected="):
         corpus.corpus_of(config("data=tree", f"data.corpus.expected.{wrong}"))
 
 

@@ -13,7 +13,7 @@ class Corpus(Protocol):
 
     @property
     def expected(self) -> Mapping[str, int | None]:
-        """Mixtures of each split where that is known. Other numbers are told, not refused."""
+        """Mixtures of each split where that is known. Other numbers are reported, not refused."""
 
     def layout(self) -> str:
         """What is looked for below data.root, in words."""
@@ -26,8 +26,8 @@ class Corpus(Protocol):
 
 
 def check_least(corpus: object, **least: int) -> None:
-    """Raises InputError for a setting that is no whole number, or one below its least."""
+    """Raises InputError for a setting that isn't an integer, or is below its least."""
     for setting, smallest in least.items():
         value = getattr(corpus, setting)
         if isinstance(value, bool) or not isinstance(value, int) or value < smallest:
-            raise InputError(f"data.corpus.{setting}={value}: a whole number, at least {smallest}")
+            raise InputError(f"data.corpus.{setting}={value}: must be an integer from {smallest}")

@@ -146,8 +146,8 @@ def find(root: str | os.PathLike[str] | None) -> list[Path]:
             if found:
                 return found
     raise InputError(
-        f"data.root={root}: no spoken digits there or in its folder 'recordings'; wanted: {LAYOUT}"
-        f" (from {SOURCE}); found: {discovery.contents(Path(root))}"
+        f"data.root={root}: no spoken digits there or in its folder 'recordings'; expected:"
+        f" {LAYOUT} (from {SOURCE}); found: {discovery.contents(Path(root))}"
     )
 
 

@@ -3,12 +3,14 @@
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from autoclip_sep.data.corpora.tree import MixtureTree, folder_of
+import numpy as np
+
+from autoclip_sep.data.corpora.tree import MixtureTree
 from autoclip_sep.data.store.reading import Item
 from autoclip_sep.errors import InputError
 
@@ -51,36 +53,25 @@ class MixtureFolder(MixtureTree):
         except re.error as error:
             raise InputError(f"data.corpus.together={self.together}: {error}") from error
 
-    def layout(self) -> str:
-        """All patterns."""
-        return ", ".join([self.mixture, *self.sources, *self.noise])
-
-    def lacking(self, root: Path) -> list[str]:
-        """Folders of the patterns that aren't there."""
-        wanted = (folder_of(pattern) for pattern in (self.mixture, *self.sources, *self.noise))
-        return [folder for folder in dict.fromkeys(wanted) if not (root / folder).is_dir()]
-
     def items(self, root: Path) -> list[Item]:
         """The mixtures split by split, in the order of their names.
 
-        Raises InputError where there are none, for files without their counterpart, and where the
-        groups leave a split empty that wants mixtures.
+        Raises InputError where there are none, for files without their counterpart, and where
+        there are too few groups for all splits.
         """
-        signals = [*self.sources, *self.noise]
-        split_of = self._drawn(self._names(root, self.mixture, signals, ""))
+        split_of = self._drawn(self._names(root, self.patterns()))
         return [
-            self._item(root, name, split, self.mixture, signals)
+            self._item(root, name, split, self.patterns())
             for split in SPLITS
             for name in sorted(name for name, own in split_of.items() if own == split)
         ]
 
-    def _drawn(self, names: Iterable[str]) -> dict[str, str]:
+    def _drawn(self, names: Sequence[str]) -> dict[str, str]:
         """Each mixture's split: groups in an order that the seed draws fill one after the other.
 
         A group's place depends on its name and the seed alone, so that a corpus that grows keeps
         most mixtures where they were.
         """
-        names = list(names)
         if self.together and not any(re.search(self.together, name) for name in names):
             raise InputError(
                 f"data.corpus.together={self.together} matches no name, such as {names[0]}"
@@ -89,25 +80,32 @@ class MixtureFolder(MixtureTree):
         for name in names:
             groups[self._group(name)].append(name)
         order = sorted(groups, key=lambda group: _digest(f"{self.seed}/{group}"))
-        total = sum(map(len, groups.values()))
+        sizes = np.array([len(groups[group]) for group in order])
         whole = sum(self.shares.values())
-        ends, upto = [], 0.0
-        for split in SPLITS:
-            upto += self.shares[split] / whole * total
-            ends.append(upto)
-        split_of, done = {}, 0
-        for group in order:
-            middle = done + len(groups[group]) / 2
-            split = next(s for s, end in zip(SPLITS, ends, strict=True) if middle <= end + 1e-9)
-            split_of.update(dict.fromkeys(groups[group], split))
-            done += len(groups[group])
-        empty = [s for s in SPLITS if self.shares[s] > 0 and s not in split_of.values()]
-        if empty:
-            raise InputError(
-                f"{total} mixtures in {len(groups)} groups leave {empty[0]} empty: other"
-                " data.corpus.shares, another seed, or data.corpus.together"
-            )
-        return split_of
+        ends = np.cumsum([self.shares[split] / whole * len(names) for split in SPLITS])
+        # A group goes where its middle lies.
+        # Half a group may reach over the end of its split.
+        places = np.searchsorted(ends + 1e-9, np.cumsum(sizes) - sizes / 2)
+        self._check_filled(set(places.tolist()), len(names), len(groups))
+        return {
+            name: SPLITS[place]
+            for group, place in zip(order, places, strict=True)
+            for name in groups[group]
+        }
+
+    def _check_filled(self, filled: set[int], mixtures: int, groups: int) -> None:
+        """Raises InputError where a split has a share and no mixtures."""
+        shares = [self.shares[split] for split in SPLITS]
+        empty = [n for n, share in enumerate(shares) if share > 0 and n not in filled]
+        if not empty:
+            return
+        found = f"{mixtures} mixtures in {groups} groups leave {SPLITS[empty[0]]} empty"
+        smaller = "or make smaller groups with data.corpus.together"
+        if groups < np.count_nonzero(shares):
+            fewer = "leave the test set out (data.corpus.shares.test=0), " if shares[2] else ""
+            raise InputError(f"{found}: add mixtures, {fewer}{smaller}")
+        least = f"data.corpus.shares.{SPLITS[empty[0]]}={sum(shares) / groups:.2g}"
+        raise InputError(f"{found}: set {least} or more, another data.corpus.seed, {smaller}")
 
     def _group(self, name: str) -> str:
         if self.together is None:

@@ -20,13 +20,12 @@ from pathlib import Path
 import yaml
 
 from autoclip_sep.audio import soundfiles
-from autoclip_sep.data import _channels as channels
 from autoclip_sep.data import _discovery as discovery
-from autoclip_sep.data.corpora.base import check_least
-from autoclip_sep.data.store import conversion, decoding
-from autoclip_sep.data.store.folders import store_folder
-from autoclip_sep.data.store.reading import Item, Signal, Store
+from autoclip_sep.data.corpora._from_files import FileCorpus
+from autoclip_sep.data.store import decoding
+from autoclip_sep.data.store.reading import Item, Signal
 from autoclip_sep.errors import InputError
+from autoclip_sep.names import some
 
 RATE = 44100  # Hz
 STREAMS = {"mixture": 0, "drums": 1, "bass": 2, "other": 3, "vocals": 4}  # of a .stem.mp4
@@ -41,7 +40,7 @@ LAYOUT = (
 
 
 @dataclass(frozen=True)
-class Musdb:
+class Musdb(FileCorpus):
     """Settings of the corpus, and its reader.
 
     root: the folder that holds train and test. hq: whether WAV files are read, or .stem.mp4; None
@@ -50,19 +49,19 @@ class Musdb:
     have. store: folder for the store.
     """
 
-    root: str | None = None
+    sample_rate = RATE
+
     name: str = "musdb18"
     hq: bool | None = None
     sources: Sequence[str] = SOURCES
     count: int = len(SOURCES)
     channels: int = 2
-    store: str = "store"
 
     def __post_init__(self) -> None:
         check_sources(self.sources, self.count)
-        check_least(self, channels=1)
+        super().__post_init__()
         if self.hq is not None and not isinstance(self.hq, bool):
-            raise InputError(f"data.hq={self.hq}: true (WAV), false (.stem.mp4) or null is wanted")
+            raise InputError(f"data.hq={self.hq}: must be true (WAV), false (.stem.mp4) or null")
 
     @property
     def expected(self) -> dict[str, int]:
@@ -73,51 +72,34 @@ class Musdb:
         """Both formats."""
         return LAYOUT
 
-    def prepare(self, progress: bool = True) -> Store:
-        """The corpus in its store, made on the first call or where files changed.
-
-        Raises InputError where the root isn't MUSDB18, naming what was tried, wanted and found,
-        where the package `musdb` with the list of validation tracks is missing, and for other
-        channels.
-        """
-        root, hq = self._find()
-        tracks = items(root, hq, validation_tracks(), self.sources)
-        path = tracks[0].signals[0].path
-        if hq:
-            channels.check_file(path, self.channels)
-        settings = {"hq": hq, "sources": list(self.sources)}
-        if not hq or soundfiles.info(path).subtype not in decoding.SIXTEEN_BITS:
-            settings["dtype"] = "int16"  # stores of float32, made before, are others
-        store = conversion.prepare(
-            store_folder(self.store, self.name, settings, root, tracks),
-            RATE,
-            tracks,
-            progress=progress,
-        )
-        channels.check(path, store.split("train").channels, self.channels)
-        return store
-
-    def _find(self) -> tuple[Path, bool]:
-        """The root, and whether it is read as MUSDB18-HQ."""
-        if not self.root:
-            raise InputError(f"data={self.name} needs data.root=FOLDER with {LAYOUT}")
-        root = Path(self.root)
-        wanted = {True, False} if self.hq is None else {self.hq}
-        kinds = _kinds(root) & wanted
-        if len(kinds) > 1:
-            raise InputError(f"{root}: has .stem.mp4 and WAV files: add data.hq=true or false")
-        if kinds:
-            return root, kinds.pop()
-        meant = discovery.near(root, lambda folder: bool(_kinds(folder) & wanted))
+    def lacking(self, root: Path) -> list[str]:
+        """Train and test where they have no tracks, of the format that lacks less."""
         asked = "" if self.hq is None else f" (data.hq={str(self.hq).lower()})"
-        raise InputError(
-            f"data.root={self.root}{asked}: no MUSDB18 there{_empty(root, wanted)};"
-            f" wanted: {LAYOUT}; found: {discovery.contents(root)}"
-            f"{discovery.did_you_mean('data.root', meant)}"
-        )
+        lacking = min((_without_tracks(root, hq) for hq in self._formats()), key=len)
+        return [f"tracks in {subset}{asked}" for subset in lacking]
+
+    def items(self, root: Path) -> list[Item]:
+        """The tracks; see `track_items`. Raises InputError for a root of both formats, too."""
+        formats = [hq for hq in self._formats() if not _without_tracks(root, hq)]
+        if len(formats) > 1:
+            raise InputError(f"{root}: has .stem.mp4 and WAV files: add data.hq=true or false")
+        return track_items(root, formats[0], validation_tracks(), self.sources)
+
+    def settings(self, items: Sequence[Item]) -> dict[str, object]:
+        """Format and sources; and that the store isn't of float32, as older ones of such files."""
+        hq = items[0].mixture_stream is None
+        settings: dict[str, object] = {"hq": hq, "sources": list(self.sources)}
+        path = items[0].signals[0].path
+        if not hq or soundfiles.info(path).subtype not in decoding.SIXTEEN_BITS:
+            settings["dtype"] = "int16"
+        return settings
+
+    def _formats(self) -> tuple[bool, ...]:
+        """The values of hq that are asked for."""
+        return (True, False) if self.hq is None else (self.hq,)
 
 
-def items(
+def track_items(
     root: Path, hq: bool, validation: Collection[str], sources: Sequence[str] = SOURCES
 ) -> list[Item]:
     """The tracks of a folder in MUSDB18's layout, in the order of their names.
@@ -132,8 +114,8 @@ def items(
             found.append(_item(root / subset, name, split, hq, sources))
     for split in ("train", "valid", "test"):
         if not any(item.split == split for item in found):
-            wanted = f" ({', '.join(sorted(validation)[:2])}, ...)" if split == "valid" else ""
-            raise InputError(f"{root}: none of the tracks for {split}{wanted} is there")
+            names = f" ({some(sorted(validation), 2)})" if split == "valid" else ""
+            raise InputError(f"{root}: none of the tracks for {split}{names} is there")
     return found
 
 
@@ -153,17 +135,19 @@ def validation_tracks() -> list[str]:
 def check_sources(sources: Sequence[str], count: int) -> None:
     """Raises InputError for sources that MUSDB18 hasn't, or has once only, or another count."""
     if isinstance(sources, str) or not set(sources) <= set(SOURCES) or not sources:
-        raise InputError(f"data.source_names={sources}: some of {', '.join(SOURCES)} are wanted")
+        raise InputError(f"data.source_names={sources}: must be some of {', '.join(SOURCES)}")
     if len(set(sources)) != len(sources) or len(sources) != count:
-        raise InputError(f"data.source_names={list(sources)}: data.sources={count} are wanted")
+        raise InputError(
+            f"data.source_names={list(sources)}: must be data.sources={count}, all different"
+        )
 
 
 def _item(folder: Path, name: str, split: str, hq: bool, sources: Sequence[str]) -> Item:
     others = [source for source in SOURCES if source not in sources]
-    wanted = [(source, source in sources) for source in (*sources, *others)]
+    targets = [(source, source in sources) for source in (*sources, *others)]
     if not hq:
         path = str(folder / f"{name}{STEMS}")
-        streams = tuple(Signal(path, target, STREAMS[source]) for source, target in wanted)
+        streams = tuple(Signal(path, target, STREAMS[source]) for source, target in targets)
         return Item(name, split, streams, path, STREAMS["mixture"], sixteen_bits=True)
     track = folder / name
     missing = sorted(file for file in WAVS if not (track / file).is_file())
@@ -171,32 +155,20 @@ def _item(folder: Path, name: str, split: str, hq: bool, sources: Sequence[str])
         raise InputError(
             f"{track}: {', '.join(missing)} missing; found: {discovery.contents(track)}"
         )
-    files = tuple(Signal(str(track / f"{source}.wav"), target) for source, target in wanted)
+    files = tuple(Signal(str(track / f"{source}.wav"), target) for source, target in targets)
     return Item(name, split, files, str(track / "mixture.wav"), sixteen_bits=True)
+
+
+def _without_tracks(root: Path, hq: bool) -> list[str]:
+    return [subset for subset in SUBSETS if not _tracks(root / subset, hq)]
 
 
 def _tracks(folder: Path, hq: bool) -> list[str]:
     """Names of the tracks in train or test; hidden files and other folders are none."""
+    if not folder.is_dir():
+        return []
     entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
     if hq:
         return sorted(entry.name for entry in entries if any((entry / w).exists() for w in WAVS))
     stems = (entry.name for entry in entries if entry.name.endswith(STEMS))
     return sorted(name.removesuffix(STEMS) for name in stems)
-
-
-def _empty(root: Path, wanted: Collection[bool]) -> str:
-    """Which of train and test holds no tracks, where both are there."""
-    if not all((root / subset).is_dir() for subset in SUBSETS):
-        return ""
-    lacking = [
-        [subset for subset in SUBSETS if not _tracks(root / subset, hq)] for hq in sorted(wanted)
-    ]
-    nearest = min(lacking, key=len)
-    return f", no tracks in {' and '.join(nearest)}"
-
-
-def _kinds(root: Path) -> set[bool]:
-    """The values of hq for which there are tracks in train and in test."""
-    if not all((root / subset).is_dir() for subset in SUBSETS):
-        return set()
-    return {hq for hq in (True, False) if all(_tracks(root / subset, hq) for subset in SUBSETS)}

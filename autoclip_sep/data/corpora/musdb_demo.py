@@ -64,7 +64,7 @@ class MusdbDemo(GeneratedCorpus):
     def items(self, folder: Path) -> list[Item]:
         """The tracks, read as MUSDB18-HQ."""
         validation = [track.name for track in self.tracks() if track.split == "valid"]
-        return musdb.items(folder, True, validation, self.sources)
+        return musdb.track_items(folder, True, validation, self.sources)
 
     def tracks(self) -> list["Track"]:
         """Track n of a split is the same whatever the other settings."""

@@ -45,31 +45,32 @@ class MixtureTree(Tree):
         self._check_pattern("mixture", self.mixture)
         for key, patterns in (("sources", self.sources), ("noise", self.noise)):
             if isinstance(patterns, str) or not isinstance(patterns, Sequence):
-                raise InputError(f"data.corpus.{key}={patterns}: a list of patterns is wanted")
+                raise InputError(f"data.corpus.{key}={patterns}: must be a list of patterns")
             for pattern in patterns:
                 self._check_pattern(key, pattern)
         if len(self.sources) != self.count:
             raise InputError(
                 f"data.corpus.sources: {len(self.sources)} patterns, data.sources={self.count}"
             )
-        if len({self.mixture, *self.sources, *self.noise}) <= len(self.sources) + len(self.noise):
+        if len(set(self.patterns())) < len(self.patterns()):
             raise InputError(
                 "data.corpus: two of the patterns mixture, sources, noise are the same"
             )
 
+    def patterns(self, split: str = "{split}") -> list[str]:
+        """Of the mixtures, then of their signals, for what a split is called."""
+        patterns = (self.mixture, *self.sources, *self.noise)
+        return [pattern.replace("{split}", split) for pattern in patterns]
+
     def layout(self) -> str:
         """All patterns, and what stands for {split}."""
-        patterns = ", ".join([self.mixture, *self.sources, *self.noise])
-        return f"{patterns} where split is {', '.join(self.subsets.values())}"
+        patterns, subsets = ", ".join(self.patterns()), ", ".join(self.subsets.values())
+        return f"{patterns} where split is {subsets}" if "{split}" in patterns else patterns
 
     def lacking(self, root: Path) -> list[str]:
         """Folders of the patterns that aren't there."""
-        wanted = [
-            folder_of(pattern.replace("{split}", split))
-            for split in self.subsets.values()
-            for pattern in (self.mixture, *self.sources, *self.noise)
-        ]
-        return [folder for folder in dict.fromkeys(wanted) if not (root / folder).is_dir()]
+        folders = [folder_of(p) for split in self.subsets.values() for p in self.patterns(split)]
+        return [folder for folder in dict.fromkeys(folders) if not (root / folder).is_dir()]
 
     def items(self, root: Path) -> list[Item]:
         """The mixtures in the order of their names, each with its files.
@@ -79,18 +80,15 @@ class MixtureTree(Tree):
         """
         found = []
         for split, folder in self.subsets.items():
-            mixture, *signals = (
-                pattern.replace("{split}", folder)
-                for pattern in (self.mixture, *self.sources, *self.noise)
-            )
-            names = self._names(root, mixture, signals, f" for {split}")
-            found += [self._item(root, name, split, mixture, signals) for name in names]
+            names = self._names(root, self.patterns(folder), f" for {split}")
+            found += [self._item(root, name, split, self.patterns(folder)) for name in names]
         if self.unique_names:
             check_names_apart(found)
         return found
 
-    def _names(self, root: Path, mixture: str, signals: Sequence[str], what: str) -> list[str]:
-        """Of the mixtures, each with a file of every signal. what: they are, for a message."""
+    def _names(self, root: Path, patterns: Sequence[str], what: str = "") -> list[str]:
+        """The mixtures, each with a file of every signal. what: they are, for a message."""
+        mixture, *signals = patterns
         names = _names(root, mixture)
         if not names:
             where = root / folder_of(mixture)
@@ -101,23 +99,19 @@ class MixtureTree(Tree):
             _check_counterparts(root, mixture, names, pattern)
         return names
 
-    def _item(
-        self, root: Path, name: str, split: str, mixture: str, signals: Sequence[str]
-    ) -> Item:
-        files = tuple(
-            Signal(f"{root}/{pattern.replace('{item}', name)}", number < self.count)
-            for number, pattern in enumerate(signals)
-        )
-        return Item(name, split, files, f"{root}/{mixture.replace('{item}', name)}")
+    def _item(self, root: Path, name: str, split: str, patterns: Sequence[str]) -> Item:
+        mixture, *files = (f"{root}/{pattern.replace('{item}', name)}" for pattern in patterns)
+        signals = tuple(Signal(file, number < self.count) for number, file in enumerate(files))
+        return Item(name, split, signals, mixture)
 
     def _check_pattern(self, key: str, pattern: object) -> None:
         held = set(re.findall(r"\{[^{}]*\}", pattern)) if isinstance(pattern, str) else set()
         if held != self.placeholders:
-            wanted = " and ".join(sorted(self.placeholders, reverse=True))
+            needed = " and ".join(sorted(self.placeholders, reverse=True))
             folder = "{split}/" if "{split}" in self.placeholders else ""
             raise InputError(
-                f"data.corpus.{key}: {pattern}: a path below data.root with {wanted} in it is"
-                f" wanted, such as {folder}mix/{{item}}.wav"
+                f"data.corpus.{key}: {pattern}: must be a path below data.root with {needed} in it,"
+                f" such as {folder}mix/{{item}}.wav"
             )
 
 
@@ -126,8 +120,8 @@ def _check_expected(expected: object) -> None:
     whole = all(n is None or (type(n) is int and n >= 0) for n in numbers.values())
     if not whole or not set(numbers) <= {"train", "valid", "test"}:
         raise InputError(
-            f"data.corpus.expected={expected}: numbers of mixtures for train, valid and test are"
-            " wanted, null where one isn't known"
+            f"data.corpus.expected={expected}: must be numbers of mixtures for train, valid and"
+            " test, null where one isn't known"
         )
 
 

@@ -169,10 +169,10 @@ def test_a_speaker_doesnt_depend_on_how_many_there_are() -> None:
     [
         ({"train": 20001}, "train=20001: at most 20000"),
         ({"valid": 0}, "valid=0"),
-        ({"train": 10.5}, "train=10.5: a whole number"),
-        ({"train": "many"}, "train=many: a whole number"),
+        ({"train": 10.5}, "train=10.5: must be an integer"),
+        ({"train": "many"}, "train=many: must be an integer"),
         ({"test": 3001}, "test=3001: at most 3000"),
-        ({"speakers": 1}, "speakers=1: a whole number, at least 4"),
+        ({"speakers": 1}, "speakers=1: must be an integer from 4"),
         ({"utterances": 1}, "utterances=1"),
         ({"seed": -1}, "seed=-1"),
         ({"sample_rate": 44100}, "sample_rate=44100"),

@@ -157,11 +157,11 @@ def test_missing_takes_are_named(root: Path, tmp_path: Path) -> None:
 
 
 def test_settings_that_cant_be_are_refused() -> None:
-    with pytest.raises(InputError, match="train=0: a whole number, at least 1"):
+    with pytest.raises(InputError, match="train=0: must be an integer from 1"):
         Digits(train=0)
     with pytest.raises(InputError, match="longest=3: below shortest=5"):
         Digits(longest=3)
-    with pytest.raises(InputError, match=r"longest=6\.5: a whole number"):
+    with pytest.raises(InputError, match=r"longest=6\.5: must be an integer"):
         Digits(longest=6.5)
 
 

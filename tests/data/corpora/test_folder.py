@@ -58,9 +58,30 @@ def test_mixtures_in_one_folder_stay_together() -> None:
         assert len({split_of[f"speaker{n}/{k}"] for k in range(3)}) == 1
 
 
-def test_groups_that_leave_a_split_empty_are_told() -> None:
-    with pytest.raises(InputError, match="40 mixtures in 1 groups leave valid empty"):
-        drawn(NAMES, together="^song")
+SMALLER = "or make smaller groups with data.corpus.together"
+
+
+@pytest.mark.parametrize(
+    ("songs", "settings", "advice"),
+    [
+        (1, {}, f"add mixtures, leave the test set out (data.corpus.shares.test=0), {SMALLER}"),
+        (1, {"shares": {"train": 1, "valid": 1, "test": 0}}, f"add mixtures, {SMALLER}"),
+        (6, {}, f"set data.corpus.shares.valid=0.17 or more, another data.corpus.seed, {SMALLER}"),
+    ],
+)
+def test_too_few_groups_for_all_splits_are_refused_with_what_to_do(
+    songs: int, settings: dict[str, object], advice: str
+) -> None:
+    names = NAMES[: 4 * songs]
+    with pytest.raises(InputError) as refused:
+        drawn(names, together=r"^(song\d+)", **settings)
+    found = f"{4 * songs} mixtures in {songs} groups leave valid empty: "
+    assert str(refused.value) == found + advice
+    if songs == 6:
+        shares = {"train": 0.8, "valid": 0.17, "test": 0.1}
+        assert set(drawn(names, together=r"^(song\d+)", shares=shares).values()) == {
+            "train", "valid", "test",
+        }  # fmt: skip
 
 
 def test_an_expression_that_matches_nothing_is_refused() -> None:
@@ -75,7 +96,7 @@ def test_an_expression_that_matches_nothing_is_refused() -> None:
         ({"shares": {"train": 1}}, "numbers from 0 for train, valid and test"),
         ({"shares": {"train": 1, "valid": -1, "test": 0}}, "numbers from 0"),
         ({"together": "("}, "data.corpus.together="),
-        ({"mixture": "{split}/{item}.wav"}, "with {item} in it is wanted, such as mix/{item}.wav"),
+        ({"mixture": "{split}/{item}.wav"}, "with {item} in it, such as mix/{item}.wav"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(settings: dict[str, object], message: str) -> None:

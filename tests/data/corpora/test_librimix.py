@@ -167,7 +167,7 @@ def test_a_root_too_high_or_too_low_is_told_the_right_one(
     said = refused(folder, tmp_path)
     for part in (
         f"data.root={folder}: not there: metadata/mixture_train-100_mix_clean.csv, ",
-        "wanted: metadata/mixture_{subset}_mix_clean.csv and the folder {subset}",
+        "expected: metadata/mixture_{subset}_mix_clean.csv and the folder {subset}",
         f"did you mean data.root={root}?",
     ):
         assert part in said
@@ -179,7 +179,7 @@ def test_a_mixture_or_subset_that_was_not_made_is_named(root: Path, tmp_path: Pa
     said = refused(root, tmp_path, mixture="mix_both")
     assert "not there: metadata/mixture_train-100_mix_both.csv, " in said
     said = refused(root, tmp_path, splits={"train": "train-360", "valid": "dev"})
-    assert "not there: metadata/mixture_train-360_mix_clean.csv, train-360; wanted" in said
+    assert "not there: metadata/mixture_train-360_mix_clean.csv, train-360; expected" in said
 
 
 def test_missing_files_are_counted_and_named(root: Path, tmp_path: Path) -> None:

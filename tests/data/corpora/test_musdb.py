@@ -188,7 +188,7 @@ def test_a_wrong_root_is_one_line_with_what_is_there(tmp_path: Path, kind: str) 
             (root / "train").mkdir()
         if kind in ("test only", "no tracks"):
             soundfiles.write(root / "test" / "a" / "mixture.wav", np.zeros(10), 44100)
-    with pytest.raises(InputError, match=r"corpus: .*wanted: .*stem\.mp4.*; found: ") as error:
+    with pytest.raises(InputError, match=r"corpus: .*expected: .*stem\.mp4.*; found: ") as error:
         corpus(root).prepare(progress=False)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "store").exists()
@@ -197,16 +197,16 @@ def test_a_wrong_root_is_one_line_with_what_is_there(tmp_path: Path, kind: str) 
 def test_a_folder_without_tracks_is_named(hq: Path, coded: Path) -> None:
     for path in (hq / "test").iterdir():
         shutil.rmtree(path)
-    with pytest.raises(InputError, match=r"no MUSDB18 there, no tracks in test; wanted: .*found: "):
+    with pytest.raises(InputError, match=r"not there: tracks in test; expected: .*found: "):
         corpus(hq).prepare(progress=False)
     with pytest.raises(
-        InputError, match=r"=false\): no MUSDB18 there, no tracks in train and test;"
+        InputError, match=r"tracks in train \(data\.hq=false\), tracks in test \(data\.hq=false\);"
     ):
         corpus(hq, hq=False).prepare(progress=False)
     shutil.copytree(coded / "test", hq / "test", dirs_exist_ok=True)  # of the other format only
-    with pytest.raises(InputError, match=r"no tracks in (train|test);"):
+    with pytest.raises(InputError, match=r"not there: tracks in (train|test);"):
         corpus(hq).prepare(progress=False)
-    with pytest.raises(InputError, match=r"no tracks in test;"):
+    with pytest.raises(InputError, match=r"tracks in test \(data\.hq=true\);"):
         corpus(hq, hq=True).prepare(progress=False)
 
 
@@ -256,7 +256,7 @@ def test_other_channels_than_the_settings_say_are_refused(
     kind: str, request: pytest.FixtureRequest
 ) -> None:
     root = request.getfixturevalue(kind)
-    with pytest.raises(InputError, match=r": channels: 2, the settings say data\.channels=1$"):
+    with pytest.raises(InputError, match=r": 2 channels, data\.channels=1$"):
         corpus(root, channels=1).prepare(progress=False)
     assert (root.parent / "store").exists() == (kind == "coded")  # seen in the header of a WAV file
 
@@ -264,7 +264,7 @@ def test_other_channels_than_the_settings_say_are_refused(
 def test_mono_tracks_are_read_where_the_settings_say_so(hq: Path) -> None:
     for path in hq.rglob("*.wav"):
         soundfiles.write(path, soundfiles.read(path)[0][0], 44100)
-    with pytest.raises(InputError, match=r": channels: 1, the settings say data\.channels=2$"):
+    with pytest.raises(InputError, match=r": 1 channels, data\.channels=2$"):
         corpus(hq).prepare(progress=False)
     assert corpus(hq, channels=1).prepare(progress=False).split("test").channels == 1
 
@@ -280,9 +280,9 @@ def test_a_stem_file_with_fewer_streams_is_named(coded: Path, write_stems: Write
     [
         ({"sources": ["vocals", "guitar"], "count": 2}, "some of vocals, drums"),
         ({"sources": [], "count": 0}, "some of vocals, drums"),
-        ({"sources": ["bass", "bass"], "count": 2}, "data.sources=2 are wanted"),
-        ({"sources": ["bass"]}, "data.sources=4 are wanted"),
-        ({"hq": "yes"}, "data.hq=yes: true"),
+        ({"sources": ["bass", "bass"], "count": 2}, "must be data.sources=2"),
+        ({"sources": ["bass"]}, "must be data.sources=4"),
+        ({"hq": "yes"}, "data.hq=yes: must be true"),
     ],
 )
 def test_impossible_settings_are_refused(wrong: dict[str, object], words: str) -> None:
