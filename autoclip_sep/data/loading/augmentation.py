@@ -15,9 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import Dataset
 
-from autoclip_sep.data.loading.segments import as_batch, share_of_rank
+from autoclip_sep.data.loading.segments import Segments, as_batch
 from autoclip_sep.data.store.reading import Split
 from autoclip_sep.types import Batch
 
@@ -40,7 +39,7 @@ class RandomTracks:
     def __post_init__(self) -> None:
         examples = self.examples_per_track
         if isinstance(examples, bool) or not isinstance(examples, int) or examples < 1:
-            raise ValueError(f"examples_per_track must be a whole number from 1, not {examples!r}")
+            raise ValueError(f"examples_per_track must be an integer from 1, not {examples!r}")
         if not isinstance(self.mix, bool):
             raise TypeError(f"mix must be true or false, not {self.mix!r}")
         if not 0 <= self.lowest_gain <= self.highest_gain < math.inf:
@@ -63,52 +62,29 @@ class Draws(NamedTuple):
     gains: NDArray[np.float32]
     swapped: NDArray[np.bool_]
 
-    def of(self, examples: NDArray[np.int64]) -> "Draws":
-        """Those of some examples only."""
-        return Draws(
-            self.tracks[examples],
-            self.places[examples],
-            self.gains[examples],
-            self.swapped[examples],
-        )
 
-
-class RandomMixtures(Dataset[Batch]):
+class RandomMixtures(Segments):
     """Training batches of mixtures that no track holds, addressed by (epoch, step).
 
     The arguments are those of `Segments`; segment can't be None. Tracks shorter than a segment are
     zero-padded at the end. An example is named by its tracks.
     """
 
-    def __init__(
-        self,
-        split: Split,
-        settings: RandomTracks,
-        *,
-        batch_size: int,
-        segment: int,
-        seed: int,
-        rank: int = 0,
-        world: int = 1,
-    ) -> None:
-        self.split, self.settings = split, settings
-        self.batch_size, self.segment, self.seed = batch_size, segment, seed
-        self.own = share_of_rank(batch_size, rank, world)
+    segment: int
+
+    def __init__(self, split: Split, settings: RandomTracks, *, segment: int, **share: int) -> None:
+        super().__init__(split, segment=segment, **share)
+        self.settings = settings
 
     def __len__(self) -> int:
         """Examples per epoch."""
         return len(self.split) * self.settings.examples_per_track
 
-    @property
-    def steps(self) -> int:
-        """Batches per epoch."""
-        return len(self) // self.batch_size
-
     def __getitem__(self, key: tuple[int, int]) -> Batch:
         epoch, step = key
         split, frames = self.split, self.segment
-        batch = np.arange(step * self.batch_size, (step + 1) * self.batch_size)[self.own]
-        drawn = draw(self.settings, len(split), len(split.targets), self.seed, epoch).of(batch)
+        drawn = draw(self.settings, len(split), len(split.targets), self.seed, epoch)
+        drawn = Draws._make(column[self.examples(step)] for column in drawn)
         room = np.maximum(split.lengths[drawn.tracks] - frames, 0)
         starts = np.floor(drawn.places * (room + 1)).astype(np.int64)
         lengths = np.minimum(split.lengths[drawn.tracks] - starts, frames)

@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 
 from autoclip_sep.data.store.reading import Split
 from autoclip_sep.errors import InputError
+from autoclip_sep.names import some
 from autoclip_sep.types import Batch
 
 
@@ -49,7 +50,7 @@ class Segments(Dataset[Batch]):
     ) -> None:
         self.split = split
         self.batch_size, self.segment, self.seed = batch_size, segment, seed
-        self.own = share_of_rank(batch_size, rank, world)
+        self.own = slice(rank * batch_size // world, (rank + 1) * batch_size // world)
 
     def __len__(self) -> int:
         """Examples per epoch."""
@@ -60,10 +61,14 @@ class Segments(Dataset[Batch]):
         """Batches per epoch."""
         return len(self) // self.batch_size
 
+    def examples(self, step: int) -> NDArray[np.int64]:
+        """Numbers in the epoch of this rank's examples of a batch."""
+        return np.arange(step * self.batch_size, (step + 1) * self.batch_size)[self.own]
+
     def __getitem__(self, key: tuple[int, int]) -> Batch:
         epoch, step = key
         order, places = epoch_plan(len(self.split), self.seed, epoch)
-        batch = np.arange(step * self.batch_size, (step + 1) * self.batch_size)[self.own]
+        batch = self.examples(step)
         items = order[batch]
         lengths = self.split.lengths[items]
         if self.segment is None:
@@ -71,11 +76,6 @@ class Segments(Dataset[Batch]):
         room = np.maximum(lengths - self.segment, 0)
         starts = np.floor(places[batch] * (room + 1)).astype(np.int64)
         return segments(self.split, items, starts, self.segment)
-
-
-def share_of_rank(batch_size: int, rank: int, world: int) -> slice:
-    """The part of every batch that one process of `world` reads."""
-    return slice(rank * batch_size // world, (rank + 1) * batch_size // world)
 
 
 def segments(
@@ -120,19 +120,19 @@ def _check_finite(split: Split, waveforms: Tensor, names: tuple[str, ...]) -> No
     """Refuse NaN, infinity and what overflows when squared: (B, ...) waveforms.
 
     Before a network sees them: BatchNorm's statistics would keep a NaN although the step is
-    skipped. Left out they aren't: a store was checked when it was made, so it is damaged.
+    skipped. They aren't left out: the store was checked when it was made, so it is damaged.
     """
     if split.dtype.kind != "f" or _is_finite(waveforms):
         return
     bad = [name for name, one in zip(names, waveforms, strict=True) if not _is_finite(one)]
-    shown = ", ".join(bad[:3]) + (f" and {len(bad) - 3} more" if len(bad) > 3 else "")
+    shown = some(bad)
     raise InputError(
-        f"{split.folder}: samples of {shown} are no numbers, or far from [-1, 1]; delete the"
-        " folder, it is made again"
+        f"{split.folder}: samples of {shown} are non-finite or far from [-1, 1]; delete the folder,"
+        " it is made again"
     )
 
 
 def _is_finite(waveform: Tensor) -> bool:
-    """Whether its sum of squares is finite: a fortieth of the time that a look at each takes."""
+    """Whether its sum of squares is finite: 40 times as fast as a test of every sample."""
     flat = waveform.reshape(-1)
     return bool(torch.isfinite(flat @ flat))

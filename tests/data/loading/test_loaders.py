@@ -54,7 +54,6 @@ def test_an_epoch_goes_on_where_it_stopped(store: Store, start: int, workers: in
     whole = list(training_batches(split, **SETTINGS, epoch=2))
     assert len(whole) == 5
     rest = training_batches(split, **SETTINGS, epoch=2, start=start, workers=workers)
-    assert len(rest) == 5 - start
     assert same(list(rest), whole[start:])
 
 
@@ -69,7 +68,6 @@ def test_an_epoch_that_was_left_doesnt_touch_the_next(store: Store) -> None:
 
 def test_the_last_partial_batch_is_dropped(store: Store) -> None:
     batches = training_batches(store.split("train"), batch_size=4, segment=100, seed=0, epoch=0)
-    assert len(batches) == 2
     assert [len(batch.items) for batch in batches] == [4, 4]
 
 
@@ -113,13 +111,10 @@ def test_what_cant_work_is_refused_at_the_start(
 
 def test_evaluation_pads_nothing_and_leaves_nothing_out(store: Store) -> None:
     split = store.split("train")
-    batches = evaluation_batches(split, batch_size=2)
-    seen = []
-    for _ in range(2):
-        seen.append([name for batch in batches for name in batch.items])
-    assert seen[0] == seen[1]
-    assert sorted(seen[0]) == sorted(split.items)
-    assert len(batches) == len(list(batches)) == 9  # 900 occurs twice, the other lengths once
+    batches = list(evaluation_batches(split, batch_size=2))
+    assert same(batches, list(evaluation_batches(split, batch_size=2)))
+    assert sorted(name for batch in batches for name in batch.items) == sorted(split.items)
+    assert len(batches) == 9  # 900 occurs twice, the other lengths once
     for batch in batches:
         assert set(batch.lengths.tolist()) == {batch.mixture.shape[-1]}
         for b, name in enumerate(batch.items):
@@ -130,17 +125,14 @@ def test_evaluation_pads_nothing_and_leaves_nothing_out(store: Store) -> None:
 
 def test_validation_takes_the_middle(store: Store) -> None:
     split = store.split("train")
-    batches = fixed_segments(split, batch_size=4, segment=500)
+    batches = list(fixed_segments(split, batch_size=4, segment=500))
     assert [len(batch.items) for batch in batches] == [4, 4, 2]
-    names = [name for batch in batches for name in batch.items]
-    assert names == split.items
-    first = next(iter(batches))
+    assert [name for batch in batches for name in batch.items] == split.items
     _, sources = split.load(0)  # 700 samples
-    assert torch.equal(first.sources[0], torch.from_numpy(sources[..., 100:600]))
-    last = list(batches)[-1]
-    assert last.lengths.tolist() == [400, 500]
-    assert not last.mixture[0, :, 400:].any()
-    assert same(list(batches), list(batches))
+    assert torch.equal(batches[0].sources[0], torch.from_numpy(sources[..., 100:600]))
+    assert batches[-1].lengths.tolist() == [400, 500]
+    assert not batches[-1].mixture[0, :, 400:].any()
+    assert same(batches, list(fixed_segments(split, batch_size=4, segment=500)))
 
 
 def test_validation_may_take_whole_items(store: Store) -> None:

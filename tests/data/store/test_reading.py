@@ -261,5 +261,5 @@ def test_samples_that_are_no_numbers_are_named_before_a_network_sees_them(
         evaluation_batches(split, 1),
         fixed_segments(split, 4, 1200),
     ):
-        with pytest.raises(InputError, match=r"samples of (\S+ \+ )?train-1\b.* are no numbers"):
+        with pytest.raises(InputError, match=r"samples of (\S+ \+ )?train-1\b.* are non-finite"):
             list(batches)
