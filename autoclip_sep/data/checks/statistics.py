@@ -6,7 +6,6 @@ worker's memory stays the same.
 """
 
 import hashlib
-import io
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -16,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoclip_sep.audio import soundfiles
+from autoclip_sep.data.store.conversion import save_array
 from autoclip_sep.data.store.reading import LSB, MIXTURE, Store, scale_of
 from autoclip_sep.errors import InputError
-from autoclip_sep.files import write_whole
 from autoclip_sep.locks import exclusive
 from autoclip_sep.parallel import in_parallel, release
 
@@ -56,10 +55,8 @@ def signal_statistics(store: Store, *, progress: bool = True) -> Rows:
         found = _read(store.folder / NAME, shape)
         if found is None:
             found = _compute(store, progress)
-            file = io.BytesIO()
-            np.save(file, found)
             with suppress(OSError):  # on a read-only disk the next call takes as long
-                write_whole(store.folder / NAME, file.getvalue())
+                save_array(store.folder / NAME, found)
     return found
 
 
@@ -85,7 +82,7 @@ def _compute(store: Store, progress: bool) -> Rows:
     found = np.array(rows, dtype=COLUMNS)
     bad = np.flatnonzero(~np.isfinite(found["peak"]).all(axis=1))
     if len(bad):
-        names = [name for split in store.splits for name in store.split(split).items]
+        names = [name for items in store.items.values() for name in items]
         raise InputError(
             f"{store.folder}: non-finite samples in {len(bad)} mixtures, such as {names[bad[0]]};"
             " delete the folder, it is made again"

@@ -1,10 +1,11 @@
-"""Audio files into a store: in parallel, whole or not at all, and again only if they changed."""
+"""Decode audio files into a store: in parallel, whole or not at all, again only if they changed."""
 
 import io
 import json
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from autoclip_sep.data.store.reading import (
     Item,
     Store,
     checksum,
-    checksums,
+    checksums_of,
 )
 from autoclip_sep.errors import InputError
 from autoclip_sep.files import UNSUPPORTED, write_whole
@@ -47,7 +48,7 @@ def prepare(
     Raises InputError for broken files, another sample rate, signals of unequal length or channels,
     mixtures beyond the tolerance (all of them listed), and a mixture that is in two splits.
     """
-    # A link is followed first: in its place no store could be put when all is converted.
+    # A link is followed first: a finished store couldn't be renamed into its place.
     target = Path(os.path.realpath(folder) if os.path.islink(folder) else folder)
     splits = list(dict.fromkeys(item.split for item in items))
     items = sorted(items, key=lambda item: splits.index(item.split))
@@ -103,24 +104,25 @@ def _convert(
     _refuse(wrong, items, folder)
     _check_uniform(layouts)
     dtype = "int16" if all(layout.sixteen_bits for layout in layouts) else "float32"
-    ends = np.cumsum([layout.values for layout in layouts])
+    width = np.dtype(dtype).itemsize
+    ends = np.cumsum([layout.values for layout in layouts]).tolist()
     layouts = [
-        Layout(old.item, old.length, old.channels, old.sixteen_bits, int(end) - old.values)
-        for old, end in zip(layouts, ends, strict=True)
+        replace(layout, offset=end - layout.values)
+        for layout, end in zip(layouts, ends, strict=True)
     ]
-    samples = folder / "samples.bin"
-    _reserve(samples, int(ends[-1]) * np.dtype(dtype).itemsize)
+    samples, end = folder / "samples.bin", ends[-1]
+    _reserve(samples, end * width)
     read = partial(decode, samples, dtype, tolerance)
     results = run(read, layouts, label="store", failures=wrong)
     _refuse(wrong, items, folder)
     _check_apart(items, [found for found, _ in results])
     differing = [layout for layout, (_, differs) in zip(layouts, results, strict=True) if differs]
-    mixtures, end = {}, int(ends[-1])
+    mixtures = {}
     for layout in differing:
         mixtures[layout.offset] = end
         end += layout.size
     if differing:
-        _reserve(samples, end * np.dtype(dtype).itemsize)
+        _reserve(samples, end * width)
         tasks = list(zip(differing, mixtures.values(), strict=True))
         run(partial(decode_mixture, samples, dtype), tasks, label="mixtures")
     digests = {path: digest for found, _ in results for path, digest in found.items()}
@@ -131,30 +133,30 @@ def _convert(
         "version": VERSION,
         "sample_rate": sample_rate,
         "dtype": dtype,
-        "values": samples.stat().st_size // np.dtype(dtype).itemsize,
+        "values": end,
         "fingerprint": fingerprints.fingerprint(digests, items),
         "splits": splits,
         "chunk": CHUNK,
     }
-    _save(folder / "index.npy", _index(layouts, mixtures))
-    _save(folder / "crc32.npy", checksums(samples))
+    save_array(folder / "index.npy", _index(layouts, mixtures))
+    save_array(folder / "crc32.npy", checksums_of(samples))
     fingerprints.write_stamps(folder, stamps)
     meta["crc32"] = checksum(meta, (folder / "index.npy").read_bytes())
     (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
 
 
 def _refuse(wrong: Sequence[str], items: Sequence[Item], folder: Path) -> None:
-    """Tell of all that can't be used at once; the long list lies beside where the store would."""
-    more = ", the rest was not looked at" if len(wrong) >= MANY else ""
+    """Refuse all that can't be used at once; a long list is a file beside the store's folder."""
+    more = ", the rest was not checked" if len(wrong) >= MANY else ""
     what = f"of {len(items)} mixtures can't be used{more}"
     name = folder.name.removeprefix(".").removesuffix(".partial")
     refusal.refuse(wrong, what, folder.parent, f"{name}.refused.txt")
 
 
 def _reserve(path: Path, size: int) -> None:
-    """Take the room now: a full disk is then told before anything is decoded.
+    """Take the disk space now: a full disk then shows before anything is decoded.
 
-    Where the file system can't, the room is taken as samples are written.
+    Where the file system can't, the space is taken as samples are written.
     """
     path.touch()
     # Not for appending only: glibc's stand-in for fallocate reads and writes where it pleases.
@@ -174,8 +176,8 @@ def _reserve(path: Path, size: int) -> None:
             ) from error
 
 
-def _save(path: Path, array: NDArray[Any]) -> None:
-    """By numpy itself, a full disk would have neither name nor number."""
+def save_array(path: Path, array: NDArray[Any]) -> None:
+    """As np.save, whose OSError names no file."""
     content = io.BytesIO()
     np.save(content, array)
     write_whole(path, content.getvalue())
@@ -194,7 +196,7 @@ def _index(layouts: Sequence[Layout], mixtures: dict[int, int]) -> NDArray[np.vo
 
 
 def _check_apart(items: Sequence[Item], digests: Sequence[dict[str, str]]) -> None:
-    """Refuse a mixture that is in two splits, under whatever names: a test on it says nothing."""
+    """Refuse a mixture that is in two splits, under whatever names: a test on it means nothing."""
     known: dict[tuple[str, ...], Item] = {}
     for item, found in zip(items, digests, strict=True):
         other = known.setdefault(tuple(found.values()), item)

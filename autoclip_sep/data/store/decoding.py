@@ -75,14 +75,14 @@ def decode(
     digests = {os.path.abspath(path): fingerprints.digest(path) for path in item.streams}
     if item.mixture is None:
         return digests, False
-    distance = _distance(samples, dtype, layout)
-    if tolerance is not None and distance.beyond > tolerance:
+    largest, beyond, sample = _distance(samples, dtype, layout)
+    if tolerance is not None and beyond > tolerance:
         parts = ", ".join(str(signal.path) for signal in item.signals)
         raise InputError(
-            f"{item.mixture}: not the sum of {parts}: off by up to {distance.beyond:.3g} (sample"
-            f" {distance.sample}), {tolerance:.2g} is allowed; is a signal left out?"
+            f"{item.mixture}: not the sum of {parts}: off by up to {beyond:.3g} (sample {sample}),"
+            f" {tolerance:.2g} is allowed; is a signal left out?"
         )
-    return digests, distance.largest > TOLERANCE
+    return digests, largest > TOLERANCE
 
 
 def decode_mixture(samples: Path, dtype: str, task: tuple[Layout, int]) -> None:
@@ -92,23 +92,15 @@ def decode_mixture(samples: Path, dtype: str, task: tuple[Layout, int]) -> None:
     _write(samples, dtype, offset, layout, layout.item.mixture, layout.item.mixture_stream)
 
 
-@dataclass
-class _Distance:
-    """Of a mixture's file from the sum of its signals, full scale being 1.
+def _distance(samples: Path, dtype: str, layout: Layout) -> tuple[float, float, int]:
+    """How far the file of an item's mixture is from the sum of its signals in samples.bin.
 
-    beyond: the largest where the file isn't clipped, and `sample`, where that is first.
+    The largest distance (full scale is 1), the largest where the mixture isn't clipped, and the
+    sample where that is first.
     """
-
-    largest: float = 0.0
-    beyond: float = 0.0
-    sample: int = 0
-
-
-def _distance(samples: Path, dtype: str, layout: Layout) -> _Distance:
-    """Compare the file of an item's mixture with its signals in samples.bin, block by block."""
-    found, item, start = _Distance(), layout.item, 0
+    item, scale = layout.item, scale_of(dtype)
     assert item.mixture is not None
-    scale = scale_of(dtype)
+    largest, beyond, sample, start = 0.0, 0.0, 0, 0
     for mixture in _blocks(layout, item.mixture, item.mixture_stream, "float64"):
         total = np.zeros(mixture.shape)
         for number in range(len(item.signals)):
@@ -118,14 +110,14 @@ def _distance(samples: Path, dtype: str, layout: Layout) -> _Distance:
             )
             total += signal.reshape(mixture.shape) * scale
         distance = np.abs(mixture - total)
+        largest = max(largest, float(distance.max()))
         # A sample at full scale was clipped when it was written, and says nothing about the sum.
-        clipped = np.abs(mixture) >= 1.0 - TOLERANCE
-        beyond = np.where(clipped, 0.0, distance).max(axis=1)
-        found.largest = max(found.largest, float(distance.max()))
-        if beyond.max() > found.beyond:
-            found.beyond, found.sample = float(beyond.max()), start + int(beyond.argmax())
+        distance[np.abs(mixture) >= 1.0 - TOLERANCE] = 0.0
+        if distance.max() > beyond:
+            beyond = float(distance.max())
+            sample = start + int(distance.max(axis=1).argmax())
         start += len(mixture)
-    return found
+    return largest, beyond, sample
 
 
 def _write(
@@ -154,7 +146,7 @@ def _blocks(
             break
         yield block.T
     if left != 0:  # what follows in samples.bin is another signal's
-        raise InputError(f"{path}: changed while it was read; give the same command again")
+        raise InputError(f"{path}: changed while it was read; run the same command again")
 
 
 def _info(path: str | Path, streams: Sequence[int | None]) -> soundfiles.AudioInfo:

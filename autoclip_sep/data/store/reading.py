@@ -87,38 +87,29 @@ class Item:
 class Split:
     """The mixtures of one split, read from the memory map.
 
-    items: their names. lengths: (items,) int64, samples. sources, channels: S and C.
+    items: their names. lengths: (items,) int64, samples. sources, channels: S and C. folder: the
+    store's. dtype: int16 or float32, as stored.
     """
 
-    def __init__(
-        self,
-        samples: Path,
-        dtype: str,
-        items: list[str],
-        index: NDArray[np.void],
-        first: int,
-        checksums: NDArray[np.uint32] | None = None,
-    ) -> None:
-        own = index[(index["item"] >= first) & (index["item"] < first + len(items))]
+    def __init__(self, store: "Store", name: str) -> None:
+        first = sum(len(items) for items in list(store.items.values())[: store.splits.index(name)])
+        self.items = store.items[name]
+        index = store.index
+        own = index[(index["item"] >= first) & (index["item"] < first + len(self.items))]
         signals = own[own["signal"] != MIXTURE]
         leading = signals[signals["signal"] == 0]
-        self.items = items
+        self.folder, self.dtype = store.folder, np.dtype(store.dtype)
         self.lengths: NDArray[np.int64] = leading["length"].copy()
         self.channels = int(leading["channels"][0])
         self.targets: NDArray[np.bool_] = signals["target"][signals["item"] == first]
         self.sources = int(self.targets.sum())
         self._offsets: NDArray[np.int64] = leading["offset"].copy()
         mixtures = own[own["signal"] == MIXTURE]
-        self._mixtures = {
-            int(item) - first: int(offset)
-            for item, offset in zip(mixtures["item"], mixtures["offset"], strict=True)
-        }
-        self._path, self._dtype = samples, np.dtype(dtype)
+        numbers = (mixtures["item"] - first).tolist()
+        self._mixtures = dict(zip(numbers, mixtures["offset"].tolist(), strict=True))
         self._map: NDArray[Any] | None = None
-        self._checksums = checksums
-        self._compared: NDArray[np.bool_] = np.zeros(
-            0 if checksums is None else len(checksums), bool
-        )
+        self._checksums = store.checksums
+        self._compared = np.zeros(0 if self._checksums is None else len(self._checksums), bool)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -128,19 +119,9 @@ class Split:
         return self.__dict__ | {"_map": None, "_compared": np.zeros_like(self._compared)}
 
     @property
-    def folder(self) -> Path:
-        """The store's."""
-        return self._path.parent
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """int16 or float32, as stored."""
-        return self._dtype
-
-    @property
     def scale(self) -> float:
         """What a stored sample is multiplied by to lie in [-1, 1]."""
-        return scale_of(self._dtype)
+        return scale_of(self.dtype)
 
     def signals(self, i: int, start: int = 0, frames: int | None = None) -> NDArray[Any]:
         """All signals of mixture i, targets and others, as stored: a view (signals, C, T)."""
@@ -173,7 +154,7 @@ class Split:
         """
         if self._map is None:
             # Not by numpy's memmap class, which costs microseconds per slice.
-            self._map = np.frombuffer(mapped(self._path), self._dtype)
+            self._map = np.frombuffer(mapped(self.folder / "samples.bin"), self.dtype)
         size = int(self.lengths[i]) * self.channels
         if self._checksums is not None:
             for own in range(offset, offset + signals * size, size):
@@ -185,15 +166,16 @@ class Split:
         """Hold values start to stop of the map, which are of mixture i, against their checksums."""
         assert self._map is not None
         assert self._checksums is not None
-        values = CHUNK // self._dtype.itemsize
+        values = CHUNK // self.dtype.itemsize
         for chunk in range(start // values, -(-stop // values)):
             if self._compared[chunk]:
                 continue
             found = zlib.crc32(self._map[chunk * values : (chunk + 1) * values].data)
             if found != self._checksums[chunk]:
                 raise InputError(
-                    f"{self._path} is damaged within {CHUNK} bytes from {chunk * CHUNK} on, read"
-                    f" for {self.items[i]}: delete {self.folder}, it is made again"
+                    f"{self.folder / 'samples.bin'} is damaged within {CHUNK} bytes from byte"
+                    f" {chunk * CHUNK} on, read for {self.items[i]}: delete {self.folder}, it is"
+                    " made again"
                 )
             self._compared[chunk] = True
 
@@ -201,29 +183,27 @@ class Split:
 class Store:
     """An opened store. Raises InputError if it is missing, damaged, or of another version.
 
-    files: the items it was made from, in its order, where whoever opens it knows them.
+    items: the mixtures' names, by split. files: what it was made from, in its order, where whoever
+    opens it knows that. checksums: (chunks,) of samples.bin, None in older stores.
     """
 
     def __init__(self, folder: str | os.PathLike[str], files: Sequence[Item] = ()) -> None:
         self.folder, self.files = Path(folder), files
-        meta, self.index, self._checksums = _open(self.folder)
+        meta, self.index, self.checksums = _open(self.folder)
         self.sample_rate: int = meta["sample_rate"]
         self.fingerprint: str = meta["fingerprint"]
         self.dtype: str = meta["dtype"]
-        self._splits: dict[str, list[str]] = meta["splits"]
+        self.items: dict[str, list[str]] = meta["splits"]
 
     @property
     def splits(self) -> tuple[str, ...]:
-        return tuple(self._splits)
+        return tuple(self.items)
 
     def split(self, name: str) -> Split:
         """The split of that name. Raises InputError naming those there are."""
-        if name not in self._splits:
-            raise InputError(f"split={name}: {self.folder} has {', '.join(self._splits)}")
-        names = list(self._splits)
-        first = sum(len(self._splits[other]) for other in names[: names.index(name)])
-        path = self.folder / "samples.bin"
-        return Split(path, self.dtype, self._splits[name], self.index, first, self._checksums)
+        if name not in self.items:
+            raise InputError(f"split={name}: {self.folder} has {', '.join(self.items)}")
+        return Split(self, name)
 
 
 def scale_of(dtype: DTypeLike) -> float:
@@ -231,7 +211,7 @@ def scale_of(dtype: DTypeLike) -> float:
     return LSB if np.dtype(dtype) == np.int16 else 1.0
 
 
-def checksums(samples: Path) -> NDArray[np.uint32]:
+def checksums_of(samples: Path) -> NDArray[np.uint32]:
     """Of samples.bin, as crc32.npy holds them: (chunks,)."""
     with open(samples, "rb") as file:
         return np.array([zlib.crc32(chunk) for chunk in iter(partial(file.read, CHUNK), b"")], "u4")
@@ -251,17 +231,14 @@ def _open(folder: Path) -> tuple[dict[str, Any], NDArray[np.void], NDArray[np.ui
             raise ValueError("meta.json or index.npy is damaged")
         index = np.load(io.BytesIO(content), allow_pickle=False)
         size = (folder / "samples.bin").stat().st_size
-        wanted = meta["values"] * np.dtype(meta["dtype"]).itemsize
-        if meta["version"] != VERSION or index.dtype != INDEX or size != wanted:
-            raise ValueError(f"samples.bin has {size} bytes, not {wanted}, or an old layout")
+        expected = meta["values"] * np.dtype(meta["dtype"]).itemsize
+        if meta["version"] != VERSION or index.dtype != INDEX or size != expected:
+            raise ValueError(f"samples.bin has {size} bytes, not {expected}, or an old layout")
         sums = None
         if "chunk" in meta:
             sums = np.load(folder / "crc32.npy", allow_pickle=False)
-            if (
-                meta["chunk"] != CHUNK
-                or sums.dtype != np.uint32
-                or sums.shape != (-(-size // CHUNK),)
-            ):
+            shape = (-(-size // CHUNK),)
+            if (meta["chunk"], sums.dtype, sums.shape) != (CHUNK, np.uint32, shape):
                 raise ValueError("crc32.npy is not of this samples.bin")
         if missing := {"sample_rate", "fingerprint", "splits"} - meta.keys():
             raise ValueError(f"meta.json has no {', '.join(sorted(missing))}")

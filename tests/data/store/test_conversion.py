@@ -285,7 +285,7 @@ def test_where_everything_is_wrong_the_rest_is_not_looked_at(
 ) -> None:
     for module in (conversion, parallel):
         monkeypatch.setattr(module, "MANY", 4)
-    with pytest.raises(InputError, match=r"^4 of 13 mixtures .*, the rest was not looked at: "):
+    with pytest.raises(InputError, match=r"^4 of 13 mixtures .*, the rest was not checked: "):
         prepare(tmp_path / "store", 16000, make_items(), progress=False, jobs=1)
 
 
