@@ -1,16 +1,14 @@
 """What a WSJ0-mix tree consists of: `manifest.json`, beside tr, cv and tt.
 
 Settings and versions, the digests of the mixing lists, size and sha256 of every file; no dates and
-no paths of the machine, so that the same corpus has the same manifest. It is written when all files
-are there: a split that is not in it is not finished. While a split is made, `.begun.json` in its
-folder says from which list.
+no absolute paths, so that the same corpus has the same manifest. A split is entered when all its
+files are there. While it is made, `.begun.json` in its folder holds the digest of its list.
 """
 
 import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,46 +24,48 @@ from autoclip_sep.runs import run_directory
 NAME = "manifest.json"
 BEGUN = ".begun.json"
 PACKAGES = ("numpy", "scipy", "soundfile")  # that have a part in the bytes
-Files = dict[str, list[Any]]  # bytes and sha256, by path below the split's folder
+Files = Mapping[str, Sequence[Any]]  # bytes and sha256, by path below the split's folder
+Split = dict[str, Any]  # a list's digest, versions, and files
 
 
-@dataclass(frozen=True)
-class Manifest:
-    """A tree's manifest. splits: by name their list's digest, versions, and files."""
-
-    folder: Path
-    settings: Mapping[str, Any]
-    splits: dict[str, dict[str, Any]]
-
-    def write(self) -> None:
-        """Write it whole or not at all, a line for each file."""
-        write_whole(self.folder / NAME, _as_text(self.settings, self.splits).encode())
-
-
-def read(folder: Path, settings: Mapping[str, Any]) -> Manifest:
-    """The manifest of a tree, without splits where there is none yet.
+def read(tree: Path, settings: Mapping[str, Any]) -> dict[str, Split]:
+    """The finished splits of a tree by name, none where there is no manifest yet.
 
     Raises InputError for one that can't be read, that has other settings, or names files elsewhere.
     """
-    path = folder / NAME
+    path = tree / NAME
     if not path.exists():
-        return Manifest(folder, settings, {})
+        return {}
     known = run_directory.read_json(path)
     splits = known.get("splits")
-    if not isinstance(splits, dict) or not all(map(_is_entry, splits.values())):
+    if not isinstance(splits, dict) or not all(map(_is_split, splits.values())):
         raise InputError(f"{path}: not a manifest of this program; move it away and run again")
     for split in splits.values():
         for name in split["files"]:  # one of another size is deleted and made again
             path_below(name, str(path))
     if known.get("settings") != dict(settings):
         raise InputError(f"{path}: the tree was made with {known.get('settings')}; move it away")
-    return Manifest(folder, settings, splits)
+    return splits
+
+
+def write(tree: Path, settings: Mapping[str, Any], splits: Mapping[str, Split]) -> None:
+    """Write the manifest whole or not at all, a line for each file."""
+    parts = []
+    for name, split in sorted(splits.items()):
+        head = {key: value for key, value in split.items() if key != "files"}
+        files = ",\n".join(
+            f"    {json.dumps(file)}: {json.dumps(entry)}" for file, entry in split["files"].items()
+        )
+        parts.append(f'  {json.dumps(name)}: {json.dumps(head)[:-1]}, "files": {{\n{files}}}}}')
+    body = ",\n".join(parts)
+    text = f'{{"settings": {json.dumps(dict(settings))},\n "splits": {{\n{body}}}}}\n'
+    write_whole(tree / NAME, text.encode())
 
 
 def begin(folder: Path, digest: str) -> None:
     """Note from which list a split is made.
 
-    Raises InputError if it was begun from another one, or holds files of other origin.
+    Raises InputError if it was begun from another one, or holds files of unknown origin.
     """
     note = folder / BEGUN
     known = run_directory.read_json(note).get("list_sha256")
@@ -76,7 +76,7 @@ def begin(folder: Path, digest: str) -> None:
     write_whole(note, (json.dumps({"list_sha256": digest}) + "\n").encode())
 
 
-def described(digest: str, mixtures: int, files: Files) -> dict[str, Any]:
+def finished(digest: str, mixtures: int, files: Files) -> Split:
     """A finished split's entry."""
     made_with = {"autoclip_sep": __version__, "python": platform.python_version()}
     return {
@@ -93,37 +93,22 @@ def measure(path: str) -> tuple[int, str]:
     return os.path.getsize(path), fingerprints.digest(path)
 
 
-def sizes_differ(folder: Path, files: Mapping[str, Sequence[Any]]) -> list[str]:
+def sizes_differ(folder: Path, files: Files) -> list[str]:
     """The files that are missing or of another size than in the manifest."""
     wrong = []
     for name, (size, _) in files.items():
-        try:
-            same = os.stat(f"{folder}/{name}").st_size == size
-        except OSError:
-            same = False
-        if not same:
+        path = f"{folder}/{name}"
+        if not os.path.exists(path) or os.path.getsize(path) != size:
             wrong.append(name)
     return wrong
 
 
-def _is_entry(split: object) -> bool:
-    """Whether it is what `described` gives, as far as it is read."""
-    if not isinstance(split, dict) or not isinstance(split.get("list_sha256"), str):
-        return False
-    files = split.get("files")
-    return isinstance(files, dict) and all(
-        isinstance(entry, list) and [type(value) for value in entry] == [int, str]
-        for entry in files.values()
-    )
-
-
-def _as_text(settings: Mapping[str, Any], splits: Mapping[str, Mapping[str, Any]]) -> str:
-    parts = []
-    for name, split in sorted(splits.items()):
-        head = {key: value for key, value in split.items() if key != "files"}
-        files = ",\n".join(
-            f"    {json.dumps(file)}: {json.dumps(entry)}" for file, entry in split["files"].items()
-        )
-        parts.append(f'  {json.dumps(name)}: {json.dumps(head)[:-1]}, "files": {{\n{files}}}}}')
-    body = ",\n".join(parts)
-    return f'{{"settings": {json.dumps(dict(settings))},\n "splits": {{\n{body}}}}}\n'
+def _is_split(entry: object) -> bool:
+    """Whether it is what `finished` gives, as far as it is read."""
+    match entry:
+        case {"list_sha256": str(), "files": dict(files)}:
+            return all(
+                isinstance(values, list) and [type(value) for value in values] == [int, str]
+                for values in files.values()
+            )
+    return False

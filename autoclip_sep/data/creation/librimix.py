@@ -4,7 +4,7 @@ Source: Cosentino et al., "LibriMix: An Open-Source Dataset for Generalizable Sp
 (2020) and the scripts published with it, whose samples these are, bit for bit: gain, then
 resampling, then the cut or the padding, all in float32. Differences: neither SoX nor WHAM!'s noise
 is needed, every source is decoded before the first file is written and all that can't be used are
-told at once, an interrupted run continues, and `metrics_*.csv`, which nothing reads, is not
+reported at once, an interrupted run continues, and `metrics_*.csv`, which nothing reads, is not
 written.
 """
 
@@ -24,7 +24,7 @@ from autoclip_sep.audio import soundfiles
 from autoclip_sep.data import _discovery as discovery
 from autoclip_sep.data import _refusal as refusal
 from autoclip_sep.data.creation.librimix_metadata import Recipe
-from autoclip_sep.data.creation.mixing import Mode, are_there
+from autoclip_sep.data.creation.mixing import Mode, are_there, fit, sweep
 from autoclip_sep.errors import InputError
 from autoclip_sep.files import write_whole
 from autoclip_sep.locks import exclusive
@@ -41,16 +41,13 @@ def mix(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Mixture (T,) and sources (S, T) at `rate` from utterances (T_s,) at 16 kHz and their gains.
 
-    `min` cuts all to the shortest, `max` pads with zeros to the longest. Nothing is scaled again.
+    mode: see `mixing.fit`. Nothing is scaled again.
     """
     scaled = [
         soundfiles.resample(utterance * np.float32(gain), RATE, rate)
         for utterance, gain in zip(utterances, gains, strict=True)
     ]
-    lengths = [len(signal) for signal in scaled]
-    sources = np.zeros((len(scaled), min(lengths) if mode == "min" else max(lengths)), np.float32)
-    for row, signal in zip(sources, scaled, strict=True):
-        row[: len(signal)] = signal[: len(row)]
+    sources = fit(scaled, mode)
     return sources.sum(axis=0), sources
 
 
@@ -154,19 +151,12 @@ def create(
     run(work.check, needed, label="sources", failures=wrong)
     refusal.refuse(wrong, f"of {len(needed)} utterances can't be used", out)
     with exclusive(folder):
-        _sweep(folder)
+        sweep(folder, "*/*/.*.tmp", "metadata/.mixture_*", f".{MADE_FROM}.*")
         _note_metadata(folder, metadata)
         for subset, recipes in metadata.items():
             lengths = run(work.write, [(subset, recipe) for recipe in recipes], label=subset)
             work.write_table(subset, recipes, lengths)
     return folder
-
-
-def _sweep(folder: Path) -> None:
-    """Remove half-written files that a kill has left: sound, tables and the note."""
-    rests = [*folder.glob("*/*/.*.tmp"), *folder.glob("metadata/.mixture_*")]
-    for rest in [*rests, *folder.glob(f".{MADE_FROM}.*")]:
-        rest.unlink(missing_ok=True)
 
 
 def _check_present(librispeech: Path, utterances: Sequence[str]) -> None:
@@ -178,13 +168,13 @@ def _check_present(librispeech: Path, utterances: Sequence[str]) -> None:
     near = discovery.did_you_mean("librispeech", meant[:1])
     raise InputError(
         f"librispeech={librispeech}: {len(missing)} of {len(utterances)} utterances are missing:"
-        f" {some(missing)}; wanted: the folders {some(parts, 8)} of LibriSpeech (subsets="
+        f" {some(missing)}; expected: the folders {some(parts, 8)} of LibriSpeech (subsets="
         f"... makes a part of the corpus); found: {discovery.contents(librispeech)}{near}"
     )
 
 
 def _note_metadata(folder: Path, metadata: Mapping[str, Sequence[Recipe]]) -> None:
-    """Refuse to go on with a tree whose files were made from other gains."""
+    """Refuse to continue a tree whose files were made from other gains."""
     note = folder / MADE_FROM
     known = run_directory.read_json(note)
     now = {

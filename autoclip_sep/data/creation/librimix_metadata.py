@@ -35,8 +35,8 @@ def find_metadata(folder: Path, speakers: int) -> dict[str, Path]:
         if matches:
             return {f"{m['part']}{m['hours'] or ''}": place / m.string for m in matches}
     raise InputError(
-        f"metadata={folder}: no tables there, in {inner} or in metadata/{inner}; wanted:"
-        f" libri{speakers}mix_dev-clean.csv and its like, from the folder metadata/{inner} of"
+        f"metadata={folder}: no tables there, in {inner} or in metadata/{inner}; expected:"
+        f" libri{speakers}mix_dev-clean.csv and so on, from the folder metadata/{inner} of"
         f" github.com/JorisCos/LibriMix; found: {discovery.contents(folder)}"
     )
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,22 +41,28 @@ def tree(out: Path, speakers: int, sample_rate: int, mode: Mode) -> Path:
     return out / f"{speakers}speakers" / f"wav{sample_rate // 1000}k" / mode
 
 
+def fit(signals: Sequence[NDArray[Any]], mode: Mode) -> NDArray[Any]:
+    """Signals (T_s,) as (S, T): `min` cuts all to the shortest, `max` pads to the longest."""
+    lengths = [len(signal) for signal in signals]
+    length = min(lengths) if mode == "min" else max(lengths)
+    fitted = np.zeros((len(signals), length), signals[0].dtype)
+    for row, signal in zip(fitted, signals, strict=True):
+        row[: len(signal)] = signal[:length]
+    return fitted
+
+
 def mix(
     sources: Sequence[NDArray[np.float64]], gains: Sequence[float], mode: Mode
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mixture (T,) and sources (S, T) from levelled signals (T_s,) and gains in dB.
 
-    `min` cuts all to the shortest, `max` pads with zeros to the longest. Mixture and sources share
-    one scale, so that the loudest of them peaks at 0.9. Raises ValueError where all is silent.
+    mode: see `fit`. Mixture and sources share one scale, so that the loudest of them peaks at 0.9.
+    Raises ValueError where all is silent.
     """
-    lengths = [len(source) for source in sources]
-    scaled = np.zeros((len(sources), min(lengths) if mode == "min" else max(lengths)))
-    for row, source, gain in zip(scaled, sources, gains, strict=True):
-        kept = source[: len(row)]
-        np.multiply(kept, 10.0 ** (gain / 20.0), out=row[: len(kept)])
+    louder = [s * 10.0 ** (gain / 20.0) for s, gain in zip(sources, gains, strict=True)]
+    scaled = fit(louder, mode)
     mixture = scaled.sum(axis=0)
-    extremes = [(x.max(initial=0.0), -x.min(initial=0.0)) for x in (mixture, scaled)]
-    peak = max(max(pair) for pair in extremes)
+    peak = max(np.abs(signals).max(initial=0.0) for signals in (mixture, scaled))
     if peak == 0.0:
         raise ValueError("silent from start to end")
     mixture *= PEAK / peak
@@ -89,13 +95,13 @@ class Mixture:
     mode: Mode
 
     def files(self) -> list[str]:
-        """Its sources' files, then its own, which is written last and marks the end."""
+        """Its sources' files, then its own, which is written last: with it, all are there."""
         sources = (f"s{number}" for number in range(1, len(self.utterances) + 1))
         return [f"{self.folder}/{signal}/{self.recipe.name}.wav" for signal in (*sources, "mix")]
 
 
 def are_there(files: Iterable[str | os.PathLike[str]]) -> bool:
-    """Whether all files of a mixture are, of one length, not empty as a power cut leaves them."""
+    """Whether a mixture's files are there, of one length, not empty as a power cut leaves them."""
     try:
         sizes = {os.stat(file).st_size for file in files}
     except FileNotFoundError:
@@ -177,7 +183,7 @@ def make(
     jobs: int | None = None,
     progress: bool = True,
 ) -> None:
-    """Make those mixtures that are not there yet; what is kept meanwhile goes to `out`.
+    """Make those mixtures that are not there yet; levelled utterances are kept in `out` meanwhile.
 
     full_scale: how levels are measured, see `active_speech_level`. One process at a time may work
     in `out`. Raises InputError before the first mixture if utterances can't be used.
@@ -197,8 +203,15 @@ def make(
         clear(out)
 
 
+def sweep(folder: Path, *patterns: str) -> None:
+    """Remove half-written files that a kill has left."""
+    for pattern in patterns:
+        for path in folder.glob(pattern):
+            path.unlink(missing_ok=True)
+
+
 def clear(out: Path) -> None:
-    """Remove what this process, or one that was killed, kept for the time of its work."""
+    """Remove the levelled utterances of this process, or of one that was killed."""
     for cache in out.glob(f"{CACHE}*"):
         shutil.rmtree(cache, ignore_errors=True)
 
@@ -212,6 +225,6 @@ def _check_present(root: str | os.PathLike[str], utterances: Sequence[str]) -> N
     if missing:
         raise InputError(
             f"{len(missing)} of {len(utterances)} utterances of the lists are missing below {root}:"
-            f" {some([os.path.relpath(path, root) for path in missing])}; wanted there: the folder"
-            " wsj0 with si_tr_s, si_dt_05 and si_et_05"
+            f" {some([os.path.relpath(path, root) for path in missing])}; expected there: the"
+            " folder wsj0 with si_tr_s, si_dt_05 and si_et_05"
         )

@@ -2,7 +2,7 @@
 
 What is refused is refused before the first file is written: lists that are cut short, utterances
 that are missing, that are there twice with different samples, or that can't be read. A finished
-split is in its tree's manifest; anything else is gone on with.
+split is in its tree's manifest; anything else is resumed.
 """
 
 import hashlib
@@ -16,9 +16,8 @@ from typing import Any
 from autoclip_sep.data import _discovery as discovery
 from autoclip_sep.data import _refusal as refusal
 from autoclip_sep.data.creation import _wsj0_discs as wsj0_discs
-from autoclip_sep.data.creation import _wsj0_manifest as wsj0_manifest
+from autoclip_sep.data.creation import _wsj0_manifest as manifest
 from autoclip_sep.data.creation import mixing
-from autoclip_sep.data.creation._wsj0_manifest import Manifest
 from autoclip_sep.data.creation.mixing import Mixture, Mode
 from autoclip_sep.data.creation.mixing_lists import Recipe, read_list
 from autoclip_sep.errors import InputError
@@ -32,10 +31,10 @@ LOCK = ".making"
 
 @dataclass(frozen=True)
 class Order:
-    """What is wanted: all combinations of speakers, rates (Hz) and modes.
+    """What to make: all combinations of speakers, rates (Hz) and modes.
 
-    wsj0: the discs. lists: the folder of `mix_{2,3}_spk_{tr,cv,tt}.txt`. partial: take lists as
-    long as they are. jobs: processes, None is one per core.
+    wsj0: the discs. lists: the folder of `mix_{2,3}_spk_{tr,cv,tt}.txt`. partial: lists may be
+    shorter than the published ones. jobs: processes, None is one per core.
     """
 
     wsj0: Path
@@ -56,7 +55,6 @@ class Part:
 
     tree: Path
     split: str
-    rate: int
     settings: Mapping[str, Any]
     recipes: Sequence[Recipe]
     digest: str
@@ -88,7 +86,7 @@ def parts(order: Order) -> list[Part]:
         tree = mixing.tree(order.out, speakers, rate, mode)
         settings = {"speakers": speakers, "sample_rate": rate, "mode": mode}
         for split in order.splits:
-            found.append(Part(tree, split, rate, settings, *lists[speakers, split]))
+            found.append(Part(tree, split, settings, *lists[speakers, split]))
     return found
 
 
@@ -97,10 +95,10 @@ def prepare(order: Order) -> tuple[list[Part], bool]:
 
     Raises InputError as the module says, and for trees of other lists or of other origin.
     """
-    wanted = parts(order)
-    unfinished = _unfinished(wanted)
+    ordered = parts(order)
+    unfinished = _unfinished(ordered)
     if not unfinished:
-        return wanted, False
+        return ordered, False
     utterances = {u for part in unfinished for recipe in part.recipes for u in recipe.utterances}
     files = wsj0_discs.locate(
         order.wsj0, sorted(utterances), order.out, jobs=order.jobs, progress=order.progress
@@ -108,7 +106,7 @@ def prepare(order: Order) -> tuple[list[Part], bool]:
     with exclusive(order.out / LOCK):
         _make(order, _unfinished(unfinished), files)  # another process may have made them
         release()
-    return wanted, True
+    return ordered, True
 
 
 def verify(order: Order, made: Sequence[Part]) -> int:
@@ -119,10 +117,10 @@ def verify(order: Order, made: Sequence[Part]) -> int:
     expected = {
         f"{part.folder}/{name}": (size, digest)
         for part in made
-        for name, (size, digest) in _manifest(part).splits[part.split]["files"].items()
+        for name, (size, digest) in _splits(part)[part.split]["files"].items()
     }
     found = in_parallel(
-        wsj0_manifest.measure, list(expected), label="verify", jobs=order.jobs,
+        manifest.measure, list(expected), label="verify", jobs=order.jobs,
         progress=order.progress,
     )  # fmt: skip
     wrong = [path for path, value in zip(expected, found, strict=True) if value != expected[path]]
@@ -134,7 +132,7 @@ def verify(order: Order, made: Sequence[Part]) -> int:
 def _published(path: Path, speakers: int, count: int | None) -> list[Recipe]:
     if not path.is_file():
         raise InputError(
-            f"{path}: not there; lists= wants the folder of the lists published with the corpus"
+            f"{path}: not there; lists= must be the folder of the lists published with the corpus"
             f" (create-speaker-mixtures.zip at merl.com/demos/deep-clustering); found:"
             f" {discovery.contents(path.parent)}"
         )
@@ -143,28 +141,29 @@ def _published(path: Path, speakers: int, count: int | None) -> list[Recipe]:
         raise InputError(f"{path}: has mixtures of other than {speakers} speakers")
     if count is not None and len(recipes) != count:
         raise InputError(
-            f"{path}: {len(recipes)} mixtures, the published list has {count}; with partial=true"
-            " what there is is made"
+            f"{path}: {len(recipes)} mixtures, the published list has {count}; add partial=true to"
+            " make a part of the corpus"
         )
     return recipes
 
 
-def _manifest(part: Part) -> Manifest:
-    return wsj0_manifest.read(part.tree, part.settings)
+def _splits(part: Part) -> dict[str, manifest.Split]:
+    """The finished splits of its tree."""
+    return manifest.read(part.tree, part.settings)
 
 
-def _unfinished(wanted: Sequence[Part]) -> list[Part]:
+def _unfinished(ordered: Sequence[Part]) -> list[Part]:
     """The parts that are in no manifest, whose files are not all there, or that a kill cut off."""
     unfinished = []
-    manifests = {part.tree: _manifest(part) for part in wanted}
-    for part in wanted:
-        known = manifests[part.tree].splits.get(part.split)
+    finished = {part.tree: _splits(part) for part in ordered}
+    for part in ordered:
+        known = finished[part.tree].get(part.split)
         if known and known["list_sha256"] != part.digest:
             raise InputError(
                 f"{part.folder}: made from another mixing list; move it away, or name another out"
             )
-        begun = (part.folder / wsj0_manifest.BEGUN).exists()
-        if not known or begun or wsj0_manifest.sizes_differ(part.folder, known["files"]):
+        begun = (part.folder / manifest.BEGUN).exists()
+        if not known or begun or manifest.sizes_differ(part.folder, known["files"]):
             unfinished.append(part)
     return unfinished
 
@@ -172,44 +171,45 @@ def _unfinished(wanted: Sequence[Part]) -> list[Part]:
 def _make(order: Order, unfinished: Sequence[Part], files: Mapping[str, str]) -> None:
     """Make the parts, check them against their lists, and write the manifests."""
     for part in unfinished:
-        known = _manifest(part).splits.get(part.split)
+        known = _splits(part).get(part.split)
         if not known:
-            wsj0_manifest.begin(part.folder, part.digest)
-        for name in wsj0_manifest.sizes_differ(part.folder, known["files"] if known else {}):
+            manifest.begin(part.folder, part.digest)
+        for name in manifest.sizes_differ(part.folder, known["files"] if known else {}):
             (part.folder / name).unlink(missing_ok=True)
         _sweep(part)
     for rate in order.rates:
-        mixtures = [m for part in unfinished if part.rate == rate for m in part.mixtures(files)]
+        mixtures = [
+            mixture
+            for part in unfinished
+            if part.settings["sample_rate"] == rate
+            for mixture in part.mixtures(files)
+        ]
         mixing.make(
             mixtures, order.out, rate, full_scale=FULL_SCALE, jobs=order.jobs,
             progress=order.progress,
         )  # fmt: skip
-    measure = partial(in_parallel, wsj0_manifest.measure, jobs=order.jobs, progress=order.progress)
+    measure = partial(in_parallel, manifest.measure, jobs=order.jobs, progress=order.progress)
     for part in unfinished:
         _sweep(part)
         names = _names(part, order.out)
-        paths = [f"{part.folder}/{name}" for name in names]
-        sizes = measure(paths, label="checksums")
+        sizes = measure([f"{part.folder}/{name}" for name in names], label="checksums")
         now = {name: list(value) for name, value in zip(names, sizes, strict=True)}
-        manifest = _manifest(part)
-        before = manifest.splits.get(part.split, {}).get("files", now)
+        splits = _splits(part)
+        before = splits.get(part.split, {}).get("files", now)
         changed = [name for name in names if before.get(name) != now[name]]
         what = (
-            f"of {len(names)} files in {part.folder} came out other than before, from other"
-            " utterances or other versions; move the folder away and run again"
+            f"of {len(names)} files in {part.folder} differ from before: other utterances, or other"
+            " versions; move the folder away and run again"
         )
         refusal.refuse(changed, what, order.out)
-        entry = wsj0_manifest.described(part.digest, len(part.recipes), now)
-        manifest.splits[part.split] = entry
-        manifest.write()
-        (part.folder / wsj0_manifest.BEGUN).unlink(missing_ok=True)
+        splits[part.split] = manifest.finished(part.digest, len(part.recipes), now)
+        manifest.write(part.tree, part.settings, splits)
+        (part.folder / manifest.BEGUN).unlink(missing_ok=True)
 
 
 def _sweep(part: Part) -> None:
-    """Remove half-written files that a kill has left: sound, notes and manifests."""
-    rests = [*part.folder.glob("*/.*.tmp"), *part.folder.glob(f".{wsj0_manifest.BEGUN}.*")]
-    for rest in [*rests, *part.tree.glob(f".{wsj0_manifest.NAME}.*")]:
-        rest.unlink(missing_ok=True)
+    own = (f"{part.split}/*/.*.tmp", f"{part.split}/.{manifest.BEGUN}.*", f".{manifest.NAME}.*")
+    mixing.sweep(part.tree, *own)
 
 
 def _names(part: Part, report: Path) -> list[str]:

@@ -219,7 +219,7 @@ def test_missing_utterances_are_counted_before_anything_is_written(
         make(librispeech, tmp_path / "out")
     for part in (
         f"librispeech={librispeech}: 2 of 4 utterances are missing: dev-clean/174/50/174-50-0002",
-        "wanted: the folders dev-clean of LibriSpeech",
+        "expected: the folders dev-clean of LibriSpeech",
         "found: 1 entries, such as train-clean-100",
     ):
         assert part in str(caught.value)
