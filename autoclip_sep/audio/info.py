@@ -1,15 +1,15 @@
-"""What is known of an audio file before its samples are read, whichever library reads it."""
+"""The header of an audio file, whichever library reads it."""
 
 from dataclasses import dataclass
 
-BLOCK = 2**18  # samples per channel: what a file is read in where it may be long
+BLOCK = 2**18  # samples per channel that are read at a time where a file may be long
 
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """Samples per channel, rate in Hz, channels; format and subtype by the reader's own names.
+    """Samples per channel, rate in Hz, channels; format and subtype as the library names them.
 
-    sounds: how many the file holds; the rest is about the first of them, or those asked for.
+    sounds: audio streams in the file; the rest is about the first of them, or those asked for.
     """
 
     frames: int

@@ -1,10 +1,9 @@
-"""Whether libsndfile's length of a compressed file is what decodes, and what does where it isn't.
+"""Checks libsndfile's length of a compressed file; where it is wrong, PyAV decodes the file.
 
-An MP3's length is an estimate unless its first frame says how many follow, and says nothing of a
-second MP3 behind the first. A FLAC file's is whatever its header says, 0 included; of Ogg,
-libsndfile reads the first of several streams one after the other, and takes what is there of a
-truncated one for the whole, or of one that lacks pages. An MP3's in a WAV is an estimate, too. So
-frames are counted, pages are followed, and where the length was wrong, PyAV decodes everything.
+An MP3's length is an estimate unless its first frame has the number of frames, and leaves out a
+second MP3 behind the first; so is that of MP3 in a WAV. A FLAC file's is what its header says, 0
+included. Of chained Ogg streams libsndfile reads the first, and takes a truncated stream, or one
+that lacks pages, for a whole one. So frames are counted and pages are followed.
 """
 
 import os
@@ -20,25 +19,25 @@ _RATES = (
     (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0),
     (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0),
 )
-# In the first frame of an MP3: a name, then whether the number of frames follows, and it.
+# In the first frame of an MP3: a name, a flag that the number of frames follows, and the number.
 _XING = re.compile(rb"(?:Xing|Info)...[\x01\x03\x05\x07\x09\x0b\x0d\x0f](....)", re.DOTALL)
 _VBRI = re.compile(rb"VBRI.{10}(....)", re.DOTALL)
 
 
-def corrected(path: str | os.PathLike[str], said: AudioInfo) -> AudioInfo | None:
-    """What PyAV decodes, where that isn't what libsndfile `said`; None where it is.
+def corrected(path: str | os.PathLike[str], header: AudioInfo) -> AudioInfo | None:
+    """What PyAV decodes, where libsndfile's `header` has another length; None where it is right.
 
     Raises InputError for a truncated file.
     """
-    check = {"MP3": _mp3_is_right, "FLAC": _flac_is_right, "OGG": ogg_is_right}.get(said.format)
-    if check is None and said.subtype.startswith("MPEG_LAYER"):
-        check = _unknown
-    if check is None or check(path, said.frames):
+    check = {"MP3": _mp3_is_right, "FLAC": _flac_is_right, "OGG": ogg_is_right}.get(header.format)
+    if check is None and not header.subtype.startswith("MPEG_LAYER"):
+        return None
+    if check is not None and check(path, header.frames):
         return None
     found = stems.info(path)
-    if found.frames < said.frames < 2**62 and said.format == "FLAC":
-        raise _truncated(path, f"{found.frames} of {said.frames} samples can be decoded")
-    return found if found.frames != said.frames else None
+    if found.frames < header.frames < 2**62 and header.format == "FLAC":
+        raise _truncated(path, f"{found.frames} of {header.frames} samples can be decoded")
+    return found if found.frames != header.frames else None
 
 
 def _mp3_is_right(path: str | os.PathLike[str], frames: int) -> bool:
@@ -55,13 +54,13 @@ def _mp3_is_right(path: str | os.PathLike[str], frames: int) -> bool:
     promised = _promised_frames(path)
     if promised is None:
         return frames == number * size
-    if number < promised - 1:  # some encoders count the frame that says it
-        raise _truncated(path, f"{number} of {promised} MP3 frames are there")
+    if number < promised - 1:  # some encoders count the frame that holds the number
+        raise _truncated(path, f"it has {number} of {promised} MP3 frames")
     return number <= promised + 1
 
 
 def _promised_frames(path: str | os.PathLike[str]) -> int | None:
-    """How many frames an MP3 has by its first one; None where it doesn't say."""
+    """How many frames an MP3 has by its first one; None where that isn't in it."""
     with open(path, "rb") as file:
         head = file.read(10)
         while head[:3] == b"ID3" and len(head) == 10:  # its length has 7 bits to a byte
@@ -74,7 +73,7 @@ def _promised_frames(path: str | os.PathLike[str]) -> int | None:
 
 
 def _frame_length(header: bytes) -> int:
-    """Bytes of the frame of MPEG layer III that begins so; 0 for other layers."""
+    """Bytes of the MPEG layer III frame with this header; 0 for other layers."""
     if len(header) < 4 or header[1] & 6 != 2:
         return 0
     version = header[1] >> 3 & 3  # 3: MPEG 1, 2: MPEG 2, 0: MPEG 2.5
@@ -90,15 +89,10 @@ def _flac_is_right(path: str | os.PathLike[str], frames: int) -> bool:
         return frames == sum(packet.duration or 0 for packet in container.demux(audio=0))
 
 
-def _unknown(path: str | os.PathLike[str], frames: int) -> bool:
-    """Nothing in the file says how many there are."""
-    return False
-
-
 def ogg_is_right(path: str | os.PathLike[str], _: int) -> bool:
-    """Whether there is one sound, from its first page to one that says it is the last.
+    """Whether there is one stream, from its first page to one that is marked as the last.
 
-    Raises InputError where pages are missing, the last or others.
+    Raises InputError where pages are missing.
     """
     begun, ended, size = dict[int, int](), 0, os.path.getsize(path)  # the number of the next page
     with open(path, "rb") as file:
@@ -110,7 +104,7 @@ def ogg_is_right(path: str | os.PathLike[str], _: int) -> bool:
             if head[5] & 2:
                 begun[serial] = number
             if begun.get(serial, number) != number:
-                raise InputError(f"{path}: damaged, Ogg page {begun[serial]} isn't there")
+                raise InputError(f"{path}: damaged, Ogg page {begun[serial]} is missing")
             if serial in begun:
                 begun[serial] = number + 1
             if head[5] & 4:

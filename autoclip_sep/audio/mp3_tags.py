@@ -1,6 +1,6 @@
-"""MP3s without the tags between and behind their sound: pictures and text in them look like frames.
+"""MP3s without the tags between and behind their frames: pictures and text can look like frames.
 
-Decoders know a tag in front. Others are at the end (APE), and wherever MP3s with tags were joined.
+Decoders skip a tag in front. Others are at the end (APE), and wherever MP3s with tags were joined.
 """
 
 import io
@@ -12,9 +12,9 @@ from typing import BinaryIO
 
 from autoclip_sep.files import mapped
 
-# ID3: version, flags, and the length, of 7 bits to a byte. APE: version, the length without the
-# header, how many items, and flags; this stands at both ends, or at the last only. ID3's first
-# version: text of a fixed length; at the end of the file decoders know it.
+# ID3v2: version, flags, and the length, of 7 bits to a byte. APE: version, the length without the
+# header, number of items, and flags; at both ends of the tag, or at its end only. ID3v1: text of a
+# fixed length; at the end of the file decoders skip it.
 _TAG = re.compile(
     rb"ID3[\x02-\x04]\0.([\0-\x7f]{4})|APETAGEX.{4}(.{4}).{4}(.{4})"
     rb"|TAG[\0\x20-\xfe]{94}.{31}(?=\xff[\xe2-\xff]|ID3|APETAGEX)",
@@ -25,9 +25,9 @@ _IN_FRONT = 1 << 29  # of the flags: that this is the header
 
 
 def sound(path: str | os.PathLike[str]) -> list[tuple[int, int]]:
-    """From which byte to which there is sound, or a tag in front of all of it.
+    """From which byte to which there are frames, or a tag in front of all of them.
 
-    Nothing where there are no other tags.
+    Empty where there are no other tags.
     """
     spans, begin, place, front = list[tuple[int, int]](), 0, 0, 0
     with mapped(path) as content:
@@ -38,7 +38,7 @@ def sound(path: str | os.PathLike[str]) -> list[tuple[int, int]]:
             elif begin <= start and place <= len(content):
                 spans.append((begin, start))
                 begin = place
-            else:  # no tag, or a length that would take sound with it
+            else:  # no tag, or one whose length reaches into frames
                 place = found.end()
         if spans:
             spans.append((begin, len(content)))
@@ -46,7 +46,7 @@ def sound(path: str | os.PathLike[str]) -> list[tuple[int, int]]:
 
 
 def _span(tag: re.Match[bytes]) -> tuple[int, int]:
-    """Where a tag begins and ends, of which this is the head, or the end of an APE tag."""
+    """Where a tag begins and ends, by its header or an APE tag's footer."""
     if tag[0].startswith(b"TAG"):
         return tag.span()
     if tag[1]:
@@ -59,7 +59,7 @@ def _span(tag: re.Match[bytes]) -> tuple[int, int]:
 
 
 class Parts(io.RawIOBase):
-    """Parts of a file, from byte to byte, as if they were all of it."""
+    """A file that consists of spans of bytes of another one."""
 
     def __init__(self, file: BinaryIO, spans: list[tuple[int, int]]) -> None:
         self._file, self._spans, self._place = file, spans, 0
@@ -74,13 +74,13 @@ class Parts(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """As of any file."""
+        """The new position."""
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._ends[-1]}[whence]
         self._place = max(0, base + offset)
         return self._place
 
     def read(self, size: int = -1) -> bytes:
-        """Up to `size` bytes, of one part; none at the end."""
+        """Up to `size` bytes, all of one span; none at the end."""
         part = bisect_right(self._ends, self._place)
         if part == len(self._ends):
             return b""

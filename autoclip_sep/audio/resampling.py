@@ -1,8 +1,8 @@
-"""Another sample rate for a waveform that comes in blocks.
+"""Another sample rate, also for a waveform that comes in blocks.
 
 A sample of the output depends on the input within the reach of the filter. So each block is
 resampled together with that much of what is before and after it, from a place where both rates
-have a sample, and the rest is dropped: the products are the same, and added in the same order.
+have a sample, and the rest is dropped: the same products are added in the same order.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,15 +12,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autoclip_sep.audio.soundfiles import resample
-
 HALF_FILTER = 10  # in samples of the lower rate: half the length of `resample_poly`'s filter
+
+
+def resample(samples: NDArray[Any], from_rate: int, to_rate: int) -> NDArray[Any]:
+    """samples (..., T) at another rate, by scipy's `resample_poly` (MATLAB's filter)."""
+    if from_rate == to_rate:
+        return samples
+    # Imported here: slow to import, and not needed to train.
+    from scipy.signal import resample_poly
+
+    divisor = gcd(from_rate, to_rate)
+    up, down = to_rate // divisor, from_rate // divisor
+    resampled: NDArray[Any] = resample_poly(samples, up, down, axis=-1)
+    return resampled
 
 
 def resample_blocks(
     blocks: Iterable[NDArray[Any]], from_rate: int, to_rate: int
 ) -> Iterator[NDArray[Any]]:
-    """Blocks (..., n) of a waveform at another rate: to the bit what `resample` makes of it whole.
+    """Blocks (..., n) of a waveform at another rate: bit for bit as by `resample` at once.
 
     The blocks that come out are of other lengths, and there may be fewer or more of them.
     """
@@ -32,7 +43,7 @@ def resample_blocks(
     # In input samples; a multiple of `down`, where both rates have a sample.
     reach = down * ceil(HALF_FILTER * max(up, down) / (up * down))
     held: NDArray[Any] | None = None
-    done = 0  # of what is held: the samples whose output was given away
+    done = 0  # of what is held: the samples whose output was yielded
     for block in blocks:
         held = block if held is None else np.concatenate([held, block], axis=-1)
         ready = (held.shape[-1] - reach) // down * down

@@ -1,9 +1,9 @@
-"""Whether a file made of chunks is as long as its header says: WAV, AIFF, Wave64, CAF, AVI, and AU.
+"""Checks the lengths in the headers of chunked files: WAV, AIFF, Wave64, CAF, AVI, and of AU.
 
-libsndfile reads half of one without a word. Headers may be stale, too: written before the samples
-by a program that never came back. So two lengths are asked, that of the file and that of its
-samples: samples that are all there win over the file's length, and a file that is as long as it
-says wins over a wrong length of its samples.
+libsndfile silently reads half a file. Headers may also be stale: written before the samples by a
+program that was killed. So two lengths are checked, that of the file and that of its samples:
+samples that are all there win over the file's length, and a file that is as long as its header says
+wins over a wrong length of its samples.
 """
 
 import os
@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from itertools import takewhile
 from typing import BinaryIO, NamedTuple
 
-# Written by programs that stream to a pipe and can't come back to fill in the length: 0xFFFFFFFF
-# (ffmpeg), a little below 2^31 (sox), and 2^31 (arecord). Such a length is no promise.
+# Written by programs that stream to a pipe and can't fill in the length later: 0xFFFFFFFF (ffmpeg),
+# a little below 2^31 (sox), and 2^31 (arecord).
 _STREAMED = (0x7FFFF000, 0x80000000)
 _UNKNOWN = 0xFFFFFFFF
 _FILES = {b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM", b"riff", b"caff"}  # how one begins
@@ -21,9 +21,9 @@ _GUID = b"\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"  # the end of Wave64
 
 
 class Claim(NamedTuple):
-    """Bytes against the header: `missing` ones, and `stray` ones that nothing accounts for.
+    """Bytes that the header promises and the file lacks, and `stray` ones that no header covers.
 
-    unfilled: whether it says that there are no samples at all.
+    unfilled: whether the length of the samples in the header is 0.
     """
 
     missing: int = 0
@@ -34,8 +34,9 @@ class Claim(NamedTuple):
 class _Chunks(NamedTuple):
     """How a format lays out its chunks.
 
-    form: where the file ends by its own length, None if unknown. header: a chunk's name and length,
-    for struct; counted: whether the length counts them. first: where the first chunk begins.
+    form: where the file ends by its header, None if unknown. header: a chunk's name and length,
+    for struct; counted: whether the length includes them. samples: the name of their chunk. first:
+    where the first chunk begins.
     """
 
     form: int | None
@@ -47,10 +48,7 @@ class _Chunks(NamedTuple):
 
 
 def claim(path: str | os.PathLike[str]) -> Claim:
-    """What the header promises and the file lacks, and what follows the samples unaccounted for.
-
-    A complete file, a streamed one (unknown length), and any other format give zeros.
-    """
+    """Zeros for a complete file, a streamed one (unknown length), and any other format."""
     size = os.path.getsize(path)
     with open(path, "rb") as file:
         head = file.read(40).ljust(40, b"\0")
@@ -84,7 +82,7 @@ def _compare(file: BinaryIO, layout: _Chunks, size: int) -> Claim:
 def _stray(file: BinaryIO, layout: _Chunks, end: int, size: int) -> int:
     """Bytes from the end of the samples on, unless chunks begin there, padded or not.
 
-    More samples are none of these, nor is another file.
+    Chunks of samples, and another file, count as stray.
     """
     whole = max(size, layout.form or 0) + layout.align
     for start in {end, -(-end // layout.align) * layout.align}:
@@ -122,7 +120,7 @@ def _layout(head: bytes) -> _Chunks | None:
     if name in (b"RIFF", b"RIFX", b"RF64", b"BW64") and kind == b"WAVE":
         order = ">" if name == b"RIFX" else "<"
         return _Chunks(_form(head[4:8], order), order + "4sI", b"data")
-    if name == b"RIFF" and kind == b"AVI ":  # its samples are in lists: all of it counts
+    if name == b"RIFF" and kind == b"AVI ":  # its samples lie in lists: no chunk to look for
         return _Chunks(_form(head[4:8], "<"), "<4sI", b"")
     if name == b"FORM" and kind in (b"AIFF", b"AIFC"):
         return _Chunks(_form(head[4:8], ">"), ">4sI", b"SSND")

@@ -2,8 +2,8 @@
 
 libsndfile reads SPHERE with plain samples only; these go through desphere, which decodes version 2
 of the stream. NIST's w_encode of 1993 wrote version 1 (`embedded-shorten-v1.09`). Without a running
-mean and without linear prediction, its defaults, version 1 means what version 2 means, and only the
-version number is changed. The header's checksum tells whether the samples are the right ones.
+mean and without linear prediction, its defaults, both versions mean the same, and only the version
+number is changed. The samples are checked against the header's checksum.
 
 Source: T. Robinson, "SHORTEN: Simple lossless and near-lossless waveform compression",
 CUED/F-INFENG/TR.156 (1994), and the format notes in the LDC's catalogue.
@@ -99,15 +99,14 @@ def read_header(path: str | os.PathLike[str]) -> Header | None:
 def decode(header: Header) -> NDArray[np.int16]:
     """The samples (T, C) of a Shorten-compressed file.
 
-    Raises InputError for a damaged or truncated stream, samples that don't add up to the header's
-    checksum, more samples than `LONGEST`, codings that desphere doesn't know, and where desphere is
-    missing.
+    Raises InputError for a damaged or truncated stream, a wrong checksum, more samples than
+    `LONGEST`, codings that desphere doesn't know, and where desphere is missing.
     """
     path = header.path
     if header.frames * header.channels > LONGEST:
         raise InputError(
-            f"{path}: {header.frames * header.channels} samples compressed by Shorten, which are"
-            f" decoded in memory and up to {LONGEST} only: convert it to WAV with sph2pipe"
+            f"{path}: {header.frames * header.channels} samples compressed by Shorten; up to"
+            f" {LONGEST} are decoded, in memory: convert it to WAV with sph2pipe"
         )
     desphere = require("desphere", f"{path}: reading SPHERE files with Shorten")
     with open(path, "rb") as file:
@@ -117,7 +116,7 @@ def decode(header: Header) -> NDArray[np.int16]:
         decoded = desphere.transcode_bytes(_header_for_desphere(header) + stream)
     except desphere.DesphereError as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"{path}: truncated, damaged, or not known ({reason})") from error
+        raise InputError(f"{path}: truncated, damaged, or unknown coding ({reason})") from error
     with wave.open(io.BytesIO(decoded)) as audio:
         samples = np.frombuffer(audio.readframes(audio.getnframes()), "<i2")
     _check_sum(header, samples)
@@ -125,7 +124,7 @@ def decode(header: Header) -> NDArray[np.int16]:
 
 
 def _header_for_desphere(header: Header) -> bytes:
-    """What the decoder needs to know, and nothing that it could stumble over."""
+    """The fields that desphere needs, and no others."""
     lines = ["NIST_1A", "   1024"]
     for name in ("sample_count", "sample_rate", "channel_count", "sample_n_bytes"):
         lines.append(f"{name} -i {header.number(name)}")
@@ -142,14 +141,14 @@ def _as_version_2(path: str, stream: bytes) -> bytes:
     *_, lpc_order, means, _ = _unsigned(start[:64], 6)
     if lpc_order or means:
         raise InputError(
-            f"{path}: Shorten version 1 with linear prediction or a running mean, which isn't read"
-            " here: convert it to WAV with sph2pipe"
+            f"{path}: Shorten version 1 with linear prediction or a running mean can't be decoded:"
+            " convert it to WAV with sph2pipe"
         )
     return STREAM_MAGIC + b"\2" + start
 
 
 def _unsigned(start: bytes, number: int) -> list[int]:
-    """The first numbers of a stream; of one that ends early, zeros (desphere then refuses it).
+    """The first numbers of a stream; zeros where it ends early (desphere then refuses it).
 
     Each is a width, then a value of that width: the high part in unary, the low bits as they are.
     """
@@ -166,13 +165,13 @@ def _unsigned(start: bytes, number: int) -> list[int]:
 
 def _check_sum(header: Header, samples: NDArray[np.int16]) -> None:
     """Compare with the header's checksum: the sum of all samples, 16 bits of it."""
-    wanted = header.fields.get("sample_checksum", "")
-    if not header.coding.startswith("pcm") or not wanted.lstrip("-").isdigit():
+    checksum = header.fields.get("sample_checksum", "")
+    if not header.coding.startswith("pcm") or not checksum.lstrip("-").isdigit():
         return
-    # Files of the other byte order may have been added up as they lay there.
+    # Of files of the other byte order, some checksums are of the samples as stored.
     sums = [int(part.sum(dtype=np.int64)) & 0xFFFF for part in (samples, samples.byteswap())]
-    if int(wanted) & 0xFFFF not in sums:
+    if int(checksum) & 0xFFFF not in sums:
         raise InputError(
-            f"{header.path}: damaged, its samples add up to {sums[0]} and not to {wanted} as its"
-            " header says"
+            f"{header.path}: damaged, its samples add up to {sums[0]}, its header's checksum is"
+            f" {checksum}"
         )

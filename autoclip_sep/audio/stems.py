@@ -1,9 +1,9 @@
-"""Sounds in containers that libsndfile doesn't read, or misjudges, by PyAV, whose wheel has codecs.
+"""Audio streams of containers, decoded by PyAV, whose wheel brings ffmpeg's codecs.
 
-One sound (.m4a, .webm, .wma) or several (.stem.mp4). Lossy streams come in blocks of samples, so
-the last block reaches past the end of the music, and only decoding tells how far. The encoder's
-delay is the same in all streams of a file and is left to the decoder, as ffmpeg (and with it
-musdb) does.
+For what libsndfile can't read, or gets the length of wrong: one stream (.m4a, .webm, .wma) or
+several (.stem.mp4). Lossy streams come in blocks of samples, so that the last block reaches past
+the end of the music, and only decoding shows how far. The encoder's delay is the same in all
+streams of a file and is left to the decoder, as in ffmpeg and musdb.
 """
 
 import os
@@ -21,9 +21,9 @@ from autoclip_sep.errors import InputError
 from autoclip_sep.optional import require
 
 SLACK = 2048  # samples: streams of one piece may end this far apart, two blocks of an AAC encoder
-LOST = 8192  # samples: what a container's length may be off by, and no more is lost
-# What is recognised by its content, and opens no other file as a playlist does. ffmpeg knows
-# hundreds more, some by their names alone.
+LOST = 8192  # samples: a container's length may be off by this much, and nothing is lost
+# Formats that are recognised by content, and open no other files as playlists do. ffmpeg has
+# hundreds more, some recognised by the file's name only.
 FORMATS = (
     "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,dts,eac3,flac,flv,matroska,mov,mp3,mpc,mpc8,mpeg,"
     "mpegts,ogg,tak,tta,w64,wav,webm,wv"
@@ -35,7 +35,7 @@ _SAMPLES = {"int16": "s16p", "float32": "fltp", "float64": "dblp"}
 
 
 def info(path: str | os.PathLike[str], streams: Collection[int] = (0,)) -> AudioInfo:
-    """What the audio streams of these numbers (from 0) have in common; decodes all of them.
+    """The header of the audio streams of these numbers (from 0), which are decoded for it.
 
     Its frames are those of the shortest stream. Raises InputError as `blocks` does, and for streams
     of different rates, channels, or lengths (beyond two blocks).
@@ -61,8 +61,7 @@ def info(path: str | os.PathLike[str], streams: Collection[int] = (0,)) -> Audio
     if len(shapes) > 1 or longest - shortest > SLACK:
         rows = ", ".join(f"{rate} Hz x {channels}" for rate, channels in sorted(shapes))
         raise InputError(
-            f"{path}: its streams, or parts of one, don't belong together: {shortest} to {longest}"
-            f" samples, {rows}"
+            f"{path}: its streams, or parts of one, differ: {shortest} to {longest} samples, {rows}"
         )
     rate, channels = shapes.pop()
     kind = name.partition(",")[0].upper()
@@ -104,7 +103,7 @@ def blocks(
 
 
 def holds_audio(path: str | os.PathLike[str]) -> bool:
-    """Whether there is a container that PyAV knows, with a sound in it that begins well.
+    """Whether the file is a container that PyAV knows, with an audio stream whose start decodes.
 
     ffmpeg also goes by names, and opens an empty a.flac.
     """
@@ -118,12 +117,12 @@ def holds_audio(path: str | os.PathLike[str]) -> bool:
 
 @contextmanager
 def opened(path: str | os.PathLike[str]) -> Iterator[Any]:
-    """The container; whatever goes wrong inside becomes one line."""
+    """The container; ffmpeg's errors inside the `with` become one line."""
     av = require("av", "reading compressed audio")
     plain_files.check(path)
     try:
         with ExitStack() as stack:
-            any_tags = {"metadata_errors": "replace"}  # they may be in any encoding
+            any_tags = {"metadata_errors": "replace"}  # tags may be in any encoding
             name, only = plain_files.as_a_path(path), {"format_whitelist": FORMATS}
             container = stack.enter_context(av.open(name, options=only, **any_tags))
             if container.format.name == "mp3" and (spans := mp3_tags.sound(path)):
@@ -164,14 +163,14 @@ def _decode(packet: Any) -> list[Any]:
 def _stream(path: str | os.PathLike[str], container: Any, number: int) -> Any:
     found = container.streams.audio
     if number >= len(found):
-        raise InputError(f"{path}: {len(found)} audio streams, number {number} is wanted (from 0)")
+        raise InputError(f"{path}: {len(found)} audio streams, no number {number} (from 0)")
     return found[number]
 
 
 def _check_whole(
     path: str | os.PathLike[str], container: Any, stream: Any, decoded: int, seconds: float
 ) -> None:
-    """Against what the header says, where it does: of the stream, or else of the whole."""
+    """Compare with the length in the header, if any: the stream's, or else the container's."""
     rate = stream.codec_context.sample_rate
     if container.format.flags & UNINDEXED:
         promised, there = 0.0, float(decoded)

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from autoclip_sep.audio.resampling import resample_blocks
-from autoclip_sep.audio.soundfiles import resample
+from autoclip_sep.audio.resampling import resample, resample_blocks
 
 RATES = [
     (16000, 8000), (8000, 16000), (44100, 8000), (8000, 44100), (44100, 48000), (11025, 8000),

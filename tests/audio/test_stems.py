@@ -77,14 +77,14 @@ def test_streams_end_with_the_shortest(tmp_path: Path, write_stems: WriteStems) 
 def test_streams_that_differ_too_much_are_refused(tmp_path: Path, write_stems: WriteStems) -> None:
     path = tmp_path / "a.stem.mp4"
     write_stems(path, [hum(1)[0], hum(1, 40_000)[0]])
-    with pytest.raises(InputError, match=r"a\.stem\.mp4: .* don't belong together: 4\d+ to 5\d+"):
+    with pytest.raises(InputError, match=r"a\.stem\.mp4: its streams, .* differ: 4\d+ to 5\d+"):
         stems.info(path, [0, 1])
 
 
 def test_a_stream_that_isnt_there_is_named(track: Path) -> None:
-    with pytest.raises(InputError, match="5 audio streams, number 5 is wanted"):
+    with pytest.raises(InputError, match="5 audio streams, no number 5"):
         stems.info(track, [0, 5])
-    with pytest.raises(InputError, match="5 audio streams, number 7 is wanted"):
+    with pytest.raises(InputError, match="5 audio streams, no number 7"):
         whole(track, 7, frames=10)
     with pytest.raises(InputError, match=r"stream 0 has \d+ samples, not 99999"):
         whole(track, 0, frames=99_999)

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from autoclip_sep.audio import soundfiles
+from autoclip_sep.audio.resampling import resample
 from autoclip_sep.cli import compose, trained
 from autoclip_sep.cli.build import build
 from autoclip_sep.cli.commands.separate import separate
@@ -46,9 +47,9 @@ def at_once(run, samples, rate):
     """The sources (S, C, T) as they come without blocks: whole reading, whole resampling."""
     network = trained.load(str(run), "best", torch.device("cpu"))
     own = network.config["data"]["sample_rate"]
-    mixture = torch.from_numpy(soundfiles.resample(samples, rate, own))
+    mixture = torch.from_numpy(resample(samples, rate, own))
     sources = torch.cat(list(network.separation.stream([mixture])), dim=-1).numpy()
-    return np.stack([soundfiles.resample(source, own, rate)[..., : samples.shape[1]]
+    return np.stack([resample(source, own, rate)[..., : samples.shape[1]]
                      for source in sources])  # fmt: skip
 
 

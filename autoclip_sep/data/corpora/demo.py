@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from autoclip_sep.audio import soundfiles
+from autoclip_sep.audio.resampling import resample
 from autoclip_sep.data.corpora._generated import generator, is_whole
 from autoclip_sep.data.corpora._speech_mixtures import Files, SpeechMixtures
 from autoclip_sep.data.corpora.base import check_least
@@ -125,7 +126,7 @@ def synthesise(root: Path, session: Session) -> None:
     )
     for file, signal in zip(session.files, signals, strict=True):
         # Half scale: the resampling filter overshoots, and level doesn't matter before mixing.
-        samples = soundfiles.resample(signal / 2.0**16, rate, SPEECH_RATE)
+        samples = resample(signal / 2.0**16, rate, SPEECH_RATE)
         soundfiles.write(root / file, samples, SPEECH_RATE)
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoclip_sep.audio import soundfiles
+from autoclip_sep.audio.resampling import resample
 from autoclip_sep.data import _discovery as discovery
 from autoclip_sep.data.corpora._generated import generator, is_whole
 from autoclip_sep.data.corpora._speech_mixtures import Files, SpeechMixtures
@@ -179,7 +180,7 @@ def _recording(path: str) -> NDArray[np.float64]:
     samples, rate = soundfiles.read(path, dtype=np.float64)
     if len(samples) != 1:
         raise InputError(f"{path}: {len(samples)} channels, the dataset has one")
-    return soundfiles.resample(samples[0], rate, RATE)
+    return resample(samples[0], rate, RATE)
 
 
 def _digest(recordings: list[Path]) -> str:

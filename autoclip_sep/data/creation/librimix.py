@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoclip_sep.audio import soundfiles
+from autoclip_sep.audio.resampling import resample
 from autoclip_sep.data import _discovery as discovery
 from autoclip_sep.data import _refusal as refusal
 from autoclip_sep.data.creation.librimix_metadata import Recipe
@@ -44,7 +45,7 @@ def mix(
     mode: see `mixing.fit`. Nothing is scaled again.
     """
     scaled = [
-        soundfiles.resample(utterance * np.float32(gain), RATE, rate)
+        resample(utterance * np.float32(gain), RATE, rate)
         for utterance, gain in zip(utterances, gains, strict=True)
     ]
     sources = fit(scaled, mode)

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoclip_sep.audio import soundfiles
+from autoclip_sep.audio.resampling import resample
 from autoclip_sep.data import _refusal as refusal
 from autoclip_sep.data.creation.active_level import active_speech_level
 from autoclip_sep.data.creation.mixing_lists import Recipe, read_list, write_list
@@ -77,11 +78,11 @@ def level(
 
     full_scale: see `active_speech_level`. Raises ValueError for silence, which has no level.
     """
-    at_8k = soundfiles.resample(samples, from_rate, LEVEL_RATE)
+    at_8k = resample(samples, from_rate, LEVEL_RATE)
     power = active_speech_level(at_8k, LEVEL_RATE, full_scale)
     if power == 0.0:
         raise ValueError("silent, so it has no speech level")
-    signal = at_8k if to_rate == LEVEL_RATE else soundfiles.resample(samples, from_rate, to_rate)
+    signal = at_8k if to_rate == LEVEL_RATE else resample(samples, from_rate, to_rate)
     return signal / np.sqrt(power)
 
 
