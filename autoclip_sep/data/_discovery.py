@@ -1,4 +1,4 @@
-"""Looking round in a corpus' folder, and telling what was found where something else was wanted."""
+"""Look around in a corpus' folder: what is there, and which folder nearby was perhaps meant."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -6,10 +6,10 @@ from pathlib import Path
 
 from autoclip_sep.names import some
 
-DEEPEST = 4  # folders below the one named that are looked into for the one meant
-HIGHEST = 3  # and above it
-MOST = 1000  # folders looked at: enough for a corpus, and soon over in a home folder
-MEANT = 4  # folders in a message that were perhaps meant
+DEEPEST = 4  # levels below the named folder that are searched
+HIGHEST = 3  # levels above it
+MOST = 1000  # folders searched: enough for a corpus, and not too slow in a home folder
+MEANT = 4  # folders that a message suggests
 
 
 def contents(folder: Path) -> str:
@@ -23,7 +23,7 @@ def contents(folder: Path) -> str:
 
 
 def files(folder: Path) -> Iterator[str]:
-    """Files below a folder as paths relative to it, without hidden ones; links are followed."""
+    """Files below a folder as paths relative to it, no hidden ones; links are followed."""
     for base, folders, names in os.walk(folder, followlinks=True):
         folders[:] = sorted(name for name in folders if _is_below(base, name))
         prefix = "" if Path(base) == folder else Path(base).relative_to(folder).as_posix() + "/"
@@ -31,7 +31,7 @@ def files(folder: Path) -> Iterator[str]:
 
 
 def near(folder: Path, fits: Callable[[Path], bool]) -> list[Path]:
-    """Folders that fit, a little above or below one that doesn't, or where its `~` leads."""
+    """Folders that fit, above or below one that doesn't, or where its `~` leads."""
     above = Path(os.path.abspath(folder))
     candidates = [Path(os.path.expanduser(folder)), *list(above.parents)[:HIGHEST]]
     found = [candidate for candidate in candidates if fits(candidate)]
@@ -39,7 +39,7 @@ def near(folder: Path, fits: Callable[[Path], bool]) -> list[Path]:
 
 
 def did_you_mean(key: str, found: Sequence[Path]) -> str:
-    """The end of a message: which folders the setting could have named, if there are any."""
+    """The end of a message: folders that the setting could have named, if there are any."""
     return f"; did you mean {key}={' or '.join(map(str, found[:MEANT]))}?" if found else ""
 
 
@@ -70,7 +70,7 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _is_below(base: str, name: str) -> bool:
-    """Whether a folder may be entered: not hidden, and no link back to where we are."""
+    """Whether a folder may be entered: not hidden, and no link to itself or a folder above it."""
     path = os.path.join(base, name)
     if name.startswith(".") or not os.path.islink(path):
         return not name.startswith(".")

@@ -1,4 +1,4 @@
-"""Many things wrong at once, told in one line: the first few there, all of them in a file."""
+"""Many errors at once: the first few in one line, all of them in a file."""
 
 import os
 from collections.abc import Sequence
@@ -9,14 +9,14 @@ from autoclip_sep.files import write_whole
 from autoclip_sep.names import shown
 
 SHOWN = 3
-REPORT = "mixtures.refused.txt"  # a name that nobody else gives: an old one is removed
+REPORT = "mixtures.refused.txt"  # a name that no other program gives: an old one is removed
 
 
 def refuse(wrong: Sequence[str], what: str, folder: Path, name: str = REPORT) -> None:
     """Raise InputError if anything is wrong: "5 <what>: first; second; third; all 5 in <file>".
 
-    The file is `name` in `folder`, written where more is wrong than the line shows; one of an
-    earlier call goes.
+    The file is `name` in `folder`, written where the line can't show all; one of an earlier call is
+    removed.
     """
     report = folder / name
     report.unlink(missing_ok=True)

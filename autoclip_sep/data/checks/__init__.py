@@ -1,1 +1,1 @@
-"""What check_data says of a corpus."""
+"""Statistics of a corpus, and what may be wrong with it."""

@@ -1,8 +1,8 @@
-"""Which utterances are in a mixture, where its name says so.
+"""The utterances that a mixture's name holds.
 
 The names of WSJ0-mix and WHAM! are `<utterance>_<dB>_<utterance>_<dB>`, those of LibriMix
-`<utterance>_<utterance>`. What an utterance is called in WSJ0 (01to030v) and in LibriSpeech
-(19-198-0001) is so peculiar that other names aren't taken for one.
+`<utterance>_<utterance>`. Names of utterances in WSJ0 (01to030v) and in LibriSpeech (19-198-0001)
+are so peculiar that other names aren't taken for one.
 """
 
 import re
@@ -17,7 +17,7 @@ FORMS = (
 
 
 def named_in(mixture: str) -> list[str]:
-    """The utterances that a mixture's name tells, in the order of its sources; else none."""
+    """The utterances in the name of a mixture, in the order of its sources; none in other names."""
     for form, step in FORMS:
         if form.fullmatch(mixture):
             return mixture.split("_")[::step]

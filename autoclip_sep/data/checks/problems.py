@@ -38,7 +38,7 @@ def signal_table(store: Store, statistics: Rows) -> DataFrame:
     """The statistics as a table: a row per signal of each mixture, and one for the mixture itself.
 
     Beside them: split, name and number of the mixture, its length in samples, the signal's number,
-    kind (source, noise, mixture), and utterance where the mixture's name says which it is, else "".
+    kind (source, noise, mixture), and utterance ("" where the mixture's name doesn't have it).
     """
     mixtures, signals = statistics.shape
     splits = [store.split(name) for name in store.splits]

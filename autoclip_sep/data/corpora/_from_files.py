@@ -145,7 +145,7 @@ class Tree(FileCorpus):
 
 
 def check_names_apart(items: Sequence[Item]) -> None:
-    """Refuse a name in two splits, for corpora whose names tell what is in the mixture."""
+    """Refuse a name in two splits, for corpora whose names identify the mixture."""
     split_of: dict[str, str] = {}
     for item in items:
         other = split_of.setdefault(item.name, item.split)

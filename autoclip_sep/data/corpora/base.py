@@ -1,4 +1,4 @@
-"""What a class that configs/data names must give, and the check of its numbers."""
+"""The protocol of the classes that configs/data names, and a check of their numbers."""
 
 from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
@@ -9,7 +9,7 @@ from autoclip_sep.errors import InputError
 
 @runtime_checkable
 class Corpus(Protocol):
-    """Settings of a corpus, and its reader or builder."""
+    """Settings of a corpus, and its reader or generator."""
 
     @property
     def expected(self) -> Mapping[str, int | None]:

@@ -27,8 +27,8 @@ PUBLISHED = {
 class LibriMix(Tree):
     """Settings of the corpus, and its reader.
 
-    mixture: mix_clean, mix_both or mix_single; its tables say which signals are in it. Noise is no
-    target.
+    mixture: mix_clean, mix_both or mix_single; the signals in it are those of its tables. Noise is
+    no target.
     """
 
     splits: Mapping[str, str | None] = field(
@@ -46,9 +46,7 @@ class LibriMix(Tree):
         """The tables, and the folders beside them."""
         table = self._table("{subset}")
         subsets = ", ".join(self.subsets.values())
-        return (
-            f"{table} and the folder {{subset}} where subset is {subsets} (a wav8k/min, or alike)"
-        )
+        return f"{table} and the folder {{subset}} where subset is {subsets}, such as a wav8k/min"
 
     def lacking(self, root: Path) -> list[str]:
         """Tables and folders that aren't there."""

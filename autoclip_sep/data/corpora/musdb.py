@@ -1,15 +1,14 @@
 """MUSDB18 (.stem.mp4) and MUSDB18-HQ (WAV): songs as vocals, drums, bass and other.
 
 Source: Rafii et al., "The MUSDB18 corpus for music separation" (2017). The 14 tracks for validation
-are those of the package `musdb`, read from its configuration without importing it: it wants ffmpeg.
+are those of the package `musdb`, read from its configuration: to be imported it needs ffmpeg.
 
 MUSDB18's own mixtures aren't the sums of their stems, because each was coded by itself; a few of
 MUSDB18-HQ's aren't, either. Where they aren't, the store holds them as well, and evaluation takes
 them. Decoded AAC isn't 16 bits and goes beyond full scale. The package musdb rounds and clips it to
-16 bits, mixtures and stems alike, WAVs of more bits too, and so do the numbers that the field
-trains on and compares: the store holds the same. Scores need it: AAC has nothing at the top of the
-band, where BSS Eval's filters would depend on the decoder's last bits (SIR, ISR and SAR by many dB;
-SDR doesn't).
+16 bits, mixtures and stems alike, WAVs of more bits too, and published results are of such
+samples: the store holds the same. Scores need it: AAC has nothing at the top of the band, where BSS
+Eval's filters would depend on the decoder's last bits (SIR, ISR and SAR by many dB; SDR doesn't).
 """
 
 import importlib.util

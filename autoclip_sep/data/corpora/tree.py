@@ -23,9 +23,9 @@ class MixtureTree(Tree):
 
     mixture, sources, noise: patterns of paths below the root, with {split} and {item} in them.
     {item} stands for any text, folders included, and is the mixture's name. sources are what is to
-    be estimated, in this order; noise is in the mixtures, too, and is not. unique_names: whether a
-    name tells what is in the mixture, so that one in two splits is the same mixture in both.
-    expected: mixtures of each split, None or left out where that isn't known.
+    be estimated, in this order; noise is in the mixtures, too, and is not. unique_names: whether
+    the same name in two splits means the same mixture. expected: mixtures of each split, None or
+    left out where that isn't known.
     """
 
     placeholders: ClassVar[frozenset[str]] = frozenset({"{split}", "{item}"})

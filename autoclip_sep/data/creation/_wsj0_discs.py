@@ -1,8 +1,8 @@
-"""Where the utterances of WSJ0 lie, in whatever shape the discs were copied.
+"""Finds the utterances of WSJ0, however the discs were copied.
 
-Lists say `wsj0/si_tr_s/01t/01to030v.wav`. On the disk that may be `11-1.1/wsj0/si_tr_s/...` on one
-of many discs, `si_tr_s/...` of discs merged, in upper or lower case, as SPHERE (.wv1, .sph), WAV or
-FLAC. The second microphone (.wv2) is another recording and never taken.
+`wsj0/si_tr_s/01t/01to030v.wav` of a list may be `11-1.1/wsj0/si_tr_s/...` of one of many discs, or
+`si_tr_s/...` of discs merged, in upper or lower case, as SPHERE (.wv1, .sph), WAV or FLAC. The
+second microphone (.wv2) is another recording and never taken.
 """
 
 import filecmp
@@ -36,11 +36,11 @@ def locate(
     """The file of each utterance of the lists, below `root`.
 
     Raises InputError if some are missing, or are there twice with different samples. report: the
-    folder for the list of them, where it is long.
+    folder for a list of them, where it is long.
     """
     if not root.is_dir():
         raise InputError(
-            f"wsj0={root}: {discovery.contents(root)}; the folder of the corpus is meant"
+            f"wsj0={root}: {discovery.contents(root)}; must be the folder of the corpus"
         )
     keys = {utterance: _key(PurePosixPath(utterance).parts) for utterance in utterances}
     found = _find(root, set(keys.values()))
@@ -49,7 +49,7 @@ def locate(
     several = [paths for paths in found.values() if len(paths) > 1]
     differing = in_parallel(compare, several, label="duplicates", jobs=jobs, progress=progress)
     what = f"of {len(keys)} utterances are there twice below {root}, and not the same"
-    refusal.refuse([complaint for complaint in differing if complaint], what, report)
+    refusal.refuse(list(filter(None, differing)), what, report)
     return {utterance: found[key][0] for utterance, key in keys.items()}
 
 
@@ -76,7 +76,7 @@ def _key(parts: Sequence[str]) -> str:
 
 
 def _find(root: Path, keys: set[str]) -> Found:
-    """The files whose paths end in one of the keys, those to be preferred first."""
+    """The files whose paths end in one of the keys, the preferred one first."""
     depths = {key.count("/") for key in keys}
     found: Found = {}
     for folder, names in _folders(root):
@@ -111,10 +111,10 @@ def _folders(root: Path) -> Iterator[tuple[str, list[str]]]:
 
 
 def _what_is_missing(root: Path, keys: Mapping[str, str], missing: Sequence[str]) -> str:
-    """How many of which folder, and where they were looked for."""
-    wanted = Counter(key.partition("/")[0] for key in keys.values())
+    """How many of which folder, and where they were searched."""
+    listed = Counter(key.partition("/")[0] for key in keys.values())
     lost = Counter(keys[utterance].partition("/")[0] for utterance in missing)
-    parts = some([f"{number} of {wanted[part]} in {part}" for part, number in lost.items()], 8)
+    parts = some([f"{number} of {listed[part]} in {part}" for part, number in lost.items()], 8)
     return (
         f"of {len(keys)} utterances of the lists ({parts}) aren't in any folder below wsj0={root},"
         f" as {', '.join(EXTENSIONS)} in upper or lower case"

@@ -2,8 +2,8 @@
 
 As voicebox's `activlev` computes it with its default band filters, which is how WSJ0-2mix was
 made: the binning of the envelope, and with it the level, differ slightly from a literal P.56 meter.
-Difference: activlev counts its bins, of 3 dB each, from full scale, so that a gain of another size
-than these steps moves the level by some hundredths of a dB too much or too little. Here they are
+Difference: activlev counts its bins, of 3 dB each, from full scale, so that a gain that isn't a
+multiple of 3 dB changes the level by some hundredths of a dB too much or too little. Here they are
 counted from the signal's own mean power, unless full scale is asked for.
 """
 
@@ -72,7 +72,7 @@ def _held_maximum(values: NDArray[np.float64], length: int) -> NDArray[np.float6
     """Each value replaced by the maximum of itself and the length - 1 values before it, (T,)."""
     from scipy.ndimage import maximum_filter1d
 
-    # A centred window, moved back by half its length, looks at the past only.
+    # A centred window, moved back by half its length, covers the past only.
     held: NDArray[np.float64] = maximum_filter1d(
         values, length, mode="constant", cval=0.0, origin=(length - 1) // 2
     )

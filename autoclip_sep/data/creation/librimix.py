@@ -34,7 +34,7 @@ from autoclip_sep.parallel import in_parallel
 from autoclip_sep.runs import run_directory
 
 RATE = 16000  # Hz, of LibriSpeech
-MADE_FROM = ".made_from.json"  # digests of the metadata, by subset: names don't tell the gains
+MADE_FROM = ".made_from.json"  # digests of the metadata, by subset: names don't hold the gains
 
 
 def mix(
@@ -88,7 +88,7 @@ class Creation:
             return 0
         try:
             return soundfiles.info(files[0]).frames
-        except InputError:  # all cut to one length, say
+        except InputError:  # all cut to one length, for example
             return 0
 
     def write(self, task: tuple[str, Recipe]) -> int:

@@ -1,8 +1,8 @@
 """From the LDC's discs and the published lists to checked WSJ0-mix trees.
 
-What is refused is refused before the first file is written: lists that are cut short, utterances
-that are missing, that are there twice with different samples, or that can't be read. A finished
-split is in its tree's manifest; anything else is resumed.
+Refused before the first file is written: lists that are cut short, utterances that are missing,
+that are there twice with different samples, or that can't be read. A finished split is in its
+tree's manifest; anything else is resumed.
 """
 
 import hashlib
@@ -93,7 +93,8 @@ def parts(order: Order) -> list[Part]:
 def prepare(order: Order) -> tuple[list[Part], bool]:
     """Make what is not there yet; the parts, and whether there was anything to make.
 
-    Raises InputError as the module says, and for trees of other lists or of other origin.
+    Raises InputError for what is refused (see above), and for trees of other lists or of unknown
+    origin.
     """
     ordered = parts(order)
     unfinished = _unfinished(ordered)
@@ -124,7 +125,7 @@ def verify(order: Order, made: Sequence[Part]) -> int:
         progress=order.progress,
     )  # fmt: skip
     wrong = [path for path, value in zip(expected, found, strict=True) if value != expected[path]]
-    what = f"of {len(expected)} files aren't what the manifest says; delete them and run again"
+    what = f"of {len(expected)} files differ from the manifest; delete them and run again"
     refusal.refuse(wrong, what, order.out)
     return len(expected)
 

@@ -1,4 +1,4 @@
-"""One item of a corpus into the store: its shape, its samples, its mixture. What workers run.
+"""Decode one item of a corpus into the store: its shape, its signals, its mixture. Run by workers.
 
 Files are read in blocks: however long they are, a worker's memory stays the same.
 """
@@ -111,7 +111,7 @@ def _distance(samples: Path, dtype: str, layout: Layout) -> tuple[float, float, 
             total += signal.reshape(mixture.shape) * scale
         distance = np.abs(mixture - total)
         largest = max(largest, float(distance.max()))
-        # A sample at full scale was clipped when it was written, and says nothing about the sum.
+        # A sample at full scale was clipped when it was written: it needn't be the sum.
         distance[np.abs(mixture) >= 1.0 - TOLERANCE] = 0.0
         if distance.max() > beyond:
             beyond = float(distance.max())

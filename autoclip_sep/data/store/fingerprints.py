@@ -1,7 +1,7 @@
 """Whether a store was made from the files as they are now.
 
-The fingerprint is made of contents; sizes and times, kept in files.json, answer in milliseconds
-where nothing was touched.
+The fingerprint is of contents; sizes and times, kept in files.json, show in milliseconds that
+nothing was touched.
 """
 
 import hashlib
@@ -49,7 +49,7 @@ def is_untouched(folder: Path, items: Sequence[Item]) -> bool:
 
 
 def recorded(folder: Path) -> dict[str, Stamp]:
-    """What `write_stamps` wrote there; empty where nothing is, or nothing of the kind."""
+    """What `write_stamps` wrote there; empty where there is no such file, or a damaged one."""
     try:
         known = json.loads((folder / "files.json").read_text(encoding="utf-8"))
         return {os.path.abspath(path): (size, time) for path, (size, time) in known.items()}
@@ -61,7 +61,7 @@ def is_current(folder: Path, known: str, items: Sequence[Item]) -> bool:
     """Whether the items' files still have the fingerprint `known` of the store in `folder`."""
     if is_untouched(folder, items):
         return True
-    # Copied or touched, perhaps: only the contents can tell.
+    # Perhaps only copied or touched: compare the contents.
     now = stamps(items)
     if fingerprint({path: digest(path) for path in now}, items) != known:
         return False
@@ -102,6 +102,6 @@ def _stamp(path: str) -> Stamp:
     try:
         state = os.stat(path)
     except OSError as error:
-        plain_files.check(path)  # it says more of what is wrong
+        plain_files.check(path)  # its message is more specific
         raise InputError(f"{path}: can't be opened ({error.strerror})") from error
     return state.st_size, state.st_mtime_ns

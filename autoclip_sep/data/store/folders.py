@@ -1,4 +1,4 @@
-"""Where a made corpus lies, and the store of one that exists as files, also after a move."""
+"""Folders of generated corpora, and of the stores of corpora of files, also after a move."""
 
 import glob
 import hashlib
@@ -26,8 +26,8 @@ def store_folder(
 ) -> Path:
     """`<store>/<name>-<hash of settings and root>`, for this root or for the one before a move.
 
-    Before: the same files, by their sizes and times, lay below a root that is gone, and the
-    settings were the same. Two roots that are there don't share a store: one of them may change.
+    That is where a store of the same settings was made from the same files, by their sizes and
+    times, below a root that is gone. Two existing roots don't share a store: one may change.
     """
 
     def of(place: str) -> Path:

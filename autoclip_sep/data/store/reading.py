@@ -1,11 +1,11 @@
 """A corpus decoded once: `<folder>/{samples.bin, index.npy, crc32.npy, meta.json, files.json}`.
 
 samples.bin holds, for each mixture, its signals one after the other, each (T, C) interleaved, all
-int16 or all float32. index.npy says where each begins. A segment is then one slice of a memory
+int16 or all float32. index.npy holds where each begins. A segment is then one slice of a memory
 map, and a mixture is the sum of its signals. A mixture file is stored as well only where that sum
 differs from it by more than 2 LSB (lossy stems, for example). crc32.npy holds a checksum for each
-64 KiB of samples.bin, with which each is compared once by each process that reads of it; stores
-made before there were any go without. meta.json carries the fingerprint
+64 KiB of samples.bin, checked once by each process that reads them; older stores have none.
+meta.json carries the fingerprint
 of the files the store was made from, and one checksum for itself and index.npy; files.json their
 sizes and times, for a fast second look.
 """
@@ -45,9 +45,9 @@ INDEX = np.dtype(
 
 @dataclass(frozen=True)
 class Signal:
-    """One sound of a mixture; target=False for what is in it but not to be estimated.
+    """One signal of a mixture; target=False for what is in it but not to be estimated.
 
-    stream: which sound of the file it is where that holds several (.stem.mp4), from 0.
+    stream: number of the audio stream, from 0, in a file that holds several (.stem.mp4).
     """
 
     path: str | Path
@@ -57,10 +57,10 @@ class Signal:
 
 @dataclass(frozen=True)
 class Item:
-    """One mixture of a corpus: the sounds that add up to it, and its own file if there is one.
+    """One mixture of a corpus: the signals that add up to it, and its own file if there is one.
 
-    name: what it is called in tables and messages, whatever characters its files' names hold.
-    mixture_stream: as `Signal.stream`. sixteen_bits: whether 16 bits are read of files with more.
+    name: for tables and messages, with unprintable characters escaped. mixture_stream: as
+    `Signal.stream`. sixteen_bits: whether files of more bits are read as 16.
     """
 
     name: str
@@ -115,7 +115,7 @@ class Split:
         return len(self.items)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Each process opens its own map, and compares for itself.
+        # Each process opens its own map, and checks it.
         return self.__dict__ | {"_map": None, "_compared": np.zeros_like(self._compared)}
 
     @property
@@ -163,7 +163,7 @@ class Split:
         return block[:, start:stop]
 
     def _compare(self, i: int, start: int, stop: int) -> None:
-        """Hold values start to stop of the map, which are of mixture i, against their checksums."""
+        """Check values start to stop of the map, which are of mixture i, by their checksums."""
         assert self._map is not None
         assert self._checksums is not None
         values = CHUNK // self.dtype.itemsize
@@ -207,7 +207,7 @@ class Store:
 
 
 def scale_of(dtype: DTypeLike) -> float:
-    """What a sample of a store of this type, int16 or float32, is multiplied by: see LSB."""
+    """The factor to [-1, 1] for samples of a store of this type, int16 or float32."""
     return LSB if np.dtype(dtype) == np.int16 else 1.0
 
 
@@ -218,7 +218,7 @@ def checksums_of(samples: Path) -> NDArray[np.uint32]:
 
 
 def checksum(meta: Mapping[str, Any], index: bytes) -> int:
-    """Of what meta.json says, beside this number, and of index.npy."""
+    """Of meta.json without this number, and of index.npy."""
     return zlib.crc32(index, zlib.crc32(json.dumps(meta).encode()))
 
 
@@ -242,6 +242,6 @@ def _open(folder: Path) -> tuple[dict[str, Any], NDArray[np.void], NDArray[np.ui
                 raise ValueError("crc32.npy is not of this samples.bin")
         if missing := {"sample_rate", "fingerprint", "splits"} - meta.keys():
             raise ValueError(f"meta.json has no {', '.join(sorted(missing))}")
-    except Exception as error:  # numpy raises many kinds for a header that is none
+    except Exception as error:  # numpy raises many kinds for a bad header
         raise InputError(f"{folder}: not a whole store ({error}); delete the folder") from error
     return meta, index, sums

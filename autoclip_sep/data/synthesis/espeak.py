@@ -16,7 +16,7 @@ _PROGRAM = Path(__file__).with_name("_espeak_process.py")
 
 @dataclass(frozen=True)
 class Utterance:
-    """What is said and how: rate in words per minute, pitch and range from 0 to 100 (50: as is)."""
+    """Text and how it is spoken: rate in words per minute, pitch and range 0 to 100 (50: as is)."""
 
     text: str
     rate: int
@@ -47,8 +47,8 @@ def speak(
 ) -> tuple[list[NDArray[np.int16]], int]:
     """Samples (T,) of each utterance and their rate in Hz.
 
-    voice: text of an espeak-ng voice file (a variant). Raises InputError if espeak-ng fails, says
-    nothing for an utterance, or isn't installed.
+    voice: text of an espeak-ng voice file (a variant). Raises InputError if espeak-ng fails, gives
+    no samples for an utterance, or isn't installed.
     """
     library, data = locate()
     job = {

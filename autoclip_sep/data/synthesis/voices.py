@@ -1,9 +1,9 @@
 """Invented speakers: espeak-ng voice variants that differ as people do.
 
 At the same text espeak-ng's stock variants of one voice sound much alike, so the speakers here are
-drawn instead: vocal tract length and the single formants (what tells two talkers of one pitch
-apart), pitch and its range, tempo, spectral tilt, breath, roughness, glottal source, and the
-accent of one of espeak-ng's languages, which reads the English sentences by its own rules.
+drawn instead: vocal tract length and the single formants (which distinguish talkers of one pitch),
+pitch and its range, tempo, spectral tilt, breath, roughness, glottal source, and the accent of one
+of espeak-ng's languages, which reads the English sentences by its own rules.
 """
 
 from dataclasses import dataclass
