@@ -2,7 +2,6 @@
 
 import struct
 from contextlib import nullcontext
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,7 +26,7 @@ CODECS = {
 }  # fmt: skip
 
 
-def make(path: Path, sound: np.ndarray = SOUND) -> Path:
+def make(path, sound=SOUND):
     if path.name in CODECS:
         xing = {"write_xing": "0"} if path.name == "bare.mp3" else {}
         rate = 48000 if path.suffix == ".webm" else RATE
@@ -37,7 +36,7 @@ def make(path: Path, sound: np.ndarray = SOUND) -> Path:
     return path
 
 
-def check(path: Path, sound: np.ndarray, start: int = 0, slack: int = 0) -> None:
+def check(path, sound, start=0, slack=0):
     """All of the sound is there, from `start` on, in blocks and in parts as at once."""
     samples, _ = soundfiles.read(path)
     frames = soundfiles.info(path).frames
@@ -56,7 +55,7 @@ def check(path: Path, sound: np.ndarray, start: int = 0, slack: int = 0) -> None
 
 
 @pytest.mark.parametrize("name", [*KINDS, *CODECS])
-def test_whole_files_are_read_to_their_end(tmp_path: Path, name: str) -> None:
+def test_whole_files_are_read_to_their_end(tmp_path, name):
     sound = SOUND[:, 2048:] if name == "a.wma" else SOUND  # its coder swallows the first block
     # Nothing says how much of their beginning is padding.
     delay = 1105 if name in ("bare.mp3", "mp3.wav", "mp3.avi") else 0
@@ -68,7 +67,7 @@ def test_whole_files_are_read_to_their_end(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", [*KINDS, *CODECS])
 @pytest.mark.parametrize("share", [0.6, 0.85])
-def test_files_that_end_early_are_refused(tmp_path: Path, name: str, share: float) -> None:
+def test_files_that_end_early_are_refused(tmp_path, name, share):
     path = make(tmp_path / name)
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
@@ -77,7 +76,7 @@ def test_files_that_end_early_are_refused(tmp_path: Path, name: str, share: floa
     assert "\n" not in str(error.value)
 
 
-def test_an_mp3_of_varying_rate_without_a_count_is_read_to_its_end(tmp_path: Path) -> None:
+def test_an_mp3_of_varying_rate_without_a_count_is_read_to_its_end(tmp_path):
     """Frames of 256 kbit/s, then of 32, and the other way: the estimate was a tenth, or ten times.
 
     One reads as long as both, and so does the other.
@@ -95,7 +94,7 @@ def test_an_mp3_of_varying_rate_without_a_count_is_read_to_its_end(tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", ["a.mp3", "a.flac", "a.ogg", "opus.ogg"])
-def test_two_files_joined_are_as_long_as_both(tmp_path: Path, name: str) -> None:
+def test_two_files_joined_are_as_long_as_both(tmp_path, name):
     second = hum(60_000, seed=1)
     (tmp_path / "1").mkdir()
     content = make(tmp_path / name).read_bytes()
@@ -108,7 +107,7 @@ def test_two_files_joined_are_as_long_as_both(tmp_path: Path, name: str) -> None
     assert correlation.max() > 0.9 * (second[0, :5000] ** 2).sum()
 
 
-def test_joined_mp3s_of_other_rates_are_refused(tmp_path: Path) -> None:
+def test_joined_mp3s_of_other_rates_are_refused(tmp_path):
     parts = [encode(tmp_path / f"{rate}.mp3", SOUND, rate, "libmp3lame") for rate in (44100, 22050)]
     (tmp_path / "a.mp3").write_bytes(b"".join(part.read_bytes() for part in parts))
     with pytest.raises(InputError, match=r"a\.mp3: .*22050 Hz x 1, 44100 Hz x 1"):
@@ -116,7 +115,7 @@ def test_joined_mp3s_of_other_rates_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("total", [0, 20_000, 99_999])
-def test_a_flac_whose_header_says_less_is_read_to_its_end(tmp_path: Path, total: int) -> None:
+def test_a_flac_whose_header_says_less_is_read_to_its_end(tmp_path, total):
     path = make(tmp_path / "a.flac")
     before = soundfiles.read(path)[0]
     content = bytearray(path.read_bytes())
@@ -126,7 +125,7 @@ def test_a_flac_whose_header_says_less_is_read_to_its_end(tmp_path: Path, total:
     assert np.array_equal(soundfiles.read(path)[0], before)
 
 
-def patched(path: Path, **fields: int) -> np.ndarray:
+def patched(path, **fields):
     """Other lengths in the header of a WAV file; returns what was in the file before."""
     samples = soundfiles.read(path)[0]
     content = bytearray(path.read_bytes())
@@ -145,16 +144,14 @@ def patched(path: Path, **fields: int) -> np.ndarray:
         {"riff": 0xFFFFFFFF, "data": 0}, {"riff": 0, "data": 0xFFFFFFFF}, {"data": 200_100},
     ],
 )  # fmt: skip
-def test_stale_lengths_of_a_wav_whose_samples_are_there_do_no_harm(
-    tmp_path: Path, fields: dict[str, int]
-) -> None:
+def test_stale_lengths_of_a_wav_whose_samples_are_there_do_no_harm(tmp_path, fields):
     before = patched(make(tmp_path / "a.wav"), **fields)
     assert np.array_equal(soundfiles.read(tmp_path / "a.wav")[0], before)
     parts = list(soundfiles.blocks(tmp_path / "a.wav", 30_000, dtype=np.int16))
     assert np.array_equal(np.concatenate(parts, axis=1) / np.float32(2**15), before)
 
 
-def test_a_pad_byte_that_is_missing_does_no_harm(tmp_path: Path) -> None:
+def test_a_pad_byte_that_is_missing_does_no_harm(tmp_path):
     path = tmp_path / "a.wav"
     soundfile.write(path, SOUND[0, :999], RATE, subtype="PCM_U8")
     whole, content = soundfiles.read(path)[0], path.read_bytes()
@@ -167,7 +164,7 @@ def test_a_pad_byte_that_is_missing_does_no_harm(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.ogg", "opus.ogg", "a.oga"])
-def test_an_ogg_that_lacks_a_page_is_refused(tmp_path: Path, name: str) -> None:
+def test_an_ogg_that_lacks_a_page_is_refused(tmp_path, name):
     path = make(tmp_path / name, hum(300_000))
     pages = path.read_bytes().split(b"OggS")
     del pages[len(pages) // 2]
@@ -177,14 +174,14 @@ def test_an_ogg_that_lacks_a_page_is_refused(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.wav", "a.aiff", "a.au", "a.w64", "a.caf"])
-def test_a_second_file_behind_the_first_is_no_silent_loss(tmp_path: Path, name: str) -> None:
+def test_a_second_file_behind_the_first_is_no_silent_loss(tmp_path, name):
     path = make(tmp_path / name)
     path.write_bytes(path.read_bytes() * 2)
     with pytest.raises(InputError, match=r"bytes follow its samples .* files were joined"):
         soundfiles.info(path)
 
 
-def test_samples_that_look_like_a_chunk_are_no_silent_loss(tmp_path: Path) -> None:
+def test_samples_that_look_like_a_chunk_are_no_silent_loss(tmp_path):
     for tail in (b"data" + struct.pack("<I", 9000) + bytes(9000), b"AAAA" * 3000):
         content = make(tmp_path / "a.wav").read_bytes() + tail
         (tmp_path / "a.wav").write_bytes(content)
@@ -192,7 +189,7 @@ def test_samples_that_look_like_a_chunk_are_no_silent_loss(tmp_path: Path) -> No
             soundfiles.info(tmp_path / "a.wav")
 
 
-def test_a_length_of_zero_that_pyav_believes_is_told(tmp_path: Path) -> None:
+def test_a_length_of_zero_that_pyav_believes_is_told(tmp_path):
     content = bytearray(make(tmp_path / "a.au").read_bytes())
     content[8:12] = bytes(4)
     (tmp_path / "a.au").write_bytes(content)
@@ -200,7 +197,7 @@ def test_a_length_of_zero_that_pyav_believes_is_told(tmp_path: Path) -> None:
         soundfiles.info(tmp_path / "a.au")
 
 
-def test_half_a_bw64_is_refused(tmp_path: Path) -> None:
+def test_half_a_bw64_is_refused(tmp_path):
     """As an RF64 is, which libsndfile knows; PyAV reads both and believes half of one."""
     content = b"BW64" + make(tmp_path / "rf64.wav").read_bytes()[4:]
     (tmp_path / "a.wav").write_bytes(content)
@@ -210,7 +207,7 @@ def test_half_a_bw64_is_refused(tmp_path: Path) -> None:
         soundfiles.info(tmp_path / "a.wav")
 
 
-def test_an_empty_recording_with_a_note_behind_it_has_no_samples(tmp_path: Path) -> None:
+def test_an_empty_recording_with_a_note_behind_it_has_no_samples(tmp_path):
     make(tmp_path / "a.wav", SOUND[:, :0])
     with open(tmp_path / "a.wav", "ab") as file:
         file.write(b"LIST" + struct.pack("<I", 400) + b"INFO" + b"x" * 396)
@@ -218,7 +215,7 @@ def test_an_empty_recording_with_a_note_behind_it_has_no_samples(tmp_path: Path)
         soundfiles.info(tmp_path / "a.wav")
 
 
-def test_a_length_that_leaves_most_of_a_wav_out_is_no_silent_loss(tmp_path: Path) -> None:
+def test_a_length_that_leaves_most_of_a_wav_out_is_no_silent_loss(tmp_path):
     """As where 4 GiB of samples are counted in 32 bits. Tags and padding are no samples."""
     before = patched(make(tmp_path / "a.wav"), riff=100_036, data=100_000)
     assert before.shape == (1, 100_000)
@@ -230,7 +227,7 @@ def test_a_length_that_leaves_most_of_a_wav_out_is_no_silent_loss(tmp_path: Path
         assert soundfiles.info(tmp_path / "b.wav").frames == 100_000
 
 
-def test_tags_around_an_mp3_count_for_nothing(tmp_path: Path) -> None:
+def test_tags_around_an_mp3_count_for_nothing(tmp_path):
     content = make(tmp_path / "a.mp3").read_bytes()
     before = soundfiles.read(tmp_path / "a.mp3")[0]
     picture = b"APIC" + bytes(range(256)) * 200
@@ -241,13 +238,13 @@ def test_tags_around_an_mp3_count_for_nothing(tmp_path: Path) -> None:
             assert np.array_equal(soundfiles.read(tmp_path / "b.mp3")[0], before)
 
 
-def id3(content: bytes) -> bytes:
+def id3(content):
     return b"ID3\3\0\0" + bytes(len(content) >> shift & 127 for shift in (21, 14, 7, 0)) + content
 
 
 @pytest.mark.parametrize("name", ["a.mp3", "bare.mp3"])
 @pytest.mark.parametrize("last", [b"", b"TAG" + b"x" * 125], ids=["plain", "with ID3v1"])
-def test_tags_between_joined_mp3s_are_no_sound(tmp_path: Path, name: str, last: bytes) -> None:
+def test_tags_between_joined_mp3s_are_no_sound(tmp_path, name, last):
     """As `cat *.mp3` joins them: text in UTF-16 and JPEGs hold what looks like a frame."""
     bare = make(tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(bare * 2)
@@ -266,7 +263,7 @@ def test_tags_between_joined_mp3s_are_no_sound(tmp_path: Path, name: str, last: 
         b"APETAGEX" + struct.pack("<IIII8x", 2000, 2**32 - 1, 1, 0x80000000),
     ],
 )
-def test_a_tag_longer_than_the_file_takes_no_sound_with_it(tmp_path: Path, tag: bytes) -> None:
+def test_a_tag_longer_than_the_file_takes_no_sound_with_it(tmp_path, tag):
     bare = make(tmp_path / "bare.mp3").read_bytes()
     (tmp_path / "bare.mp3").write_bytes(bare + tag + bare)
     refused = pytest.raises(InputError, match="can't be decoded")
@@ -276,7 +273,7 @@ def test_a_tag_longer_than_the_file_takes_no_sound_with_it(tmp_path: Path, tag: 
 
 @pytest.mark.parametrize("name", ["a.mp3", "bare.mp3"])
 @pytest.mark.parametrize("header", [True, False])
-def test_a_picture_behind_an_mp3_is_no_sound(tmp_path: Path, name: str, header: bool) -> None:
+def test_a_picture_behind_an_mp3_is_no_sound(tmp_path, name, header):
     bare = make(tmp_path / name).read_bytes()
     before = soundfiles.read(tmp_path / name)[0]
     noise = np.random.default_rng(0).integers(0, 256, 30_000).astype(np.uint8).tobytes()
@@ -292,7 +289,7 @@ def test_a_picture_behind_an_mp3_is_no_sound(tmp_path: Path, name: str, header: 
         soundfiles.read(tmp_path / name)
 
 
-def test_a_video_is_as_long_as_its_sound(tmp_path: Path) -> None:
+def test_a_video_is_as_long_as_its_sound(tmp_path):
     """The picture goes on for longer than the sound, which isn't cut off for that."""
     av = pytest.importorskip("av")
     with av.open(str(tmp_path / "a.mkv"), "w") as container:
@@ -322,7 +319,7 @@ print(sum(block.shape[1] for block in soundfiles.blocks(sys.argv[1])))
 """
 
 
-def test_a_quarter_of_an_hour_of_mp3_takes_the_memory_of_a_minute(tmp_path: Path) -> None:
+def test_a_quarter_of_an_hour_of_mp3_takes_the_memory_of_a_minute(tmp_path):
     """Counted once, decoded once more; at once, the longer one would be 160 MB of floats."""
     content = make(tmp_path / "bare.mp3").read_bytes()
     peaks = []

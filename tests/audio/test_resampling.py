@@ -12,9 +12,7 @@ RATES = [
 @pytest.mark.parametrize(("from_rate", "to_rate"), RATES)
 @pytest.mark.parametrize("length", [1, 30, 441, 20_011])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_blocks_are_the_whole_to_the_bit(
-    from_rate: int, to_rate: int, length: int, dtype: type
-) -> None:
+def test_blocks_are_the_whole_to_the_bit(from_rate, to_rate, length, dtype):
     samples = np.random.default_rng(length).standard_normal((3, 2, length)).astype(dtype)
     whole = resample(samples, from_rate, to_rate)
     for size in (100, 997, 8000, 10**6):
@@ -24,12 +22,12 @@ def test_blocks_are_the_whole_to_the_bit(
         assert np.array_equal(found, whole)
 
 
-def test_what_is_ready_is_given_away() -> None:
+def test_what_is_ready_is_given_away():
     """What is held back is what the filter can still reach, and less than one step of the rates."""
     given, taken = 0, 0
     blocks = (np.zeros((1, 500)) for _ in range(100))
 
-    def counted() -> object:
+    def counted():
         nonlocal taken
         for block in blocks:
             taken += block.shape[-1]
@@ -41,5 +39,5 @@ def test_what_is_ready_is_given_away() -> None:
     assert given == 25_000
 
 
-def test_nothing_comes_of_nothing() -> None:
+def test_nothing_comes_of_nothing():
     assert list(resample_blocks([], 16000, 8000)) == []

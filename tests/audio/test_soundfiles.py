@@ -21,13 +21,13 @@ RAMP = np.linspace(-0.5, 0.5, 400)
 
 
 @pytest.fixture
-def good(tmp_path: Path) -> Path:
+def good(tmp_path):
     path = tmp_path / "good.wav"
     soundfiles.write(path, RAMP, RATE)
     return path
 
 
-def refused(path: Path, *words: str) -> str:
+def refused(path, *words):
     """Both readers refuse the file in one line that names it and says the words."""
     with pytest.raises(InputError) as caught:
         soundfiles.read(path)
@@ -38,21 +38,21 @@ def refused(path: Path, *words: str) -> str:
     return message
 
 
-def test_written_samples_come_back_to_half_a_bit(good: Path) -> None:
+def test_written_samples_come_back_to_half_a_bit(good):
     samples, rate = soundfiles.read(good, dtype=np.float64)
     assert samples.shape == (1, 400)
     assert rate == RATE
     assert np.abs(samples[0] - RAMP).max() <= 2.0**-16
 
 
-def test_int16_is_stored_as_it_is(tmp_path: Path) -> None:
+def test_int16_is_stored_as_it_is(tmp_path):
     values = np.array([[-32768, -1, 0, 1, 32767], [5, 4, 3, 2, 1]], dtype=np.int16)
     soundfiles.write(tmp_path / "a.wav", values, RATE)
     assert np.array_equal(soundfiles.read(tmp_path / "a.wav", dtype=np.int16)[0], values)
     assert np.array_equal(soundfiles.read(tmp_path / "a.wav")[0], values / np.float32(32768))
 
 
-def test_quantise_rounds_halves_away_from_zero_and_saturates() -> None:
+def test_quantise_rounds_halves_away_from_zero_and_saturates():
     values = np.array([0.5, -0.5, 1.5, 2.5, -2.5, 0.49]) / 2**15
     assert soundfiles.quantise(values).tolist() == [1, -1, 2, 3, -3, 0]
     assert soundfiles.quantise([1.0, -1.0, 7.0, -7.0]).tolist() == [32767, -32768, 32767, -32768]
@@ -61,7 +61,7 @@ def test_quantise_rounds_halves_away_from_zero_and_saturates() -> None:
     assert np.array_equal(soundfiles.quantise(many), expected)
 
 
-def test_a_part_is_the_slice_of_the_whole(good: Path) -> None:
+def test_a_part_is_the_slice_of_the_whole(good):
     whole, _ = soundfiles.read(good)
     part, _ = soundfiles.read(good, start=100, frames=50)
     assert np.array_equal(part, whole[:, 100:150])
@@ -70,7 +70,7 @@ def test_a_part_is_the_slice_of_the_whole(good: Path) -> None:
 
 
 @pytest.mark.parametrize(("start", "frames"), [(399, 2), (401, 0), (-1, 5), (0, -1), (500, None)])
-def test_a_part_outside_the_file_is_refused(good: Path, start: int, frames: int | None) -> None:
+def test_a_part_outside_the_file_is_refused(good, start, frames):
     with pytest.raises(InputError, match="it has 400"):
         soundfiles.read(good, start=start, frames=frames)
 
@@ -79,9 +79,7 @@ def test_a_part_outside_the_file_is_refused(good: Path, start: int, frames: int 
     ("subtype", "tolerance"),
     [("PCM_U8", 2.0**-7), ("PCM_16", 2.0**-15), ("PCM_24", 2.0**-22), ("DOUBLE", 1e-15)],
 )
-def test_other_sample_formats_give_the_same_result(
-    tmp_path: Path, subtype: str, tolerance: float
-) -> None:
+def test_other_sample_formats_give_the_same_result(tmp_path, subtype, tolerance):
     soundfile.write(tmp_path / "a.wav", RAMP, RATE, subtype=subtype)
     samples, _ = soundfiles.read(tmp_path / "a.wav", dtype=np.float64)
     assert np.abs(samples[0] - RAMP).max() <= tolerance
@@ -90,9 +88,7 @@ def test_other_sample_formats_give_the_same_result(
 @pytest.mark.parametrize(
     "name", ["FLOAT.wav", "DOUBLE.wav", "FLOAT.aiff", "VORBIS.ogg", "OPUS.ogg"]
 )
-def test_floats_are_rounded_and_clipped_where_sixteen_bits_are_wanted(
-    tmp_path: Path, name: str
-) -> None:
+def test_floats_are_rounded_and_clipped_where_sixteen_bits_are_wanted(tmp_path, name):
     """libsndfile's own conversion gives zeros for floats and wraps round for loud Vorbis."""
     loud = 1.5 * np.sin(np.linspace(0, 300, 20_000))
     soundfile.write(tmp_path / name, loud, 48000, subtype=name.partition(".")[0])
@@ -106,33 +102,33 @@ def test_floats_are_rounded_and_clipped_where_sixteen_bits_are_wanted(
 
 
 @pytest.mark.parametrize("signal", [np.full(50, 0.25), np.full(50, 1e-40), np.zeros(50)])
-def test_dc_denormals_and_silence_are_read_as_they_are(tmp_path: Path, signal: np.ndarray) -> None:
+def test_dc_denormals_and_silence_are_read_as_they_are(tmp_path, signal):
     soundfiles.write(tmp_path / "a.wav", signal, RATE, subtype="FLOAT")
     assert np.array_equal(soundfiles.read(tmp_path / "a.wav")[0][0], signal.astype(np.float32))
 
 
-def test_one_sample_is_enough(tmp_path: Path) -> None:
+def test_one_sample_is_enough(tmp_path):
     soundfiles.write(tmp_path / "a.wav", [0.5], RATE)
     assert soundfiles.read(tmp_path / "a.wav")[0].tolist() == [[0.5]]
 
 
-def test_an_empty_file_is_not_audio(tmp_path: Path) -> None:
+def test_an_empty_file_is_not_audio(tmp_path):
     (tmp_path / "a.wav").touch()
     refused(tmp_path / "a.wav", "not audio", "0 bytes")
 
 
-def test_zeros_are_not_audio(tmp_path: Path) -> None:
+def test_zeros_are_not_audio(tmp_path):
     (tmp_path / "a.wav").write_bytes(bytes(5000))
     refused(tmp_path / "a.wav", "not audio", "zeros")
 
 
-def test_a_web_page_named_wav_is_not_audio(tmp_path: Path) -> None:
+def test_a_web_page_named_wav_is_not_audio(tmp_path):
     (tmp_path / "a.wav").write_text("\n<!DOCTYPE html><html>404</html>")
     refused(tmp_path / "a.wav", "not audio", "web page")
 
 
 @pytest.mark.parametrize("suffix", ["aac", "flac", "m4a", "mp3", "ogg", "webm", "wma"])
-def test_nor_is_it_under_another_name(tmp_path: Path, suffix: str) -> None:
+def test_nor_is_it_under_another_name(tmp_path, suffix):
     path = tmp_path / f"a.{suffix}"
     contents = {"0 bytes": b"", "zeros": bytes(5000), "web page": b"<html>" * 900,
                 "not audio": b"just words " * 900}  # fmt: skip
@@ -142,13 +138,13 @@ def test_nor_is_it_under_another_name(tmp_path: Path, suffix: str) -> None:
         assert not soundfiles.is_audio(path)
 
 
-def test_text_named_wav_or_raw_is_not_audio(tmp_path: Path) -> None:
+def test_text_named_wav_or_raw_is_not_audio(tmp_path):
     for name in ("a.wav", "a.raw", "a"):
         (tmp_path / name).write_text("not a header at all, just words")
         refused(tmp_path / name, "not audio")
 
 
-def test_a_header_without_samples_is_refused(tmp_path: Path) -> None:
+def test_a_header_without_samples_is_refused(tmp_path):
     with wave.open(str(tmp_path / "a.wav"), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
@@ -159,14 +155,14 @@ def test_a_header_without_samples_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("lost", [1, 2, 400, 799])
-def test_a_wav_that_ends_early_is_refused(good: Path, lost: int) -> None:
+def test_a_wav_that_ends_early_is_refused(good, lost):
     good.write_bytes(good.read_bytes()[:-lost])
     refused(good, "truncated", f"{lost} bytes")
 
 
 @pytest.mark.parametrize("kind", ["aiff", "au", "w64"])
 @pytest.mark.parametrize("lost", [1, 400, 790])
-def test_its_relatives_that_end_early_are_refused(tmp_path: Path, kind: str, lost: int) -> None:
+def test_its_relatives_that_end_early_are_refused(tmp_path, kind, lost):
     path = tmp_path / f"a.{kind}"
     soundfiles.write(path, RAMP, RATE)
     assert soundfiles.read(path)[0].shape == (1, 400)
@@ -174,7 +170,7 @@ def test_its_relatives_that_end_early_are_refused(tmp_path: Path, kind: str, los
     refused(path, "truncated", f"{lost} bytes")
 
 
-def test_streamed_relatives_are_accepted(tmp_path: Path) -> None:
+def test_streamed_relatives_are_accepted(tmp_path):
     unknown = {"au": (8, b"\xff" * 4), "w64": (16, b"\xff" * 8)}
     for kind, (place, length) in unknown.items():
         path = tmp_path / f"a.{kind}"
@@ -187,21 +183,21 @@ def test_streamed_relatives_are_accepted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rate", [2**31 - 1, 2**20 + 1])
-def test_a_rate_that_no_recording_has_is_refused(good: Path, rate: int) -> None:
+def test_a_rate_that_no_recording_has_is_refused(good, rate):
     content = bytearray(good.read_bytes())
     content[24:28] = struct.pack("<I", rate)
     good.write_bytes(content)
     refused(good, f"{rate} Hz")
 
 
-def test_bytes_after_the_samples_are_no_harm(good: Path) -> None:
+def test_bytes_after_the_samples_are_no_harm(good):
     before = soundfiles.read(good)[0]
     good.write_bytes(good.read_bytes() + b"note" + struct.pack("<I", 4) + b"abcd")
     assert np.array_equal(soundfiles.read(good)[0], before)
 
 
 @pytest.mark.parametrize("length", [0xFFFFFFFF, 0x7FFFF000, 0x80000000])
-def test_a_streamed_wav_is_accepted(good: Path, length: int) -> None:
+def test_a_streamed_wav_is_accepted(good, length):
     before = soundfiles.read(good)[0]
     data = bytearray(good.read_bytes())
     data[4:8] = struct.pack("<I", min(length + 36, 0xFFFFFFFF))
@@ -210,7 +206,7 @@ def test_a_streamed_wav_is_accepted(good: Path, length: int) -> None:
     assert np.array_equal(soundfiles.read(good)[0], before)
 
 
-def test_an_rf64_that_ends_early_is_refused(tmp_path: Path) -> None:
+def test_an_rf64_that_ends_early_is_refused(tmp_path):
     path = tmp_path / "a.wav"
     soundfile.write(path, RAMP, RATE, format="RF64", subtype="PCM_16")
     if path.read_bytes()[:4] != b"RF64":
@@ -220,7 +216,7 @@ def test_an_rf64_that_ends_early_is_refused(tmp_path: Path) -> None:
     refused(path, "truncated")
 
 
-def test_a_flac_that_ends_early_is_refused(tmp_path: Path) -> None:
+def test_a_flac_that_ends_early_is_refused(tmp_path):
     path = tmp_path / "a.flac"
     soundfiles.write(path, np.random.default_rng(0).uniform(-0.5, 0.5, 50000), RATE)
     assert soundfiles.read(path)[0].shape == (1, 50000)
@@ -229,7 +225,7 @@ def test_a_flac_that_ends_early_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e30])
-def test_an_impossible_sample_is_named(tmp_path: Path, bad: float) -> None:
+def test_an_impossible_sample_is_named(tmp_path, bad):
     signal = np.zeros((2, 300))
     signal[1, 123] = signal[0, 200] = bad
     soundfiles.write(tmp_path / "a.wav", signal, RATE, subtype="FLOAT")
@@ -241,7 +237,7 @@ def test_an_impossible_sample_is_named(tmp_path: Path, bad: float) -> None:
     assert soundfiles.read(tmp_path / "a.wav", frames=100)[0].shape == (2, 100)
 
 
-def test_blocks_name_the_same_sample(tmp_path: Path) -> None:
+def test_blocks_name_the_same_sample(tmp_path):
     signal = np.zeros(300)
     signal[210] = np.nan
     soundfiles.write(tmp_path / "a.wav", signal, RATE, subtype="FLOAT")
@@ -251,7 +247,7 @@ def test_blocks_name_the_same_sample(tmp_path: Path) -> None:
         next(found)
 
 
-def test_blocks_of_a_file_that_ends_early_are_refused(tmp_path: Path) -> None:
+def test_blocks_of_a_file_that_ends_early_are_refused(tmp_path):
     path = tmp_path / "a.flac"
     soundfiles.write(path, np.random.default_rng(0).uniform(-0.5, 0.5, 50000), RATE)
     path.write_bytes(path.read_bytes()[:40000])
@@ -262,40 +258,40 @@ def test_blocks_of_a_file_that_ends_early_are_refused(tmp_path: Path) -> None:
         list(soundfiles.blocks(tmp_path / "b.wav"))
 
 
-def test_values_beyond_one_are_kept(tmp_path: Path) -> None:
+def test_values_beyond_one_are_kept(tmp_path):
     soundfiles.write(tmp_path / "a.wav", [3.0, -40.0], RATE, subtype="FLOAT")
     assert soundfiles.read(tmp_path / "a.wav")[0].tolist() == [[3.0, -40.0]]
 
 
-def test_a_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
+def test_a_pipe_is_refused_without_waiting(tmp_path):
     os.mkfifo(tmp_path / "a.wav")
     refused(tmp_path / "a.wav", "not a plain file")
 
 
-def test_a_device_is_refused() -> None:
+def test_a_device_is_refused():
     refused(Path("/dev/zero"), "not a plain file")
 
 
-def test_a_folder_is_named_as_one(tmp_path: Path) -> None:
+def test_a_folder_is_named_as_one(tmp_path):
     refused(tmp_path, "a folder")
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path):
     refused(tmp_path / "a.wav", "No such file")
 
 
-def test_a_dangling_link_names_its_end(tmp_path: Path) -> None:
+def test_a_dangling_link_names_its_end(tmp_path):
     (tmp_path / "a.wav").symlink_to(tmp_path / "gone.wav")
     refused(tmp_path / "a.wav", "a link to", "gone.wav")
 
 
-def test_a_name_is_text_whatever_it_holds(tmp_path: Path) -> None:
+def test_a_name_is_text_whatever_it_holds(tmp_path):
     for name in ("a=b,(c)[d]'${x}.wav", "null.wav", "1e5.wav", "Grüße 音.wav"):
         soundfiles.write(tmp_path / name, RAMP, RATE)
         assert soundfiles.read(tmp_path / name)[0].shape == (1, 400)
 
 
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(good: Path) -> None:
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(good):
     before = good.read_bytes()
     with pytest.raises((ValueError, RuntimeError)):
         soundfiles.write(good, RAMP, RATE, subtype="NO_SUCH_TYPE")
@@ -304,7 +300,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(good: Path) -> None
 
 
 @pytest.mark.parametrize("subtype", ["PCM_16", "FLOAT"])
-def test_a_file_written_in_blocks_is_the_file_written_at_once(tmp_path: Path, subtype: str) -> None:
+def test_a_file_written_in_blocks_is_the_file_written_at_once(tmp_path, subtype):
     samples = np.random.default_rng(0).uniform(-0.9, 0.9, (2, 1000)).astype(np.float32)
     soundfiles.write(tmp_path / "once.wav", samples, RATE, subtype)
     with soundfiles.writing(tmp_path / "a/b.wav", RATE, 2, 1000, subtype) as add:
@@ -320,8 +316,8 @@ def test_a_file_written_in_blocks_is_the_file_written_at_once(tmp_path: Path, su
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, ValueError, SystemExit])
-def test_writing_that_is_stopped_leaves_the_old_file(good: Path, stop: type[BaseException]) -> None:
-    def write_half() -> None:
+def test_writing_that_is_stopped_leaves_the_old_file(good, stop):
+    def write_half():
         with soundfiles.writing(good, RATE, 1, 800) as add:
             add(np.zeros((1, 400)))
             raise stop
@@ -333,9 +329,7 @@ def test_writing_that_is_stopped_leaves_the_old_file(good: Path, stop: type[Base
     assert os.listdir(good.parent) == ["good.wav"]
 
 
-def test_more_samples_than_a_wav_can_count_are_an_rf64(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_more_samples_than_a_wav_can_count_are_an_rf64(tmp_path, monkeypatch):
     samples = np.random.default_rng(0).integers(-99, 99, (2, 500)).astype(np.int16)
     monkeypatch.setattr(soundfiles, "LARGEST_WAV", 2000)
     soundfiles.write(tmp_path / "a.wav", samples, RATE)
@@ -350,7 +344,7 @@ def test_more_samples_than_a_wav_can_count_are_an_rf64(
     assert np.array_equal(soundfiles.read(tmp_path / "a.wav", dtype=np.int16)[0], samples)
 
 
-def test_a_full_disk_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+def test_a_full_disk_is_an_error_that_names_the_file(tmp_path):
     """A limit on the size of files stands in for the disk."""
     code = """
 import resource, sys
@@ -368,7 +362,7 @@ except OSError as error:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_resampling_keeps_a_tone() -> None:
+def test_resampling_keeps_a_tone():
     time = np.arange(16000) / 16000
     tone = np.sin(2 * np.pi * 440 * time)
     half = resample(tone, 16000, 8000)
@@ -378,7 +372,7 @@ def test_resampling_keeps_a_tone() -> None:
     assert resample(tone, 8000, 8000) is tone
 
 
-def test_info_says_what_the_header_says(good: Path) -> None:
+def test_info_says_what_the_header_says(good):
     header = soundfiles.info(good)
     assert (header.frames, header.sample_rate, header.channels) == (400, RATE, 1)
     assert (header.format, header.subtype) == ("WAV", "PCM_16")
@@ -415,7 +409,7 @@ def test_a_name_is_no_address_and_not_standard_input(tmp_path, monkeypatch, name
     ("suffix", "codec"),
     [("mkv", "aac"), ("m4a", "aac"), ("webm", "libopus"), ("mp3", "libmp3lame"), ("flac", "flac")],
 )
-def test_tags_may_be_in_any_encoding(tmp_path: Path, suffix: str, codec: str) -> None:
+def test_tags_may_be_in_any_encoding(tmp_path, suffix, codec):
     """Here the one that names ffmpeg."""
     path = encode(tmp_path / f"a.{suffix}", hum(9600), 48000, codec)
     expected = soundfiles.read(path)[0]

@@ -1,6 +1,5 @@
 import random
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ from autoclip_sep.errors import InputError
 from tests.shorten import header, shorten, write_sphere
 
 
-def speech(length: int, channels: int = 1) -> np.ndarray:
+def speech(length, channels=1):
     """Samples with loud, quiet and silent parts, up to full scale."""
     rng = np.random.default_rng(length)
     smooth = np.convolve(rng.standard_normal(length + 8), np.hanning(9), "valid")[:length]
@@ -19,7 +18,7 @@ def speech(length: int, channels: int = 1) -> np.ndarray:
     return values.clip(-32768, 32767).astype(np.int16)
 
 
-def refused(path: Path, *words: str) -> None:
+def refused(path, *words):
     with pytest.raises(InputError) as caught:
         soundfiles.read(path)
     message = str(caught.value)
@@ -32,7 +31,7 @@ def refused(path: Path, *words: str) -> None:
 @pytest.mark.parametrize("version", [1, 2, None])
 @pytest.mark.parametrize("length", [1, 2, 255, 256, 257, 5000])
 @pytest.mark.parametrize("channels", [1, 2])
-def test_samples_come_back(tmp_path: Path, version: int | None, length: int, channels: int) -> None:
+def test_samples_come_back(tmp_path, version, length, channels):
     """Version 1 is what WSJ0's discs hold, version 2 what later ones do, None plain samples."""
     samples = speech(length, channels)
     path = write_sphere(tmp_path / "a.wv1", samples, version=version)
@@ -43,14 +42,14 @@ def test_samples_come_back(tmp_path: Path, version: int | None, length: int, cha
     assert np.array_equal(soundfiles.read(path, dtype=np.float64)[0], samples / 2.0**15)
 
 
-def test_extremes_and_silence_come_back(tmp_path: Path) -> None:
+def test_extremes_and_silence_come_back(tmp_path):
     samples = np.zeros(700, dtype=np.int16)
     samples[300:302] = -32768, 32767
     path = write_sphere(tmp_path / "a.wv1", samples)
     assert np.array_equal(soundfiles.read(path, dtype=np.int16)[0][0], samples)
 
 
-def test_a_stream_by_hand(tmp_path: Path) -> None:
+def test_a_stream_by_hand(tmp_path):
     """Two samples, 5 and 3, bit by bit as the report describes them."""
     numbers = {5: "111 1101", 1: "101 11", 2: "110 110", 0: "100 1"}  # a width, then the value
     start = " ".join(numbers[value] for value in (5, 1, 2, 0, 0, 0))
@@ -63,7 +62,7 @@ def test_a_stream_by_hand(tmp_path: Path) -> None:
     assert soundfiles.read(tmp_path / "a.sph", dtype=np.int16)[0].tolist() == [[5, 3]]
 
 
-def test_info_says_what_the_header_says(tmp_path: Path) -> None:
+def test_info_says_what_the_header_says(tmp_path):
     path = write_sphere(tmp_path / "a.wv1", speech(300, 2), 8000)
     assert soundfiles.info(path) == soundfiles.AudioInfo(300, 8000, 2, "NIST", "PCM_16")
     plain = write_sphere(tmp_path / "b.sph", speech(300, 2), 8000, version=None)
@@ -71,7 +70,7 @@ def test_info_says_what_the_header_says(tmp_path: Path) -> None:
     assert soundfiles.info(plain).subtype == "PCM_16"
 
 
-def test_a_part_is_the_slice_of_the_whole(tmp_path: Path) -> None:
+def test_a_part_is_the_slice_of_the_whole(tmp_path):
     path = write_sphere(tmp_path / "a.wv1", speech(2000))
     whole = soundfiles.read(path)[0]
     assert np.array_equal(soundfiles.read(path, start=700, frames=600)[0], whole[:, 700:1300])
@@ -80,7 +79,7 @@ def test_a_part_is_the_slice_of_the_whole(tmp_path: Path) -> None:
         soundfiles.read(path, start=1990, frames=11)
 
 
-def test_the_other_byte_order_and_a_long_header(tmp_path: Path) -> None:
+def test_the_other_byte_order_and_a_long_header(tmp_path):
     samples = speech(900)
     said = header(sample_count=900, sample_byte_format="10")
     (tmp_path / "a.sph").write_bytes(said + samples.astype(">i2").tobytes())
@@ -92,13 +91,13 @@ def test_the_other_byte_order_and_a_long_header(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("kept", [1024, 1027, 1030, 1050, 3000])
-def test_a_stream_that_ends_early_is_refused(tmp_path: Path, version: int, kept: int) -> None:
+def test_a_stream_that_ends_early_is_refused(tmp_path, version, kept):
     path = write_sphere(tmp_path / "a.wv1", speech(5000), version=version)
     path.write_bytes(path.read_bytes()[:kept])
     refused(path, "truncated")
 
 
-def test_plain_samples_that_end_early_are_refused(tmp_path: Path) -> None:
+def test_plain_samples_that_end_early_are_refused(tmp_path):
     """libsndfile reads the half without a word."""
     path = write_sphere(tmp_path / "a.sph", speech(5000), version=None)
     path.write_bytes(path.read_bytes()[:-300])
@@ -123,12 +122,12 @@ def test_plain_samples_that_end_early_are_refused(tmp_path: Path) -> None:
         (header(), []),
     ],
 )
-def test_a_broken_header_is_one_line(tmp_path: Path, content: bytes, words: list[str]) -> None:
+def test_a_broken_header_is_one_line(tmp_path, content, words):
     (tmp_path / "a.wv1").write_bytes(content)
     refused(tmp_path / "a.wv1", *words)
 
 
-def test_flipped_bits_are_found_by_the_checksum(tmp_path: Path) -> None:
+def test_flipped_bits_are_found_by_the_checksum(tmp_path):
     """Most flips leave a stream that can be decoded, to something else."""
     samples = speech(3000)
     path = write_sphere(tmp_path / "a.wv1", samples)
@@ -145,7 +144,7 @@ def test_flipped_bits_are_found_by_the_checksum(tmp_path: Path) -> None:
     assert len([refusal for refusal in refusals if "add up to" in refusal]) > 30
 
 
-def test_the_checksum_may_be_missing_or_of_the_other_byte_order(tmp_path: Path) -> None:
+def test_the_checksum_may_be_missing_or_of_the_other_byte_order(tmp_path):
     samples = speech(1000)
     swapped = int(samples.byteswap().sum(dtype=np.int64)) & 0xFFFF
     for checksum in (None, swapped, "unknown"):
@@ -155,17 +154,13 @@ def test_the_checksum_may_be_missing_or_of_the_other_byte_order(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("said", [{"maxnlpc": 2}, {"nmean": 4}])
-def test_version_1_is_read_only_where_it_means_version_2(
-    tmp_path: Path, said: dict[str, int]
-) -> None:
+def test_version_1_is_read_only_where_it_means_version_2(tmp_path, said):
     content = header("pcm,embedded-shorten-v1.09", sample_count=300)
     (tmp_path / "a.wv1").write_bytes(content + shorten(speech(300), 1, **said))
     refused(tmp_path / "a.wv1", "sph2pipe")
 
 
-def test_without_desphere_the_package_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_desphere_the_package_is_named(tmp_path, monkeypatch):
     path = write_sphere(tmp_path / "a.wv1", speech(300))
     plain = write_sphere(tmp_path / "b.wv1", speech(300), version=None)
     monkeypatch.setitem(sys.modules, "desphere", None)
@@ -174,15 +169,13 @@ def test_without_desphere_the_package_is_named(
     assert soundfiles.read(plain)[0].shape == (1, 300)
 
 
-def test_other_files_have_no_sphere_header(tmp_path: Path) -> None:
+def test_other_files_have_no_sphere_header(tmp_path):
     for content in (b"", b"RIFF", b"NIST_1B\n   1024\n"):
         (tmp_path / "a").write_bytes(content)
         assert sphere.read_header(tmp_path / "a") is None
 
 
-def test_a_stream_too_long_for_memory_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stream_too_long_for_memory_is_refused(tmp_path, monkeypatch):
     path = write_sphere(tmp_path / "a.wv1", speech(300, 2))
     monkeypatch.setattr(sphere, "LONGEST", 600)
     assert soundfiles.read(path)[0].shape == (2, 300)
@@ -194,7 +187,7 @@ def test_a_stream_too_long_for_memory_is_refused(
 
 @pytest.mark.parametrize("version", [1, None])
 @pytest.mark.parametrize("size", [1, 300, 1999, 2000, 5000])
-def test_blocks_are_the_whole(tmp_path: Path, version: int | None, size: int) -> None:
+def test_blocks_are_the_whole(tmp_path, version, size):
     path = write_sphere(tmp_path / "a.wv1", speech(2000, 2), version=version)
     parts = list(soundfiles.blocks(path, size, dtype=np.int16))
     assert [part.shape[1] for part in parts[:-1]] == [size] * (len(parts) - 1)

@@ -2,8 +2,6 @@
 
 import os
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +13,7 @@ WriteStems = Callable[..., None]
 RATE = 44100
 
 
-def hum(number: int = 5, length: int = 50_000) -> list[np.ndarray]:
+def hum(number=5, length=50_000):
     """Stereo signals (2, length): low noise, of which no two stretches are alike."""
     rng = np.random.default_rng(number)
     noise = rng.standard_normal((number, 2, length + 49))
@@ -23,18 +21,18 @@ def hum(number: int = 5, length: int = 50_000) -> list[np.ndarray]:
     return [np.stack([np.convolve(c, kernel, "valid") for c in pair]) for pair in noise]
 
 
-def whole(path: Path, stream: int, **more: Any) -> np.ndarray:
+def whole(path, stream, **more):
     return np.concatenate(list(stems.blocks(path, stream, **more)), axis=1)
 
 
 @pytest.fixture
-def track(tmp_path: Path, write_stems: WriteStems) -> Path:
+def track(tmp_path, write_stems):
     path = tmp_path / "a - b.stem.mp4"
     write_stems(path, hum())
     return path
 
 
-def test_every_stream_is_its_signal_at_its_place(track: Path) -> None:
+def test_every_stream_is_its_signal_at_its_place(track):
     header = stems.info(track, range(5))
     assert (header.sample_rate, header.channels, header.subtype) == (RATE, 2, "AAC")
     assert 50_000 <= header.frames < 50_000 + 2048  # whole blocks
@@ -47,7 +45,7 @@ def test_every_stream_is_its_signal_at_its_place(track: Path) -> None:
         assert (error**2).mean() < 0.01 * (signal**2).mean()
 
 
-def test_lossless_streams_come_back_to_the_bit(tmp_path: Path, write_stems: WriteStems) -> None:
+def test_lossless_streams_come_back_to_the_bit(tmp_path, write_stems):
     signals = [np.round(signal * 2**14) / 2**15 for signal in hum(2)]
     write_stems(tmp_path / "a.stem.mp4", signals, codec="alac")
     header = stems.info(tmp_path / "a.stem.mp4", [0, 1])
@@ -58,14 +56,14 @@ def test_lossless_streams_come_back_to_the_bit(tmp_path: Path, write_stems: Writ
 
 
 @pytest.mark.parametrize("size", [1, 1024, 5000, 49_999, 50_000, 50_001])
-def test_blocks_make_no_difference(track: Path, size: int) -> None:
+def test_blocks_make_no_difference(track, size):
     parts = list(stems.blocks(track, 3, frames=50_000, size=size))
     assert np.array_equal(np.concatenate(parts, axis=1), whole(track, 3, frames=50_000))
     assert all(size <= part.shape[1] < size + 1024 for part in parts[:-1])
     assert 0 < parts[-1].shape[1] < size + 1024
 
 
-def test_streams_end_with_the_shortest(tmp_path: Path, write_stems: WriteStems) -> None:
+def test_streams_end_with_the_shortest(tmp_path, write_stems):
     path = tmp_path / "a.stem.mp4"
     write_stems(path, [hum(1)[0], hum(1, 48_500)[0]])
     both, long, short = (stems.info(path, which).frames for which in ([0, 1], [0], [1]))
@@ -74,14 +72,14 @@ def test_streams_end_with_the_shortest(tmp_path: Path, write_stems: WriteStems) 
     assert samples.shape == (2, both)
 
 
-def test_streams_that_differ_too_much_are_refused(tmp_path: Path, write_stems: WriteStems) -> None:
+def test_streams_that_differ_too_much_are_refused(tmp_path, write_stems):
     path = tmp_path / "a.stem.mp4"
     write_stems(path, [hum(1)[0], hum(1, 40_000)[0]])
     with pytest.raises(InputError, match=r"a\.stem\.mp4: its streams, .* differ: 4\d+ to 5\d+"):
         stems.info(path, [0, 1])
 
 
-def test_a_stream_that_isnt_there_is_named(track: Path) -> None:
+def test_a_stream_that_isnt_there_is_named(track):
     with pytest.raises(InputError, match="5 audio streams, no number 5"):
         stems.info(track, [0, 5])
     with pytest.raises(InputError, match="5 audio streams, no number 7"):
@@ -91,7 +89,7 @@ def test_a_stream_that_isnt_there_is_named(track: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["half", "empty", "web page", "zeros", "missing", "folder"])
-def test_what_is_no_stem_file_is_one_line(track: Path, kind: str) -> None:
+def test_what_is_no_stem_file_is_one_line(track, kind):
     content = track.read_bytes()
     track.unlink()
     if kind == "folder":
@@ -104,7 +102,7 @@ def test_what_is_no_stem_file_is_one_line(track: Path, kind: str) -> None:
     assert "\n" not in str(error.value)
 
 
-def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+def test_a_pipe_is_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "pipe.stem.mp4")
     with pytest.raises(InputError, match="not a plain file"):
         whole(tmp_path / "pipe.stem.mp4", 0, frames=1)

@@ -1,16 +1,12 @@
 """Each fault is put into one corpus of random sounds, and must be all that is found."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from autoclip_sep.audio import soundfiles
-from autoclip_sep.data.checks.problems import Problem
 from autoclip_sep.data.checks.report import check
-from autoclip_sep.data.store.conversion import prepare
 from autoclip_sep.data.store.reading import Item, Signal
 
 WSJ0 = ("01to030v_1.5_20ga010m_-1.5", "01to0311_2_20ga010n_-2", "447o030v_0.5_050c0109_-0.5")
@@ -19,24 +15,17 @@ MIXTURES = {"train": 4, "valid": 2, "test": 2}
 Samples = dict[tuple[str, int, str], np.ndarray]
 
 
-def place(split: str, n: int, kind: str) -> str:
+def place(split, n, kind):
     return f"{split}/{kind}/{n}.wav"
 
 
 @pytest.fixture
-def find(tmp_path: Path) -> Callable[..., list[Problem]]:
+def find(convert, tmp_path):
     """Make a corpus of s1, s2 and noise, spoilt by `spoil`, and tell what is found in it."""
 
-    def look(
-        spoil: Callable[[Samples], object] = lambda samples: None,
-        *,
-        permute: bool = True,
-        expected: dict[str, int | None] | None = None,
-        known: bool = True,
-        called: Mapping[str, str] | None = None,
-    ) -> list[Problem]:
+    def look(spoil=lambda samples: None, *, permute=True, expected=None, known=True, called=None):
         rng = np.random.default_rng(0)
-        samples: Samples = {
+        samples = {
             (split, n, kind): rng.integers(-9000, 9000, 500 + 10 * n).astype(np.int16)
             for split, number in MIXTURES.items()
             for n in range(number)
@@ -56,7 +45,7 @@ def find(tmp_path: Path) -> Callable[..., list[Problem]]:
                 )
                 name = f"{split}{n}"
                 items.append(Item((called or {}).get(name, name), split, signals))
-        store = prepare(tmp_path / "store", 8000, items, progress=False, jobs=1)
+        store = convert(items)
         store.files = store.files if known else ()
         report = check(store, permute=permute, expected=expected, progress=False)
         return list(report.problems)
@@ -64,14 +53,14 @@ def find(tmp_path: Path) -> Callable[..., list[Problem]]:
     return look
 
 
-def names(finding: Problem, root: Path) -> list[str]:
+def names(finding, root):
     return [place.replace(f"{root}/", "") for place in finding.places]
 
 
-def put(*changes: tuple[str, int, str, object]) -> Callable[[Samples], None]:
+def put(*changes):
     """Overwrite sounds by values, or by other sounds, cut or padded to their length."""
 
-    def spoil(samples: Samples) -> None:
+    def spoil(samples):
         for split, n, kind, value in changes:
             target = samples[split, n, kind]
             if isinstance(value, tuple):
@@ -84,13 +73,11 @@ def put(*changes: tuple[str, int, str, object]) -> Callable[[Samples], None]:
     return spoil
 
 
-def test_a_good_corpus_has_nothing_to_tell(find: Callable[..., list[Problem]]) -> None:
+def test_a_good_corpus_has_nothing_to_tell(find):
     assert find(expected={**MIXTURES, "test": None}) == []
 
 
-def test_a_source_in_train_and_test_is_found_under_any_name(
-    find: Callable[..., list[Problem]], tmp_path: Path
-) -> None:
+def test_a_source_in_train_and_test_is_found_under_any_name(find, tmp_path):
     (found,) = find(put(("test", 1, "s2", ("train", 0, "s1"))))  # as s2, and with zeros behind it
     assert str(found) == "1 source shared by train and test"
     assert names(found, tmp_path) == ["test/s2/1.wav = train/s1/0.wav"]
@@ -100,9 +87,7 @@ def test_a_source_in_train_and_test_is_found_under_any_name(
 @pytest.mark.parametrize(
     ("test", "train"), [("447o030v_3_20ga010m_-3", WSJ0), ("84-121-0000_26-495-0003", LIBRI)]
 )
-def test_an_utterance_at_another_level_is_found_by_the_mixtures_names(
-    find: Callable[..., list[Problem]], tmp_path: Path, test: str, train: tuple[str, ...]
-) -> None:
+def test_an_utterance_at_another_level_is_found_by_the_mixtures_names(find, tmp_path, test, train):
     called = {f"train{n}": name for n, name in enumerate(train)} | {"test1": test}
     (found,) = find(put(("test", 1, "s2", ("train", 0, "s2"))), called=called)
     assert str(found) == "2 sources shared by train and test"
@@ -114,25 +99,21 @@ def test_an_utterance_at_another_level_is_found_by_the_mixtures_names(
     assert (found.serious, found.leaks) == (True, True)
 
 
-def test_utterances_of_their_own_are_no_finding(find: Callable[..., list[Problem]]) -> None:
+def test_utterances_of_their_own_are_no_finding(find):
     called = dict(zip(("train0", "valid0", "test0"), WSJ0, strict=True))
     assert find(called=called) == []
     assert find(called=dict(zip(("train0", "valid0", "test0"), LIBRI, strict=True))) == []
     assert find(called={"train1": "1_2", "test1": "1_2_3", "valid1": "speaker1_1_speaker2_2"}) == []
 
 
-def test_of_a_name_with_more_utterances_than_sources_the_first_count(
-    find: Callable[..., list[Problem]],
-) -> None:
+def test_of_a_name_with_more_utterances_than_sources_the_first_count(find):
     """WHAM!'s single speaker is the first one of the name."""
     valid, test = "440c0201_1_447o030v_0_050c0109_-1", "440c0202_1_440c0203_0_447o030v_-1"
     (found,) = find(called={"train0": WSJ0[2], "valid0": valid, "test0": test})
     assert str(found) == "1 source shared by train and valid"
 
 
-def test_a_source_shared_with_valid_is_told_and_no_leak(
-    find: Callable[..., list[Problem]], tmp_path: Path
-) -> None:
+def test_a_source_shared_with_valid_is_told_and_no_leak(find, tmp_path):
     found = find(put(("valid", 1, "s1", ("train", 0, "s1")), ("test", 0, "s1", ("valid", 0, "s2"))))
     assert [str(one) for one in found] == [
         "1 source shared by train and valid",
@@ -142,9 +123,7 @@ def test_a_source_shared_with_valid_is_told_and_no_leak(
     assert not any(one.serious or one.leaks for one in found)
 
 
-def test_noise_shared_by_train_and_test_is_told_as_noise(
-    find: Callable[..., list[Problem]], tmp_path: Path
-) -> None:
+def test_noise_shared_by_train_and_test_is_told_as_noise(find, tmp_path):
     (found,) = find(
         put(
             ("test", 0, "noise", ("train", 0, "noise")),
@@ -161,9 +140,7 @@ def test_noise_shared_by_train_and_test_is_told_as_noise(
     assert not found.serious
 
 
-def test_a_source_that_is_noise_elsewhere_in_training_is_a_shared_source_first(
-    find: Callable[..., list[Problem]], tmp_path: Path
-) -> None:
+def test_a_source_that_is_noise_elsewhere_in_training_is_a_shared_source_first(find, tmp_path):
     found = find(
         put(
             ("train", 1, "noise", ("train", 0, "s1")),
@@ -175,9 +152,7 @@ def test_a_source_that_is_noise_elsewhere_in_training_is_a_shared_source_first(
 
 
 @pytest.mark.parametrize("permute", [True, False])
-def test_silent_sources_are_a_fault_only_where_sources_are_alike(
-    find: Callable[..., list[Problem]], tmp_path: Path, permute: bool
-) -> None:
+def test_silent_sources_are_a_fault_only_where_sources_are_alike(find, tmp_path, permute):
     faint = 31 * (np.arange(510) % 2)
     spoil = put(("train", 0, "s1", 0), ("test", 1, "s1", faint), ("test", 0, "s2", 0))
     (found,) = find(spoil, permute=permute)
@@ -190,7 +165,7 @@ def test_silent_sources_are_a_fault_only_where_sources_are_alike(
     assert found.serious == permute
 
 
-def test_a_silent_mixture_is_a_fault_everywhere(find: Callable[..., list[Problem]]) -> None:
+def test_a_silent_mixture_is_a_fault_everywhere(find):
     kinds = ("s1", "s2", "noise")
     silent = [(*where, kind, 0) for where in (("train", 1), ("valid", 0)) for kind in kinds]
     told = {str(one): one for one in find(put(*silent), permute=False)}
@@ -202,10 +177,8 @@ def test_a_silent_mixture_is_a_fault_everywhere(find: Callable[..., list[Problem
     )
 
 
-def test_clipped_sounds_are_told_with_how_much(
-    find: Callable[..., list[Problem]], tmp_path: Path
-) -> None:
-    def spoil(samples: Samples) -> None:
+def test_clipped_sounds_are_told_with_how_much(find, tmp_path):
+    def spoil(samples):
         samples["train", 2, "s2"][100:107] = 32767
 
     sources, *mixtures = find(spoil)
@@ -215,8 +188,8 @@ def test_clipped_sounds_are_told_with_how_much(
     assert mixtures == []  # the sum goes on above full scale
 
 
-def test_a_mean_far_from_zero_is_told(find: Callable[..., list[Problem]], tmp_path: Path) -> None:
-    def spoil(samples: Samples) -> None:
+def test_a_mean_far_from_zero_is_told(find, tmp_path):
+    def spoil(samples):
         samples["train", 1, "s1"] += np.int16(0.06 * 2**15)
         samples["test", 1, "noise"] -= np.int16(0.07 * 2**15)
 
@@ -226,14 +199,14 @@ def test_a_mean_far_from_zero_is_told(find: Callable[..., list[Problem]], tmp_pa
     assert names(found[1], tmp_path) == ["test/noise/1.wav: its mean is 0.07 of full scale"]
 
 
-def test_a_sound_cannot_be_two_sources_of_a_mixture(find: Callable[..., list[Problem]]) -> None:
+def test_a_sound_cannot_be_two_sources_of_a_mixture(find):
     (found,) = find(put(("train", 3, "s2", ("train", 3, "s1"))))
     assert str(found) == "1 mixture with the same signal as two sources"
     assert found.places == ("train train3",)
     assert found.serious
 
 
-def test_a_mixture_under_two_names_is_told(find: Callable[..., list[Problem]]) -> None:
+def test_a_mixture_under_two_names_is_told(find):
     (found,) = find(
         put(*(("train", 3, kind, ("train", 1, kind)) for kind in ("s1", "s2", "noise")))
     )
@@ -242,26 +215,22 @@ def test_a_mixture_under_two_names_is_told(find: Callable[..., list[Problem]]) -
     assert not found.serious
 
 
-def test_other_numbers_of_mixtures_than_expected_are_told(
-    find: Callable[..., list[Problem]],
-) -> None:
+def test_other_numbers_of_mixtures_than_expected_are_told(find):
     (found,) = find(expected={"train": 20000, "valid": 2, "test": None})
     assert str(found) == "1 split with more or fewer mixtures than expected"
     assert found.places == ("train: 4 mixtures, 20,000 expected",)
     assert not found.serious
 
 
-def test_without_its_files_a_sound_is_named_by_mixture_and_number(
-    find: Callable[..., list[Problem]],
-) -> None:
+def test_without_its_files_a_sound_is_named_by_mixture_and_number(find):
     (found,) = find(put(("test", 1, "s2", ("train", 0, "s1"))), known=False)
     assert found.places == ("test test1, signal 2 = train train0, signal 1",)
 
 
-def test_a_sound_of_several_in_a_file_is_named_by_its_stream(tmp_path: Path) -> None:
+def test_a_sound_of_several_in_a_file_is_named_by_its_stream(convert, tmp_path):
     soundfiles.write(tmp_path / "a.wav", np.zeros(50), 8000)
     items = [Item("a", "train", (Signal(tmp_path / "a.wav"),), tmp_path / "a.wav")]
-    store = prepare(tmp_path / "store", 8000, items, progress=False, jobs=1)
+    store = convert(items)
     store.files = [replace(items[0], signals=(Signal("a.stem.mp4", stream=4),))]
     source, mixture = check(store, progress=False).problems
     assert source.places == ("a.stem.mp4, stream 4: nothing but zeros",)

@@ -1,7 +1,6 @@
 """The report as numbers, as one line, and as text; what is found is test_problems.py's."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,23 +9,22 @@ from pandas import DataFrame
 from autoclip_sep.audio import soundfiles
 from autoclip_sep.data.checks.problems import Problem
 from autoclip_sep.data.checks.report import Report, check
-from autoclip_sep.data.store.conversion import prepare
-from autoclip_sep.data.store.reading import Item, Store
+from autoclip_sep.data.store.reading import Item
 
 MakeItems = Callable[..., list[Item]]
 
 
 @pytest.fixture
-def corpus(make_items: MakeItems, tmp_path: Path) -> Callable[..., Store]:
-    def make(spoil: Callable[[list[Item]], object] = lambda items: None, **kind: object) -> Store:
+def corpus(make_items, convert):
+    def make(spoil=lambda items: None, **kind):
         items = make_items(**kind)
         spoil(items)
-        return prepare(tmp_path / "store", 8000, items, progress=False, jobs=1)
+        return convert(items)
 
     return make
 
 
-def silence(items: list[Item], *numbers: int) -> None:
+def silence(items, *numbers):
     for n in numbers:
         path = items[n].signals[0].path
         soundfiles.write(path, np.zeros(soundfiles.info(path).frames), 8000)
@@ -34,7 +32,7 @@ def silence(items: list[Item], *numbers: int) -> None:
         soundfiles.write(items[n].mixture, other, 8000)
 
 
-def test_splits_in_numbers(corpus: Callable[..., Store]) -> None:
+def test_splits_in_numbers(corpus):
     report = check(corpus(lambda items: silence(items, 3, 11)), progress=False)
     train, test = (report.splits.loc[split] for split in ("train", "test"))
     assert (report.sample_rate, report.channels, report.sources, report.noise) == (8000, 1, 2, 0)
@@ -44,8 +42,8 @@ def test_splits_in_numbers(corpus: Callable[..., Store]) -> None:
     assert 0.39 < train.peak <= 0.4
 
 
-def test_a_mixture_of_its_own_has_a_distance(corpus: Callable[..., Store]) -> None:
-    def spoil(items: list[Item]) -> None:
+def test_a_mixture_of_its_own_has_a_distance(corpus):
+    def spoil(items):
         own = soundfiles.read(items[4].mixture, dtype=np.int16)[0].copy()
         own[0, 9] += 57
         soundfiles.write(items[4].mixture, own, 8000)
@@ -55,8 +53,8 @@ def test_a_mixture_of_its_own_has_a_distance(corpus: Callable[..., Store]) -> No
     assert report.problems == ()  # the corpus allows it, else it would have been refused
 
 
-def test_noise_is_counted_apart(corpus: Callable[..., Store]) -> None:
-    def spoil(items: list[Item]) -> None:
+def test_noise_is_counted_apart(corpus):
+    def spoil(items):
         path = items[3].signals[1].path
         soundfiles.write(path, np.zeros(soundfiles.info(path).frames), 8000)
 
@@ -68,7 +66,7 @@ def test_noise_is_counted_apart(corpus: Callable[..., Store]) -> None:
     assert not report.serious
 
 
-def test_one_line_for_a_job(corpus: Callable[..., Store]) -> None:
+def test_one_line_for_a_job(corpus):
     report = check(corpus(lambda items: silence(items, 2, 11)), progress=False)
     line = "10 / 3 mixtures, 8,000 Hz, mono, 0.0-0.1 s; 2 silent sources"
     assert report.line() == line
@@ -76,14 +74,14 @@ def test_one_line_for_a_job(corpus: Callable[..., Store]) -> None:
     assert report.leak is None
 
 
-def test_one_line_where_all_is_well(corpus: Callable[..., Store]) -> None:
+def test_one_line_where_all_is_well(corpus):
     report = check(corpus(channels=2), progress=False)
     assert report.line() == "10 / 3 mixtures, 8,000 Hz, stereo, 0.0-0.1 s"
     assert report.places(10) == ""
     assert not report.serious
 
 
-def test_a_table_has_a_line_for_each_split(corpus: Callable[..., Store]) -> None:
+def test_a_table_has_a_line_for_each_split(corpus):
     head, train, test = check(corpus(), progress=False).table().splitlines()
     assert len(head) == len(train) == len(test)
     assert train.split() == ["train", "10", "0.00", "0.04", "s", "0.15", "s", train.split()[7],
@@ -92,11 +90,11 @@ def test_a_table_has_a_line_for_each_split(corpus: Callable[..., Store]) -> None
     assert test.split()[1] == "3"
 
 
-def report_of(*problems: Problem) -> Report:
+def report_of(*problems):
     return Report(8000, 3, 2, 0, DataFrame(), problems)
 
 
-def test_the_serious_come_first_and_long_lists_are_cut() -> None:
+def test_the_serious_come_first_and_long_lists_are_cut():
     report = report_of(
         Problem("clipped source{s}", ("a", "b", "c", "d")),
         Problem("silent mixture{s}", ("e",), serious=True),
@@ -109,7 +107,7 @@ def test_the_serious_come_first_and_long_lists_are_cut() -> None:
     assert report.places(4).splitlines()[-2:] == ["  c", "  d"]
 
 
-def test_a_leak_is_what_training_and_test_share() -> None:
+def test_a_leak_is_what_training_and_test_share():
     harmless, leak = Problem("a", ("x",), serious=True), Problem("b", ("y",), True, leaks=True)
     assert report_of(harmless).leak is None
     assert report_of(harmless, leak).leak is leak

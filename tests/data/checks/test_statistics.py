@@ -2,7 +2,6 @@ import hashlib
 from collections.abc import Callable
 from functools import partial
 from itertools import groupby
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from autoclip_sep.audio import soundfiles
 from autoclip_sep.data.checks import statistics as module
 from autoclip_sep.data.checks.statistics import signal_statistics
 from autoclip_sep.data.store.conversion import prepare
-from autoclip_sep.data.store.reading import Item, Signal, Store
+from autoclip_sep.data.store.reading import Item, Signal
 from autoclip_sep.errors import InputError
 from tests.long_files import peak_memory, silence
 
@@ -20,10 +19,10 @@ measure = partial(signal_statistics, progress=False)
 
 
 @pytest.fixture
-def make(tmp_path: Path) -> Callable[..., Store]:
+def make(convert, tmp_path):
     """A store of mixtures of given signals, each (T,) or (C, T); `own` is a mixture's own file."""
 
-    def write(*mixtures: list[object], own: object = None, subtype: str = "PCM_16") -> Store:
+    def write(*mixtures, own=None, subtype="PCM_16"):
         items = []
         for n, signals in enumerate(mixtures):
             paths = [tmp_path / f"s{s + 1}" / f"{n}.wav" for s in range(len(signals))]
@@ -33,18 +32,18 @@ def make(tmp_path: Path) -> Callable[..., Store]:
                 soundfiles.write(tmp_path / f"mix/{n}.wav", own, 8000, subtype)
             mixture = None if own is None else tmp_path / f"mix/{n}.wav"
             items.append(Item(str(n), "train", tuple(map(Signal, paths)), mixture))
-        return prepare(tmp_path / "store", 8000, items, progress=False, jobs=1)
+        return convert(items)
 
     return write
 
 
-def sounds(length: int = 400) -> tuple[np.ndarray, np.ndarray]:
+def sounds(length=400):
     rng = np.random.default_rng(0)
     one, two = rng.integers(-8000, 8000, (2, length)).astype(np.int16)
     return one, two
 
 
-def test_a_row_for_every_signal_and_one_for_the_mixture(make: Callable[..., Store]) -> None:
+def test_a_row_for_every_signal_and_one_for_the_mixture(make):
     one, two = sounds()
     rows = measure(make([one, two], [two, one]))
     assert rows.shape == (2, 3)
@@ -60,9 +59,7 @@ def test_a_row_for_every_signal_and_one_for_the_mixture(make: Callable[..., Stor
 @pytest.mark.parametrize(
     ("before", "behind", "same"), [(0, 0, True), (50, 7, True), (0, -1, False), (-1, 0, False)]
 )
-def test_silence_around_a_sound_makes_no_other_sound(
-    make: Callable[..., Store], before: int, behind: int, same: bool
-) -> None:
+def test_silence_around_a_sound_makes_no_other_sound(make, before, behind, same):
     one, two = sounds()
     padded = np.pad(one, (max(before, 0), max(behind, 0)))
     padded = padded[max(-before, 0) : len(padded) + min(behind, 0)]
@@ -71,7 +68,7 @@ def test_silence_around_a_sound_makes_no_other_sound(
     assert (rows["digest"][0, 0] == rows["digest"][1, 0]) == same
 
 
-def test_silence_has_no_digest_to_be_taken_for_another_silence(make: Callable[..., Store]) -> None:
+def test_silence_has_no_digest_to_be_taken_for_another_silence(make):
     one, _ = sounds()
     faint = np.zeros_like(one)
     faint[7] = 32  # 32 / 2^15 is just below -60 dB
@@ -94,9 +91,7 @@ def test_silence_has_no_digest_to_be_taken_for_another_silence(make: Callable[..
         ([32765, 32765, 32765, 32767], 0),
     ],
 )
-def test_a_clipped_peak_is_a_run_at_full_scale(
-    make: Callable[..., Store], values: list[int], clipped: int
-) -> None:
+def test_a_clipped_peak_is_a_run_at_full_scale(make, values, clipped):
     one, two = sounds()
     one[100 : 100 + len(values)] = values
     one[-len(values) :] = values  # at the very end, too
@@ -104,9 +99,7 @@ def test_a_clipped_peak_is_a_run_at_full_scale(
     assert rows["clipped"][0].tolist() == [2 * clipped, 0, 2 * clipped]
 
 
-def test_floats_beyond_full_scale_are_clipped_only_where_they_stand_still(
-    make: Callable[..., Store],
-) -> None:
+def test_floats_beyond_full_scale_are_clipped_only_where_they_stand_still(make):
     loud = np.sin(np.arange(400) / 3) * 3
     flat = loud.clip(-2.0, 2.0)
     rows = measure(make([loud, 0 * loud], [flat, 0 * flat], subtype="FLOAT"))
@@ -115,7 +108,7 @@ def test_floats_beyond_full_scale_are_clipped_only_where_they_stand_still(
     assert rows["clipped"][1, 0] > 100
 
 
-def test_channels_are_clipped_and_off_centre_by_themselves(make: Callable[..., Store]) -> None:
+def test_channels_are_clipped_and_off_centre_by_themselves(make):
     pair = np.zeros((2, 400), dtype=np.int16)
     pair[0, 10:12] = pair[1, 12:14] = 32767  # two and two, in two channels
     pair[1, 200:] = 2000
@@ -125,7 +118,7 @@ def test_channels_are_clipped_and_off_centre_by_themselves(make: Callable[..., S
 
 
 @pytest.mark.parametrize("length", [1, 2, 3])
-def test_the_shortest_sounds_are_measured_too(make: Callable[..., Store], length: int) -> None:
+def test_the_shortest_sounds_are_measured_too(make, length):
     short = np.full(length, 32767, dtype=np.int16)
     rows = measure(make([short, 0 * short]))
     assert rows["clipped"][0].tolist() == ([0, 0, 0] if length < 3 else [3, 0, 3])
@@ -133,9 +126,7 @@ def test_the_shortest_sounds_are_measured_too(make: Callable[..., Store], length
     assert (rows["digest"][0] != 0).tolist() == [True, False, False]
 
 
-def test_the_distance_of_a_mixture_is_measured_where_it_wasnt_clipped(
-    make: Callable[..., Store],
-) -> None:
+def test_the_distance_of_a_mixture_is_measured_where_it_wasnt_clipped(make):
     one, two = sounds()
     total = (one + two).astype(np.int16)
     total[50] += 300
@@ -149,9 +140,7 @@ def test_the_distance_of_a_mixture_is_measured_where_it_wasnt_clipped(
     assert rows["peak"][0, 2] == np.float32(32767 / 2**15)
 
 
-def test_the_second_look_reads_nothing(
-    make: Callable[..., Store], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_second_look_reads_nothing(make, monkeypatch):
     store = make(list(sounds()))
     first = measure(store)
     monkeypatch.setattr(module, "describe", None)
@@ -160,9 +149,7 @@ def test_the_second_look_reads_nothing(
 
 
 @pytest.mark.parametrize("damage", [b"", b"half", None])
-def test_what_was_kept_and_doesnt_fit_is_measured_again(
-    make: Callable[..., Store], damage: bytes | None
-) -> None:
+def test_what_was_kept_and_doesnt_fit_is_measured_again(make, damage):
     store = make(list(sounds()))
     first = measure(store)
     kept = store.folder / "check.npy"
@@ -174,10 +161,8 @@ def test_what_was_kept_and_doesnt_fit_is_measured_again(
     assert np.array_equal(np.load(kept), first)
 
 
-def test_processes_make_no_difference(
-    make_items: MakeItems, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = prepare(tmp_path / "store", 8000, make_items(), progress=False, jobs=1)
+def test_processes_make_no_difference(make_items, convert, monkeypatch):
+    store = convert(make_items())
     first = measure(store)
     (store.folder / "check.npy").unlink()
     monkeypatch.setattr(module, "SMALL", 0)
@@ -186,9 +171,7 @@ def test_processes_make_no_difference(
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_a_store_with_samples_that_are_no_numbers_is_refused(
-    make: Callable[..., Store], bad: float
-) -> None:
+def test_a_store_with_samples_that_are_no_numbers_is_refused(make, bad):
     """Before the first batch: one NaN in BatchNorm's statistics stays there for good."""
     one, two = sounds()
     store = make([one, two], [two, one], subtype="FLOAT")
@@ -200,7 +183,7 @@ def test_a_store_with_samples_that_are_no_numbers_is_refused(
     assert not (store.folder / "check.npy").exists()
 
 
-def as_defined(sound: np.ndarray, scale: float) -> tuple[int, float, float, int]:
+def as_defined(sound, scale):
     """Digest, peak, offset and clipped samples of a sound (T, C), all of it at once."""
     peak = np.abs(sound.astype(np.float64)).max() * scale
     clipped = 0
@@ -218,13 +201,7 @@ def as_defined(sound: np.ndarray, scale: float) -> tuple[int, float, float, int]
 @pytest.mark.parametrize("subtype", ["PCM_16", "FLOAT"])
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("block", [1, 2, 3, 7, 50, 64, 400, 1000])
-def test_blocks_give_what_the_whole_gives(
-    make: Callable[..., Store],
-    monkeypatch: pytest.MonkeyPatch,
-    block: int,
-    channels: int,
-    subtype: str,
-) -> None:
+def test_blocks_give_what_the_whole_gives(make, monkeypatch, block, channels, subtype):
     """Clipped runs of every length across every border, and zeros inside, before and behind."""
     rng = np.random.default_rng(0)
     one, two = rng.integers(-8000, 8000, (2, channels, 400)).astype(np.int16)
@@ -259,7 +236,7 @@ signal_statistics(Store(Path(sys.argv[1])), progress=False)
 """
 
 
-def test_an_hour_takes_the_memory_of_two_minutes(tmp_path: Path) -> None:
+def test_an_hour_takes_the_memory_of_two_minutes(tmp_path):
     """It sounds at its ends, so that all between counts; at once, it would be 230 MB."""
     peaks = []
     for seconds in (120, 3600):

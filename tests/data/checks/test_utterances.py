@@ -14,7 +14,7 @@ from autoclip_sep.data.creation.mixing_lists import Recipe
         ("19-198-0001_26-495-0003_84-121-0000", ["19-198-0001", "26-495-0003", "84-121-0000"]),
     ],
 )
-def test_published_names_tell_their_utterances(name: str, utterances: list[str]) -> None:
+def test_published_names_tell_their_utterances(name, utterances):
     assert named_in(name) == utterances
 
 
@@ -26,11 +26,11 @@ def test_published_names_tell_their_utterances(name: str, utterances: list[str])
         "19-198-0001", "2020-01-17_2020-02-17", "01to030v_1_20ga010m_-1_more", "AM Contra - Heart",
     ],
 )  # fmt: skip
-def test_other_names_tell_nothing(name: str) -> None:
+def test_other_names_tell_nothing(name):
     assert named_in(name) == []
 
 
-def test_what_a_mixing_list_names_is_read_again() -> None:
+def test_what_a_mixing_list_names_is_read_again():
     paths = ("wsj0/si_tr_s/01t/01to030v.wav", "wsj0/si_tr_s/20g/20ga010m.wav")
     for gain in ("2.4999", "0", "1.2345678e-07", "-0.5"):
         assert named_in(Recipe(paths, (gain, gain)).name) == ["01to030v", "20ga010m"]

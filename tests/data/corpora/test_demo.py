@@ -21,12 +21,12 @@ from tests.commands import ENVIRONMENT
 SMALL = {"train": 6, "valid": 2, "test": 3, "speakers": 4, "test_speakers": 2, "utterances": 3}
 
 
-def build(folder: Path) -> Demo:
+def build(folder):
     return Demo(**SMALL, root=str(folder / "corpora"), store=str(folder / "store"))
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(tmp_path_factory):
     """A small corpus, made in this process."""
     folder = tmp_path_factory.mktemp("demo")
     with pytest.MonkeyPatch.context() as patch:
@@ -35,7 +35,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def files(folder: Path) -> dict[str, bytes]:
+def files(folder):
     """All that the corpus and the store hold; files.json has paths and times, locks are empty."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
@@ -44,12 +44,12 @@ def files(folder: Path) -> dict[str, bytes]:
     }
 
 
-def count(folder: Path) -> int:
+def count(folder):
     """Files so far; unlike glob, walk doesn't mind folders that vanish under it."""
     return sum(len(names) for _, _, names in os.walk(folder))
 
 
-def test_it_looks_like_wsj0(made: Path) -> None:
+def test_it_looks_like_wsj0(made):
     (corpus,) = (made / "corpora").glob("demo-????????")
     spoken = sorted(str(path.relative_to(corpus)) for path in corpus.glob("wsj0/*/*/*.wav"))
     assert len(spoken) == 18
@@ -65,7 +65,7 @@ def test_it_looks_like_wsj0(made: Path) -> None:
             assert soundfiles.info(found[0]).sample_rate == 8000
 
 
-def test_the_store_holds_the_mixtures(made: Path) -> None:
+def test_the_store_holds_the_mixtures(made):
     store = build(made).prepare(progress=False)
     assert store.sample_rate == 8000
     assert [len(store.split(name)) for name in ("train", "valid", "test")] == [6, 2, 3]
@@ -81,7 +81,7 @@ def test_the_store_holds_the_mixtures(made: Path) -> None:
         assert max(np.abs(file).max(), np.abs(sources).max()) == pytest.approx(0.9, abs=1e-4)
 
 
-def test_test_speakers_and_valid_utterances_are_held_out(made: Path) -> None:
+def test_test_speakers_and_valid_utterances_are_held_out(made):
     (corpus,) = (made / "corpora").glob("demo-????????")
     used = {
         name: {
@@ -97,22 +97,20 @@ def test_test_speakers_and_valid_utterances_are_held_out(made: Path) -> None:
     assert not used["tr"] & used["cv"]
 
 
-def test_a_second_look_makes_nothing(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_look_makes_nothing(made, monkeypatch):
     monkeypatch.setattr(demo, "synthesise", None)
     monkeypatch.setattr(soundfiles, "read", None)
     assert build(made).prepare(progress=False).fingerprint
 
 
-def test_processes_make_no_difference(
-    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_processes_make_no_difference(made, tmp_path, monkeypatch):
     """The same bytes again, in two processes."""
     monkeypatch.setattr(parallel, "cores", lambda: 2)
     build(tmp_path).prepare(progress=False)
     assert files(tmp_path) == files(made)
 
 
-def test_kills_make_no_difference(made: Path, tmp_path: Path) -> None:
+def test_kills_make_no_difference(made, tmp_path):
     """Killed at spread times, a corpus is never taken for whole and ends up the same."""
     code = (
         "import sys; from autoclip_sep import parallel; parallel.cores = lambda: 1\n"
@@ -138,7 +136,7 @@ def test_kills_make_no_difference(made: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 44, 1000])
-def test_what_a_power_cut_left_empty_is_spoken_again(made: Path, tmp_path: Path, size: int) -> None:
+def test_what_a_power_cut_left_empty_is_spoken_again(made, tmp_path, size):
     (corpus,) = (made / "corpora").glob("demo-????????")
     session = build(tmp_path).sessions()[0]
     for file in session.files:
@@ -151,13 +149,13 @@ def test_what_a_power_cut_left_empty_is_spoken_again(made: Path, tmp_path: Path,
         assert (tmp_path / file).read_bytes() == (corpus / file).read_bytes()
 
 
-def test_settings_name_the_corpus() -> None:
+def test_settings_name_the_corpus():
     assert Demo().settings == Demo(root="elsewhere", store="there").settings
     assert Demo().settings != Demo(seed=1).settings
     assert Demo().settings != Demo(train=2999).settings
 
 
-def test_a_speaker_doesnt_depend_on_how_many_there_are() -> None:
+def test_a_speaker_doesnt_depend_on_how_many_there_are():
     few, many = Demo(**SMALL).sessions(), Demo(**{**SMALL, "speakers": 70}).sessions()
     assert few[:4] == many[:4]
     assert few[4:] == many[70:]
@@ -178,14 +176,12 @@ def test_a_speaker_doesnt_depend_on_how_many_there_are() -> None:
         ({"sample_rate": 44100}, "sample_rate=44100"),
     ],
 )
-def test_settings_that_cant_be_are_refused(settings: dict[str, int], words: str) -> None:
+def test_settings_that_cant_be_are_refused(settings, words):
     with pytest.raises(InputError, match=words):
         Demo(**settings)
 
 
-def test_without_espeak_nothing_is_left_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_espeak_nothing_is_left_behind(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)
     with pytest.raises(InputError, match="pip install espeakng-loader"):
         build(tmp_path).prepare(progress=False)

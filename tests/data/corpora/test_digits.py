@@ -15,12 +15,12 @@ SPEAKERS = ("ann", "bob", "zoe")
 
 
 @pytest.fixture(autouse=True)
-def _one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+def _one_process(monkeypatch):
     monkeypatch.setattr(parallel, "cores", lambda: 1)
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
+def root(tmp_path):
     """Three speakers, two digits, takes 0 to 11; each recording is noise of its own."""
     rng = np.random.default_rng(0)
     for speaker in SPEAKERS:
@@ -31,7 +31,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "fsdd"
 
 
-def build(root: Path, tmp_path: Path, **settings: int) -> Digits:
+def build(root, tmp_path, **settings):
     return Digits(
         root=str(root),
         corpora=str(tmp_path / "corpora"),
@@ -40,7 +40,7 @@ def build(root: Path, tmp_path: Path, **settings: int) -> Digits:
     )
 
 
-def recordings_in(signal: np.ndarray, root: Path) -> list[str]:
+def recordings_in(signal, root):
     """The recordings that an utterance is made of, found by their samples."""
     text = signal.astype(np.int16).tobytes()
     return [
@@ -50,7 +50,7 @@ def recordings_in(signal: np.ndarray, root: Path) -> list[str]:
     ]
 
 
-def test_test_takes_are_held_out(root: Path, tmp_path: Path) -> None:
+def test_test_takes_are_held_out(root, tmp_path):
     store = build(root, tmp_path).prepare(progress=False)
     assert [len(store.split(name)) for name in ("train", "valid", "test")] == [8, 3, 4]
     (corpus,) = (tmp_path / "corpora").glob("digits-????????")
@@ -68,7 +68,7 @@ def test_test_takes_are_held_out(root: Path, tmp_path: Path) -> None:
                 assert {int(name[:-4].split("_")[2]) for name in used} <= set(takes)
 
 
-def test_mixtures_are_of_two_speakers_at_the_lists_levels(root: Path, tmp_path: Path) -> None:
+def test_mixtures_are_of_two_speakers_at_the_lists_levels(root, tmp_path):
     store = build(root, tmp_path).prepare(progress=False)
     (corpus,) = (tmp_path / "corpora").glob("digits-????????")
     recipes = mixing.read_list(corpus / "mix_2_spk_tr.txt")
@@ -86,9 +86,7 @@ def test_mixtures_are_of_two_speakers_at_the_lists_levels(root: Path, tmp_path: 
         assert ratio == pytest.approx(2 * float(recipe.gains[0]), abs=2.5)
 
 
-def test_it_is_made_once_and_the_same_every_time(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_is_made_once_and_the_same_every_time(root, tmp_path, monkeypatch):
     first = build(root, tmp_path).prepare(progress=False)
     other = build(root, tmp_path / "other").prepare(progress=False)
     assert other.fingerprint == first.fingerprint
@@ -99,7 +97,7 @@ def test_it_is_made_once_and_the_same_every_time(
 
 
 @pytest.mark.parametrize("size", [0, 44, 1000])
-def test_what_a_power_cut_left_empty_is_made_again(root: Path, tmp_path: Path, size: int) -> None:
+def test_what_a_power_cut_left_empty_is_made_again(root, tmp_path, size):
     store = build(root, tmp_path).prepare(progress=False)
     (corpus,) = (tmp_path / "corpora").glob("digits-????????")
     path = min(corpus.glob("digits/train/ann/*.wav"))
@@ -110,25 +108,25 @@ def test_what_a_power_cut_left_empty_is_made_again(root: Path, tmp_path: Path, s
     assert path.read_bytes() == before
 
 
-def test_other_recordings_are_another_corpus(root: Path, tmp_path: Path) -> None:
+def test_other_recordings_are_another_corpus(root, tmp_path):
     first = build(root, tmp_path).prepare(progress=False)
     soundfiles.write(root / "3_ann_11.wav", np.random.default_rng(9).uniform(-0.3, 0.3, 2000), 8000)
     assert build(root, tmp_path).prepare(progress=False).fingerprint != first.fingerprint
 
 
-def test_the_datasets_own_folder_may_be_named(root: Path, tmp_path: Path) -> None:
+def test_the_datasets_own_folder_may_be_named(root, tmp_path):
     (tmp_path / "clone").mkdir()
     root.rename(tmp_path / "clone/recordings")
     assert len(digits.find(tmp_path / "clone")) == 72
 
 
 @pytest.mark.parametrize("root_setting", [None, ""])
-def test_no_folder_says_which_setting(root_setting: str | None) -> None:
+def test_no_folder_says_which_setting(root_setting):
     with pytest.raises(InputError, match=r"needs data\.root=FOLDER with .*\{digit\}_\{speaker\}"):
         Digits(root=root_setting).prepare()
 
 
-def test_a_wrong_folder_says_what_was_tried_wanted_and_found(tmp_path: Path) -> None:
+def test_a_wrong_folder_says_what_was_tried_wanted_and_found(tmp_path):
     (tmp_path / "notes.txt").touch()
     for path, found in (
         (tmp_path, "found: 1 entries, such as notes.txt"),
@@ -144,7 +142,7 @@ def test_a_wrong_folder_says_what_was_tried_wanted_and_found(tmp_path: Path) -> 
     assert not (tmp_path / "made").exists()
 
 
-def test_missing_takes_are_named(root: Path, tmp_path: Path) -> None:
+def test_missing_takes_are_named(root, tmp_path):
     for path in root.glob("*_zoe_*.wav"):
         if int(path.stem.split("_")[2]) < 5:
             path.unlink()
@@ -156,7 +154,7 @@ def test_missing_takes_are_named(root: Path, tmp_path: Path) -> None:
         build(root, tmp_path).prepare(progress=False)
 
 
-def test_settings_that_cant_be_are_refused() -> None:
+def test_settings_that_cant_be_are_refused():
     with pytest.raises(InputError, match="train=0: must be an integer from 1"):
         Digits(train=0)
     with pytest.raises(InputError, match="longest=3: below shortest=5"):
@@ -165,7 +163,7 @@ def test_settings_that_cant_be_are_refused() -> None:
         Digits(longest=6.5)
 
 
-def test_the_real_recordings(fsdd: Path, tmp_path: Path) -> None:
+def test_the_real_recordings(fsdd, tmp_path):
     store = build(fsdd, tmp_path, shortest=5, longest=8).prepare(progress=False)
     (corpus,) = (tmp_path / "corpora").glob("digits-????????")
     speakers = {path.name for path in (corpus / "digits/test").iterdir()}
@@ -173,7 +171,7 @@ def test_the_real_recordings(fsdd: Path, tmp_path: Path) -> None:
     assert 1.0 < store.split("test").lengths.mean() / 8000 < 6.0
 
 
-def test_a_speaker_whose_name_leads_elsewhere_is_refused(root: Path, tmp_path: Path) -> None:
+def test_a_speaker_whose_name_leads_elsewhere_is_refused(root, tmp_path):
     for path in root.glob("*_ann_*.wav"):
         path.rename(path.with_name(path.name.replace("ann", "..")))
     with pytest.raises(InputError, match=r"a speaker: '\.\.' can't name a file or folder"):

@@ -1,7 +1,6 @@
 """A folder without splits: what is drawn, and what stays together."""
 
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ from autoclip_sep.errors import InputError
 NAMES = [f"song{song} - {part}" for song in range(10) for part in range(4)]
 
 
-def write(root: Path, names: list[str]) -> Path:
+def write(root, names):
     rng = np.random.default_rng(0)
     for name in names:
         sources = 0.1 * rng.standard_normal((2, 1, 900)).clip(-3, 3)
@@ -22,11 +21,11 @@ def write(root: Path, names: list[str]) -> Path:
     return root
 
 
-def drawn(names: list[str], **settings: object) -> dict[str, str]:
-    return MixtureFolder(**settings)._drawn(names)  # type: ignore[arg-type]
+def drawn(names, **settings):
+    return MixtureFolder(**settings)._drawn(names)
 
 
-def test_every_mixture_is_in_one_split_and_the_shares_are_met() -> None:
+def test_every_mixture_is_in_one_split_and_the_shares_are_met():
     counts = Counter(drawn(NAMES).values())
     assert counts == {"train": 32, "valid": 4, "test": 4}
     assert Counter(drawn(NAMES, shares={"train": 1, "valid": 1, "test": 0}).values()) == {
@@ -34,25 +33,25 @@ def test_every_mixture_is_in_one_split_and_the_shares_are_met() -> None:
     }  # fmt: skip
 
 
-def test_the_seed_draws_and_nothing_else() -> None:
+def test_the_seed_draws_and_nothing_else():
     assert drawn(NAMES) == drawn(NAMES[::-1])
     assert drawn(NAMES, seed=1) != drawn(NAMES)
 
 
-def test_most_mixtures_of_a_corpus_that_grows_stay_where_they_were() -> None:
+def test_most_mixtures_of_a_corpus_that_grows_stay_where_they_were():
     before, after = drawn(NAMES), drawn([*NAMES, "song10 - 0"])
     assert sum(before[name] != after[name] for name in NAMES) <= 2
 
 
 @pytest.mark.parametrize("together", [r"^(song\d+)", r"^song\d+"])
-def test_a_song_stays_in_one_split(together: str) -> None:
+def test_a_song_stays_in_one_split(together):
     split_of = drawn(NAMES, together=together)
     for song in range(10):
         assert len({split_of[f"song{song} - {part}"] for part in range(4)}) == 1
     assert Counter(split_of.values()) == {"train": 32, "valid": 4, "test": 4}
 
 
-def test_mixtures_in_one_folder_stay_together() -> None:
+def test_mixtures_in_one_folder_stay_together():
     split_of = drawn([f"speaker{n}/{k}" for n in range(10) for k in range(3)])
     for n in range(10):
         assert len({split_of[f"speaker{n}/{k}"] for k in range(3)}) == 1
@@ -69,9 +68,7 @@ SMALLER = "or make smaller groups with data.corpus.together"
         (6, {}, f"set data.corpus.shares.valid=0.17 or more, another data.corpus.seed, {SMALLER}"),
     ],
 )
-def test_too_few_groups_for_all_splits_are_refused_with_what_to_do(
-    songs: int, settings: dict[str, object], advice: str
-) -> None:
+def test_too_few_groups_for_all_splits_are_refused_with_what_to_do(songs, settings, advice):
     names = NAMES[: 4 * songs]
     with pytest.raises(InputError) as refused:
         drawn(names, together=r"^(song\d+)", **settings)
@@ -84,7 +81,7 @@ def test_too_few_groups_for_all_splits_are_refused_with_what_to_do(
         }  # fmt: skip
 
 
-def test_an_expression_that_matches_nothing_is_refused() -> None:
+def test_an_expression_that_matches_nothing_is_refused():
     with pytest.raises(InputError, match=r"together=\^album matches no name, such as "):
         drawn(NAMES, together="^album")
 
@@ -99,13 +96,13 @@ def test_an_expression_that_matches_nothing_is_refused() -> None:
         ({"mixture": "{split}/{item}.wav"}, "with {item} in it, such as mix/{item}.wav"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(settings: dict[str, object], message: str) -> None:
+def test_settings_that_make_no_sense_are_refused(settings, message):
     with pytest.raises(InputError) as refused:
-        MixtureFolder(**settings)  # type: ignore[arg-type]
+        MixtureFolder(**settings)
     assert message in str(refused.value)
 
 
-def test_a_folder_becomes_a_store(tmp_path: Path) -> None:
+def test_a_folder_becomes_a_store(tmp_path):
     root = write(tmp_path / "sound", NAMES)
     corpus = MixtureFolder(root=str(root), store=str(tmp_path / "store"), together=r"^(song\d+)")
     store = corpus.prepare(progress=False)

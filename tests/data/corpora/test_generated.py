@@ -1,7 +1,6 @@
 import json
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -22,13 +21,13 @@ class Ramps(GeneratedCorpus):
     stop: bool = False
 
     @property
-    def settings(self) -> dict[str, int]:
+    def settings(self):
         return {"seed": self.seed, "train": self.train}
 
-    def layout(self) -> str:
+    def layout(self):
         return "nothing"
 
-    def generate(self, folder: Path, progress: bool) -> None:
+    def generate(self, folder, progress):
         for length, split in enumerate(self.expected, 50):
             if self.stop and split == "test":
                 raise KeyboardInterrupt
@@ -36,11 +35,11 @@ class Ramps(GeneratedCorpus):
                 self.calls.append(split)
                 soundfiles.write(folder / f"{split}.wav", np.full(length, 0.1), 8000)
 
-    def items(self, folder: Path) -> list[Item]:
+    def items(self, folder):
         return [Item(split, split, (Signal(folder / f"{split}.wav"),)) for split in self.expected]
 
 
-def test_a_corpus_is_generated_once_and_resumed_where_it_was_cut_off(tmp_path: Path) -> None:
+def test_a_corpus_is_generated_once_and_resumed_where_it_was_cut_off(tmp_path):
     places = {"root": str(tmp_path / "corpora"), "store": str(tmp_path / "store")}
     Ramps.calls.clear()
     with pytest.raises(KeyboardInterrupt):
@@ -54,7 +53,7 @@ def test_a_corpus_is_generated_once_and_resumed_where_it_was_cut_off(tmp_path: P
     assert store.folder.name == note.parent.name
 
 
-def test_a_file_is_whole_or_else_generated_again(tmp_path: Path) -> None:
+def test_a_file_is_whole_or_else_generated_again(tmp_path):
     path = tmp_path / "a.wav"
     assert not is_whole(path)
     soundfiles.write(path, np.zeros(100), 8000)
@@ -65,7 +64,7 @@ def test_a_file_is_whole_or_else_generated_again(tmp_path: Path) -> None:
         assert not is_whole(path)
 
 
-def test_settings_name_the_folder(tmp_path: Path) -> None:
+def test_settings_name_the_folder(tmp_path):
     one = folder_for(tmp_path, "demo", {"a": 1, "b": 2})
     assert one == folder_for(tmp_path, "demo", {"b": 2, "a": 1})
     assert one != folder_for(tmp_path, "demo", {"a": 1, "b": 3})

@@ -1,8 +1,7 @@
 """LibriMix trees read by their metadata, wherever they were made."""
 
 import csv
-from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
-from typing import Any
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
 import pytest
@@ -21,22 +20,22 @@ SOMEWHERE = PurePosixPath("/storage/someone/Libri2Mix/wav8k/min")
 
 
 @pytest.fixture(autouse=True)
-def _one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+def _one_process(monkeypatch):
     monkeypatch.setattr(parallel, "cores", lambda: 1)
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
+def root(tmp_path):
     return make_tree(tmp_path / "Libri2Mix/wav8k/min")
 
 
-def make_tree(root: Path, maker: PurePath = SOMEWHERE, speakers: int = 2) -> Path:
+def make_tree(root, maker=SOMEWHERE, speakers=2):
     """A tree in the published layout, its tables naming the paths on the maker's machine."""
     rng = np.random.default_rng(0)
     names = [f"s{n + 1}" for n in range(speakers)]
     mixtures = {"mix_clean": tuple(names), "mix_both": (*names, "noise")}
     mixtures |= {"mix_single": ("s1", "noise")}
-    tables: dict[tuple[str, str], list[list[str]]] = {}
+    tables = {}
     for subset, lengths in LENGTHS.items():
         for n, length in enumerate(lengths):
             # Not in the order of names: the tables' order is the corpus'.
@@ -63,17 +62,17 @@ def make_tree(root: Path, maker: PurePath = SOMEWHERE, speakers: int = 2) -> Pat
     return root
 
 
-def write_table(path: Path, rows: list[list[str]]) -> None:
+def write_table(path, rows):
     with open(path, "w", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows(rows)
 
 
-def read_table(path: Path) -> list[list[str]]:
+def read_table(path):
     with open(path, newline="") as file:
         return list(csv.reader(file))
 
 
-def prepare(root: Path | None, tmp_path: Path, **settings: Any) -> Store:
+def prepare(root, tmp_path, **settings):
     arguments = ["data=libri2mix", f"data.root={root}", f"data.store={tmp_path / 'store'}"]
     config = compose.plain(compose.compose("train", arguments))["data"]["corpus"]
     store = build(config | settings, "data.corpus").prepare(progress=False)
@@ -85,9 +84,7 @@ def prepare(root: Path | None, tmp_path: Path, **settings: Any) -> Store:
     ("mixture", "count", "parts"),
     [("mix_clean", 2, 2), ("mix_both", 2, 3), ("mix_single", 1, 2)],
 )
-def test_the_tables_say_what_is_in_a_mixture(
-    root: Path, tmp_path: Path, mixture: str, count: int, parts: int
-) -> None:
+def test_the_tables_say_what_is_in_a_mixture(root, tmp_path, mixture, count, parts):
     store = prepare(root, tmp_path, mixture=mixture, count=count)
     assert store.splits == ("train", "valid", "test")
     for split, subset in (("train", "train-100"), ("valid", "dev"), ("test", "test")):
@@ -109,17 +106,17 @@ def test_the_tables_say_what_is_in_a_mixture(
 @pytest.mark.parametrize(
     "maker", [PureWindowsPath("C:\\Users\\me\\min"), PurePosixPath("min"), PurePosixPath("/")]
 )
-def test_a_tree_may_come_from_anywhere(tmp_path: Path, maker: PurePath) -> None:
+def test_a_tree_may_come_from_anywhere(tmp_path, maker):
     root = make_tree(tmp_path / "here", maker)
     assert len(prepare(root, tmp_path).split("train")) == 3
 
 
-def test_three_speakers(tmp_path: Path) -> None:
+def test_three_speakers(tmp_path):
     root = make_tree(tmp_path / "Libri3Mix/wav8k/min", speakers=3)
     assert prepare(root, tmp_path, count=3).split("test").sources == 3
 
 
-def test_three_speakers_in_noise_as_published(tmp_path: Path) -> None:
+def test_three_speakers_in_noise_as_published(tmp_path):
     """Each file is cut off at 16 bits by itself: the sum of four is up to 3 below the mixture."""
     root = make_tree(tmp_path / "Libri3Mix/wav8k/min", speakers=3)
     rng = np.random.default_rng(0)
@@ -132,7 +129,7 @@ def test_three_speakers_in_noise_as_published(tmp_path: Path) -> None:
     assert prepare(root, tmp_path, count=3, mixture="mix_both").split("test").sources == 3
 
 
-def test_other_subsets_and_the_newer_tables(root: Path, tmp_path: Path) -> None:
+def test_other_subsets_and_the_newer_tables(root, tmp_path):
     (root / "train-100").rename(root / "train-360")
     table = root / "metadata/mixture_train-100_mix_clean.csv"
     header, *rows = read_table(table)
@@ -146,7 +143,7 @@ def test_other_subsets_and_the_newer_tables(root: Path, tmp_path: Path) -> None:
     assert len(prepare(root, tmp_path, splits=splits).split("train")) == 3
 
 
-def refused(root: Path | None, tmp_path: Path, **settings: Any) -> str:
+def refused(root, tmp_path, **settings):
     with pytest.raises(InputError) as caught:
         prepare(root, tmp_path, **settings)
     assert not list(tmp_path.glob("store/*-????????/"))
@@ -154,15 +151,13 @@ def refused(root: Path | None, tmp_path: Path, **settings: Any) -> str:
     return str(caught.value)
 
 
-def test_no_root_says_which_setting() -> None:
+def test_no_root_says_which_setting():
     with pytest.raises(InputError, match=r"needs data\.root=FOLDER with metadata/mixture_"):
         LibriMix(name="libri2mix").prepare()
 
 
 @pytest.mark.parametrize("named", ["..", "../..", "metadata", "train-100/s1"])
-def test_a_root_too_high_or_too_low_is_told_the_right_one(
-    root: Path, tmp_path: Path, named: str
-) -> None:
+def test_a_root_too_high_or_too_low_is_told_the_right_one(root, tmp_path, named):
     folder = Path(f"{root}/{named}").resolve()
     said = refused(folder, tmp_path)
     for part in (
@@ -173,7 +168,7 @@ def test_a_root_too_high_or_too_low_is_told_the_right_one(
         assert part in said
 
 
-def test_a_mixture_or_subset_that_was_not_made_is_named(root: Path, tmp_path: Path) -> None:
+def test_a_mixture_or_subset_that_was_not_made_is_named(root, tmp_path):
     for path in root.glob("metadata/*_mix_both.csv"):
         path.unlink()
     said = refused(root, tmp_path, mixture="mix_both")
@@ -182,7 +177,7 @@ def test_a_mixture_or_subset_that_was_not_made_is_named(root: Path, tmp_path: Pa
     assert "not there: metadata/mixture_train-360_mix_clean.csv, train-360; expected" in said
 
 
-def test_missing_files_are_counted_and_named(root: Path, tmp_path: Path) -> None:
+def test_missing_files_are_counted_and_named(root, tmp_path):
     for path in root.glob("*/s1/*.wav"):
         path.unlink()
     said = refused(root, tmp_path)
@@ -190,19 +185,19 @@ def test_missing_files_are_counted_and_named(root: Path, tmp_path: Path) -> None
     assert said.endswith(" and 4 more")
 
 
-def test_the_number_of_sources_is_checked(root: Path, tmp_path: Path) -> None:
+def test_the_number_of_sources_is_checked(root, tmp_path):
     said = refused(root, tmp_path, count=3)
     assert said.endswith("train-100_mix_clean.csv: 2 sources, data.sources=3")
 
 
-def test_a_mixture_in_two_splits_is_refused(root: Path, tmp_path: Path) -> None:
+def test_a_mixture_in_two_splits_is_refused(root, tmp_path):
     first = read_table(root / "metadata/mixture_train-100_mix_clean.csv")[2]
     table = root / "metadata/mixture_test_mix_clean.csv"
     write_table(table, [*read_table(table), first])
     assert "is in train and in test" in refused(root, tmp_path)
 
 
-def test_a_mixture_that_is_not_the_sum_is_refused(root: Path, tmp_path: Path) -> None:
+def test_a_mixture_that_is_not_the_sum_is_refused(root, tmp_path):
     path = next((root / "dev/mix_clean").iterdir())
     samples = soundfiles.read(path, dtype=np.int16)[0]
     soundfiles.write(path, samples // 2, 8000)
@@ -221,9 +216,7 @@ def test_a_mixture_that_is_not_the_sum_is_refused(root: Path, tmp_path: Path) ->
         ('mixture_ID,mixture_path,source_1_path\n\xff,"y,z\n', "can't be read"),
     ],
 )
-def test_a_bad_table_is_refused_by_line(
-    root: Path, tmp_path: Path, text: str, message: str
-) -> None:
+def test_a_bad_table_is_refused_by_line(root, tmp_path, text, message):
     table = root / "metadata/mixture_dev_mix_clean.csv"
     table.write_text(text, encoding="latin-1")
     said = refused(root, tmp_path)
@@ -231,7 +224,7 @@ def test_a_bad_table_is_refused_by_line(
     assert message in said
 
 
-def test_a_table_saved_by_a_spreadsheet_is_read(root: Path, tmp_path: Path) -> None:
+def test_a_table_saved_by_a_spreadsheet_is_read(root, tmp_path):
     """A byte-order mark, Windows' line ends, empty columns and lines."""
     for table in root.glob("metadata/*.csv"):
         text = "".join(f"{line},\r\n" for line in table.read_text().splitlines())
@@ -239,7 +232,7 @@ def test_a_table_saved_by_a_spreadsheet_is_read(root: Path, tmp_path: Path) -> N
     assert len(prepare(root, tmp_path).split("train")) == 3
 
 
-def test_a_path_that_leads_out_of_the_tree_is_refused(root: Path, tmp_path: Path) -> None:
+def test_a_path_that_leads_out_of_the_tree_is_refused(root, tmp_path):
     table = root / "metadata/mixture_dev_mix_clean.csv"
     header, row, *rows = read_table(table)
     write_table(table, [header, [*row[:2], "../../s1/x.wav", *row[3:]], *rows])

@@ -4,7 +4,6 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,7 +23,7 @@ VALID = "Actions - One Minute Smile"
 LENGTH = 6000
 
 
-def sounds(name: str) -> dict[str, np.ndarray]:
+def sounds(name):
     """The four sources (2, LENGTH) of a track; low noise, which AAC codes well."""
     rng = np.random.default_rng(len(name))
     noise = rng.uniform(-1, 1, (4, 2, LENGTH + 39))
@@ -32,7 +31,7 @@ def sounds(name: str) -> dict[str, np.ndarray]:
     return dict(zip(("vocals", "drums", "bass", "other"), 0.4 * smooth, strict=True))
 
 
-def write_hq(root: Path) -> Path:
+def write_hq(root):
     for subset, names in TRACKS.items():
         for name in names:
             stored = {key: soundfiles.quantise(sound) for key, sound in sounds(name).items()}
@@ -46,12 +45,12 @@ def write_hq(root: Path) -> Path:
 
 
 @pytest.fixture
-def hq(tmp_path: Path) -> Path:
+def hq(tmp_path):
     return write_hq(tmp_path / "musdb18hq")
 
 
 @pytest.fixture
-def coded(tmp_path: Path, write_stems: WriteStems) -> Path:
+def coded(tmp_path, write_stems):
     root = tmp_path / "musdb18"
     for subset, names in TRACKS.items():
         for name in names:
@@ -62,11 +61,11 @@ def coded(tmp_path: Path, write_stems: WriteStems) -> Path:
     return root
 
 
-def corpus(root: Path, **more: object) -> Musdb:
+def corpus(root, **more):
     return Musdb(root=str(root), store=str(root.parent / "store"), **more)
 
 
-def test_hq_tracks_come_as_named_sources_to_the_bit(hq: Path) -> None:
+def test_hq_tracks_come_as_named_sources_to_the_bit(hq):
     store = corpus(hq).prepare(progress=False)
     assert (store.sample_rate, store.splits) == (44100, ("train", "valid", "test"))
     assert store.split("train").items == [TRACKS["train"][0], TRACKS["train"][2]]
@@ -82,15 +81,13 @@ def test_hq_tracks_come_as_named_sources_to_the_bit(hq: Path) -> None:
             assert np.array_equal(mixture, sources.sum(axis=0))
 
 
-def as_16_bits(path: Path, length: int) -> list[np.ndarray]:
+def as_16_bits(path, length):
     """The five streams as ffmpeg makes 16 bits of them: to the nearest, clipped, not dithered."""
     decoded = [np.concatenate(list(stems.blocks(path, n, frames=length)), 1) for n in range(5)]
     return [np.rint(part * 2**15).clip(-(2**15), 2**15 - 1) / 2**15 for part in decoded]
 
 
-def test_stems_come_with_16_bits_as_the_package_musdb_reads_them(
-    coded: Path, write_stems: WriteStems
-) -> None:
+def test_stems_come_with_16_bits_as_the_package_musdb_reads_them(coded, write_stems):
     loud = [8 * part for part in sounds("loud").values()]
     write_stems(coded / "train" / f"{VALID}.stem.mp4", [sum(loud), *loud])
     store = corpus(coded).prepare(progress=False)
@@ -113,7 +110,7 @@ def test_stems_come_with_16_bits_as_the_package_musdb_reads_them(
 
 
 @pytest.mark.parametrize("subtype", ["FLOAT", "PCM_24"])
-def test_wavs_of_more_bits_come_with_16_as_well(hq: Path, subtype: str) -> None:
+def test_wavs_of_more_bits_come_with_16_as_well(hq, subtype):
     """The package musdb has ffmpeg read them so, too: a copy of the stems decoded to floats."""
     found = corpus(hq)
     before = found.prepare(progress=False)
@@ -131,21 +128,21 @@ def test_wavs_of_more_bits_come_with_16_as_well(hq: Path, subtype: str) -> None:
         assert np.abs(read * 2**15 - rounded.clip(-(2**15), 2**15 - 1)).max() <= most
 
 
-def test_a_store_of_float32_made_before_is_not_taken_for_this_one(coded: Path) -> None:
+def test_a_store_of_float32_made_before_is_not_taken_for_this_one(coded):
     found = corpus(coded)
     store = found.prepare(progress=False)
     settings = {"root": str(coded), "hq": False, "sources": list(musdb.SOURCES)}
     assert store.folder != folder_for(found.store, found.name, settings)
 
 
-def test_a_second_look_reads_nothing(coded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_look_reads_nothing(coded, monkeypatch):
     first = corpus(coded).prepare(progress=False)
     monkeypatch.setattr(stems, "blocks", None)
     monkeypatch.setattr(stems, "info", None)
     assert corpus(coded).prepare(progress=False).fingerprint == first.fingerprint
 
 
-def test_some_sources_leave_the_others_in_the_mixture(hq: Path) -> None:
+def test_some_sources_leave_the_others_in_the_mixture(hq):
     all_four = corpus(hq).prepare(progress=False).split("test")
     two = corpus(hq, sources=["bass", "vocals"], count=2).prepare(progress=False).split("test")
     mixture, sources = two.load(1)
@@ -153,7 +150,7 @@ def test_some_sources_leave_the_others_in_the_mixture(hq: Path) -> None:
     assert np.array_equal(mixture, all_four.load(1)[0])
 
 
-def test_a_mixture_that_isnt_the_sum_is_kept(hq: Path) -> None:
+def test_a_mixture_that_isnt_the_sum_is_kept(hq):
     path = hq / "test" / TRACKS["test"][0] / "mixture.wav"
     soundfiles.write(path, np.zeros((2, LENGTH)), 44100)
     split = corpus(hq).prepare(progress=False).split("test")
@@ -162,9 +159,7 @@ def test_a_mixture_that_isnt_the_sum_is_kept(hq: Path) -> None:
     assert split.load(1 - index)[0].any()
 
 
-def test_the_official_validation_tracks_are_read_without_ffmpeg(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_official_validation_tracks_are_read_without_ffmpeg(monkeypatch):
     monkeypatch.setenv("PATH", "")
     names = musdb.validation_tracks()
     assert len(set(names)) == 14
@@ -176,7 +171,7 @@ def test_the_official_validation_tracks_are_read_without_ffmpeg(
 
 
 @pytest.mark.parametrize("kind", ["missing", "empty", "file", "other", "test only", "no tracks"])
-def test_a_wrong_root_is_one_line_with_what_is_there(tmp_path: Path, kind: str) -> None:
+def test_a_wrong_root_is_one_line_with_what_is_there(tmp_path, kind):
     root = tmp_path / "corpus"
     if kind == "file":
         root.write_text("no folder")
@@ -194,7 +189,7 @@ def test_a_wrong_root_is_one_line_with_what_is_there(tmp_path: Path, kind: str) 
     assert not (tmp_path / "store").exists()
 
 
-def test_a_folder_without_tracks_is_named(hq: Path, coded: Path) -> None:
+def test_a_folder_without_tracks_is_named(hq, coded):
     for path in (hq / "test").iterdir():
         shutil.rmtree(path)
     with pytest.raises(InputError, match=r"not there: tracks in test; expected: .*found: "):
@@ -210,7 +205,7 @@ def test_a_folder_without_tracks_is_named(hq: Path, coded: Path) -> None:
         corpus(hq, hq=True).prepare(progress=False)
 
 
-def test_the_root_that_was_meant_is_named(hq: Path) -> None:
+def test_the_root_that_was_meant_is_named(hq):
     with pytest.raises(InputError, match=rf"did you mean data\.root={hq}\?"):
         corpus(hq.parent).prepare(progress=False)
     with pytest.raises(InputError, match=rf"did you mean data\.root={hq}\?"):
@@ -219,7 +214,7 @@ def test_the_root_that_was_meant_is_named(hq: Path) -> None:
         Musdb().prepare()
 
 
-def test_the_format_that_is_asked_for_must_be_there(hq: Path, coded: Path) -> None:
+def test_the_format_that_is_asked_for_must_be_there(hq, coded):
     with pytest.raises(InputError, match=r"data\.hq=false") as error:
         corpus(hq, hq=False).prepare(progress=False)
     assert "did you mean" not in str(error.value)  # this very folder
@@ -233,35 +228,33 @@ def test_the_format_that_is_asked_for_must_be_there(hq: Path, coded: Path) -> No
     assert decoded.lengths.min() > LENGTH  # whole blocks
 
 
-def test_a_missing_stem_is_named(hq: Path) -> None:
+def test_a_missing_stem_is_named(hq):
     (hq / "train" / VALID / "bass.wav").unlink()
     with pytest.raises(InputError, match=rf"{VALID}: bass\.wav missing"):
         corpus(hq).prepare(progress=False)
 
 
-def test_stems_of_unequal_length_are_listed(hq: Path) -> None:
+def test_stems_of_unequal_length_are_listed(hq):
     soundfiles.write(hq / "train" / VALID / "bass.wav", np.zeros((2, 777)), 44100)
     with pytest.raises(InputError, match=r"vocals\.wav 6000 x 2.* bass\.wav 777 x 2"):
         corpus(hq).prepare(progress=False)
 
 
-def test_a_split_without_tracks_is_refused(hq: Path) -> None:
+def test_a_split_without_tracks_is_refused(hq):
     (hq / "train" / VALID).rename(hq / "train" / "Somebody - Something")
     with pytest.raises(InputError, match=r"none of the tracks for valid \(ANiMAL - Rockshow"):
         corpus(hq).prepare(progress=False)
 
 
 @pytest.mark.parametrize("kind", ["hq", "coded"])
-def test_other_channels_than_the_settings_say_are_refused(
-    kind: str, request: pytest.FixtureRequest
-) -> None:
+def test_other_channels_than_the_settings_say_are_refused(kind, request):
     root = request.getfixturevalue(kind)
     with pytest.raises(InputError, match=r": 2 channels, data\.channels=1$"):
         corpus(root, channels=1).prepare(progress=False)
     assert (root.parent / "store").exists() == (kind == "coded")  # seen in the header of a WAV file
 
 
-def test_mono_tracks_are_read_where_the_settings_say_so(hq: Path) -> None:
+def test_mono_tracks_are_read_where_the_settings_say_so(hq):
     for path in hq.rglob("*.wav"):
         soundfiles.write(path, soundfiles.read(path)[0][0], 44100)
     with pytest.raises(InputError, match=r": 1 channels, data\.channels=2$"):
@@ -269,7 +262,7 @@ def test_mono_tracks_are_read_where_the_settings_say_so(hq: Path) -> None:
     assert corpus(hq, channels=1).prepare(progress=False).split("test").channels == 1
 
 
-def test_a_stem_file_with_fewer_streams_is_named(coded: Path, write_stems: WriteStems) -> None:
+def test_a_stem_file_with_fewer_streams_is_named(coded, write_stems):
     write_stems(coded / "train" / f"{VALID}.stem.mp4", [np.zeros((2, LENGTH))] * 2)
     with pytest.raises(InputError, match=rf"{VALID}\.stem\.mp4: 2 audio streams, no number 2"):
         corpus(coded).prepare(progress=False)
@@ -285,6 +278,6 @@ def test_a_stem_file_with_fewer_streams_is_named(coded: Path, write_stems: Write
         ({"hq": "yes"}, "data.hq=yes: must be true"),
     ],
 )
-def test_impossible_settings_are_refused(wrong: dict[str, object], words: str) -> None:
+def test_impossible_settings_are_refused(wrong, words):
     with pytest.raises(InputError, match=words):
         Musdb(root="anywhere", **wrong)

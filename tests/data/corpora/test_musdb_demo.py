@@ -1,5 +1,4 @@
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,24 +13,24 @@ from autoclip_sep.errors import InputError
 SMALL = {"train": 3, "valid": 1, "test": 2, "seconds": 4}
 
 
-def build(folder: Path, **more: int) -> MusdbDemo:
+def build(folder, **more):
     places = {"root": str(folder / "corpora"), "store": str(folder / "store")}
     return MusdbDemo(**{**SMALL, **more}, **places)
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("made")
     build(folder).prepare(progress=False)
     return folder
 
 
-def files(folder: Path) -> dict[str, bytes]:
+def files(folder):
     root = folder / "corpora"
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*.wav")}
 
 
-def test_it_is_laid_out_like_musdb_hq(made: Path) -> None:
+def test_it_is_laid_out_like_musdb_hq(made):
     (root,) = (path for path in (made / "corpora").iterdir() if path.is_dir())
     assert len(list((root / "train").iterdir())) == 4
     assert len(list((root / "test").iterdir())) == 2
@@ -42,7 +41,7 @@ def test_it_is_laid_out_like_musdb_hq(made: Path) -> None:
         assert 3 * 44100 < headers.pop() < 5.5 * 44100
 
 
-def test_the_store_holds_four_stereo_sources_and_no_mixtures(made: Path) -> None:
+def test_the_store_holds_four_stereo_sources_and_no_mixtures(made):
     store = build(made).prepare(progress=False)
     assert [len(store.split(name)) for name in ("train", "valid", "test")] == [3, 1, 2]
     assert store.split("valid").items == ["Valid 000"]
@@ -55,7 +54,7 @@ def test_the_store_holds_four_stereo_sources_and_no_mixtures(made: Path) -> None
     assert np.array_equal(split.load(1)[0], soundfiles.read(path)[0])
 
 
-def test_the_same_settings_give_the_same_bytes(made: Path, tmp_path: Path) -> None:
+def test_the_same_settings_give_the_same_bytes(made, tmp_path):
     """Made here rather than in worker processes, and with fewer tracks about."""
     for track in build(tmp_path, train=1, test=1).tracks():
         write_track(tmp_path / "corpora" / "again", 4, 0, track)
@@ -68,7 +67,7 @@ def test_the_same_settings_give_the_same_bytes(made: Path, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("name", ["mixture", "bass"])
 @pytest.mark.parametrize("size", [0, 44, 1000])
-def test_what_a_power_cut_left_empty_is_made_again(tmp_path: Path, name: str, size: int) -> None:
+def test_what_a_power_cut_left_empty_is_made_again(tmp_path, name, size):
     (track, *_) = build(tmp_path).tracks()
     write_track(tmp_path / "corpora", 2, 0, track)
     before = files(tmp_path)
@@ -78,7 +77,7 @@ def test_what_a_power_cut_left_empty_is_made_again(tmp_path: Path, name: str, si
     assert files(tmp_path) == before
 
 
-def test_a_killed_one_is_continued(made: Path, tmp_path: Path) -> None:
+def test_a_killed_one_is_continued(made, tmp_path):
     shutil.copytree(made / "corpora", tmp_path / "corpora")
     (root,) = (path for path in (tmp_path / "corpora").iterdir() if path.is_dir())
     (root / "complete.json").unlink()
@@ -92,7 +91,7 @@ def test_a_killed_one_is_continued(made: Path, tmp_path: Path) -> None:
     assert store.fingerprint == build(made).prepare(progress=False).fingerprint
 
 
-def test_songs_differ_and_nothing_clips(made: Path) -> None:
+def test_songs_differ_and_nothing_clips(made):
     found = [content for name, content in files(made).items() if name.endswith("vocals.wav")]
     assert len(set(found)) == 6
     for path in (made / "corpora").rglob("*.wav"):
@@ -100,7 +99,7 @@ def test_songs_differ_and_nothing_clips(made: Path) -> None:
         assert 0.01 < np.abs(samples).max() < 0.81
 
 
-def test_stems_are_balanced_and_singers_rest() -> None:
+def test_stems_are_balanced_and_singers_rest():
     rests = []
     for number in range(4):
         stems = perform(8.0, generator(1, number))
@@ -115,7 +114,7 @@ def test_stems_are_balanced_and_singers_rest() -> None:
 
 
 @pytest.mark.parametrize("pitch", [40.0, 52.0, 69.0])
-def test_a_note_has_its_pitch(pitch: float) -> None:
+def test_a_note_has_its_pitch(pitch):
     """The spectrum of a held note has its lines at multiples of the frequency and nowhere else."""
     note = (songs.Note(0.0, 2.0, pitch, 1.0),)
     sound = instruments.play_bass(note, 2 * instruments.RATE, generator(0))
@@ -129,7 +128,7 @@ def test_a_note_has_its_pitch(pitch: float) -> None:
     assert spectrum[~lines].max() < 0.02 * spectrum.max()
 
 
-def test_a_song_is_in_time_and_in_key() -> None:
+def test_a_song_is_in_time_and_in_key():
     for number in range(20):
         song = songs.compose(12.0, generator(2, number))
         assert 9 < song.seconds < 15
@@ -147,6 +146,6 @@ def test_a_song_is_in_time_and_in_key() -> None:
 @pytest.mark.parametrize(
     "wrong", [{"train": 0}, {"seconds": 1}, {"test": 2.5}, {"seed": -1}, {"valid": True}]
 )
-def test_impossible_settings_are_refused(wrong: dict[str, int]) -> None:
+def test_impossible_settings_are_refused(wrong):
     with pytest.raises(InputError, match=next(iter(wrong))):
         MusdbDemo(**wrong)

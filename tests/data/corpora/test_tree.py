@@ -3,9 +3,8 @@
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -36,17 +35,11 @@ MakeTree = Callable[..., dict[tuple[str, str], Signals]]
 
 
 @pytest.fixture(autouse=True)
-def _one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+def _one_process(monkeypatch):
     monkeypatch.setattr(parallel, "cores", lambda: 1)
 
 
-def make_tree(
-    root: Path,
-    kinds: Mapping[str, tuple[str, ...]],
-    pattern: str = "{split}/{kind}/{item}.wav",
-    subtype: str = "PCM_16",
-    rate: int = 8000,
-) -> dict[tuple[str, str], Signals]:
+def make_tree(root, kinds, pattern="{split}/{kind}/{item}.wav", subtype="PCM_16", rate=8000):
     """Write every kind of file as the sum of the signals it names; what each item is made of."""
     rng = np.random.default_rng(len(kinds))
     names = sorted({name for parts in kinds.values() for name in parts})
@@ -65,7 +58,7 @@ def make_tree(
     return made
 
 
-def prepare(choice: str, root: Path, tmp_path: Path, **settings: Any) -> Store:
+def prepare(choice, root, tmp_path, **settings):
     """The store of a config, with settings of its corpus changed."""
     arguments = [f"data={choice}", f"data.root={root}", f"data.store={tmp_path / 'store'}"]
     config = compose.plain(compose.compose("train", arguments))["data"]["corpus"]
@@ -84,14 +77,7 @@ def prepare(choice: str, root: Path, tmp_path: Path, **settings: Any) -> Store:
         ("tree", WSJ0_2MIX, ("s1", "s2"), ("s1", "s2"), "PCM_16"),
     ],
 )
-def test_published_layouts_are_read(
-    tmp_path: Path,
-    choice: str,
-    kinds: Mapping[str, tuple[str, ...]],
-    mixture: tuple[str, ...],
-    targets: tuple[str, ...],
-    subtype: str,
-) -> None:
+def test_published_layouts_are_read(tmp_path, choice, kinds, mixture, targets, subtype):
     made = make_tree(tmp_path / "corpus", kinds, subtype=subtype)
     store = prepare(choice, tmp_path / "corpus", tmp_path)
     assert store.folder.name.startswith(f"{choice}-")
@@ -117,7 +103,7 @@ def test_published_layouts_are_read(
         "{split} (1+)/[{kind}]/{item} (1+).wav",
     ],
 )
-def test_own_layouts_by_pattern(tmp_path: Path, pattern: str) -> None:
+def test_own_layouts_by_pattern(tmp_path, pattern):
     made = make_tree(tmp_path / "corpus", WSJ0_2MIX, pattern)
     of = {kind: pattern.replace("{kind}", kind) for kind in WSJ0_2MIX}
     patterns = {"mixture": of["mix"], "sources": [of["s1"], of["s2"]]}
@@ -126,7 +112,7 @@ def test_own_layouts_by_pattern(tmp_path: Path, pattern: str) -> None:
     assert np.allclose(split.load(0)[1][1, 0], made["tr", split.items[0]]["s2"], atol=1e-6)
 
 
-def test_an_item_may_lie_in_folders_of_its_own(tmp_path: Path) -> None:
+def test_an_item_may_lie_in_folders_of_its_own(tmp_path):
     make_tree(tmp_path / "corpus", WSJ0_2MIX)
     for kind in WSJ0_2MIX:
         folder = tmp_path / "corpus/cv" / kind
@@ -136,7 +122,7 @@ def test_an_item_may_lie_in_folders_of_its_own(tmp_path: Path) -> None:
     assert items == ["a 1/x", "cva0_1.5_b0_-1.5"]
 
 
-def test_an_item_has_one_name_in_its_path(tmp_path: Path) -> None:
+def test_an_item_has_one_name_in_its_path(tmp_path):
     pattern = "{split}/{item}/{item}.{kind}.wav"
     make_tree(tmp_path / "corpus", WSJ0_2MIX, pattern)
     soundfiles.write(tmp_path / "corpus/tr/tra0_1.5_b0_-1.5/other.mix.wav", np.zeros(9), 8000)
@@ -145,7 +131,7 @@ def test_an_item_has_one_name_in_its_path(tmp_path: Path) -> None:
     assert len(prepare("tree", tmp_path / "corpus", tmp_path, **patterns).split("train")) == 3
 
 
-def test_hidden_files_and_others_are_no_mixtures(tmp_path: Path) -> None:
+def test_hidden_files_and_others_are_no_mixtures(tmp_path):
     make_tree(tmp_path / "corpus", WSJ0_2MIX)
     for name in ("._tra0.wav", ".thumbs/x.wav", "notes.txt"):
         (tmp_path / "corpus/tr/mix" / name).parent.mkdir(exist_ok=True)
@@ -153,7 +139,7 @@ def test_hidden_files_and_others_are_no_mixtures(tmp_path: Path) -> None:
     assert len(prepare("tree", tmp_path / "corpus", tmp_path).split("train")) == 3
 
 
-def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
+def test_links_are_followed_but_not_in_circles(tmp_path):
     make_tree(tmp_path / "real", WSJ0_2MIX)
     (tmp_path / "corpus").mkdir()
     for split in LENGTHS:
@@ -167,7 +153,7 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     assert len(items) == 3 + 1
 
 
-def test_a_tree_may_do_without_a_test_set(tmp_path: Path) -> None:
+def test_a_tree_may_do_without_a_test_set(tmp_path):
     make_tree(tmp_path / "corpus", WSJ0_2MIX)
     shutil.rmtree(tmp_path / "corpus/tt")
     splits = {"train": "tr", "valid": "cv", "test": None}
@@ -175,7 +161,7 @@ def test_a_tree_may_do_without_a_test_set(tmp_path: Path) -> None:
     assert store.splits == ("train", "valid")
 
 
-def test_roots_and_settings_have_stores_of_their_own(tmp_path: Path) -> None:
+def test_roots_and_settings_have_stores_of_their_own(tmp_path):
     for folder in ("one", "two"):
         make_tree(tmp_path / folder, WHAM)
     stores = [
@@ -189,7 +175,7 @@ def test_roots_and_settings_have_stores_of_their_own(tmp_path: Path) -> None:
     assert stores[0].fingerprint != stores[3].fingerprint
 
 
-def test_a_second_look_reads_no_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_look_reads_no_samples(tmp_path, monkeypatch):
     make_tree(tmp_path / "corpus", WSJ0_2MIX)
     first = prepare("tree", tmp_path / "corpus", tmp_path)
     monkeypatch.setattr(soundfiles, "read", None)
@@ -198,9 +184,7 @@ def test_a_second_look_reads_no_samples(tmp_path: Path, monkeypatch: pytest.Monk
     assert (again.folder, again.fingerprint) == (first.folder, first.fingerprint)
 
 
-def test_a_corpus_that_moved_has_its_store_still(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_corpus_that_moved_has_its_store_still(tmp_path, monkeypatch):
     """To another disk, with its project, or under another mount: gigabytes needn't be decoded."""
     place = tmp_path / "project"
     make_tree(place / "corpus", WSJ0_2MIX)
@@ -222,7 +206,7 @@ def test_a_corpus_that_moved_has_its_store_still(
     assert other.fingerprint == first.fingerprint
 
 
-def test_a_corpus_that_moved_is_not_taken_for_one_of_other_settings(tmp_path: Path) -> None:
+def test_a_corpus_that_moved_is_not_taken_for_one_of_other_settings(tmp_path):
     make_tree(tmp_path / "corpus", WSJ0_2MIX)
     first = prepare("tree", tmp_path / "corpus", tmp_path)
     (tmp_path / "corpus").rename(tmp_path / "moved")
@@ -232,7 +216,7 @@ def test_a_corpus_that_moved_is_not_taken_for_one_of_other_settings(tmp_path: Pa
     assert np.array_equal(other.split("train").load(0)[1], first.split("train").load(0)[1][::-1])
 
 
-def refused(choice: str, root: Path, tmp_path: Path, **settings: Any) -> str:
+def refused(choice, root, tmp_path, **settings):
     """The one line that a corpus is refused by; nothing may have been made."""
     with pytest.raises(InputError) as caught:
         prepare(choice, root, tmp_path, **settings)
@@ -241,12 +225,12 @@ def refused(choice: str, root: Path, tmp_path: Path, **settings: Any) -> str:
     return str(caught.value)
 
 
-def test_no_root_says_which_setting(tmp_path: Path) -> None:
+def test_no_root_says_which_setting(tmp_path):
     with pytest.raises(InputError, match=r"data=wham needs data\.root=FOLDER with .*mix_both"):
         MixtureTree(name="wham", mixture="{split}/mix_both/{item}.wav").prepare()
 
 
-def test_a_wrong_root_says_what_was_tried_wanted_and_found(tmp_path: Path) -> None:
+def test_a_wrong_root_says_what_was_tried_wanted_and_found(tmp_path):
     (tmp_path / "there").mkdir()
     (tmp_path / "there/notes.txt").touch()
     for name, found in (
@@ -267,7 +251,7 @@ def test_a_wrong_root_says_what_was_tried_wanted_and_found(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     "named", ["", "2speakers", "2speakers/wav8k", "2speakers/wav8k/min/tr", "2speakers/wav8k/mni"]
 )
-def test_a_root_too_high_or_too_low_is_told_the_right_one(tmp_path: Path, named: str) -> None:
+def test_a_root_too_high_or_too_low_is_told_the_right_one(tmp_path, named):
     right = tmp_path / "wsj0-mix/2speakers/wav8k/min"
     make_tree(right, WSJ0_2MIX)
     make_tree(tmp_path / "wsj0-mix/2speakers/wav16k/min", WSJ0_2MIX, rate=16000)
@@ -280,14 +264,14 @@ def test_a_root_too_high_or_too_low_is_told_the_right_one(tmp_path: Path, named:
     assert other.endswith(f"did you mean data.root={tmp_path}/wsj0-mix/2speakers/wav16k/min?")
 
 
-def test_a_path_from_home_is_told_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_from_home_is_told_in_full(tmp_path, monkeypatch):
     make_tree(tmp_path / "corpus", WSJ0_2MIX)
     monkeypatch.setenv("HOME", str(tmp_path))
     said = refused("wsj0_2mix", Path("~/corpus"), tmp_path)
     assert said.endswith(f"did you mean data.root={tmp_path}/corpus?")
 
 
-def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+def test_a_missing_folder_is_named(tmp_path):
     make_tree(tmp_path / "corpus", WSJ0_2MIX)
     shutil.rmtree(tmp_path / "corpus/cv/s2")
     said = refused("wsj0_2mix", tmp_path / "corpus", tmp_path)
@@ -298,9 +282,7 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("kind", "other"), [("s1", "mix"), ("mix", "s1")])
-def test_files_without_counterpart_are_counted_and_named(
-    tmp_path: Path, kind: str, other: str
-) -> None:
+def test_files_without_counterpart_are_counted_and_named(tmp_path, kind, other):
     make_tree(tmp_path / "corpus", WSJ0_2MIX)
     for path in sorted((tmp_path / "corpus/tr" / kind).iterdir())[1:]:
         path.unlink()
@@ -309,7 +291,7 @@ def test_files_without_counterpart_are_counted_and_named(
     assert f"tr/{other}/{{item}}.wav have no counterpart tr/{kind}/{{item}}.wav: tra1_1.5" in said
 
 
-def test_many_without_counterpart_are_not_all_named(tmp_path: Path) -> None:
+def test_many_without_counterpart_are_not_all_named(tmp_path):
     make_tree(tmp_path / "corpus", WSJ0_2MIX)
     for n in range(50):
         shutil.copy(
@@ -319,7 +301,7 @@ def test_many_without_counterpart_are_not_all_named(tmp_path: Path) -> None:
     assert re.search(r"50 of 53 files .*: zz0, zz1, zz10 and 47 more$", said)
 
 
-def test_an_empty_split_is_named(tmp_path: Path) -> None:
+def test_an_empty_split_is_named(tmp_path):
     make_tree(tmp_path / "corpus", WSJ0_2MIX)
     for path in (tmp_path / "corpus/cv").glob("*/*.wav"):
         path.rename(path.with_suffix(".flac"))
@@ -328,7 +310,7 @@ def test_an_empty_split_is_named(tmp_path: Path) -> None:
         assert part in said
 
 
-def test_another_rate_or_number_of_channels_is_refused(tmp_path: Path) -> None:
+def test_another_rate_or_number_of_channels_is_refused(tmp_path):
     make_tree(tmp_path / "corpus", WSJ0_2MIX)
     said = refused("wsj0_2mix", tmp_path / "corpus", tmp_path, sample_rate=16000)
     assert "8000 Hz, the corpus has 16000 Hz" in said
@@ -336,7 +318,7 @@ def test_another_rate_or_number_of_channels_is_refused(tmp_path: Path) -> None:
     assert said.endswith("_-1.5.wav: 1 channels, data.channels=2")
 
 
-def test_broken_files_are_listed_the_first_of_the_corpus_among_them(tmp_path: Path) -> None:
+def test_broken_files_are_listed_the_first_of_the_corpus_among_them(tmp_path):
     make_tree(tmp_path / "corpus", WSJ0_2MIX)
     broken = sorted((tmp_path / "corpus/tr/s1").iterdir())
     for path in broken:
@@ -346,7 +328,7 @@ def test_broken_files_are_listed_the_first_of_the_corpus_among_them(tmp_path: Pa
     assert [said.count(f"{path}: truncated") for path in broken] == [1, 1, 1]
 
 
-def test_stems_of_unequal_length_are_listed(tmp_path: Path) -> None:
+def test_stems_of_unequal_length_are_listed(tmp_path):
     make_tree(tmp_path / "corpus", WSJ0_2MIX)
     soundfiles.write(tmp_path / "corpus/tt/s2/tta1_1.5_b1_-1.5.wav", np.zeros(649), 8000)
     said = refused("wsj0_2mix", tmp_path / "corpus", tmp_path)
@@ -354,7 +336,7 @@ def test_stems_of_unequal_length_are_listed(tmp_path: Path) -> None:
     assert re.search(r": s1\S* 650 x 1, s2\S* 649 x 1, mix\S* 650 x 1$", said)
 
 
-def test_a_mixture_that_lacks_its_noise_is_refused(tmp_path: Path) -> None:
+def test_a_mixture_that_lacks_its_noise_is_refused(tmp_path):
     """mix_clean beside the noise, and mix_both without it: neither is the sum that is promised."""
     make_tree(tmp_path / "corpus", WHAM)
     for settings in (
@@ -368,14 +350,14 @@ def test_a_mixture_that_lacks_its_noise_is_refused(tmp_path: Path) -> None:
     assert np.abs(noisy - sources.sum(axis=0)).max() > 0.01
 
 
-def test_two_speakers_are_not_read_from_a_tree_of_three(tmp_path: Path) -> None:
+def test_two_speakers_are_not_read_from_a_tree_of_three(tmp_path):
     make_tree(tmp_path / "corpus", WSJ0_3MIX)
     said = refused("wsj0_2mix", tmp_path / "corpus", tmp_path)
     assert "tr/s2/" in said
     assert "is a signal left out?" in said
 
 
-def test_a_name_in_two_splits_is_refused_where_names_tell(tmp_path: Path) -> None:
+def test_a_name_in_two_splits_is_refused_where_names_tell(tmp_path):
     make_tree(tmp_path / "corpus", WSJ0_2MIX, "{split}/{kind}/{item}.wav")
     for kind in WSJ0_2MIX:
         folder = tmp_path / "corpus/tt" / kind
@@ -385,7 +367,7 @@ def test_a_name_in_two_splits_is_refused_where_names_tell(tmp_path: Path) -> Non
     prepare("tree", tmp_path / "corpus", tmp_path)  # here a name may be a number
 
 
-def test_the_same_files_in_two_splits_are_refused_under_any_name(tmp_path: Path) -> None:
+def test_the_same_files_in_two_splits_are_refused_under_any_name(tmp_path):
     make_tree(tmp_path / "corpus", WSJ0_2MIX)
     for kind in WSJ0_2MIX:
         folder = tmp_path / "corpus"
@@ -425,7 +407,7 @@ def test_the_same_files_in_two_splits_are_refused_under_any_name(tmp_path: Path)
         ({"sample_rate": 0}, "sample_rate=0"),
     ],
 )
-def test_settings_that_cant_be_are_refused(settings: dict[str, Any], message: str) -> None:
+def test_settings_that_cant_be_are_refused(settings, message):
     with pytest.raises(InputError) as caught:
         MixtureTree(**settings)
     assert message in str(caught.value)
@@ -433,7 +415,7 @@ def test_settings_that_cant_be_are_refused(settings: dict[str, Any], message: st
 
 
 @pytest.mark.parametrize("raw", [b"caf\xe9", b"two\nlines", b"\x1b[31m"])
-def test_names_of_any_bytes_are_mixtures_too(tmp_path: Path, raw: bytes) -> None:
+def test_names_of_any_bytes_are_mixtures_too(tmp_path, raw):
     """None is passed over, their paths stay, and what they are called can be printed."""
     make_tree(tmp_path / "tree", WSJ0_2MIX)
     for kind in WSJ0_2MIX:

@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 from scipy import signal as dsp
@@ -14,11 +12,11 @@ from autoclip_sep.data.creation.active_level import (
 RATE = 8000
 
 
-def decibels(power: float) -> float:
+def decibels(power):
     return 10 * np.log10(power)
 
 
-def gated_noise(duty: float, seconds: float = 20.0, period: float = 4.0) -> np.ndarray:
+def gated_noise(duty, seconds=20.0, period=4.0):
     """Noise of power 1, band-limited to 300-3400 Hz, on for `duty` of each period."""
     time = np.arange(int(seconds * RATE)) / RATE
     noise = np.random.default_rng(0).standard_normal(len(time))
@@ -27,7 +25,7 @@ def gated_noise(duty: float, seconds: float = 20.0, period: float = 4.0) -> np.n
     return noise * (time % period < duty * period)
 
 
-def spoken(fsdd: Path, speaker: str, seed: int, digits: int = 8) -> np.ndarray:
+def spoken(fsdd, speaker, seed, digits=8):
     """Digits said by one person, equally loud, with pauses between them."""
     rng = np.random.default_rng(seed)
     parts = []
@@ -39,7 +37,7 @@ def spoken(fsdd: Path, speaker: str, seed: int, digits: int = 8) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def literal_meter(signal: np.ndarray, step: float) -> float:
+def literal_meter(signal, step):
     """The level in dB by P.56's own recipe, sample by sample, for thresholds `step` dB apart."""
     samples = np.concatenate([signal, np.zeros(int(np.ceil(0.35 * RATE)))])
     for numerator, denominator in _band_filters(RATE):
@@ -67,11 +65,11 @@ def literal_meter(signal: np.ndarray, step: float) -> float:
 
 
 @pytest.mark.parametrize("silence", [np.zeros(0), np.zeros(1), np.zeros(8000)])
-def test_silence_has_no_level(silence: np.ndarray) -> None:
+def test_silence_has_no_level(silence):
     assert active_speech_level(silence, RATE) == 0.0
 
 
-def test_a_long_tone_is_active_throughout() -> None:
+def test_a_long_tone_is_active_throughout():
     """The level is that of the tone, less what the hangover and the last bin add in time."""
     for seconds in (5, 20, 80):
         tone = np.sqrt(2) * np.sin(2 * np.pi * 1000 * np.arange(seconds * RATE) / RATE)
@@ -81,7 +79,7 @@ def test_a_long_tone_is_active_throughout() -> None:
 
 
 @pytest.mark.parametrize("duty", [0.25, 0.5, 0.75, 1.0])
-def test_pauses_dont_count(duty: float) -> None:
+def test_pauses_dont_count(duty):
     """Gated noise has the level of its active part, not its mean (6 dB less at a quarter).
 
     Each burst is held for 0.2 s and decays for some tenths more, which counts as active.
@@ -95,14 +93,14 @@ def test_pauses_dont_count(duty: float) -> None:
 
 
 @pytest.mark.parametrize("duty", [0.1, 0.25, 0.5, 0.75, 1.0])
-def test_gated_noise_is_measured_as_a_literal_meter_does(duty: float) -> None:
+def test_gated_noise_is_measured_as_a_literal_meter_does(duty):
     noise = gated_noise(duty, seconds=8.0)
     level = decibels(active_speech_level(noise, RATE))
     assert level == pytest.approx(literal_meter(noise, step=0.05), abs=0.01)
 
 
 @pytest.mark.parametrize("speaker", ["george", "jackson", "lucas", "nicolas", "theo", "yweweler"])
-def test_speech_is_measured_as_a_literal_meter_does(fsdd: Path, speaker: str) -> None:
+def test_speech_is_measured_as_a_literal_meter_does(fsdd, speaker):
     for seed in range(2):
         speech = spoken(fsdd, speaker, seed)
         level = decibels(active_speech_level(speech, RATE))
@@ -110,9 +108,7 @@ def test_speech_is_measured_as_a_literal_meter_does(fsdd: Path, speaker: str) ->
 
 
 @pytest.mark.parametrize("speaker", ["george", "jackson", "theo"])
-def test_speech_at_other_gains_has_a_level_that_differs_by_the_gain(
-    fsdd: Path, speaker: str
-) -> None:
+def test_speech_at_other_gains_has_a_level_that_differs_by_the_gain(fsdd, speaker):
     speech = spoken(fsdd, speaker, seed=3)
     before = decibels(active_speech_level(speech, RATE))
     from_full_scale = []
@@ -126,7 +122,7 @@ def test_speech_at_other_gains_has_a_level_that_differs_by_the_gain(
     assert 0.0 < np.abs(from_full_scale).max() < 0.2
 
 
-def test_a_power_of_two_is_a_step_of_the_bins_from_full_scale() -> None:
+def test_a_power_of_two_is_a_step_of_the_bins_from_full_scale():
     noise = gated_noise(0.4, seconds=4.0)
     level = active_speech_level(noise, RATE, full_scale=1.0)
     assert active_speech_level(noise * 2.0**-3, RATE, full_scale=1.0) == pytest.approx(level / 64)
@@ -137,39 +133,39 @@ def test_a_power_of_two_is_a_step_of_the_bins_from_full_scale() -> None:
 
 @pytest.mark.parametrize("gain_db", [-70.0, -33.3, -6.0, 0.5, 12.0, 55.5])
 @pytest.mark.parametrize("duty", [0.3, 1.0])
-def test_a_gain_changes_the_level_by_itself(gain_db: float, duty: float) -> None:
+def test_a_gain_changes_the_level_by_itself(gain_db, duty):
     noise = gated_noise(duty, seconds=6.0)
     before = decibels(active_speech_level(noise, RATE))
     after = decibels(active_speech_level(noise * 10 ** (gain_db / 20), RATE))
     assert after - before == pytest.approx(gain_db, abs=0.01)
 
 
-def test_leading_and_trailing_silence_hardly_matter() -> None:
+def test_leading_and_trailing_silence_hardly_matter():
     noise = gated_noise(1.0, seconds=10.0)
     padded = np.concatenate([np.zeros(3 * RATE), noise, np.zeros(5 * RATE)])
     alone = decibels(active_speech_level(noise, RATE))
     assert decibels(active_speech_level(padded, RATE)) == pytest.approx(alone, abs=0.1)
 
 
-def test_a_constant_offset_is_not_speech() -> None:
+def test_a_constant_offset_is_not_speech():
     noise = gated_noise(1.0, seconds=10.0)
     level = decibels(active_speech_level(noise + 1.0, RATE))
     assert level == pytest.approx(decibels(active_speech_level(noise, RATE)), abs=0.1)
 
 
-def test_a_click_is_a_level_and_no_error() -> None:
+def test_a_click_is_a_level_and_no_error():
     click = np.zeros(RATE)
     click[4000] = 1.0
     assert 0.0 < active_speech_level(click, RATE) < 1.0
 
 
 @pytest.mark.parametrize("rate", [8000, 11025, 16000, 48000])
-def test_the_band_filters_have_the_stated_response(rate: int) -> None:
+def test_the_band_filters_have_the_stated_response(rate):
     """-0.25 dB at 200 Hz, 50 dB stop band, gain 1 where they pass; the low-pass from 12.1 kHz."""
     filters = _band_filters(rate)
     assert len(filters) == (1 if rate < 12100 else 2)
 
-    def response(which: int, frequency: float) -> float:
+    def response(which, frequency):
         _, h = dsp.freqz(*filters[which], [frequency], fs=rate)
         return float(20 * np.log10(np.abs(h[0]) + 1e-30))
 
@@ -184,7 +180,7 @@ def test_the_band_filters_have_the_stated_response(rate: int) -> None:
 
 
 @pytest.mark.parametrize("length", [1, 2, 5, 6, 100])
-def test_the_maximum_is_held_backwards_only(length: int) -> None:
+def test_the_maximum_is_held_backwards_only(length):
     values = np.random.default_rng(0).random(50)
     held = _held_maximum(values, length)
     expected = [values[max(0, n - length + 1) : n + 1].max() for n in range(50)]

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
 from autoclip_sep.audio import soundfiles
@@ -29,7 +28,7 @@ METADATA = {"train-100": [TRAIN], "dev": [DEV]}
 
 
 @pytest.fixture
-def librispeech(tmp_path: Path) -> Path:
+def librispeech(tmp_path):
     rng = np.random.default_rng(0)
     for name, seconds in SECONDS.items():
         noise = np.convolve(rng.standard_normal(int(16000 * seconds)), np.ones(5) / 5, "same")
@@ -37,12 +36,12 @@ def librispeech(tmp_path: Path) -> Path:
     return tmp_path / "LibriSpeech"
 
 
-def make(librispeech: Path, out: Path, **settings: object) -> Path:
+def make(librispeech, out, **settings):
     arguments = {"metadata": METADATA, "jobs": 1, "progress": False} | settings
-    return creation.create(librispeech=librispeech, out=out, **arguments)  # type: ignore[arg-type]
+    return creation.create(librispeech=librispeech, out=out, **arguments)
 
 
-def contents(folder: Path) -> dict[str, bytes]:
+def contents(folder):
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in folder.rglob("*")
@@ -50,9 +49,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
-def as_published(
-    librispeech: Path, recipe: Recipe, rate: int, mode: str
-) -> dict[str, NDArray[np.float32]]:
+def as_published(librispeech, recipe, rate, mode):
     """The published procedure, step by step: read, gain, resample, fit, add up."""
     signals = []
     for path, gain in zip(recipe.utterances, recipe.gains, strict=True):
@@ -70,9 +67,7 @@ def as_published(
 @pytest.mark.parametrize("rate", [8000, 16000])
 @pytest.mark.parametrize("mode", ["min", "max"])
 @pytest.mark.parametrize("recipe", [TRAIN, DEV, THREE])
-def test_files_are_the_published_ones_byte_for_byte(
-    librispeech: Path, tmp_path: Path, recipe: Recipe, rate: int, mode: str
-) -> None:
+def test_files_are_the_published_ones_byte_for_byte(librispeech, tmp_path, recipe, rate, mode):
     metadata = {"dev": [recipe]}
     folder = make(librispeech, tmp_path / "o", metadata=metadata, sample_rate=rate, mode=mode)
     speakers = len(recipe.gains)
@@ -83,7 +78,7 @@ def test_files_are_the_published_ones_byte_for_byte(
         assert made.read_bytes() == (tmp_path / "expected.wav").read_bytes()
 
 
-def test_sixteen_bits_are_those_of_libsndfile(tmp_path: Path) -> None:
+def test_sixteen_bits_are_those_of_libsndfile(tmp_path):
     rng = np.random.default_rng(0)
     steps = np.arange(-32768, 32768) / 2.0**15
     samples = np.concatenate(
@@ -94,7 +89,7 @@ def test_sixteen_bits_are_those_of_libsndfile(tmp_path: Path) -> None:
     assert np.array_equal(creation.to_sixteen_bits(samples), expected)
 
 
-def test_the_published_layout_and_tables(librispeech: Path, tmp_path: Path) -> None:
+def test_the_published_layout_and_tables(librispeech, tmp_path):
     folder = make(librispeech, tmp_path / "out")
     names = {path for path in contents(folder) if not path.startswith(".")}
     assert names == {
@@ -109,7 +104,7 @@ def test_the_published_layout_and_tables(librispeech: Path, tmp_path: Path) -> N
     assert (folder / "metadata/mixture_train-100_mix_clean.csv").exists()
 
 
-def test_a_mixture_is_the_sum_of_its_sources(librispeech: Path, tmp_path: Path) -> None:
+def test_a_mixture_is_the_sum_of_its_sources(librispeech, tmp_path):
     folder = make(librispeech, tmp_path / "out", metadata={"dev": [THREE]})
     parts = [
         soundfiles.read(folder / "dev" / kind / "a_b_c.wav", dtype=np.int16)[0].astype(int)
@@ -119,17 +114,15 @@ def test_a_mixture_is_the_sum_of_its_sources(librispeech: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_what_was_cut_off_is_continued_to_the_same_bytes(
-    librispeech: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jobs: int
-) -> None:
+def test_what_was_cut_off_is_continued_to_the_same_bytes(librispeech, tmp_path, monkeypatch, jobs):
     whole = make(librispeech, tmp_path / "whole")
     calls = iter(range(100))
     write = soundfiles.write
 
-    def stop(*arguments: object) -> None:
+    def stop(*arguments):
         if next(calls) == 4:
             raise KeyboardInterrupt
-        write(*arguments)  # type: ignore[arg-type]
+        write(*arguments)
 
     monkeypatch.setattr(soundfiles, "write", stop)
     with pytest.raises(KeyboardInterrupt):
@@ -148,7 +141,7 @@ def test_what_was_cut_off_is_continued_to_the_same_bytes(
     assert one.replace("/whole/", "/again/") == other
 
 
-def test_a_file_that_was_deleted_is_made_again(librispeech: Path, tmp_path: Path) -> None:
+def test_a_file_that_was_deleted_is_made_again(librispeech, tmp_path):
     folder = make(librispeech, tmp_path / "out")
     before = contents(folder)
     (folder / f"dev/s2/{DEV.name}.wav").unlink()
@@ -158,9 +151,7 @@ def test_a_file_that_was_deleted_is_made_again(librispeech: Path, tmp_path: Path
 
 @pytest.mark.parametrize("kind", ["mix_clean", "s2"])
 @pytest.mark.parametrize("size", [0, 44, 1000])
-def test_what_a_power_cut_left_empty_is_made_again(
-    librispeech: Path, tmp_path: Path, kind: str, size: int
-) -> None:
+def test_what_a_power_cut_left_empty_is_made_again(librispeech, tmp_path, kind, size):
     folder = make(librispeech, tmp_path / "out")
     before = contents(folder)
     path = folder / f"dev/{kind}/{DEV.name}.wav"
@@ -169,7 +160,7 @@ def test_what_a_power_cut_left_empty_is_made_again(
     assert contents(folder) == before
 
 
-def test_what_was_all_cut_to_one_length_is_made_again(librispeech: Path, tmp_path: Path) -> None:
+def test_what_was_all_cut_to_one_length_is_made_again(librispeech, tmp_path):
     folder = make(librispeech, tmp_path / "out")
     before = contents(folder)
     for kind in ("mix_clean", "s1", "s2"):
@@ -179,7 +170,7 @@ def test_what_was_all_cut_to_one_length_is_made_again(librispeech: Path, tmp_pat
     assert contents(folder) == before
 
 
-def test_what_a_kill_left_half_written_is_swept_up(librispeech: Path, tmp_path: Path) -> None:
+def test_what_a_kill_left_half_written_is_swept_up(librispeech, tmp_path):
     folder = make(librispeech, tmp_path / "out")
     before = contents(folder)
     others = [folder / "dev/s1/.mine.wav", folder / "mine.tmp"]
@@ -196,13 +187,13 @@ def test_what_a_kill_left_half_written_is_swept_up(librispeech: Path, tmp_path: 
     assert contents(folder) == before
 
 
-def test_subsets_may_be_made_one_after_the_other(librispeech: Path, tmp_path: Path) -> None:
+def test_subsets_may_be_made_one_after_the_other(librispeech, tmp_path):
     for subset, recipes in METADATA.items():
         folder = make(librispeech, tmp_path / "parts", metadata={subset: recipes})
     assert contents(folder) == contents(make(librispeech, tmp_path / "whole"))
 
 
-def test_other_metadata_is_not_mixed_in(librispeech: Path, tmp_path: Path) -> None:
+def test_other_metadata_is_not_mixed_in(librispeech, tmp_path):
     folder = make(librispeech, tmp_path / "out")
     before = contents(folder)
     louder = Recipe(DEV.name, DEV.utterances, (1.4, 6.0))
@@ -211,9 +202,7 @@ def test_other_metadata_is_not_mixed_in(librispeech: Path, tmp_path: Path) -> No
     assert contents(folder) == before
 
 
-def test_missing_utterances_are_counted_before_anything_is_written(
-    librispeech: Path, tmp_path: Path
-) -> None:
+def test_missing_utterances_are_counted_before_anything_is_written(librispeech, tmp_path):
     shutil.rmtree(librispeech / "dev-clean")
     with pytest.raises(InputError) as caught:
         make(librispeech, tmp_path / "out")
@@ -226,18 +215,14 @@ def test_missing_utterances_are_counted_before_anything_is_written(
     assert not (tmp_path / "out").exists()
 
 
-def test_where_one_is_missing_no_folder_that_lacks_it_is_proposed(
-    librispeech: Path, tmp_path: Path
-) -> None:
+def test_where_one_is_missing_no_folder_that_lacks_it_is_proposed(librispeech, tmp_path):
     shutil.rmtree(librispeech / "train-clean-100")
     with pytest.raises(InputError, match=r"found: 1 entries, such as dev-clean$"):
         make(librispeech, tmp_path / "out")
 
 
 @pytest.mark.parametrize("named", ["..", "dev-clean"])
-def test_a_folder_too_high_or_too_low_is_told_the_right_one(
-    librispeech: Path, tmp_path: Path, named: str
-) -> None:
+def test_a_folder_too_high_or_too_low_is_told_the_right_one(librispeech, tmp_path, named):
     folder = Path(f"{librispeech}/{named}").resolve()
     with pytest.raises(InputError, match=rf"did you mean librispeech={librispeech}\?$"):
         make(folder, tmp_path / "out")
@@ -252,8 +237,8 @@ def test_a_folder_too_high_or_too_low_is_told_the_right_one(
     ],
 )
 def test_what_is_no_librispeech_is_refused_before_anything_is_written(
-    librispeech: Path, tmp_path: Path, samples: NDArray[np.float64] | None, rate: int, words: str
-) -> None:
+    librispeech, tmp_path, samples, rate, words
+):
     path = librispeech / DEV.utterances[1]
     if samples is None:
         path.write_bytes(b"")
@@ -264,14 +249,12 @@ def test_what_is_no_librispeech_is_refused_before_anything_is_written(
     assert not (tmp_path / "out").exists()
 
 
-def cut(path: Path) -> None:
+def cut(path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_broken_sources_are_all_listed_before_anything_is_written(
-    librispeech: Path, tmp_path: Path, jobs: int
-) -> None:
+def test_broken_sources_are_all_listed_before_anything_is_written(librispeech, tmp_path, jobs):
     """A FLAC file that was cut in half has a good header."""
     for name in SECONDS:
         cut(librispeech / name)
@@ -284,9 +267,7 @@ def test_broken_sources_are_all_listed_before_anything_is_written(
         assert line.startswith(f"{librispeech / name}: ")
 
 
-def test_what_is_there_needs_no_second_look_at_its_sources(
-    librispeech: Path, tmp_path: Path
-) -> None:
+def test_what_is_there_needs_no_second_look_at_its_sources(librispeech, tmp_path):
     folder = make(librispeech, tmp_path / "out")
     for name in SECONDS:
         cut(librispeech / name)
@@ -298,7 +279,7 @@ def test_what_is_there_needs_no_second_look_at_its_sources(
         make(librispeech, tmp_path / "out")
 
 
-def write_metadata(path: Path, recipes: list[Recipe]) -> None:
+def write_metadata(path, recipes):
     path.parent.mkdir(parents=True, exist_ok=True)
     numbers = range(1, len(recipes[0].gains) + 1)
     columns = ",".join(f"source_{n}_path,source_{n}_gain" for n in numbers)
@@ -310,7 +291,7 @@ def write_metadata(path: Path, recipes: list[Recipe]) -> None:
 
 
 @pytest.mark.parametrize("inner", ["", "Libri2Mix", "metadata/Libri2Mix"])
-def test_metadata_is_found_in_a_clone(tmp_path: Path, inner: str) -> None:
+def test_metadata_is_found_in_a_clone(tmp_path, inner):
     folder = tmp_path / inner
     for part in ("train-clean-100", "train-clean-360", "dev-clean", "test-clean"):
         write_metadata(folder / f"libri2mix_{part}.csv", [TRAIN, DEV])
@@ -321,7 +302,7 @@ def test_metadata_is_found_in_a_clone(tmp_path: Path, inner: str) -> None:
     assert read_metadata(tables["dev"], 2) == [TRAIN, DEV]
 
 
-def test_no_metadata_says_what_was_tried_wanted_and_found(tmp_path: Path) -> None:
+def test_no_metadata_says_what_was_tried_wanted_and_found(tmp_path):
     with pytest.raises(InputError) as caught:
         find_metadata(tmp_path, 3)
     for part in ("no tables there, in Libri3Mix", "libri3mix_dev-clean.csv", "an empty folder"):
@@ -339,7 +320,7 @@ def test_no_metadata_says_what_was_tried_wanted_and_found(tmp_path: Path) -> Non
         ("first,a,1,b,2", "line 3: a second mixture first"),
     ],
 )
-def test_a_bad_line_is_named(tmp_path: Path, line: str, message: str) -> None:
+def test_a_bad_line_is_named(tmp_path, line, message):
     header = "mixture_ID,source_1_path,source_1_gain,source_2_path,source_2_gain"
     (tmp_path / "t.csv").write_text(f"{header}\nfirst,a,1,b,2\n{line}\n")
     with pytest.raises(InputError, match=message):
@@ -351,12 +332,12 @@ def test_a_bad_line_is_named(tmp_path: Path, line: str, message: str) -> None:
 COLUMNS = "mixture_ID,source_1_path,source_1_gain,source_2_path,source_2_gain"
 
 
-def windows_metadata(path: Path, *rows: str) -> Path:
+def windows_metadata(path, *rows):
     path.write_text("\n".join([COLUMNS, *rows, ""]), encoding="utf-8-sig", newline="\r\n")
     return path
 
 
-def test_metadata_may_come_from_windows(tmp_path: Path) -> None:
+def test_metadata_may_come_from_windows(tmp_path):
     first, second = (path.replace("/", "\\") for path in DEV.utterances)
     row = f"{DEV.name},{first},{DEV.gains[0]},{second},{DEV.gains[1]}"
     assert read_metadata(windows_metadata(tmp_path / "m.csv", row), 2) == [DEV]
@@ -367,15 +348,13 @@ def test_metadata_may_come_from_windows(tmp_path: Path) -> None:
     [("../x", "a/b.flac"), ("a\x1b", "a/b.flac"), (".x", "a/b.flac"), ("", "a/b.flac"),
      ("x", "../b.flac"), ("x", "/etc/b.flac"), ("x", "a\\..\\..\\b.flac")],
 )  # fmt: skip
-def test_metadata_that_lead_elsewhere_are_refused_by_line(
-    tmp_path: Path, name: str, path: str
-) -> None:
+def test_metadata_that_lead_elsewhere_are_refused_by_line(tmp_path, name, path):
     table = windows_metadata(tmp_path / "m.csv", f"{name},{path},1,a/c.flac,1")
     with pytest.raises(InputError, match=r"m\.csv, line 2: '.*' (can't name|leads out)"):
         read_metadata(table, 2)
 
 
-def test_twenty_thousand_missing_utterances_are_a_short_line(tmp_path: Path) -> None:
+def test_twenty_thousand_missing_utterances_are_a_short_line(tmp_path):
     """Whatever they are called: each was a folder of its own for paths without a folder."""
     wanted = [
         Recipe(f"m{n}", (f"{n:05d}a.flac", f"{n:05d}b.flac"), (1.0, 1.0)) for n in range(9999)

@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -11,7 +9,7 @@ from autoclip_sep.data.creation.mixing import Recipe
 from autoclip_sep.errors import InputError
 
 
-def speech(seconds: float, seed: int, rate: int = 16000) -> np.ndarray:
+def speech(seconds, seed, rate=16000):
     """Low-passed noise in bursts: enough like speech to have a level and pauses."""
     rng = np.random.default_rng(seed)
     noise = np.convolve(rng.standard_normal(int(seconds * rate)), np.hanning(9), "same")
@@ -20,7 +18,7 @@ def speech(seconds: float, seed: int, rate: int = 16000) -> np.ndarray:
 
 
 @pytest.fixture
-def corpus(tmp_path: Path) -> Path:
+def corpus(tmp_path):
     for n, (name, seconds) in enumerate({"a/x1": 1.5, "b/y1": 2.0, "c/z1": 1.8}.items()):
         soundfiles.write(tmp_path / f"wsj0/si_tr_s/{name}.wav", speech(seconds, n), 16000)
     return tmp_path
@@ -31,7 +29,7 @@ PAIR = Recipe((A, B), ("1.9857", "-1.9857"))
 TRIPLE = Recipe((A, B, C), ("0.5", "-0.5", "0"))
 
 
-def test_mixing_by_hand() -> None:
+def test_mixing_by_hand():
     """min cuts, max pads; gains in dB; one scale for all, the loudest peaking at 0.9."""
     first, second = np.array([1.0, -2.0, 3.0]), np.array([1.0, 1.0])
     mixture, sources = mixing.mix([first, second], [20.0, 0.0], "min")
@@ -44,12 +42,12 @@ def test_mixing_by_hand() -> None:
         mixing.mix([np.zeros(5), np.zeros(4)], [0.0, 0.0], "min")
 
 
-def test_a_source_may_be_louder_than_the_mixture() -> None:
+def test_a_source_may_be_louder_than_the_mixture():
     _, sources = mixing.mix([np.array([1.0]), np.array([-0.5])], [0.0, 0.0], "min")
     assert np.abs(sources).max() == pytest.approx(0.9)
 
 
-def test_levels_are_those_of_the_list(corpus: Path) -> None:
+def test_levels_are_those_of_the_list(corpus):
     """Before cutting, the active levels of s1 and s2 differ by what the list says."""
     mixing.create({"tr": [PAIR]}, corpus, corpus / "out", mode="max", jobs=1, progress=False)
     folder = corpus / "out/2speakers/wav8k/max/tr"
@@ -60,7 +58,7 @@ def test_levels_are_those_of_the_list(corpus: Path) -> None:
     assert levels[0] - levels[1] == pytest.approx(2 * 1.9857, abs=0.01)
 
 
-def test_the_published_layout(corpus: Path) -> None:
+def test_the_published_layout(corpus):
     out = corpus / "out"
     mixing.create({"tr": [PAIR, TRIPLE], "cv": [PAIR]}, corpus, out, jobs=1, progress=False)
     names = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
@@ -73,7 +71,7 @@ def test_the_published_layout(corpus: Path) -> None:
     assert names == expected
 
 
-def test_mixtures_are_sixteen_bit_sums_of_their_sources(corpus: Path) -> None:
+def test_mixtures_are_sixteen_bit_sums_of_their_sources(corpus):
     mixing.create({"tr": [TRIPLE]}, corpus, corpus / "out", jobs=1, progress=False)
     folder = corpus / "out/3speakers/wav8k/min/tr"
     mixture = soundfiles.read(folder / "mix" / f"{TRIPLE.name}.wav", dtype=np.int16)[0].astype(int)
@@ -87,7 +85,7 @@ def test_mixtures_are_sixteen_bit_sums_of_their_sources(corpus: Path) -> None:
     assert loudest == round(0.9 * 2**15)
 
 
-def test_the_16k_tree_has_the_gains_of_the_8k_one(corpus: Path) -> None:
+def test_the_16k_tree_has_the_gains_of_the_8k_one(corpus):
     """Same utterances, same ratio of the sources, only the common scale may differ."""
     ratios = []
     for rate in (8000, 16000):
@@ -111,10 +109,10 @@ def test_the_16k_tree_has_the_gains_of_the_8k_one(corpus: Path) -> None:
     assert ratios[1] == pytest.approx(ratios[0], rel=1e-3)
 
 
-def test_a_run_that_was_cut_off_is_continued_to_the_same_bytes(corpus: Path) -> None:
+def test_a_run_that_was_cut_off_is_continued_to_the_same_bytes(corpus):
     recipes = {"tr": [PAIR, Recipe((B, C), ("0.7", "-0.7")), Recipe((C, A), ("2", "-2"))]}
 
-    def contents(out: Path) -> dict[str, bytes]:
+    def contents(out):
         return {
             str(path.relative_to(out)): path.read_bytes()
             for path in out.rglob("*")
@@ -134,7 +132,7 @@ def test_a_run_that_was_cut_off_is_continued_to_the_same_bytes(corpus: Path) -> 
 
 
 @pytest.mark.parametrize("length", [0, 44, 100])
-def test_what_a_power_cut_left_is_made_anew(corpus: Path, length: int) -> None:
+def test_what_a_power_cut_left_is_made_anew(corpus, length):
     """Files are renamed into place without waiting for the disk."""
     mixing.create({"tr": [PAIR]}, corpus, corpus / "out", jobs=1, progress=False)
     files = sorted((corpus / "out").rglob("*.wav"))
@@ -145,8 +143,8 @@ def test_what_a_power_cut_left_is_made_anew(corpus: Path, length: int) -> None:
     assert [file.read_bytes() for file in files] == before
 
 
-def test_an_utterance_is_read_once(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[str] = []
+def test_an_utterance_is_read_once(corpus, monkeypatch):
+    read = []
     whole = soundfiles.read
     monkeypatch.setattr(
         soundfiles, "read", lambda path, **how: (read.append(path), whole(path, **how))[1]
@@ -156,7 +154,7 @@ def test_an_utterance_is_read_once(corpus: Path, monkeypatch: pytest.MonkeyPatch
     assert sorted(read) == [str(corpus / path) for path in (A, B, C)]
 
 
-def test_levels_may_be_counted_from_full_scale(corpus: Path) -> None:
+def test_levels_may_be_counted_from_full_scale(corpus):
     """The scripts' meter: other levels, by hundredths of a dB."""
     levelled = [
         mixing.level(soundfiles.read(corpus / A, dtype=np.float64)[0][0], 16000, 16000, full_scale)
@@ -167,7 +165,7 @@ def test_levels_may_be_counted_from_full_scale(corpus: Path) -> None:
     assert 0 < abs(20 * np.log10(ratio[0])) < 0.2
 
 
-def test_processes_make_no_difference(corpus: Path) -> None:
+def test_processes_make_no_difference(corpus):
     recipes = {"tr": [PAIR, Recipe((B, C), ("0.7", "-0.7"))]}
     for jobs in (1, 2):
         mixing.create(recipes, corpus, corpus / f"out{jobs}", jobs=jobs, progress=False)
@@ -175,14 +173,14 @@ def test_processes_make_no_difference(corpus: Path) -> None:
     assert [p.read_bytes() for p in files[0]] == [p.read_bytes() for p in files[1]]
 
 
-def test_missing_utterances_are_counted_before_anything_is_written(corpus: Path) -> None:
+def test_missing_utterances_are_counted_before_anything_is_written(corpus):
     missing = Recipe((A, "wsj0/si_tr_s/d/none.wav"), ("1", "-1"))
     with pytest.raises(InputError, match=r"1 of 3 utterances .*d/none\.wav"):
         mixing.create({"tr": [PAIR, missing]}, corpus, corpus / "out", jobs=1, progress=False)
     assert not (corpus / "out").exists()
 
 
-def test_utterances_of_one_base_name_are_told_apart(corpus: Path) -> None:
+def test_utterances_of_one_base_name_are_told_apart(corpus):
     """Full paths name utterances; discs do have clashing base names."""
     soundfiles.write(corpus / "wsj0/si_tr_s/d/x1.wav", speech(1.5, 9), 16000)
     other = Recipe(("wsj0/si_tr_s/d/x1.wav", B), ("1", "-1"))
@@ -197,14 +195,14 @@ def test_utterances_of_one_base_name_are_told_apart(corpus: Path) -> None:
     ("samples", "words"),
     [(np.zeros(8000), "silent"), (np.ones((2, 800)) / 4, "2 channels")],
 )
-def test_what_has_no_level_is_named(corpus: Path, samples: np.ndarray, words: str) -> None:
+def test_what_has_no_level_is_named(corpus, samples, words):
     soundfiles.write(corpus / A, samples, 16000)
     with pytest.raises(InputError, match=f"1 of 2 utterances .*x1.wav: .*{words}"):
         mixing.create({"tr": [PAIR]}, corpus, corpus / "out", jobs=1, progress=False)
     assert not list((corpus / "out").iterdir())
 
 
-def test_all_that_is_wrong_with_the_utterances_is_reported(corpus: Path) -> None:
+def test_all_that_is_wrong_with_the_utterances_is_reported(corpus):
     for name in (A, B, C):
         (corpus / name).write_bytes(b"")
     (corpus / C.replace("z1", "z2")).touch()

@@ -1,8 +1,5 @@
 import hashlib
 import json
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,13 +12,13 @@ SETTINGS = {"speakers": 2, "sample_rate": 8000, "mode": "min"}
 FILES = {'mix/b, "ü".wav': [46, "0" * 64], "mix/a.wav": [48, "1" * 64]}
 
 
-def written(folder: Path, files: dict[str, list[Any]] = FILES) -> dict[str, Any]:
+def written(folder, files=FILES):
     splits = {"tr": manifest.finished("abc", 2, files), "cv": manifest.finished("def", 1, files)}
     manifest.write(folder, SETTINGS, splits)
     return splits
 
 
-def test_it_comes_back_as_written(tmp_path: Path) -> None:
+def test_it_comes_back_as_written(tmp_path):
     written(tmp_path)
     splits = manifest.read(tmp_path, SETTINGS)
     assert list(splits) == ["cv", "tr"]
@@ -30,7 +27,7 @@ def test_it_comes_back_as_written(tmp_path: Path) -> None:
     assert {"autoclip_sep", "numpy", "scipy", "soundfile", "python"} == set(split["made_with"])
 
 
-def test_it_is_json_with_a_line_for_each_file_in_their_order(tmp_path: Path) -> None:
+def test_it_is_json_with_a_line_for_each_file_in_their_order(tmp_path):
     written(tmp_path)
     text = (tmp_path / "manifest.json").read_text()
     assert json.loads(text)["settings"] == SETTINGS
@@ -44,7 +41,7 @@ def test_it_is_json_with_a_line_for_each_file_in_their_order(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "{}", '{"splits": 5}', '{"splits": {"tr": {}}}', "\0\0"]
 )
-def test_what_is_no_manifest_is_refused(tmp_path: Path, text: str) -> None:
+def test_what_is_no_manifest_is_refused(tmp_path, text):
     (tmp_path / "manifest.json").write_text(text)
     with pytest.raises(InputError, match="not a manifest"):
         manifest.read(tmp_path, SETTINGS)
@@ -61,9 +58,7 @@ def test_what_is_no_manifest_is_refused(tmp_path: Path, text: str) -> None:
         lambda split: split["files"].update({"mix/a.wav": ["48", "11"]}),
     ],
 )
-def test_one_edited_by_hand_is_refused_in_one_line(
-    tmp_path: Path, change: Callable[[dict[str, Any]], object]
-) -> None:
+def test_one_edited_by_hand_is_refused_in_one_line(tmp_path, change):
     written(tmp_path)
     known = json.loads((tmp_path / "manifest.json").read_text())
     change(known["splits"]["tr"])
@@ -74,13 +69,13 @@ def test_one_edited_by_hand_is_refused_in_one_line(
         manifest.read(tmp_path, SETTINGS)
 
 
-def test_other_settings_are_refused(tmp_path: Path) -> None:
+def test_other_settings_are_refused(tmp_path):
     written(tmp_path)
     with pytest.raises(InputError, match=r"made with .*'mode': 'min'"):
         manifest.read(tmp_path, SETTINGS | {"mode": "max"})
 
 
-def test_a_file_is_measured(tmp_path: Path) -> None:
+def test_a_file_is_measured(tmp_path):
     soundfiles.write(tmp_path / "a.wav", np.zeros(100), 8000)
     digest = hashlib.sha256((tmp_path / "a.wav").read_bytes()).hexdigest()
     assert manifest.measure(str(tmp_path / "a.wav")) == (244, digest)
@@ -89,14 +84,14 @@ def test_a_file_is_measured(tmp_path: Path) -> None:
         manifest.measure(str(tmp_path / "a.wav"))
 
 
-def test_missing_files_and_other_sizes_are_found(tmp_path: Path) -> None:
+def test_missing_files_and_other_sizes_are_found(tmp_path):
     for name, size in (("a", 10), ("b", 11)):
         (tmp_path / name).write_bytes(bytes(size))
     expected = {"a": [10, ""], "b": [10, ""], "c": [10, ""]}
     assert manifest.sizes_differ(tmp_path, expected) == ["b", "c"]
 
 
-def test_a_split_is_resumed_from_its_own_list_only(tmp_path: Path) -> None:
+def test_a_split_is_resumed_from_its_own_list_only(tmp_path):
     folder = tmp_path / "tr"
     manifest.begin(folder, "abc")
     manifest.begin(folder, "def")  # nothing was made yet
@@ -110,7 +105,7 @@ def test_a_split_is_resumed_from_its_own_list_only(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["../../precious", "/etc/precious", "mix/../../../precious"])
-def test_one_that_names_files_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
+def test_one_that_names_files_elsewhere_is_refused(tmp_path, name):
     """A tree may come from a stranger, and files of another size are deleted."""
     splits = written(tmp_path)
     splits["tr"]["files"][name] = [1, "2" * 64]

@@ -17,12 +17,12 @@ SPEAKERS = ("01t", "20g", "40n")
 LENGTHS = (9000, 12000, 10500)
 
 
-def utterance(speaker: str, number: int) -> str:
+def utterance(speaker, number):
     return f"wsj0/si_tr_s/{speaker}/{speaker}o030{number}.wav"
 
 
 @pytest.fixture
-def order(tmp_path: Path) -> Order:
+def order(tmp_path):
     """Six utterances on two discs, lists of 4, 2 and 2 mixtures of two and of three speakers."""
     rng = np.random.default_rng(0)
     for speaker, length in zip(SPEAKERS, LENGTHS, strict=True):
@@ -49,7 +49,7 @@ def order(tmp_path: Path) -> Order:
     )
 
 
-def contents(folder: Path) -> dict[str, bytes]:
+def contents(folder):
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in folder.rglob("*")
@@ -57,9 +57,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
-def test_a_tree_is_what_the_procedure_makes_of_the_same_utterances(
-    order: Order, tmp_path: Path
-) -> None:
+def test_a_tree_is_what_the_procedure_makes_of_the_same_utterances(order, tmp_path):
     """Levels are counted from full scale, as the published scripts' are."""
     wsj0_mix.prepare(order)
     for path in order.wsj0.rglob("*.wv1"):
@@ -83,7 +81,7 @@ def test_a_tree_is_what_the_procedure_makes_of_the_same_utterances(
     assert plain == {k: v for k, v in contents(order.out).items() if k.endswith(".wav")}
 
 
-def test_every_tree_of_the_order_is_made(order: Order) -> None:
+def test_every_tree_of_the_order_is_made(order):
     order = replace(order, rates=(8000, 16000), modes=("min", "max"))
     parts, made = wsj0_mix.prepare(order)
     assert (len(parts), made) == (24, True)
@@ -103,13 +101,11 @@ def test_every_tree_of_the_order_is_made(order: Order) -> None:
     assert not list(order.out.rglob(".begun.json"))
 
 
-def test_each_utterance_is_read_once_for_all_trees_of_a_rate(
-    order: Order, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    read: list[str] = []
+def test_each_utterance_is_read_once_for_all_trees_of_a_rate(order, monkeypatch):
+    read = []
     whole = soundfiles.read
 
-    def noted(path, **how):  # type: ignore[no-untyped-def]
+    def noted(path, **how):
         read.append(path)
         return whole(path, **how)
 
@@ -118,7 +114,7 @@ def test_each_utterance_is_read_once_for_all_trees_of_a_rate(
     assert len(read) == len(set(read)) == 6
 
 
-def test_a_second_call_makes_nothing(order: Order) -> None:
+def test_a_second_call_makes_nothing(order):
     wsj0_mix.prepare(order)
     before = contents(order.out)
     # Neither the discs nor the samples are looked at.
@@ -127,14 +123,14 @@ def test_a_second_call_makes_nothing(order: Order) -> None:
     assert contents(order.out) == before
 
 
-def test_splits_may_be_made_one_after_the_other(order: Order, tmp_path: Path) -> None:
+def test_splits_may_be_made_one_after_the_other(order, tmp_path):
     wsj0_mix.prepare(order)
     for split in ("tt", "tr", "cv"):
         wsj0_mix.prepare(replace(order, out=tmp_path / "split", splits=(split,)))
     assert contents(tmp_path / "split") == contents(order.out)
 
 
-def test_lost_files_are_made_anew(order: Order) -> None:
+def test_lost_files_are_made_anew(order):
     wsj0_mix.prepare(order)
     before = contents(order.out)
     files = sorted(order.out.rglob("*.wav"))
@@ -145,7 +141,7 @@ def test_lost_files_are_made_anew(order: Order) -> None:
     assert contents(order.out) == before
 
 
-def test_what_a_kill_leaves_between_two_steps_goes(order: Order) -> None:
+def test_what_a_kill_leaves_between_two_steps_goes(order):
     """The manifest is written, the note not removed yet; other files are half written."""
     parts, _ = wsj0_mix.prepare(order)
     before = contents(order.out)
@@ -158,7 +154,7 @@ def test_what_a_kill_leaves_between_two_steps_goes(order: Order) -> None:
     assert contents(order.out) == before
 
 
-def test_only_what_is_unfinished_needs_its_utterances(order: Order) -> None:
+def test_only_what_is_unfinished_needs_its_utterances(order):
     wsj0_mix.prepare(order)
     before = contents(order.out)
     part = wsj0_mix.parts(order)[1]
@@ -172,7 +168,7 @@ def test_only_what_is_unfinished_needs_its_utterances(order: Order) -> None:
     assert contents(order.out) == before
 
 
-def test_what_comes_out_other_than_before_is_told(order: Order) -> None:
+def test_what_comes_out_other_than_before_is_told(order):
     """A file is lost, and the disc holds another recording now."""
     wsj0_mix.prepare(order)
     next(order.out.rglob("tr/mix/*.wav")).unlink()
@@ -182,7 +178,7 @@ def test_what_comes_out_other_than_before_is_told(order: Order) -> None:
         wsj0_mix.prepare(order)
 
 
-def test_verify_finds_a_changed_sample(order: Order) -> None:
+def test_verify_finds_a_changed_sample(order):
     parts, _ = wsj0_mix.prepare(order)
     file = sorted(order.out.rglob("*.wav"))[5]
     data = bytearray(file.read_bytes())
@@ -193,7 +189,7 @@ def test_verify_finds_a_changed_sample(order: Order) -> None:
         wsj0_mix.verify(order, parts)
 
 
-def test_a_file_that_no_list_names_is_told(order: Order) -> None:
+def test_a_file_that_no_list_names_is_told(order):
     order = replace(order, splits=("tr",))
     wsj0_mix.prepare(order)
     folder = order.out / "2speakers/wav8k/min/tr"
@@ -204,7 +200,7 @@ def test_a_file_that_no_list_names_is_told(order: Order) -> None:
 
 
 @pytest.mark.parametrize("finished", [True, False])
-def test_another_list_is_refused(order: Order, finished: bool) -> None:
+def test_another_list_is_refused(order, finished):
     """Names tell gains, not folders: a file of the same name may be of other utterances."""
     wsj0_mix.prepare(order)
     tree = order.out / "2speakers/wav8k/min"
@@ -218,7 +214,7 @@ def test_another_list_is_refused(order: Order, finished: bool) -> None:
         wsj0_mix.prepare(replace(order, splits=("tr",)))
 
 
-def test_files_of_other_origin_are_left_alone(order: Order) -> None:
+def test_files_of_other_origin_are_left_alone(order):
     """A tree made by the published scripts, say."""
     foreign = order.out / "2speakers/wav8k/min/tr/mix/a_1_b_-1.wav"
     soundfiles.write(foreign, np.zeros(9), 8000)
@@ -227,33 +223,33 @@ def test_files_of_other_origin_are_left_alone(order: Order) -> None:
     assert foreign.exists()
 
 
-def test_lists_that_are_cut_short_are_refused(order: Order) -> None:
+def test_lists_that_are_cut_short_are_refused(order):
     with pytest.raises(InputError, match=r"mix_2_spk_tr\.txt: 4 mixtures, .* 20000; .*partial"):
         wsj0_mix.prepare(replace(order, partial=False))
     assert not order.out.exists()
 
 
-def test_lists_of_other_speakers_are_refused(order: Order) -> None:
+def test_lists_of_other_speakers_are_refused(order):
     path = order.lists / "mix_2_spk_tr.txt"
     path.write_bytes((order.lists / "mix_3_spk_tr.txt").read_bytes())
     with pytest.raises(InputError, match="other than 2 speakers"):
         wsj0_mix.prepare(order)
 
 
-def test_missing_lists_are_told_with_where_they_come_from(order: Order) -> None:
+def test_missing_lists_are_told_with_where_they_come_from(order):
     (order.lists / "mix_3_spk_tt.txt").unlink()
     with pytest.raises(InputError, match=r"mix_3_spk_tt\.txt: not there; .*merl\.com.*5 entries"):
         wsj0_mix.prepare(order)
 
 
-def test_what_is_missing_is_told_before_anything_is_written(order: Order) -> None:
+def test_what_is_missing_is_told_before_anything_is_written(order):
     next(order.wsj0.rglob("20go0301.wv1")).unlink()
     with pytest.raises(InputError, match=r"^1 of 6 utterances .*20g/20go0301\.wav$"):
         wsj0_mix.prepare(order)
     assert not order.out.exists()
 
 
-def test_what_cant_be_read_is_told_before_the_first_mixture(order: Order) -> None:
+def test_what_cant_be_read_is_told_before_the_first_mixture(order):
     path = next(order.wsj0.rglob("20go0301.wv1"))
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(InputError, match=r"^1 of 6 utterances can't be used: .*truncated"):
@@ -261,7 +257,7 @@ def test_what_cant_be_read_is_told_before_the_first_mixture(order: Order) -> Non
     assert not list(order.out.rglob("*.wav"))
 
 
-def test_the_published_lists_have_the_published_counts() -> None:
+def test_the_published_lists_have_the_published_counts():
     shared = Path(__file__).resolve().parents[4] / "shared" / "data" / "wsj0-mix-lists"
     folder = Path(os.environ.get("AUTOCLIP_SEP_WSJ0_LISTS", shared))
     if not folder.is_dir():

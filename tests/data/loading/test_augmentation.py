@@ -1,32 +1,26 @@
-from collections.abc import Callable
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
 from autoclip_sep.data.loading.augmentation import RandomMixtures, RandomTracks, draw
 from autoclip_sep.data.loading.loaders import TrainingLoader, fixed_segments
-from autoclip_sep.data.store.conversion import prepare
-from autoclip_sep.data.store.reading import Item, Split
 from autoclip_sep.errors import InputError
-from autoclip_sep.types import Batch
 
 SETTINGS = RandomTracks(examples_per_track=6)
 
 
 @pytest.fixture
-def split(make_items: Callable[..., list[Item]], tmp_path: Path) -> Split:
+def split(make_items, convert):
     """Ten stereo tracks of three sources, 300 to 1200 samples long."""
     items = make_items(signals=3, channels=2)
-    return prepare(tmp_path / "store", 8000, items, progress=False, jobs=1).split("train")
+    return convert(items).split("train")
 
 
-def batches(split: Split, settings: RandomTracks = SETTINGS, **more: int) -> RandomMixtures:
+def batches(split, settings=SETTINGS, **more):
     return RandomMixtures(split, settings, **{"batch_size": 4, "segment": 250, "seed": 1, **more})
 
 
-def find(split: Split, source: int, sound: np.ndarray) -> tuple[str, int, float, bool]:
+def find(split, source, sound):
     """Track, start, gain and whether it was swapped, of a source's segment (2, T) without zeros."""
     for i, name in enumerate(split.items):
         track = split.load(i)[1][source]
@@ -41,7 +35,7 @@ def find(split: Split, source: int, sound: np.ndarray) -> tuple[str, int, float,
     raise AssertionError("in no track")
 
 
-def test_each_source_is_a_scaled_slice_of_some_track(split: Split) -> None:
+def test_each_source_is_a_scaled_slice_of_some_track(split):
     found = []
     for step in range(4):
         batch = batches(split)[0, step]
@@ -58,7 +52,7 @@ def test_each_source_is_a_scaled_slice_of_some_track(split: Split) -> None:
     assert len({start for _, start, _, _ in found}) > 30
 
 
-def test_an_epoch_has_each_source_of_each_track_equally_often() -> None:
+def test_an_epoch_has_each_source_of_each_track_equally_often():
     drawn = draw(SETTINGS, tracks=10, signals=3, seed=0, epoch=0)
     assert drawn.tracks.shape == (60, 3)
     for source in range(3):
@@ -67,7 +61,7 @@ def test_an_epoch_has_each_source_of_each_track_equally_often() -> None:
     assert same.mean() < 0.1  # 0.01 is expected: the sources are drawn on their own
 
 
-def test_draws_fill_their_ranges_evenly() -> None:
+def test_draws_fill_their_ranges_evenly():
     drawn = draw(RandomTracks(examples_per_track=500), tracks=10, signals=4, seed=0, epoch=3)
     assert drawn.gains.min() >= 0.25
     assert drawn.gains.max() <= 1.25
@@ -81,7 +75,7 @@ def test_draws_fill_their_ranges_evenly() -> None:
     assert np.abs(np.corrcoef(table) - np.eye(4)).max() < 0.03
 
 
-def test_seed_and_epoch_alone_make_the_draws() -> None:
+def test_seed_and_epoch_alone_make_the_draws():
     plans = set()
     for seed in range(3):
         for epoch in range(3):
@@ -93,7 +87,7 @@ def test_seed_and_epoch_alone_make_the_draws() -> None:
     assert len(plans) == 9
 
 
-def test_the_draws_stay_what_they_were() -> None:
+def test_the_draws_stay_what_they_were():
     """A change here would break the resumption of every run begun before it."""
     drawn = draw(RandomTracks(examples_per_track=1), tracks=3, signals=2, seed=0, epoch=1)
     assert drawn.tracks.tolist() == [[1, 0], [2, 2], [0, 1]]
@@ -104,7 +98,7 @@ def test_the_draws_stay_what_they_were() -> None:
     assert drawn.swapped.tolist() == [[True, True], [True, False], [True, False]]
 
 
-def test_without_mixing_sources_stay_together(split: Split) -> None:
+def test_without_mixing_sources_stay_together(split):
     plain = RandomTracks(6, mix=False, lowest_gain=1.0, highest_gain=1.0, swap=0.0)
     batch = batches(split, plain)[0, 0]
     for sources, name in zip(batch.sources.numpy(), batch.items, strict=True):
@@ -113,7 +107,7 @@ def test_without_mixing_sources_stay_together(split: Split) -> None:
         assert np.array_equal(sources, split.load(i, start, 250)[1])
 
 
-def test_short_tracks_are_padded(split: Split) -> None:
+def test_short_tracks_are_padded(split):
     batch = batches(split, segment=1000)[0, 0]
     drawn = draw(SETTINGS, 10, 3, seed=1, epoch=0)
     for b in range(4):
@@ -124,7 +118,7 @@ def test_short_tracks_are_padded(split: Split) -> None:
             assert source[:, :length].any()
 
 
-def test_every_place_can_be_drawn(split: Split) -> None:
+def test_every_place_can_be_drawn(split):
     """A track one sample longer than the segment has two places, about equally often."""
     longest = int(split.lengths.argmax())
     plain = RandomTracks(50, mix=False, lowest_gain=1.0, highest_gain=1.0, swap=0.0)
@@ -141,12 +135,12 @@ def test_every_place_can_be_drawn(split: Split) -> None:
     assert 10 < heard.count(first) < 40
 
 
-def same(one: Batch, other: Batch) -> bool:
+def same(one, other):
     return one.items == other.items and torch.equal(one.sources, other.sources)
 
 
 @pytest.mark.parametrize("world", [2, 4])
-def test_ranks_share_the_batch_of_one(split: Split, world: int) -> None:
+def test_ranks_share_the_batch_of_one(split, world):
     alone = batches(split)[2, 1]
     parts = [batches(split, rank=rank, world=world)[2, 1] for rank in range(world)]
     assert sum((part.items for part in parts), ()) == alone.items
@@ -154,7 +148,7 @@ def test_ranks_share_the_batch_of_one(split: Split, world: int) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_loader_serves_an_epoch_of_them_from_any_step(split: Split, workers: int) -> None:
+def test_a_loader_serves_an_epoch_of_them_from_any_step(split, workers):
     settings = {"batch_size": 4, "segment": 250, "seed": 1}
     loader = TrainingLoader(split, **settings, workers=workers, augmentation=SETTINGS)
     assert loader.steps == 15
@@ -164,7 +158,7 @@ def test_a_loader_serves_an_epoch_of_them_from_any_step(split: Split, workers: i
     assert all(same(a, b) for a, b in zip(served, expected[11:], strict=True))
 
 
-def test_workers_may_be_spawned(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_may_be_spawned(split, monkeypatch):
     settings = {"batch_size": 20, "segment": 250, "seed": 1}
     loader = TrainingLoader(split, **settings, workers=1, augmentation=SETTINGS)
     monkeypatch.setattr(loader._loader, "multiprocessing_context", "spawn")
@@ -172,7 +166,7 @@ def test_workers_may_be_spawned(split: Split, monkeypatch: pytest.MonkeyPatch) -
     assert all(same(a, b) for a, b in zip(loader.epoch(0), expected, strict=True))
 
 
-def test_batches_may_be_larger_than_the_number_of_tracks(split: Split) -> None:
+def test_batches_may_be_larger_than_the_number_of_tracks(split):
     settings = {"segment": 100, "seed": 0, "augmentation": SETTINGS}
     assert TrainingLoader(split, batch_size=60, **settings).steps == 1
     with pytest.raises(InputError, match="batch_size=61: the split has 60 examples"):
@@ -181,7 +175,7 @@ def test_batches_may_be_larger_than_the_number_of_tracks(split: Split) -> None:
         TrainingLoader(split, batch_size=4, segment=None, seed=0, augmentation=SETTINGS)
 
 
-def test_the_global_generators_are_left_alone(split: Split) -> None:
+def test_the_global_generators_are_left_alone(split):
     states = torch.get_rng_state(), np.random.get_state()[1].copy()
     draw.cache_clear()
     batches(split)[0, 0]
@@ -189,7 +183,7 @@ def test_the_global_generators_are_left_alone(split: Split) -> None:
     assert np.array_equal(np.random.get_state()[1], states[1])
 
 
-def test_validation_may_spread_several_segments_over_a_track(split: Split) -> None:
+def test_validation_may_spread_several_segments_over_a_track(split):
     served = list(fixed_segments(split, batch_size=7, segment=100, each=3))
     assert [len(batch.items) for batch in served] == [7, 7, 7, 7, 2]
     assert sum((batch.items for batch in served), ())[:4] == ("train-0",) * 3 + ("train-1",)
@@ -210,6 +204,6 @@ def test_validation_may_spread_several_segments_over_a_track(split: Split) -> No
         {"swap": 1.5},
     ],
 )
-def test_impossible_settings_are_refused(wrong: dict[str, float]) -> None:
+def test_impossible_settings_are_refused(wrong):
     with pytest.raises((ValueError, TypeError), match=next(iter(wrong)).split("_")[-1]):
         RandomTracks(**wrong)

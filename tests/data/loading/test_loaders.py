@@ -1,6 +1,3 @@
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -9,16 +6,13 @@ from autoclip_sep.data.loading.loaders import (
     evaluation_batches,
     fixed_segments,
 )
-from autoclip_sep.data.store.conversion import prepare
-from autoclip_sep.data.store.reading import Item, Store
 from autoclip_sep.errors import InputError
-from autoclip_sep.types import Batch
 from tests.data.loading.batches import training_batches
 
 SETTINGS = {"batch_size": 2, "segment": 250, "seed": 4}
 
 
-def same(one: list[Batch], other: list[Batch]) -> bool:
+def same(one, other):
     return len(one) == len(other) and all(
         a.items == b.items
         and torch.equal(a.mixture, b.mixture)
@@ -29,7 +23,7 @@ def same(one: list[Batch], other: list[Batch]) -> bool:
 
 
 @pytest.mark.parametrize("workers", [1, 2, 4])
-def test_workers_make_no_difference(store: Store, workers: int) -> None:
+def test_workers_make_no_difference(store, workers):
     """Two epochs from one loader, so that its workers are used twice."""
     split = store.split("train")
     alone = TrainingLoader(split, **SETTINGS)
@@ -38,7 +32,7 @@ def test_workers_make_no_difference(store: Store, workers: int) -> None:
         assert same(list(alone.epoch(epoch)), list(helped.epoch(epoch)))
 
 
-def test_workers_may_be_spawned(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_may_be_spawned(store, monkeypatch):
     split = store.split("train")
     split.load(0)  # the map is open here, and must not travel
     loader = TrainingLoader(split, **SETTINGS, workers=1)
@@ -49,7 +43,7 @@ def test_workers_may_be_spawned(store: Store, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("start", [0, 1, 4, 5])
-def test_an_epoch_goes_on_where_it_stopped(store: Store, start: int, workers: int) -> None:
+def test_an_epoch_goes_on_where_it_stopped(store, start, workers):
     split = store.split("train")
     whole = list(training_batches(split, **SETTINGS, epoch=2))
     assert len(whole) == 5
@@ -57,7 +51,7 @@ def test_an_epoch_goes_on_where_it_stopped(store: Store, start: int, workers: in
     assert same(list(rest), whole[start:])
 
 
-def test_an_epoch_that_was_left_doesnt_touch_the_next(store: Store) -> None:
+def test_an_epoch_that_was_left_doesnt_touch_the_next(store):
     split = store.split("train")
     loader = TrainingLoader(split, **SETTINGS, workers=2)
     for batch in loader.epoch(0):
@@ -66,13 +60,13 @@ def test_an_epoch_that_was_left_doesnt_touch_the_next(store: Store) -> None:
     assert same(list(loader.epoch(1)), list(training_batches(split, **SETTINGS, epoch=1)))
 
 
-def test_the_last_partial_batch_is_dropped(store: Store) -> None:
+def test_the_last_partial_batch_is_dropped(store):
     batches = training_batches(store.split("train"), batch_size=4, segment=100, seed=0, epoch=0)
     assert [len(batch.items) for batch in batches] == [4, 4]
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_the_global_generator_is_left_alone(store: Store, workers: int) -> None:
+def test_the_global_generator_is_left_alone(store, workers):
     state = torch.get_rng_state()
     for _ in training_batches(store.split("train"), **SETTINGS, epoch=0, workers=workers):
         pass
@@ -80,7 +74,7 @@ def test_the_global_generator_is_left_alone(store: Store, workers: int) -> None:
 
 
 @pytest.mark.parametrize("world", [1, 2, 4])
-def test_all_worlds_see_one_set_per_step(store: Store, world: int) -> None:
+def test_all_worlds_see_one_set_per_step(store, world):
     split = store.split("train")
     settings = {"batch_size": 4, "segment": 100, "seed": 0, "epoch": 0}
     alone = [batch.items for batch in training_batches(split, **settings)]
@@ -102,14 +96,12 @@ def test_all_worlds_see_one_set_per_step(store: Store, world: int) -> None:
         ({"segment": 0}, "segment=0"),
     ],
 )
-def test_what_cant_work_is_refused_at_the_start(
-    store: Store, change: dict[str, int], words: str
-) -> None:
+def test_what_cant_work_is_refused_at_the_start(store, change, words):
     with pytest.raises(InputError, match=words):
         training_batches(store.split("train"), **{**SETTINGS, "epoch": 0, **change})
 
 
-def test_evaluation_pads_nothing_and_leaves_nothing_out(store: Store) -> None:
+def test_evaluation_pads_nothing_and_leaves_nothing_out(store):
     split = store.split("train")
     batches = list(evaluation_batches(split, batch_size=2))
     assert same(batches, list(evaluation_batches(split, batch_size=2)))
@@ -123,7 +115,7 @@ def test_evaluation_pads_nothing_and_leaves_nothing_out(store: Store) -> None:
             assert torch.equal(batch.sources[b], torch.from_numpy(sources))
 
 
-def test_validation_takes_the_middle(store: Store) -> None:
+def test_validation_takes_the_middle(store):
     split = store.split("train")
     batches = list(fixed_segments(split, batch_size=4, segment=500))
     assert [len(batch.items) for batch in batches] == [4, 4, 2]
@@ -135,16 +127,14 @@ def test_validation_takes_the_middle(store: Store) -> None:
     assert same(batches, list(fixed_segments(split, batch_size=4, segment=500)))
 
 
-def test_validation_may_take_whole_items(store: Store) -> None:
+def test_validation_may_take_whole_items(store):
     split = store.split("test")
     assert same(list(fixed_segments(split, 2, None)), list(evaluation_batches(split, 2)))
 
 
-def test_several_signals_and_channels(
-    make_items: Callable[..., list[Item]], tmp_path: Path
-) -> None:
+def test_several_signals_and_channels(make_items, convert):
     items = make_items(signals=3, channels=2, targets=(True, False, True))
-    split = prepare(tmp_path / "store", 8000, items, progress=False, jobs=1).split("train")
+    split = convert(items).split("train")
     batch = next(iter(training_batches(split, **SETTINGS, epoch=0)))
     assert batch.mixture.shape == (2, 2, 250)
     assert batch.sources.shape == (2, 2, 2, 250)

@@ -3,10 +3,9 @@ import pytest
 import torch
 
 from autoclip_sep.data.loading.segments import Segments, epoch_plan, segments, whole
-from autoclip_sep.data.store.reading import Store
 
 
-def test_an_epoch_has_every_item_once() -> None:
+def test_an_epoch_has_every_item_once():
     order, places = epoch_plan(1000, seed=3, epoch=7)
     assert sorted(order.tolist()) == list(range(1000))
     assert places.min() >= 0.0
@@ -14,7 +13,7 @@ def test_an_epoch_has_every_item_once() -> None:
     assert abs(places.mean() - 0.5) < 0.05
 
 
-def test_seed_and_epoch_alone_make_the_plan() -> None:
+def test_seed_and_epoch_alone_make_the_plan():
     plans = {}
     for seed in range(3):
         for epoch in range(3):
@@ -28,7 +27,7 @@ def test_seed_and_epoch_alone_make_the_plan() -> None:
     assert len(set(plans.values())) == 9
 
 
-def test_the_plan_stays_what_it_was() -> None:
+def test_the_plan_stays_what_it_was():
     """A change here would break the resumption of every run begun before it."""
     order, places = epoch_plan(8, seed=0, epoch=1)
     assert order.tolist() == [3, 7, 4, 2, 1, 6, 5, 0]
@@ -37,7 +36,7 @@ def test_the_plan_stays_what_it_was() -> None:
     )
 
 
-def test_a_batch_holds_slices_of_its_items(store: Store) -> None:
+def test_a_batch_holds_slices_of_its_items(store):
     split = store.split("train")
     data = Segments(split, batch_size=4, segment=200, seed=1)
     assert data.steps == 2
@@ -63,13 +62,13 @@ def test_a_batch_holds_slices_of_its_items(store: Store) -> None:
     assert len(starts) > 35  # crops move from epoch to epoch
 
 
-def test_an_epoch_serves_each_item_at_most_once(store: Store) -> None:
+def test_an_epoch_serves_each_item_at_most_once(store):
     data = Segments(store.split("train"), batch_size=3, segment=50, seed=0)
     names = [name for step in range(data.steps) for name in data[0, step].items]
     assert len(names) == len(set(names)) == 9
 
 
-def test_short_items_are_padded_with_zeros(store: Store) -> None:
+def test_short_items_are_padded_with_zeros(store):
     split = store.split("train")
     data = Segments(split, batch_size=10, segment=800, seed=0)
     batch = data[0, 0]
@@ -83,7 +82,7 @@ def test_short_items_are_padded_with_zeros(store: Store) -> None:
             assert not batch.mixture[b, ..., length:].any()
 
 
-def test_whole_items_are_padded_to_the_longest(store: Store) -> None:
+def test_whole_items_are_padded_to_the_longest(store):
     split = store.split("train")
     batch = Segments(split, batch_size=5, segment=None, seed=0)[0, 1]
     longest = int(batch.lengths.max())
@@ -93,7 +92,7 @@ def test_whole_items_are_padded_to_the_longest(store: Store) -> None:
         assert not batch.mixture[b, :, batch.lengths[b] :].any()
 
 
-def test_every_crop_can_happen(store: Store) -> None:
+def test_every_crop_can_happen(store):
     """An item one sample longer than the segment has two crops, about equally often."""
     split = store.split("test")
     data = Segments(split, batch_size=3, segment=899, seed=0)
@@ -106,7 +105,7 @@ def test_every_crop_can_happen(store: Store) -> None:
 
 
 @pytest.mark.parametrize("world", [2, 4])
-def test_ranks_share_the_batch_of_one(store: Store, world: int) -> None:
+def test_ranks_share_the_batch_of_one(store, world):
     split = store.split("train")
     alone = Segments(split, batch_size=8, segment=300, seed=5)[2, 0]
     parts = [
@@ -117,7 +116,7 @@ def test_ranks_share_the_batch_of_one(store: Store, world: int) -> None:
     assert torch.equal(torch.cat([part.sources for part in parts]), alone.sources)
 
 
-def test_the_global_generators_are_left_alone(store: Store) -> None:
+def test_the_global_generators_are_left_alone(store):
     data = Segments(store.split("train"), batch_size=3, segment=50, seed=0)
     first = data[1, 1]
     torch.manual_seed(99)
@@ -129,7 +128,7 @@ def test_the_global_generators_are_left_alone(store: Store) -> None:
     assert np.array_equal(np.random.get_state()[1], states[1])
 
 
-def test_both_readers_agree(store: Store) -> None:
+def test_both_readers_agree(store):
     split = store.split("test")
     items = np.array([0, 2])  # both have 500 samples
     one, other = whole(split, items), segments(split, items, np.zeros(2, dtype=np.int64), 500)

@@ -1,8 +1,5 @@
 """Conversion in blocks against whole reading, to the byte, for whatever can be read."""
 
-from collections.abc import Callable
-from pathlib import Path
-
 import numpy as np
 import pytest
 import soundfile
@@ -25,14 +22,14 @@ KINDS = {
 }  # fmt: skip
 
 
-def noise(seed: int, channels: int = 2) -> np.ndarray:
+def noise(seed, channels=2):
     """Stereo (T, 2) with the lowest frequencies loudest, as coders expect it."""
     steps = np.random.default_rng(seed).standard_normal((LENGTH, channels))
     walk = np.cumsum(steps, axis=0)
     return 0.4 * walk / np.abs(walk).max() + 0.01 * steps.clip(-3, 3)
 
 
-def make(path: Path, seed: int) -> Path:
+def make(path, seed):
     if KINDS[path.name]:
         soundfile.write(path, noise(seed), RATE, subtype=KINDS[path.name])
         return path
@@ -40,7 +37,7 @@ def make(path: Path, seed: int) -> Path:
     return write_sphere(path, samples, RATE, version=1 if path.name == "shorten.wv1" else None)
 
 
-def item_of(folder: Path, name: str) -> Item:
+def item_of(folder, name):
     """Two signals of one kind and a mixture of the same kind that isn't their sum."""
     paths = [folder / part / name for part in ("s1", "s2", "mix")]
     for seed, path in enumerate(paths):
@@ -49,7 +46,7 @@ def item_of(folder: Path, name: str) -> Item:
     return Item("x", "train", (Signal(paths[0]), Signal(paths[1])), paths[2])
 
 
-def converted(folder: Path, item: Item, dtype: str, block: int) -> bytes:
+def converted(folder, item, dtype, block):
     """samples.bin with the item's signals and its mixture, behind five samples of others'."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(decoding, "BLOCK", block)
@@ -65,7 +62,7 @@ def converted(folder: Path, item: Item, dtype: str, block: int) -> bytes:
 
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("dtype", ["int16", "float32"])
-def test_blocks_give_the_bytes_of_whole_reading(tmp_path: Path, name: str, dtype: str) -> None:
+def test_blocks_give_the_bytes_of_whole_reading(tmp_path, name, dtype):
     item = item_of(tmp_path, name)
     paths = [*(signal.path for signal in item.signals), item.mixture]
     whole = [soundfiles.read(path, dtype=dtype)[0].T for path in paths if path]
@@ -75,9 +72,7 @@ def test_blocks_give_the_bytes_of_whole_reading(tmp_path: Path, name: str, dtype
 
 
 @pytest.mark.parametrize("codec", ["aac", "alac"])
-def test_so_do_blocks_of_stems(
-    tmp_path: Path, write_stems: Callable[..., None], codec: str
-) -> None:
+def test_so_do_blocks_of_stems(tmp_path, write_stems, codec):
     path = tmp_path / "a.stem.mp4"
     write_stems(path, [noise(seed).T for seed in range(3)], codec=codec)
     signals = (Signal(path, True, 1), Signal(path, True, 2))
@@ -92,9 +87,7 @@ def test_so_do_blocks_of_stems(
 
 @pytest.mark.parametrize("block", [1, 7, 100, 128, 500, 10**6])
 @pytest.mark.parametrize("where", [(0,), (99,), (100,), (127, 128), (41, 311), (499,)])
-def test_the_largest_distance_is_that_of_the_whole_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int, where: tuple[int, ...]
-) -> None:
+def test_the_largest_distance_is_that_of_the_whole_file(tmp_path, monkeypatch, block, where):
     """Where two are as large, the first is named; what is clipped in the mixture doesn't count."""
     monkeypatch.setattr(decoding, "BLOCK", block)
     signals = np.random.default_rng(0).integers(-9000, 9000, (2, 500)).astype(np.int16)
@@ -116,7 +109,7 @@ def test_the_largest_distance_is_that_of_the_whole_file(
 
 
 @pytest.mark.parametrize("off", [-1, 1])
-def test_a_file_that_changed_meanwhile_never_writes_over_the_next(tmp_path: Path, off: int) -> None:
+def test_a_file_that_changed_meanwhile_never_writes_over_the_next(tmp_path, off):
     soundfiles.write(tmp_path / "a.wav", np.full(300, 0.5), 8000)
     layout = Layout(Item("x", "train", (Signal(tmp_path / "a.wav"),)), 300 + off, 1, True)
     samples = tmp_path / "samples.bin"
@@ -138,7 +131,7 @@ prepare(folder / "store", 8000, [item], tolerance=1e-4, progress=False, jobs=1)
 """
 
 
-def test_an_hour_takes_the_memory_of_two_minutes(tmp_path: Path) -> None:
+def test_an_hour_takes_the_memory_of_two_minutes(tmp_path):
     """Read at once, an hour's mixture alone would be 230 MB of floats."""
     peaks = []
     for seconds in (120, 3600):

@@ -2,8 +2,6 @@ import json
 import pickle
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +13,6 @@ from autoclip_sep.data.loading.loaders import (
     evaluation_batches,
     fixed_segments,
 )
-from autoclip_sep.data.store.conversion import prepare
 from autoclip_sep.data.store.reading import Item, Signal, Store
 from autoclip_sep.errors import InputError
 from tests.data.loading.batches import training_batches
@@ -23,9 +20,9 @@ from tests.data.loading.batches import training_batches
 MakeItems = Callable[..., list[Item]]
 
 
-def test_the_store_holds_the_files_samples(make_items: MakeItems, tmp_path: Path) -> None:
+def test_the_store_holds_the_files_samples(make_items, convert):
     items = make_items()
-    store = prepare(tmp_path / "store", 8000, items, progress=False, jobs=1)
+    store = convert(items)
     assert store.splits == ("train", "test")
     assert store.sample_rate == 8000
     for name in store.splits:
@@ -42,7 +39,7 @@ def test_the_store_holds_the_files_samples(make_items: MakeItems, tmp_path: Path
             assert split.lengths[i] == expected.shape[-1]
 
 
-def test_a_part_is_the_slice_of_the_whole(store: Store) -> None:
+def test_a_part_is_the_slice_of_the_whole(store):
     split = store.split("train")
     mixture, sources = split.load(3)
     part, parts = split.load(3, start=100, frames=250)
@@ -54,24 +51,22 @@ def test_a_part_is_the_slice_of_the_whole(store: Store) -> None:
         split.load(3, start=-1, frames=5)
 
 
-def test_sixteen_bits_stay_sixteen_bits(store: Store) -> None:
+def test_sixteen_bits_stay_sixteen_bits(store):
     assert store.split("train").dtype == np.int16
 
 
 @pytest.mark.parametrize(("subtype", "loud"), [("FLOAT", 3.0), ("PCM_24", 0.2)])
-def test_more_than_sixteen_bits_is_kept_as_float(
-    make_items: MakeItems, tmp_path: Path, subtype: str, loud: float
-) -> None:
+def test_more_than_sixteen_bits_is_kept_as_float(make_items, convert, subtype, loud):
     items = make_items(subtype=subtype, loud=loud, mixtures=False)
-    split = prepare(tmp_path / "store", 8000, items, progress=False, jobs=1).split("train")
+    split = convert(items).split("train")
     assert split.dtype == np.float32
     expected = np.stack([soundfiles.read(signal.path)[0] for signal in items[0].signals])
     assert np.array_equal(split.load(0)[1], expected)
 
 
-def test_stereo_keeps_its_channels_apart(make_items: MakeItems, tmp_path: Path) -> None:
+def test_stereo_keeps_its_channels_apart(make_items, convert):
     items = make_items(signals=3, channels=2)
-    split = prepare(tmp_path / "store", 8000, items, progress=False, jobs=1).split("test")
+    split = convert(items).split("test")
     assert (split.sources, split.channels) == (3, 2)
     expected = np.stack([soundfiles.read(signal.path)[0] for signal in items[-1].signals])
     mixture, sources = split.load(2, start=7, frames=30)
@@ -79,9 +74,9 @@ def test_stereo_keeps_its_channels_apart(make_items: MakeItems, tmp_path: Path) 
     assert np.allclose(mixture, expected[..., 7:37].sum(axis=0), atol=1e-7)
 
 
-def test_noise_is_in_the_mixture_and_no_source(make_items: MakeItems, tmp_path: Path) -> None:
+def test_noise_is_in_the_mixture_and_no_source(make_items, convert):
     items = make_items(signals=3, targets=(True, False, True))
-    split = prepare(tmp_path / "store", 8000, items, progress=False, jobs=1).split("train")
+    split = convert(items).split("train")
     expected = np.stack([soundfiles.read(signal.path)[0] for signal in items[0].signals])
     mixture, sources = split.load(0)
     assert split.sources == 2
@@ -89,37 +84,37 @@ def test_noise_is_in_the_mixture_and_no_source(make_items: MakeItems, tmp_path: 
     assert np.allclose(mixture, expected.sum(axis=0), atol=1e-7)
 
 
-def test_a_mixture_that_isnt_the_sum_is_stored(make_items: MakeItems, tmp_path: Path) -> None:
+def test_a_mixture_that_isnt_the_sum_is_stored(make_items, convert, tmp_path):
     items = make_items()
     assert items[1].mixture is not None
     own, _ = soundfiles.read(items[1].mixture, dtype=np.int16)
     own = own.copy()
     own[0, 5] += 40
     soundfiles.write(items[1].mixture, own, 8000)
-    split = prepare(tmp_path / "store", 8000, items, progress=False, jobs=1).split("train")
+    split = convert(items).split("train")
     mixture, sources = split.load(1)
     assert np.array_equal(mixture, own / np.float32(32768))
     assert abs(float((mixture - sources.sum(axis=0))[0, 5])) * 32768 > 38
     assert np.array_equal(split.load(1, start=4, frames=3)[0], mixture[:, 4:7])
     total = sum(int(n) for n in split.lengths) * 2
-    others = prepare(tmp_path / "store", 8000, items, progress=False).split("test").lengths
+    others = convert(items).split("test").lengths
     values = (tmp_path / "store/samples.bin").stat().st_size // 2
     assert values == total + 2 * int(others.sum()) + own.size  # only this one is stored
 
 
-def test_two_lsb_are_rounding(make_items: MakeItems, tmp_path: Path) -> None:
+def test_two_lsb_are_rounding(make_items, convert):
     items = make_items()
     assert items[1].mixture is not None
     signals = [soundfiles.read(s.path, dtype=np.int16)[0] for s in items[1].signals]
     own = signals[0] + signals[1]
     own[0, 5] += 2
     soundfiles.write(items[1].mixture, own, 8000)
-    split = prepare(tmp_path / "store", 8000, items, progress=False, jobs=1).split("train")
+    split = convert(items).split("train")
     mixture, sources = split.load(1)
     assert np.array_equal(mixture, sources.sum(axis=0))
 
 
-def test_a_split_travels_to_another_process(store: Store) -> None:
+def test_a_split_travels_to_another_process(store):
     split = store.split("train")
     before = split.load(2)[0]
     data = pickle.dumps(split)
@@ -127,12 +122,12 @@ def test_a_split_travels_to_another_process(store: Store) -> None:
     assert np.array_equal(pickle.loads(data).load(2)[0], before)
 
 
-def test_a_wrong_split_names_the_right_ones(store: Store) -> None:
+def test_a_wrong_split_names_the_right_ones(store):
     with pytest.raises(InputError, match=r"split=valid: .* has train, test"):
         store.split("valid")
 
 
-def test_a_store_that_isnt_whole_is_refused(store: Store, tmp_path: Path) -> None:
+def test_a_store_that_isnt_whole_is_refused(store, tmp_path):
     samples = store.folder / "samples.bin"
     samples.write_bytes(samples.read_bytes()[:-1])
     with pytest.raises(InputError, match="not a whole store"):
@@ -141,13 +136,13 @@ def test_a_store_that_isnt_whole_is_refused(store: Store, tmp_path: Path) -> Non
         Store(tmp_path / "none")
 
 
-def test_pickles_in_the_index_are_refused(store: Store) -> None:
+def test_pickles_in_the_index_are_refused(store):
     np.save(store.folder / "index.npy", np.array([{"a": 1}], dtype=object))
     with pytest.raises(InputError, match="not a whole store"):
         Store(store.folder)
 
 
-def older(store: Store) -> Store:
+def older(store):
     """The store as it was made before there were checksums."""
     meta = json.loads((store.folder / "meta.json").read_text())
     del meta["chunk"], meta["crc32"]
@@ -156,7 +151,7 @@ def older(store: Store) -> Store:
     return Store(store.folder)
 
 
-def damage(store: Store, byte: int) -> None:
+def damage(store, byte):
     with open(store.folder / "samples.bin", "r+b") as file:
         file.seek(byte)
         (old,) = file.read(1)
@@ -165,7 +160,7 @@ def damage(store: Store, byte: int) -> None:
 
 
 @pytest.fixture
-def long_store(tmp_path: Path) -> Store:
+def long_store(convert, tmp_path):
     """Three mixtures of 200,000 bytes each: some chunks belong to one, some to two."""
     rng = np.random.default_rng(0)
     items = []
@@ -174,7 +169,7 @@ def long_store(tmp_path: Path) -> Store:
         for path in paths:
             soundfiles.write(path, rng.uniform(-0.4, 0.4, 50_000), 8000)
         items.append(Item(name, "train", tuple(Signal(path) for path in paths)))
-    return prepare(tmp_path / "long", 8000, items, progress=False, jobs=1)
+    return convert(items, name="long")
 
 
 @pytest.mark.parametrize(
@@ -186,9 +181,7 @@ def long_store(tmp_path: Path) -> Store:
         (599_999, (2, 0, 50_000)),
     ],
 )
-def test_a_flipped_bit_is_noticed_where_it_is_read(
-    long_store: Store, byte: int, read: tuple[int, int, int]
-) -> None:
+def test_a_flipped_bit_is_noticed_where_it_is_read(long_store, byte, read):
     damage(long_store, byte)
     split = long_store.split("train")
     with pytest.raises(InputError, match=rf"samples\.bin is damaged .* for {'abc'[read[0]]}: del"):
@@ -198,7 +191,7 @@ def test_a_flipped_bit_is_noticed_where_it_is_read(
     split.load(0, 10_000, 5000) if byte > 300_000 else split.load(2, 10_000, 5000)
 
 
-def test_every_flipped_bit_is_noticed_by_who_reads_everything(long_store: Store) -> None:
+def test_every_flipped_bit_is_noticed_by_who_reads_everything(long_store):
     for byte in np.random.default_rng(1).integers(0, 600_000, 25).tolist():
         damage(long_store, byte)
         split = long_store.split("train")
@@ -208,15 +201,15 @@ def test_every_flipped_bit_is_noticed_by_who_reads_everything(long_store: Store)
     [long_store.split("train").load(i) for i in range(3)]
 
 
-def test_a_store_of_before_there_were_checksums_opens(long_store: Store) -> None:
+def test_a_store_of_before_there_were_checksums_opens(long_store):
     expected = long_store.split("train").load(1)
     split = older(long_store).split("train")
     assert all(np.array_equal(*pair) for pair in zip(split.load(1), expected, strict=True))
 
 
 @pytest.mark.parametrize("name", ["index.npy", "meta.json", "crc32.npy"])
-def test_a_flipped_bit_beside_the_samples_changes_no_sound(long_store: Store, name: str) -> None:
-    def sounds() -> list[Any]:
+def test_a_flipped_bit_beside_the_samples_changes_no_sound(long_store, name):
+    def sounds():
         opened = Store(long_store.folder)
         split = opened.split("train")
         loaded = [part.tobytes() for i in range(len(split)) for part in split.load(i)]
@@ -233,9 +226,7 @@ def test_a_flipped_bit_beside_the_samples_changes_no_sound(long_store: Store, na
 
 
 @pytest.mark.parametrize("wrong", [np.zeros(3, np.uint32), np.zeros(10, np.int64), None])
-def test_checksums_of_something_else_are_refused(
-    long_store: Store, wrong: np.ndarray | None
-) -> None:
+def test_checksums_of_something_else_are_refused(long_store, wrong):
     path = long_store.folder / "crc32.npy"
     path.unlink() if wrong is None else np.save(path, wrong)
     with pytest.raises(InputError, match="not a whole store"):
@@ -243,16 +234,14 @@ def test_checksums_of_something_else_are_refused(
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 1e30])
-def test_samples_that_are_no_numbers_are_named_before_a_network_sees_them(
-    make_items: MakeItems, tmp_path: Path, bad: float
-) -> None:
+def test_samples_that_are_no_numbers_are_named_before_a_network_sees_them(make_items, convert, bad):
     items = make_items(subtype="FLOAT", mixtures=False)
-    store = older(prepare(tmp_path / "store", 8000, items, progress=False, jobs=1))
+    store = older(convert(items))
     samples = np.memmap(store.folder / "samples.bin", np.float32, "r+")
     samples[2 * 700 + 3 : 2 * 700 + 13] = bad  # in the second mixture, train-1
     samples.flush()
     split = store.split("train")
-    how: dict[str, Any] = {"batch_size": 10, "segment": 1200, "seed": 0}
+    how = {"batch_size": 10, "segment": 1200, "seed": 0}
     tracks = RandomTracks(examples_per_track=1, lowest_gain=1.0)
     for batches in (
         training_batches(split, **how, epoch=1),

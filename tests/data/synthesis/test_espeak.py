@@ -17,7 +17,7 @@ SAID = [
 ]
 
 
-def test_the_same_job_gives_the_same_samples() -> None:
+def test_the_same_job_gives_the_same_samples():
     one, rate = speak(VOICE, "en", SAID, seed=1)
     other, _ = speak(VOICE, "en", SAID, seed=1)
     assert rate >= 16000
@@ -28,8 +28,8 @@ def test_the_same_job_gives_the_same_samples() -> None:
     assert all(np.abs(signal).max() > 1000 for signal in one)
 
 
-def test_seed_voice_language_and_style_are_heard() -> None:
-    def first(voice: str, language: str, said: Utterance, seed: int) -> np.ndarray:
+def test_seed_voice_language_and_style_are_heard():
+    def first(voice, language, said, seed):
         return speak(voice, language, [said], seed)[0][0]
 
     base = first(VOICE, "en", SAID[0], 1)
@@ -40,21 +40,19 @@ def test_seed_voice_language_and_style_are_heard() -> None:
     assert len(faster) < 0.8 * len(base)
 
 
-def test_an_unknown_language_is_named() -> None:
+def test_an_unknown_language_is_named():
     with pytest.raises(InputError, match="no voice for the language xx-none"):
         speak(VOICE, "xx-none", SAID, seed=1)
 
 
-def test_a_missing_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_library_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)
     with pytest.raises(InputError, match="pip install espeakng-loader"):
         espeak.locate()
 
 
 @pytest.mark.parametrize("content", [None, b"not a library"])
-def test_a_broken_library_is_one_line(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes | None
-) -> None:
+def test_a_broken_library_is_one_line(monkeypatch, tmp_path, content):
     library = tmp_path / "libespeak-ng.so"
     if content is not None:
         library.write_bytes(content)
@@ -68,7 +66,7 @@ def test_a_broken_library_is_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_a_crash_is_an_error_and_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crash_is_an_error_and_no_end(monkeypatch):
     """The library lives in a process of its own: if that dies, this one reports it."""
     died = subprocess.CompletedProcess([], -11, b"", b"")
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: died)
@@ -76,7 +74,7 @@ def test_a_crash_is_an_error_and_no_end(monkeypatch: pytest.MonkeyPatch) -> None
         speak(VOICE, "en", SAID, seed=1)
 
 
-def test_the_library_is_never_loaded_here() -> None:
+def test_the_library_is_never_loaded_here():
     """It is GPL: only the separate program loads it."""
     maps = Path("/proc/self/maps")
     if not maps.exists():

@@ -7,13 +7,13 @@ from autoclip_sep.data.synthesis.sentences import LISTS, SHAPES, sentence
 from autoclip_sep.data.synthesis.voices import ENGLISH, FOREIGN, invent
 
 
-def test_a_speaker_follows_from_the_generator() -> None:
+def test_a_speaker_follows_from_the_generator():
     one, other, third = (invent("a", "f", np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert one == other
     assert one != third
 
 
-def test_sixty_voices_are_sixty() -> None:
+def test_sixty_voices_are_sixty():
     speakers = [invent("a", "fm"[n % 2], np.random.default_rng(n)) for n in range(60)]
     assert len({speaker.voice for speaker in speakers}) == 60
     assert len({speaker.language for speaker in speakers}) > 15
@@ -24,7 +24,7 @@ def test_sixty_voices_are_sixty() -> None:
         assert high * 0.8 < max(pitches) <= high
 
 
-def test_every_language_speaks() -> None:
+def test_every_language_speaks():
     """espeak-ng has them all, and none of them falls silent or spells the words out."""
     rng = np.random.default_rng(0)
     for language in (*ENGLISH, *FOREIGN):
@@ -35,7 +35,7 @@ def test_every_language_speaks() -> None:
         assert 1.8 < len(signal) / rate < 6.5, language
 
 
-def test_the_lists_hold_whole_phrases() -> None:
+def test_the_lists_hold_whole_phrases():
     for phrases in LISTS.values():
         assert len(phrases) == len(set(phrases)) >= 15
         for phrase in phrases:
@@ -43,7 +43,7 @@ def test_the_lists_hold_whole_phrases() -> None:
             assert "  " not in phrase
 
 
-def test_sentences_vary_and_are_finished() -> None:
+def test_sentences_vary_and_are_finished():
     rng = np.random.default_rng(0)
     made = [sentence(rng) for _ in range(300)]
     assert len(set(made)) == 300
