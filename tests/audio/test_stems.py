@@ -1,7 +1,6 @@
 """Files are written with PyAV's own encoder and read back."""
 
 import os
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -9,7 +8,6 @@ import pytest
 from autoclip_sep.audio import stems
 from autoclip_sep.errors import InputError
 
-WriteStems = Callable[..., None]
 RATE = 44100
 
 

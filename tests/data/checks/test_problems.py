@@ -12,7 +12,6 @@ from autoclip_sep.data.store.reading import Item, Signal
 WSJ0 = ("01to030v_1.5_20ga010m_-1.5", "01to0311_2_20ga010n_-2", "447o030v_0.5_050c0109_-0.5")
 LIBRI = ("19-198-0001_26-495-0003", "19-198-0002_26-495-0004", "84-121-0000_174-50-0002")
 MIXTURES = {"train": 4, "valid": 2, "test": 2}
-Samples = dict[tuple[str, int, str], np.ndarray]
 
 
 def place(split, n, kind):

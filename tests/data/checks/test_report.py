@@ -1,7 +1,5 @@
 """The report as numbers, as one line, and as text; what is found is test_problems.py's."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 from pandas import DataFrame
@@ -9,9 +7,6 @@ from pandas import DataFrame
 from autoclip_sep.audio import soundfiles
 from autoclip_sep.data.checks.problems import Problem
 from autoclip_sep.data.checks.report import Report, check
-from autoclip_sep.data.store.reading import Item
-
-MakeItems = Callable[..., list[Item]]
 
 
 @pytest.fixture

@@ -1,5 +1,4 @@
 import hashlib
-from collections.abc import Callable
 from functools import partial
 from itertools import groupby
 
@@ -14,7 +13,6 @@ from autoclip_sep.data.store.reading import Item, Signal
 from autoclip_sep.errors import InputError
 from tests.long_files import peak_memory, silence
 
-MakeItems = Callable[..., list[Item]]
 measure = partial(signal_statistics, progress=False)
 
 

@@ -6,22 +6,13 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import numpy as np
 import pytest
 
-from autoclip_sep import parallel
 from autoclip_sep.audio import soundfiles
-from autoclip_sep.cli import compose
-from autoclip_sep.cli.build import build
 from autoclip_sep.data.corpora.librimix import LibriMix
 from autoclip_sep.data.creation.librimix import to_sixteen_bits
-from autoclip_sep.data.store.reading import Store
 from autoclip_sep.errors import InputError
 
 LENGTHS = {"train-100": (700, 900, 500), "dev": (600, 400), "test": (800, 650)}
 SOMEWHERE = PurePosixPath("/storage/someone/Libri2Mix/wav8k/min")
-
-
-@pytest.fixture(autouse=True)
-def _one_process(monkeypatch):
-    monkeypatch.setattr(parallel, "cores", lambda: 1)
 
 
 @pytest.fixture
@@ -72,20 +63,12 @@ def read_table(path):
         return list(csv.reader(file))
 
 
-def prepare(root, tmp_path, **settings):
-    arguments = ["data=libri2mix", f"data.root={root}", f"data.store={tmp_path / 'store'}"]
-    config = compose.plain(compose.compose("train", arguments))["data"]["corpus"]
-    store = build(config | settings, "data.corpus").prepare(progress=False)
-    assert isinstance(store, Store)
-    return store
-
-
 @pytest.mark.parametrize(
     ("mixture", "count", "parts"),
     [("mix_clean", 2, 2), ("mix_both", 2, 3), ("mix_single", 1, 2)],
 )
-def test_the_tables_say_what_is_in_a_mixture(root, tmp_path, mixture, count, parts):
-    store = prepare(root, tmp_path, mixture=mixture, count=count)
+def test_the_tables_say_what_is_in_a_mixture(root, prepare, mixture, count, parts):
+    store = prepare(root, "libri2mix", mixture=mixture, count=count)
     assert store.splits == ("train", "valid", "test")
     for split, subset in (("train", "train-100"), ("valid", "dev"), ("test", "test")):
         read = store.split(split)
@@ -106,17 +89,12 @@ def test_the_tables_say_what_is_in_a_mixture(root, tmp_path, mixture, count, par
 @pytest.mark.parametrize(
     "maker", [PureWindowsPath("C:\\Users\\me\\min"), PurePosixPath("min"), PurePosixPath("/")]
 )
-def test_a_tree_may_come_from_anywhere(tmp_path, maker):
+def test_a_tree_may_come_from_anywhere(tmp_path, prepare, maker):
     root = make_tree(tmp_path / "here", maker)
-    assert len(prepare(root, tmp_path).split("train")) == 3
+    assert len(prepare(root, "libri2mix").split("train")) == 3
 
 
-def test_three_speakers(tmp_path):
-    root = make_tree(tmp_path / "Libri3Mix/wav8k/min", speakers=3)
-    assert prepare(root, tmp_path, count=3).split("test").sources == 3
-
-
-def test_three_speakers_in_noise_as_published(tmp_path):
+def test_three_speakers_in_noise_as_published(tmp_path, refused, prepare):
     """Each file is cut off at 16 bits by itself: the sum of four is up to 3 below the mixture."""
     root = make_tree(tmp_path / "Libri3Mix/wav8k/min", speakers=3)
     rng = np.random.default_rng(0)
@@ -125,11 +103,11 @@ def test_three_speakers_in_noise_as_published(tmp_path):
         for kind, samples in zip(("s1", "s2", "s3", "noise"), signals, strict=True):
             soundfiles.write(path.parents[1] / kind / path.name, to_sixteen_bits(samples), 8000)
         soundfiles.write(path, to_sixteen_bits(signals.sum(axis=0)), 8000)
-    assert "not the sum" in refused(root, tmp_path, count=3, mixture="mix_both", tolerance=2)
-    assert prepare(root, tmp_path, count=3, mixture="mix_both").split("test").sources == 3
+    assert "not the sum" in refused(root, "libri2mix", count=3, mixture="mix_both", tolerance=2)
+    assert prepare(root, "libri2mix", count=3, mixture="mix_both").split("test").sources == 3
 
 
-def test_other_subsets_and_the_newer_tables(root, tmp_path):
+def test_other_subsets_and_the_newer_tables(root, prepare):
     (root / "train-100").rename(root / "train-360")
     table = root / "metadata/mixture_train-100_mix_clean.csv"
     header, *rows = read_table(table)
@@ -140,15 +118,7 @@ def test_other_subsets_and_the_newer_tables(root, tmp_path):
         [[header[0], "original_mixture_ID", *header[1:]], *rows],
     )
     splits = {"train": "train-360", "valid": "dev", "test": "test"}
-    assert len(prepare(root, tmp_path, splits=splits).split("train")) == 3
-
-
-def refused(root, tmp_path, **settings):
-    with pytest.raises(InputError) as caught:
-        prepare(root, tmp_path, **settings)
-    assert not list(tmp_path.glob("store/*-????????/"))
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+    assert len(prepare(root, "libri2mix", splits=splits).split("train")) == 3
 
 
 def test_no_root_says_which_setting():
@@ -157,9 +127,9 @@ def test_no_root_says_which_setting():
 
 
 @pytest.mark.parametrize("named", ["..", "../..", "metadata", "train-100/s1"])
-def test_a_root_too_high_or_too_low_is_told_the_right_one(root, tmp_path, named):
+def test_a_root_too_high_or_too_low_is_told_the_right_one(root, refused, named):
     folder = Path(f"{root}/{named}").resolve()
-    said = refused(folder, tmp_path)
+    said = refused(folder, "libri2mix")
     for part in (
         f"data.root={folder}: not there: metadata/mixture_train-100_mix_clean.csv, ",
         "expected: metadata/mixture_{subset}_mix_clean.csv and the folder {subset}",
@@ -168,72 +138,60 @@ def test_a_root_too_high_or_too_low_is_told_the_right_one(root, tmp_path, named)
         assert part in said
 
 
-def test_a_mixture_or_subset_that_was_not_made_is_named(root, tmp_path):
+def test_a_mixture_or_subset_that_was_not_made_is_named(root, refused):
     for path in root.glob("metadata/*_mix_both.csv"):
         path.unlink()
-    said = refused(root, tmp_path, mixture="mix_both")
+    said = refused(root, "libri2mix", mixture="mix_both")
     assert "not there: metadata/mixture_train-100_mix_both.csv, " in said
-    said = refused(root, tmp_path, splits={"train": "train-360", "valid": "dev"})
+    said = refused(root, "libri2mix", splits={"train": "train-360", "valid": "dev"})
     assert "not there: metadata/mixture_train-360_mix_clean.csv, train-360; expected" in said
 
 
-def test_missing_files_are_counted_and_named(root, tmp_path):
+def test_missing_files_are_counted_and_named(root, refused):
     for path in root.glob("*/s1/*.wav"):
         path.unlink()
-    said = refused(root, tmp_path)
+    said = refused(root, "libri2mix")
     assert "7 of 21 files that its metadata names are missing: train-100/s1/90-train-100" in said
     assert said.endswith(" and 4 more")
 
 
-def test_the_number_of_sources_is_checked(root, tmp_path):
-    said = refused(root, tmp_path, count=3)
+def test_the_number_of_sources_is_checked(root, refused):
+    said = refused(root, "libri2mix", count=3)
     assert said.endswith("train-100_mix_clean.csv: 2 sources, data.sources=3")
 
 
-def test_a_mixture_in_two_splits_is_refused(root, tmp_path):
+def test_a_mixture_in_two_splits_is_refused(root, refused):
     first = read_table(root / "metadata/mixture_train-100_mix_clean.csv")[2]
     table = root / "metadata/mixture_test_mix_clean.csv"
     write_table(table, [*read_table(table), first])
-    assert "is in train and in test" in refused(root, tmp_path)
-
-
-def test_a_mixture_that_is_not_the_sum_is_refused(root, tmp_path):
-    path = next((root / "dev/mix_clean").iterdir())
-    samples = soundfiles.read(path, dtype=np.int16)[0]
-    soundfiles.write(path, samples // 2, 8000)
-    assert "not the sum of" in refused(root, tmp_path)
+    assert "is in train and in test" in refused(root, "libri2mix")
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "the table is empty"),
-        ("mixture_ID,mixture_path,source_1_path,length\n", "the table is empty"),
         ("mixture_ID,length\nx,3\n", "no column mixture_path, source_1_path; found: mixture_ID, l"),
-        ("mixture_ID,mixture_path,source_1_path\nx,y\n", "line 2: 2 fields for 3 columns"),
-        ("mixture_ID,mixture_path,source_1_path\nx,y,z,w\n", "line 2: 4 fields for 3 columns"),
         ("mixture_ID,mixture_path,source_1_path\nx,y,z\nx,y,z\n", "line 3: a second mixture x"),
-        ('mixture_ID,mixture_path,source_1_path\n\xff,"y,z\n', "can't be read"),
     ],
 )
-def test_a_bad_table_is_refused_by_line(root, tmp_path, text, message):
+def test_a_bad_table_is_refused_by_line(root, refused, text, message):
     table = root / "metadata/mixture_dev_mix_clean.csv"
     table.write_text(text, encoding="latin-1")
-    said = refused(root, tmp_path)
+    said = refused(root, "libri2mix")
     assert said.startswith(str(table))
     assert message in said
 
 
-def test_a_table_saved_by_a_spreadsheet_is_read(root, tmp_path):
+def test_a_table_saved_by_a_spreadsheet_is_read(root, prepare):
     """A byte-order mark, Windows' line ends, empty columns and lines."""
     for table in root.glob("metadata/*.csv"):
         text = "".join(f"{line},\r\n" for line in table.read_text().splitlines())
         table.write_bytes(f"{text},,\r\n\r\n".encode("utf-8-sig"))
-    assert len(prepare(root, tmp_path).split("train")) == 3
+    assert len(prepare(root, "libri2mix").split("train")) == 3
 
 
-def test_a_path_that_leads_out_of_the_tree_is_refused(root, tmp_path):
+def test_a_path_that_leads_out_of_the_tree_is_refused(root, refused):
     table = root / "metadata/mixture_dev_mix_clean.csv"
     header, row, *rows = read_table(table)
     write_table(table, [header, [*row[:2], "../../s1/x.wav", *row[3:]], *rows])
-    assert "line 2: '../s1/x.wav' leads out of its folder" in refused(root, tmp_path)
+    assert "line 2: '../s1/x.wav' leads out of its folder" in refused(root, "libri2mix")

@@ -1,6 +1,5 @@
 import json
 import pickle
-from collections.abc import Callable
 from contextlib import suppress
 
 import numpy as np
@@ -16,8 +15,6 @@ from autoclip_sep.data.loading.loaders import (
 from autoclip_sep.data.store.reading import Item, Signal, Store
 from autoclip_sep.errors import InputError
 from tests.data.loading.batches import training_batches
-
-MakeItems = Callable[..., list[Item]]
 
 
 def test_the_store_holds_the_files_samples(make_items, convert):
