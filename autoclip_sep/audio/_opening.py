@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import soundfile
 
-from autoclip_sep import plain_files
-from autoclip_sep.audio import lengths, riff, sphere, stems
+from autoclip_sep.audio import lengths, plain_files, riff, sphere, stems
 from autoclip_sep.audio.info import AudioInfo
 from autoclip_sep.errors import InputError
 

@@ -10,6 +10,15 @@ from autoclip_sep.data.store.reading import Item, Signal
 LENGTHS = {"train": (700, 900, 500, 900, 1000, 300, 800, 650, 400, 1200), "test": (500, 900, 500)}
 
 
+def contents(folder, without="files.json"):
+    """The bytes of all files below a folder, by path; of a store but that of times and paths."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.endswith(without)
+    }
+
+
 @pytest.fixture
 def make_items(tmp_path):
     """Write mixtures of `signals` random files and give their items, train before test."""

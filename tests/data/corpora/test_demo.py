@@ -17,6 +17,7 @@ from autoclip_sep.data.corpora.demo import Demo
 from autoclip_sep.data.creation import mixing
 from autoclip_sep.errors import InputError
 from tests.commands import ENVIRONMENT
+from tests.data.conftest import contents
 
 SMALL = {"train": 6, "valid": 2, "test": 3, "speakers": 4, "test_speakers": 2, "utterances": 3}
 
@@ -33,15 +34,6 @@ def made(tmp_path_factory):
         patch.setattr(parallel, "cores", lambda: 1)
         build(folder).prepare(progress=False)
     return folder
-
-
-def files(folder):
-    """All that the corpus and the store hold; files.json has paths and times, locks are empty."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file() and path.name != "files.json"
-    }
 
 
 def count(folder):
@@ -107,7 +99,7 @@ def test_processes_make_no_difference(made, tmp_path, monkeypatch):
     """The same bytes again, in two processes."""
     monkeypatch.setattr(parallel, "cores", lambda: 2)
     build(tmp_path).prepare(progress=False)
-    assert files(tmp_path) == files(made)
+    assert contents(tmp_path) == contents(made)
 
 
 def test_kills_make_no_difference(made, tmp_path):
@@ -130,9 +122,9 @@ def test_kills_make_no_difference(made, tmp_path):
         process.send_signal(signal.SIGKILL)
         process.wait()
     subprocess.run(command, env=ENVIRONMENT, check=True)
-    rests = [name for name in files(tmp_path) if name.endswith(".tmp")]
-    found = {name: data for name, data in files(tmp_path).items() if name not in rests}
-    assert found == files(made)
+    rests = [name for name in contents(tmp_path) if name.endswith(".tmp")]
+    found = {name: data for name, data in contents(tmp_path).items() if name not in rests}
+    assert found == contents(made)
 
 
 @pytest.mark.parametrize("size", [0, 44, 1000])

@@ -7,6 +7,7 @@ from autoclip_sep.data.creation import mixing
 from autoclip_sep.data.creation.active_level import active_speech_level
 from autoclip_sep.data.creation.mixing import Recipe
 from autoclip_sep.errors import InputError
+from tests.data.conftest import contents
 
 
 def speech(seconds, seed, rate=16000):
@@ -22,6 +23,11 @@ def corpus(tmp_path):
     for n, (name, seconds) in enumerate({"a/x1": 1.5, "b/y1": 2.0, "c/z1": 1.8}.items()):
         soundfiles.write(tmp_path / f"wsj0/si_tr_s/{name}.wav", speech(seconds, n), 16000)
     return tmp_path
+
+
+def make(corpus, recipes, out="out", jobs=1, **how):
+    """The mixtures of one split, "tr", below the corpus."""
+    mixing.create({"tr": recipes}, corpus, corpus / out, jobs=jobs, progress=False, **how)
 
 
 A, B, C = (f"wsj0/si_tr_s/{name}.wav" for name in ("a/x1", "b/y1", "c/z1"))
@@ -49,7 +55,7 @@ def test_a_source_may_be_louder_than_the_mixture():
 
 def test_levels_are_those_of_the_list(corpus):
     """Before cutting, the active levels of s1 and s2 differ by what the list says."""
-    mixing.create({"tr": [PAIR]}, corpus, corpus / "out", mode="max", jobs=1, progress=False)
+    make(corpus, [PAIR], mode="max")
     folder = corpus / "out/2speakers/wav8k/max/tr"
     levels = []
     for name, length in (("s1", 12000), ("s2", 16000)):
@@ -72,13 +78,12 @@ def test_the_published_layout(corpus):
 
 
 def test_mixtures_are_sixteen_bit_sums_of_their_sources(corpus):
-    mixing.create({"tr": [TRIPLE]}, corpus, corpus / "out", jobs=1, progress=False)
+    make(corpus, [TRIPLE])
     folder = corpus / "out/3speakers/wav8k/min/tr"
-    mixture = soundfiles.read(folder / "mix" / f"{TRIPLE.name}.wav", dtype=np.int16)[0].astype(int)
-    sources = [
-        soundfiles.read(folder / f"s{n}" / f"{TRIPLE.name}.wav", dtype=np.int16)[0].astype(int)
-        for n in (1, 2, 3)
-    ]
+    mixture, *sources = (
+        soundfiles.read(folder / name / f"{TRIPLE.name}.wav", dtype=np.int16)[0].astype(int)
+        for name in ("mix", "s1", "s2", "s3")
+    )
     assert mixture.shape == (1, 12000)  # the shortest utterance, 1.5 s
     assert np.abs(mixture - sum(sources)).max() <= 2
     loudest = max(np.abs(x).max() for x in (mixture, *sources))
@@ -89,15 +94,7 @@ def test_the_16k_tree_has_the_gains_of_the_8k_one(corpus):
     """Same utterances, same ratio of the sources, only the common scale may differ."""
     ratios = []
     for rate in (8000, 16000):
-        mixing.create(
-            {"tr": [PAIR]},
-            corpus,
-            corpus / "out",
-            sample_rate=rate,
-            mode="max",
-            jobs=1,
-            progress=False,
-        )
+        make(corpus, [PAIR], sample_rate=rate, mode="max")
         folder = corpus / f"out/2speakers/wav{rate // 1000}k/max/tr"
         powers = []
         for name in ("s1", "s2"):
@@ -110,37 +107,29 @@ def test_the_16k_tree_has_the_gains_of_the_8k_one(corpus):
 
 
 def test_a_run_that_was_cut_off_is_continued_to_the_same_bytes(corpus):
-    recipes = {"tr": [PAIR, Recipe((B, C), ("0.7", "-0.7")), Recipe((C, A), ("2", "-2"))]}
-
-    def contents(out):
-        return {
-            str(path.relative_to(out)): path.read_bytes()
-            for path in out.rglob("*")
-            if path.is_file()
-        }
-
-    mixing.create(recipes, corpus, corpus / "whole", jobs=1, progress=False)
-    mixing.create({"tr": recipes["tr"][:1]}, corpus, corpus / "part", jobs=1, progress=False)
+    recipes = [PAIR, Recipe((B, C), ("0.7", "-0.7")), Recipe((C, A), ("2", "-2"))]
+    make(corpus, recipes, "whole")
+    make(corpus, recipes[:1], "part")
     # As a kill leaves it: sources written and the mixture not, half a levelled utterance.
     folder = corpus / "part/2speakers/wav8k/min/tr"
     (folder / "mix" / f"{PAIR.name}.wav").unlink()
     creation = mixing.Creation(corpus / f"part/{mixing.CACHE}1234", 8000)
     creation.cache.mkdir()
     creation.cached(str(corpus / A)).write_bytes(b"half")
-    mixing.create(recipes, corpus, corpus / "part", jobs=1, progress=False)
+    make(corpus, recipes, "part")
     assert contents(corpus / "part") == contents(corpus / "whole")
 
 
 @pytest.mark.parametrize("length", [0, 44, 100])
 def test_what_a_power_cut_left_is_made_anew(corpus, length):
     """Files are renamed into place without waiting for the disk."""
-    mixing.create({"tr": [PAIR]}, corpus, corpus / "out", jobs=1, progress=False)
+    make(corpus, [PAIR])
+    before = contents(corpus / "out")
     files = sorted((corpus / "out").rglob("*.wav"))
-    before = [file.read_bytes() for file in files]
     for file in files[: 3 if length < 100 else 1]:
-        file.write_bytes(before[0][:length])
-    mixing.create({"tr": [PAIR]}, corpus, corpus / "out", jobs=1, progress=False)
-    assert [file.read_bytes() for file in files] == before
+        file.write_bytes(file.read_bytes()[:length])
+    make(corpus, [PAIR])
+    assert contents(corpus / "out") == before
 
 
 def test_an_utterance_is_read_once(corpus, monkeypatch):
@@ -150,7 +139,7 @@ def test_an_utterance_is_read_once(corpus, monkeypatch):
         soundfiles, "read", lambda path, **how: (read.append(path), whole(path, **how))[1]
     )
     recipes = [PAIR, Recipe((B, C), ("0.7", "-0.7")), Recipe((C, A), ("2", "-2")), TRIPLE]
-    mixing.create({"tr": recipes}, corpus, corpus / "out", jobs=1, progress=False)
+    make(corpus, recipes)
     assert sorted(read) == [str(corpus / path) for path in (A, B, C)]
 
 
@@ -166,17 +155,15 @@ def test_levels_may_be_counted_from_full_scale(corpus):
 
 
 def test_processes_make_no_difference(corpus):
-    recipes = {"tr": [PAIR, Recipe((B, C), ("0.7", "-0.7"))]}
     for jobs in (1, 2):
-        mixing.create(recipes, corpus, corpus / f"out{jobs}", jobs=jobs, progress=False)
-    files = [sorted((corpus / f"out{jobs}").rglob("*.wav")) for jobs in (1, 2)]
-    assert [p.read_bytes() for p in files[0]] == [p.read_bytes() for p in files[1]]
+        make(corpus, [PAIR, Recipe((B, C), ("0.7", "-0.7"))], f"out{jobs}", jobs=jobs)
+    assert contents(corpus / "out1") == contents(corpus / "out2")
 
 
 def test_missing_utterances_are_counted_before_anything_is_written(corpus):
     missing = Recipe((A, "wsj0/si_tr_s/d/none.wav"), ("1", "-1"))
     with pytest.raises(InputError, match=r"1 of 3 utterances .*d/none\.wav"):
-        mixing.create({"tr": [PAIR, missing]}, corpus, corpus / "out", jobs=1, progress=False)
+        make(corpus, [PAIR, missing])
     assert not (corpus / "out").exists()
 
 
@@ -184,7 +171,7 @@ def test_utterances_of_one_base_name_are_told_apart(corpus):
     """Full paths name utterances; discs do have clashing base names."""
     soundfiles.write(corpus / "wsj0/si_tr_s/d/x1.wav", speech(1.5, 9), 16000)
     other = Recipe(("wsj0/si_tr_s/d/x1.wav", B), ("1", "-1"))
-    mixing.create({"tr": [PAIR, other]}, corpus, corpus / "out", jobs=1, progress=False)
+    make(corpus, [PAIR, other])
     s1 = corpus / "out/2speakers/wav8k/min/tr/s1"
     first = soundfiles.read(s1 / f"{PAIR.name}.wav")[0]
     second = soundfiles.read(s1 / f"{other.name}.wav")[0]
@@ -198,7 +185,7 @@ def test_utterances_of_one_base_name_are_told_apart(corpus):
 def test_what_has_no_level_is_named(corpus, samples, words):
     soundfiles.write(corpus / A, samples, 16000)
     with pytest.raises(InputError, match=f"1 of 2 utterances .*x1.wav: .*{words}"):
-        mixing.create({"tr": [PAIR]}, corpus, corpus / "out", jobs=1, progress=False)
+        make(corpus, [PAIR])
     assert not list((corpus / "out").iterdir())
 
 
@@ -208,6 +195,6 @@ def test_all_that_is_wrong_with_the_utterances_is_reported(corpus):
     (corpus / C.replace("z1", "z2")).touch()
     recipes = [PAIR, Recipe((C, C.replace("z1", "z2")), ("1", "-1"))]
     with pytest.raises(InputError, match=r"4 of 4 utterances can't be used: .*x1.wav: not audio"):
-        mixing.create({"tr": recipes}, corpus, corpus / "out", jobs=1, progress=False)
+        make(corpus, recipes)
     assert len((corpus / "out/mixtures.refused.txt").read_text().splitlines()) == 4
     assert [path.name for path in (corpus / "out").iterdir()] == ["mixtures.refused.txt"]

@@ -11,6 +11,7 @@ from autoclip_sep.data.creation import mixing, wsj0_mix
 from autoclip_sep.data.creation.mixing_lists import Recipe, write_list
 from autoclip_sep.data.creation.wsj0_mix import Order
 from autoclip_sep.errors import InputError
+from tests.data.conftest import contents
 from tests.shorten import write_sphere
 
 SPEAKERS = ("01t", "20g", "40n")
@@ -47,14 +48,6 @@ def order(tmp_path):
     return Order(
         tmp_path / "csr", tmp_path / "lists", tmp_path / "out", partial=True, jobs=1, progress=False
     )
-
-
-def contents(folder):
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
 
 
 def test_a_tree_is_what_the_procedure_makes_of_the_same_utterances(order, tmp_path):

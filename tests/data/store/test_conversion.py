@@ -17,11 +17,7 @@ from autoclip_sep.data.store import conversion, fingerprints
 from autoclip_sep.data.store.reading import Item, Signal
 from autoclip_sep.errors import InputError
 from tests.commands import ENVIRONMENT
-from tests.data.conftest import LENGTHS
-
-
-def contents(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "files.json"}
+from tests.data.conftest import LENGTHS, contents
 
 
 def test_processes_make_no_difference(make_items, convert, tmp_path):
