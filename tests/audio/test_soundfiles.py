@@ -28,14 +28,14 @@ def good(tmp_path):
 
 
 def refused(path, *words):
-    """Both readers refuse the file in one line that names it and says the words."""
-    with pytest.raises(InputError) as caught:
-        soundfiles.read(path)
-    message = str(caught.value)
-    assert "\n" not in message
-    for word in (str(path), *words):
-        assert word in message
-    return message
+    """Both readers refuse the file in one line that names it and has the words."""
+    for read in (soundfiles.read, lambda path: list(soundfiles.blocks(path))):
+        with pytest.raises(InputError) as caught:
+            read(path)
+        message = str(caught.value)
+        assert "\n" not in message
+        for word in (str(path), *words):
+            assert word in message
 
 
 def test_written_samples_come_back_to_half_a_bit(good):
@@ -112,36 +112,22 @@ def test_one_sample_is_enough(tmp_path):
     assert soundfiles.read(tmp_path / "a.wav")[0].tolist() == [[0.5]]
 
 
-def test_an_empty_file_is_not_audio(tmp_path):
-    (tmp_path / "a.wav").touch()
-    refused(tmp_path / "a.wav", "not audio", "0 bytes")
-
-
-def test_zeros_are_not_audio(tmp_path):
-    (tmp_path / "a.wav").write_bytes(bytes(5000))
-    refused(tmp_path / "a.wav", "not audio", "zeros")
-
-
-def test_a_web_page_named_wav_is_not_audio(tmp_path):
-    (tmp_path / "a.wav").write_text("\n<!DOCTYPE html><html>404</html>")
-    refused(tmp_path / "a.wav", "not audio", "web page")
-
-
-@pytest.mark.parametrize("suffix", ["aac", "flac", "m4a", "mp3", "ogg", "webm", "wma"])
-def test_nor_is_it_under_another_name(tmp_path, suffix):
-    path = tmp_path / f"a.{suffix}"
-    contents = {"0 bytes": b"", "zeros": bytes(5000), "web page": b"<html>" * 900,
-                "not audio": b"just words " * 900}  # fmt: skip
-    for word, content in contents.items():
-        path.write_bytes(content)
-        refused(path, "not audio", word)
-        assert not soundfiles.is_audio(path)
-
-
-def test_text_named_wav_or_raw_is_not_audio(tmp_path):
-    for name in ("a.wav", "a.raw", "a"):
-        (tmp_path / name).write_text("not a header at all, just words")
-        refused(tmp_path / name, "not audio")
+@pytest.mark.parametrize(
+    "name",
+    ["a.wav", "a.raw", "a", "a.aac", "a.flac", "a.m4a", "a.mp3", "a.ogg", "a.webm", "a.wma"],
+)
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        (b"", "0 bytes"), (bytes(5000), "zeros"), (b"<html>" * 900, "web page"),
+        (b"\n<!DOCTYPE html>404", "web page"), (b"just words " * 900, "not audio"),
+    ],
+    ids=["empty", "zeros", "html", "short html", "text"],
+)  # fmt: skip
+def test_what_is_no_audio_is_refused_under_any_name(tmp_path, name, content, word):
+    (tmp_path / name).write_bytes(content)
+    refused(tmp_path / name, "not audio", word)
+    assert not soundfiles.is_audio(tmp_path / name)
 
 
 def test_a_header_without_samples_is_refused(tmp_path):
@@ -154,32 +140,14 @@ def test_a_header_without_samples_is_refused(tmp_path):
         soundfiles.info(tmp_path / "a.wav")
 
 
-@pytest.mark.parametrize("lost", [1, 2, 400, 799])
-def test_a_wav_that_ends_early_is_refused(good, lost):
-    good.write_bytes(good.read_bytes()[:-lost])
-    refused(good, "truncated", f"{lost} bytes")
-
-
-@pytest.mark.parametrize("kind", ["aiff", "au", "w64"])
+@pytest.mark.parametrize("kind", ["wav", "aiff", "au", "w64"])
 @pytest.mark.parametrize("lost", [1, 400, 790])
-def test_its_relatives_that_end_early_are_refused(tmp_path, kind, lost):
+def test_a_wav_or_relative_that_ends_early_is_refused(tmp_path, kind, lost):
     path = tmp_path / f"a.{kind}"
     soundfiles.write(path, RAMP, RATE)
     assert soundfiles.read(path)[0].shape == (1, 400)
     path.write_bytes(path.read_bytes()[:-lost])
     refused(path, "truncated", f"{lost} bytes")
-
-
-def test_streamed_relatives_are_accepted(tmp_path):
-    unknown = {"au": (8, b"\xff" * 4), "w64": (16, b"\xff" * 8)}
-    for kind, (place, length) in unknown.items():
-        path = tmp_path / f"a.{kind}"
-        soundfiles.write(path, RAMP, RATE)
-        before = soundfiles.read(path)[0]
-        content = bytearray(path.read_bytes())
-        content[place : place + len(length)] = length
-        path.write_bytes(content)
-        assert np.array_equal(soundfiles.read(path)[0], before)
 
 
 @pytest.mark.parametrize("rate", [2**31 - 1, 2**20 + 1])
@@ -196,32 +164,23 @@ def test_bytes_after_the_samples_are_no_harm(good):
     assert np.array_equal(soundfiles.read(good)[0], before)
 
 
-@pytest.mark.parametrize("length", [0xFFFFFFFF, 0x7FFFF000, 0x80000000])
-def test_a_streamed_wav_is_accepted(good, length):
-    before = soundfiles.read(good)[0]
-    data = bytearray(good.read_bytes())
-    data[4:8] = struct.pack("<I", min(length + 36, 0xFFFFFFFF))
-    data[40:44] = struct.pack("<I", length)
-    good.write_bytes(data)
-    assert np.array_equal(soundfiles.read(good)[0], before)
-
-
-def test_an_rf64_that_ends_early_is_refused(tmp_path):
-    path = tmp_path / "a.wav"
-    soundfile.write(path, RAMP, RATE, format="RF64", subtype="PCM_16")
-    if path.read_bytes()[:4] != b"RF64":
-        pytest.skip("this libsndfile turns a small RF64 into a plain WAV")
-    assert soundfiles.read(path)[0].shape == (1, 400)
-    path.write_bytes(path.read_bytes()[:-100])
-    refused(path, "truncated")
-
-
-def test_a_flac_that_ends_early_is_refused(tmp_path):
-    path = tmp_path / "a.flac"
-    soundfiles.write(path, np.random.default_rng(0).uniform(-0.5, 0.5, 50000), RATE)
-    assert soundfiles.read(path)[0].shape == (1, 50000)
-    path.write_bytes(path.read_bytes()[:40000])
-    refused(path)
+@pytest.mark.parametrize(
+    ("kind", "lengths"),
+    [
+        *(("wav", {4: struct.pack("<I", min(n + 36, 2**32 - 1)), 40: struct.pack("<I", n)})
+          for n in (0xFFFFFFFF, 0x7FFFF000, 0x80000000)),
+        ("au", {8: b"\xff" * 4}),
+        ("w64", {16: b"\xff" * 8}),
+    ],
+)  # fmt: skip
+def test_a_streamed_wav_or_relative_is_accepted(tmp_path, kind, lengths):
+    path = tmp_path / f"a.{kind}"
+    soundfiles.write(path, RAMP, RATE)
+    before, content = soundfiles.read(path)[0], bytearray(path.read_bytes())
+    for place, length in lengths.items():
+        content[place : place + len(length)] = length
+    path.write_bytes(content)
+    assert np.array_equal(soundfiles.read(path)[0], before)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e30])
@@ -247,42 +206,25 @@ def test_blocks_name_the_same_sample(tmp_path):
         next(found)
 
 
-def test_blocks_of_a_file_that_ends_early_are_refused(tmp_path):
-    path = tmp_path / "a.flac"
-    soundfiles.write(path, np.random.default_rng(0).uniform(-0.5, 0.5, 50000), RATE)
-    path.write_bytes(path.read_bytes()[:40000])
-    with pytest.raises(InputError, match=r"a\.flac: (truncated|can't be decoded)"):
-        list(soundfiles.blocks(path, 1000))
-    (tmp_path / "b.wav").touch()
-    with pytest.raises(InputError, match="0 bytes"):
-        list(soundfiles.blocks(tmp_path / "b.wav"))
-
-
 def test_values_beyond_one_are_kept(tmp_path):
     soundfiles.write(tmp_path / "a.wav", [3.0, -40.0], RATE, subtype="FLOAT")
     assert soundfiles.read(tmp_path / "a.wav")[0].tolist() == [[3.0, -40.0]]
 
 
-def test_a_pipe_is_refused_without_waiting(tmp_path):
-    os.mkfifo(tmp_path / "a.wav")
-    refused(tmp_path / "a.wav", "not a plain file")
-
-
-def test_a_device_is_refused():
-    refused(Path("/dev/zero"), "not a plain file")
-
-
-def test_a_folder_is_named_as_one(tmp_path):
-    refused(tmp_path, "a folder")
-
-
-def test_a_missing_file_is_named(tmp_path):
-    refused(tmp_path / "a.wav", "No such file")
-
-
-def test_a_dangling_link_names_its_end(tmp_path):
-    (tmp_path / "a.wav").symlink_to(tmp_path / "gone.wav")
-    refused(tmp_path / "a.wav", "a link to", "gone.wav")
+@pytest.mark.parametrize(
+    ("put", "words"),
+    [
+        (lambda path: None, ["No such file"]),
+        (os.mkdir, ["a folder"]),
+        (os.mkfifo, ["not a plain file"]),
+        (lambda path: path.symlink_to("/dev/zero"), ["not a plain file"]),
+        (lambda path: path.symlink_to("gone.wav"), ["a link to", "gone.wav"]),
+    ],
+    ids=["nothing", "folder", "pipe", "device", "dangling link"],
+)
+def test_what_is_no_file_is_named_without_waiting(tmp_path, put, words):
+    put(tmp_path / "a.wav")
+    refused(tmp_path / "a.wav", *words)
 
 
 def test_a_name_is_text_whatever_it_holds(tmp_path):
