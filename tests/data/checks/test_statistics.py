@@ -106,15 +106,6 @@ def test_floats_beyond_full_scale_are_clipped_only_where_they_stand_still(make):
     assert rows["clipped"][1, 0] > 100
 
 
-def test_channels_are_clipped_and_off_centre_by_themselves(make):
-    pair = np.zeros((2, 400), dtype=np.int16)
-    pair[0, 10:12] = pair[1, 12:14] = 32767  # two and two, in two channels
-    pair[1, 200:] = 2000
-    rows = measure(make([pair, pair // 2]))
-    assert rows["clipped"][0].tolist() == [0, 0, 0]
-    assert rows["dc"][0, 0] == pytest.approx(pair[1].mean() / 2**15, rel=1e-6)
-
-
 @pytest.mark.parametrize("length", [1, 2, 3])
 def test_the_shortest_sounds_are_measured_too(make, length):
     short = np.full(length, 32767, dtype=np.int16)
@@ -136,14 +127,6 @@ def test_the_distance_of_a_mixture_is_measured_where_it_wasnt_clipped(make):
     assert rows["distance"][0].tolist() == [0, 0, 0]
     assert rows["clipped"][0].tolist() == [0, 0, 400]
     assert rows["peak"][0, 2] == np.float32(32767 / 2**15)
-
-
-def test_the_second_look_reads_nothing(make, monkeypatch):
-    store = make(list(sounds()))
-    first = measure(store)
-    monkeypatch.setattr(module, "describe", None)
-    again = measure(store)
-    assert np.array_equal(first, again)
 
 
 @pytest.mark.parametrize("damage", [b"", b"half", None])
@@ -198,7 +181,7 @@ def as_defined(sound, scale):
 
 @pytest.mark.parametrize("subtype", ["PCM_16", "FLOAT"])
 @pytest.mark.parametrize("channels", [1, 2])
-@pytest.mark.parametrize("block", [1, 2, 3, 7, 50, 64, 400, 1000])
+@pytest.mark.parametrize("block", [1, 2, 7, 64, 1000])
 def test_blocks_give_what_the_whole_gives(make, monkeypatch, block, channels, subtype):
     """Clipped runs of every length across every border, and zeros inside, before and behind."""
     rng = np.random.default_rng(0)

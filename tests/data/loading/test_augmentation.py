@@ -158,14 +158,6 @@ def test_a_loader_serves_an_epoch_of_them_from_any_step(split, workers):
     assert all(same(a, b) for a, b in zip(served, expected[11:], strict=True))
 
 
-def test_workers_may_be_spawned(split, monkeypatch):
-    settings = {"batch_size": 20, "segment": 250, "seed": 1}
-    loader = TrainingLoader(split, **settings, workers=1, augmentation=SETTINGS)
-    monkeypatch.setattr(loader._loader, "multiprocessing_context", "spawn")
-    expected = [batches(split, batch_size=20)[0, step] for step in range(3)]
-    assert all(same(a, b) for a, b in zip(loader.epoch(0), expected, strict=True))
-
-
 def test_batches_may_be_larger_than_the_number_of_tracks(split):
     settings = {"segment": 100, "seed": 0, "augmentation": SETTINGS}
     assert TrainingLoader(split, batch_size=60, **settings).steps == 1
@@ -173,14 +165,6 @@ def test_batches_may_be_larger_than_the_number_of_tracks(split):
         TrainingLoader(split, batch_size=61, **settings)
     with pytest.raises(InputError, match="segment=None"):
         TrainingLoader(split, batch_size=4, segment=None, seed=0, augmentation=SETTINGS)
-
-
-def test_the_global_generators_are_left_alone(split):
-    states = torch.get_rng_state(), np.random.get_state()[1].copy()
-    draw.cache_clear()
-    batches(split)[0, 0]
-    assert torch.equal(torch.get_rng_state(), states[0])
-    assert np.array_equal(np.random.get_state()[1], states[1])
 
 
 def test_validation_may_spread_several_segments_over_a_track(split):

@@ -1,11 +1,14 @@
+import numpy as np
 import pytest
 import torch
 
+from autoclip_sep.data.loading.augmentation import RandomTracks, draw
 from autoclip_sep.data.loading.loaders import (
     TrainingLoader,
     evaluation_batches,
     fixed_segments,
 )
+from autoclip_sep.data.loading.segments import epoch_plan
 from autoclip_sep.errors import InputError
 from tests.data.loading.batches import training_batches
 
@@ -66,11 +69,18 @@ def test_the_last_partial_batch_is_dropped(store):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_the_global_generator_is_left_alone(store, workers):
-    state = torch.get_rng_state()
-    for _ in training_batches(store.split("train"), **SETTINGS, epoch=0, workers=workers):
-        pass
-    assert torch.equal(torch.get_rng_state(), state)
+@pytest.mark.parametrize("augmentation", [None, RandomTracks(examples_per_track=1)])
+def test_the_global_generators_are_left_alone_and_change_nothing(store, workers, augmentation):
+    how = {**SETTINGS, "epoch": 0, "workers": workers, "augmentation": augmentation}
+    first = list(training_batches(store.split("train"), **how))
+    torch.manual_seed(99)
+    np.random.seed(99)
+    states = torch.get_rng_state(), np.random.get_state()[1].copy()
+    epoch_plan.cache_clear()
+    draw.cache_clear()
+    assert same(list(training_batches(store.split("train"), **how)), first)
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert np.array_equal(np.random.get_state()[1], states[1])
 
 
 @pytest.mark.parametrize("world", [1, 2, 4])

@@ -104,30 +104,6 @@ def test_every_crop_can_happen(store):
     assert 15 < sum(hits) < 45
 
 
-@pytest.mark.parametrize("world", [2, 4])
-def test_ranks_share_the_batch_of_one(store, world):
-    split = store.split("train")
-    alone = Segments(split, batch_size=8, segment=300, seed=5)[2, 0]
-    parts = [
-        Segments(split, batch_size=8, segment=300, seed=5, rank=rank, world=world)[2, 0]
-        for rank in range(world)
-    ]
-    assert sum((part.items for part in parts), ()) == alone.items
-    assert torch.equal(torch.cat([part.sources for part in parts]), alone.sources)
-
-
-def test_the_global_generators_are_left_alone(store):
-    data = Segments(store.split("train"), batch_size=3, segment=50, seed=0)
-    first = data[1, 1]
-    torch.manual_seed(99)
-    np.random.seed(99)
-    states = torch.get_rng_state(), np.random.get_state()[1].copy()
-    epoch_plan.cache_clear()
-    assert torch.equal(data[1, 1].mixture, first.mixture)
-    assert torch.equal(torch.get_rng_state(), states[0])
-    assert np.array_equal(np.random.get_state()[1], states[1])
-
-
 def test_both_readers_agree(store):
     split = store.split("test")
     items = np.array([0, 2])  # both have 500 samples
