@@ -4,39 +4,48 @@ import importlib.util
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.forked import ROOT, Forked
+
 # One thread for each process, as tests run side by side.
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 
 def command(
     place: Path, script: str, *arguments: str, check: int = 0, before: Sequence[str] = (),
-    given: str | None = None, timeout: float = 600,
+    given: str = "", timeout: float = 600,
 ) -> subprocess.CompletedProcess[str]:  # fmt: skip
     """Run a script in a folder to its end.
 
-    check: the exit code that it must have. before: the words of a command that is to start it.
-    given: what it reads from standard input.
+    check: the exit code that it must have. before: the words of a command that is to start it, in
+    a fresh Python then. given: what it reads from standard input.
     """
-    done = subprocess.run(
-        [*before, sys.executable, str(ROOT / script), *arguments], input=given,
-        cwd=place, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=timeout,
-    )  # fmt: skip
-    output = done.stdout + done.stderr
-    assert done.returncode == check, f"exit code {done.returncode}, not {check}: {output}"
+    call = [str(ROOT / script), *arguments]
+    if before:
+        done = subprocess.run(
+            [*before, sys.executable, *call],
+            cwd=place, env=ENVIRONMENT, capture_output=True, text=True, timeout=timeout,
+        )  # fmt: skip
+    else:
+        with tempfile.TemporaryFile("w+") as stdin:
+            stdin.write(given)
+            stdin.seek(0)
+            process = Forked(call, place, ENVIRONMENT, stdin=stdin)
+            said = process.communicate(timeout)
+        done = subprocess.CompletedProcess(call, process.wait(), *said)
+    said = done.stdout + done.stderr
+    assert done.returncode == check, f"exit code {done.returncode}, not {check}: {said}"
     return done
 
 
-def start(place: Path, script: str, *arguments: str, **how: Any) -> subprocess.Popen[str]:
-    """Start a script in a folder; its output goes into pipes, or where `how` directs it."""
-    how = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **how}
-    call = [sys.executable, str(ROOT / script), *arguments]
-    return subprocess.Popen(call, cwd=place, env=ENVIRONMENT, text=True, **how)
+def start(place: Path, script: str, *arguments: str, **how: Any) -> Forked:
+    """Start a script in a folder; its output goes into pipes, or where `how` says."""
+    return Forked([str(ROOT / script), *arguments], place, ENVIRONMENT, **how)
 
 
 def load(script: str) -> ModuleType:

@@ -4,17 +4,22 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from autoclip_sep.audio import soundfiles
+from autoclip_sep.cli.main import COMMANDS
+from autoclip_sep.cli.main import run as run_command
 from autoclip_sep.data.store.conversion import prepare
 from autoclip_sep.data.store.reading import Item, Signal, Store
+from autoclip_sep.parallel import STOPPING
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -36,6 +41,35 @@ def can_mount() -> bool:
 def _seed() -> None:
     """Each test draws the same random numbers, alone or after others."""
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def here(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
+    """Runs a command, by the name that `autoclip-sep` gives it, in a folder and in this process.
+
+    check: the exit code that it must have.
+    """
+    before = {number: signal.getsignal(number) for number in STOPPING}
+
+    def run(
+        place: Path, name: str, *arguments: str, check: int = 0
+    ) -> subprocess.CompletedProcess[str]:
+        monkeypatch.chdir(place)
+        monkeypatch.setattr(sys, "argv", [COMMANDS[name][0], *arguments])
+        code: Any = 0
+        try:
+            run_command(name)
+        except SystemExit as end:
+            code = end.code
+        said = capfd.readouterr()
+        assert code == check, said.out + said.err
+        return subprocess.CompletedProcess(sys.argv, code, said.out, said.err)
+
+    yield run
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")
