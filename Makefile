@@ -68,7 +68,7 @@ bench-data: $(INSTALLED)  ## Time one process reading segments from the store an
 	$(PY) scripts/bench_data.py
 
 bench-clipping: $(INSTALLED)  ## Time the clippers against torch and against other packages
-	$(PY) scripts/bench_clipping.py --threads 2
+	$(PY) scripts/bench_clipping.py threads=2
 
 clean:  ## Remove caches; keep runs, corpora and .venv
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist site *.egg-info

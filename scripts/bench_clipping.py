@@ -1,4 +1,9 @@
-"""Time the clippers against torch's clip_grad_norm_ and against other packages, in one process.
+"""Clippers, torch's clip_grad_norm_ and other packages: ``python scripts/bench_clipping.py``.
+
+    python scripts/bench_clipping.py [threads=N] [quick=true] [output=FILE]
+
+threads: torch's own choice without it. quick: everything tiny, only to see it run. output gets the
+tables too.
 
 Gradients lie ready; only the clip is timed. In a round every clipper takes the same gradients once,
 in an order drawn anew, and what counts is the ratio to clip_grad_norm_ in that round: the machine's
@@ -9,13 +14,13 @@ about 0.53. So all clip in every step, as clip_grad_norm_ always does, but for t
 don't.
 """
 
-import argparse
 import copy
 import os
 import random
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
@@ -27,9 +32,9 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from tqdm import tqdm
 
-from autoclip_sep.cli import command
-from autoclip_sep.cli.arguments import Parser
+from autoclip_sep.cli import arguments, command
 from autoclip_sep.clipping import AutoClip, Clipper, NormClipping
+from autoclip_sep.errors import InputError
 from autoclip_sep.models.separator import Separator
 from autoclip_sep.optional import require
 from autoclip_sep.runs import provenance
@@ -42,6 +47,17 @@ LENGTHS = (100, 10_000, 100_000, 1_000_000)
 LONGEST = 1.0  # seconds for one work in one run
 Work = Callable[[], object]
 Works = dict[str, Work]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """lengths: of the histories."""
+
+    threads: int
+    quick: bool
+    runs: int
+    rounds: int
+    lengths: Sequence[int]
 
 
 class Subject:
@@ -171,7 +187,7 @@ def one_run(subject: Subject, works: Works, rounds: int) -> tuple[float, dict[st
     return statistics.median(unit), ratios
 
 
-def table(make: Callable[[Subject, int], Works], subject: Subject, given: Any) -> str:
+def table(make: Callable[[Subject, int], Works], subject: Subject, given: Settings) -> str:
     """Markdown: a row for each work, a column for each length of the history."""
     found: dict[str, dict[int, list[float]]] = {}
     seconds = []
@@ -193,28 +209,13 @@ def cell(ratios: list[float]) -> str:
     return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})"
 
 
-def arguments() -> argparse.Namespace:
-    """What the command line says."""
-    parser = Parser("bench_clipping.py", __doc__)
-    parser.add_argument("--threads", type=int, default=0, metavar="N", help="default: torch's own")
-    parser.add_argument("--quick", action="store_true", help="everything tiny: only to see it run")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="gets the tables too")
-    given = parser.parse_args()
-    if given.threads < 0:
-        parser.error(f"--threads {given.threads}: a number of threads is wanted")
-    if given.out and (given.out.is_dir() or not given.out.absolute().parent.is_dir()):
-        parser.error(f"--out {given.out}: a file is wanted, in a folder that is there")
-    given.runs, given.rounds, given.lengths = (2, 2, (5, 50)) if given.quick else (5, 20, LENGTHS)
-    return given
-
-
-def conditions(given: argparse.Namespace) -> str:
+def conditions(given: Settings) -> str:
     """What the numbers depend on, and the command that made them, in Markdown."""
-    flags = [f" --threads {given.threads}"] * bool(given.threads) + [" --quick"] * given.quick
+    words = [f" threads={given.threads}"] * bool(given.threads) + [" quick=true"] * given.quick
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "autoclip", "smartclip"))
     device, today = provenance.device_name(torch.device("cpu")), time.strftime("%Y-%m-%d")
     return (
-        f"`python scripts/bench_clipping.py{''.join(flags)}`: {today}, commit "
+        f"`python scripts/bench_clipping.py{''.join(words)}`: {today}, commit "
         f"{provenance.commit()}, {device}, {os.cpu_count()} cores, threads: "
         f"{torch.get_num_threads()}, {packages}. {given.runs} runs of {given.rounds} rounds: "
         "median (lowest–highest)."
@@ -223,17 +224,26 @@ def conditions(given: argparse.Namespace) -> str:
 
 def main() -> None:
     """The command."""
-    with command.exit_codes("bench_clipping"):
-        given = arguments()
-        command.set_threads(given.threads)
-        parts = [conditions(given)]
-        for layers, hidden, head in NETWORKS:
-            subject = Subject(layers, hidden // (25 if given.quick else 1), head)
-            parts += [table(make, subject, given) for make in (clips, steps)]
-        text = "\n\n".join(parts)
-        print(text)
-        if given.out:
-            given.out.write_text(text + "\n", encoding="utf-8")
+    command.script("bench_clipping", run, str(__doc__))
+
+
+def run(words: list[str]) -> None:
+    """Print the tables, and write them where an output is named."""
+    known = arguments.read(words, {"threads": "0", "quick": "false", "output": ""})
+    output = Path(known["output"])
+    if known["output"] and (output.is_dir() or not output.absolute().parent.is_dir()):
+        raise InputError(f"output={output}: must be a file, in a folder that exists")
+    threads, quick = arguments.count(known, "threads", least=0), arguments.flag(known, "quick")
+    given = Settings(threads, quick, *((2, 2, (5, 50)) if quick else (5, 20, LENGTHS)))
+    command.set_threads(threads)
+    parts = [conditions(given)]
+    for layers, hidden, head in NETWORKS:
+        subject = Subject(layers, hidden // (25 if quick else 1), head)
+        parts += [table(make, subject, given) for make in (clips, steps)]
+    text = "\n\n".join(parts)
+    print(text)
+    if known["output"]:
+        output.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

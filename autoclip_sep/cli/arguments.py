@@ -1,37 +1,17 @@
-"""The arguments of the scripts, ``key=value`` or ``--flags``: every mistake is one line."""
+"""The arguments of the scripts, ``key=value``: every mistake is one line."""
 
-import argparse
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NoReturn
+from typing import Any
 
-from autoclip_sep.cli.checks import check_choice
 from autoclip_sep.errors import InputError
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser of whole ``--flags`` that shows its description as it is written.
-
-    Raises InputError for what it can't parse.
-    """
-
-    def __init__(self, prog: str, description: str) -> None:
-        super().__init__(
-            prog,
-            description=description,
-            allow_abbrev=False,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message}; see --help")
 
 
 def read(arguments: Sequence[str], defaults: Mapping[str, str | None]) -> dict[str, str]:
     """The settings that ``key=value`` arguments give, and defaults for the others.
 
     defaults: None for a setting that must be given. A value is all that follows the first `=`, so
-    that a path may hold anything. Raises InputError naming an argument that is no `key=value`, an
+    that a path may hold anything. Raises InputError naming an argument that is not `key=value`, an
     unknown key with its nearest, one given twice, and those that are missing.
     """
     given: dict[str, str] = {}
@@ -41,13 +21,18 @@ def read(arguments: Sequence[str], defaults: Mapping[str, str | None]) -> dict[s
             meant = near(key.lstrip("-"), defaults, "=...")
             raise InputError(f"{argument}: no such setting{meant}; {_known(defaults)}")
         if not value or key in given:
-            raise InputError(f"{argument}: {key} wants one value")
+            raise InputError(f"{argument}: {key} must have one value")
         given[key] = value
     missing = [key for key, default in defaults.items() if default is None and key not in given]
     if missing:
-        wanted = " ".join(f"{key}=..." for key in missing)
-        raise InputError(f"missing: {wanted}; {_known(defaults)}")
+        raise InputError(f"missing: {'=... '.join(missing)}=...; {_known(defaults)}")
     return {key: given.get(key, default or "") for key, default in defaults.items()}
+
+
+def check_choice(settings: Mapping[str, Any], key: str, *choices: str) -> None:
+    """Refuse a value that is not one of the choices."""
+    if settings[key] not in choices:
+        raise InputError(f"{key}={settings[key]}: must be one of {', '.join(choices)}")
 
 
 def several(settings: Mapping[str, str], key: str, *choices: str) -> list[str]:
@@ -58,11 +43,17 @@ def several(settings: Mapping[str, str], key: str, *choices: str) -> list[str]:
     return values
 
 
-def count(settings: Mapping[str, str], key: str, of: str = "") -> int:
-    """A whole number from 1. of: what is counted, for the message."""
+def flag(settings: Mapping[str, str], key: str) -> bool:
+    """A setting that must be true or false."""
+    check_choice(settings, key, "true", "false")
+    return settings[key] == "true"
+
+
+def count(settings: Mapping[str, str], key: str, of: str = "", least: int = 1) -> int:
+    """An integer of at least `least`. of: what is counted, for the message."""
     value = settings[key]
-    if not value.isdecimal() or int(value) < 1:
-        raise InputError(f"{key}={value}: a whole number{of and f' of {of}'} from 1 is wanted")
+    if not value.isdecimal() or int(value) < least:
+        raise InputError(f"{key}={value}: must be an integer from {least}{of and f' ({of})'}")
     return int(value)
 
 
@@ -71,11 +62,11 @@ def processes(settings: Mapping[str, str]) -> int | None:
     return count(settings, "jobs", "processes") if settings["jobs"] else None
 
 
-def _known(defaults: Mapping[str, str | None]) -> str:
-    return f"there are {', '.join(defaults) or 'none'}"
-
-
 def near(word: str, options: Iterable[str], ending: str = "") -> str:
     """The option that a word comes near to, for a message, with an ending; empty without any."""
     close = difflib.get_close_matches(word, list(options), n=1, cutoff=0.5)
     return f" (did you mean {close[0]}{ending}?)" if close else ""
+
+
+def _known(defaults: Mapping[str, str | None]) -> str:
+    return f"there are {', '.join(defaults) or 'none'}"

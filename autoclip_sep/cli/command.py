@@ -1,15 +1,14 @@
 """What the commands share: flags, one-line errors, exit codes."""
 
 import faulthandler
-import io
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Annotated, Any
 
 import torch
 import yaml
@@ -20,7 +19,9 @@ from autoclip_sep.clipping import NegativeLoss, NonFiniteGradients
 from autoclip_sep.errors import InputError
 from autoclip_sep.names import shown
 from autoclip_sep.parallel import STOPPING
+from autoclip_sep.runs.config import check as check_type
 from autoclip_sep.training.preemption import Interrupted
+from autoclip_sep.training.settings import MOST
 
 # What a person can cause and mend: wrong input, a full disk, a learning rate that is far too high.
 EXPECTED = (InputError, NegativeLoss, NonFiniteGradients, OSError)
@@ -32,31 +33,53 @@ def main(
     name: str, job: Job, usage: str, check: Job | None = None,
     finished: Callable[[Any], bool] = lambda checked: False,
 ) -> None:  # fmt: skip
-    """Run a command: ``job(arguments)``, once, or with ``-m`` once for each combination.
+    """Run a command with Hydra's flags: with ``-m``, once for each combination of the values.
 
     check: what raises where a combination can't be meant, called for all before the first one runs.
     finished: whether nothing is left to do, of what `check` returned: no launcher is asked for it.
-
-    Exit codes: 0 done, 1 some jobs of a sweep failed, 2 wrong input, 128 + n stopped by signal n.
     """
-    _stop_as_by_ctrl_c()
+    script(name, partial(_with_flags, name, job, check or partial(_compose, name), finished), usage)
+
+
+def script(name: str, job: Callable[[list[str]], int | None], usage: str) -> None:
+    """Run a command, ``job(arguments)``, or print its usage where --help is asked for.
+
+    Exit codes: 0 done, 1 some jobs of a sweep failed, 2 wrong input, 128 + n stopped by signal n;
+    and what the job returns.
+    """
+    # Processes that are begun here leave signals to this one: by its sudden end they would be left,
+    # deaf to all but SIGKILL. So other signals that ask to stop end it as Ctrl-C does.
+    for number in STOPPING:
+        if signal.getsignal(number) == signal.SIG_DFL:  # nohup has one ignored
+            signal.signal(number, signal.default_int_handler)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # repeatable cuBLAS, for resume
+    code = None
     with exit_codes(name):
-        given = with_config_dirs(sys.argv[1:], refuse=name != "train")
-        flags = [argument for argument in given if argument.startswith("-")]
-        arguments = [argument for argument in given if not argument.startswith("-")]
-        if {"-h", "--help"} & set(flags):
+        if {"-h", "--help"} & set(sys.argv[1:]):
             print(as_called(usage.strip()))
-        elif flags == ["--cfg"] and "job" in arguments:
-            arguments.remove("job")
-            print(yaml.safe_dump(_compose(name, arguments), sort_keys=False).strip())
-        elif flags in (["-m"], ["--multirun"]):
-            _multirun(name, job, check or partial(_compose, name), finished, arguments)
-        elif flags:
-            own = ", --config-dir=FOLDER" if name == "train" else ""
-            raise InputError(f"unknown flag {flags[0]}: there are --help, --cfg job{own} and -m")
         else:
-            job(arguments)
+            code = job(sys.argv[1:])
+    if code:
+        sys.exit(code)
+
+
+def _with_flags(
+    name: str, job: Job, check: Job, finished: Callable[[Any], bool], given: list[str]
+) -> None:
+    """Do what Hydra's own flags ask for."""
+    given = with_config_dirs(given, refuse=name != "train")
+    flags = [argument for argument in given if argument.startswith("-")]
+    arguments = [argument for argument in given if not argument.startswith("-")]
+    if flags == ["--cfg"] and "job" in arguments:
+        arguments.remove("job")
+        print(yaml.safe_dump(_compose(name, arguments), sort_keys=False).strip())
+    elif flags in (["-m"], ["--multirun"]):
+        _multirun(name, job, check, finished, arguments)
+    elif flags:
+        own = ", --config-dir=FOLDER" if name == "train" else ""
+        raise InputError(f"unknown flag {flags[0]}: there are --help, --cfg job{own} and -m")
+    else:
+        job(arguments)
 
 
 def with_config_dirs(given: Sequence[str], *, refuse: bool = False) -> list[str]:
@@ -79,32 +102,6 @@ def with_config_dirs(given: Sequence[str], *, refuse: bool = False) -> list[str]
             raise InputError(f"{flag} names no folder: write --config-dir=FOLDER")
         compose.add_folder(Path(folder))
     return rest
-
-
-def script(name: str, job: Callable[[list[str]], int | None], usage: str) -> None:
-    """Run a command that takes no sweeps, or print its usage where --help is asked for.
-
-    Exit codes are those of `main`, and what the job returns.
-    """
-    _stop_as_by_ctrl_c()
-    code = None
-    with exit_codes(name):
-        if {"-h", "--help"} & set(sys.argv[1:]):
-            print(as_called(usage))
-        else:
-            code = job(sys.argv[1:])
-    if code:
-        sys.exit(code)
-
-
-def _stop_as_by_ctrl_c() -> None:
-    """Let other signals that ask to stop end the processes, too, that were begun here.
-
-    They leave signals to this one: by its sudden end they would be left, deaf to all but SIGKILL.
-    """
-    for number in STOPPING:
-        if signal.getsignal(number) == signal.SIG_DFL:  # nohup has one ignored
-            signal.signal(number, signal.default_int_handler)
 
 
 @contextmanager
@@ -134,7 +131,7 @@ def exit_codes(name: str) -> Iterator[None]:
     What it says meanwhile is seen line by line, in a file or a pipe too.
     """
     name = called(name)
-    _open_streams()
+    terminal.open_streams()
     if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:  # as while scripts import
         signal.signal(signal.SIGINT, signal.default_int_handler)
     _take_signals_elsewhere()
@@ -142,41 +139,15 @@ def exit_codes(name: str) -> Iterator[None]:
         yield
         sys.stdout.flush()
     except BrokenPipeError:  # whoever read our output, `| head` perhaps, has seen enough
-        _end("", 128 + signal.SIGPIPE)
+        terminal.end("", 128 + signal.SIGPIPE)
     except Interrupted as stop:
-        _end(f"{name}: {stop}", stop.exit_code)
+        terminal.end(f"{name}: {stop}", stop.exit_code)
     except KeyboardInterrupt:
-        _end(f"{name}: stopped", 130)
+        terminal.end(f"{name}: stopped", 130)
     except Exception as error:
         if (said := explained(error)) is None:
             raise
-        _end(f"{name}: {said}", 2)
-
-
-def _open_streams() -> None:
-    """Line by line, what is said is seen at once; a stream that is closed leads nowhere.
-
-    Left closed, the next file to be opened would take its place, and what torch says go into it.
-    """
-    for stream, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, stream) is None:
-            setattr(sys, stream, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
-        elif stream != "stdin" and getattr(sys, stream).isatty():
-            setattr(sys, stream, terminal.that_may_close(getattr(sys, stream)))
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # Names of files may be bytes that no text holds.
-        sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
-
-
-def _end(line: str, code: int) -> NoReturn:
-    """Say the last line, if there is one, and exit; whoever was to hear it may be gone."""
-    with suppress(OSError):
-        print(*([line] if line else []), file=sys.stderr, end="\n" if line else "")
-    try:
-        sys.stdout.flush()
-    except OSError:  # or it would be tried again at the end, with a complaint
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(code)
+        terminal.end(f"{name}: {said}", 2)
 
 
 def _take_signals_elsewhere() -> None:
@@ -208,7 +179,8 @@ def one_line(error: Exception) -> str:
 
 
 def set_threads(threads: int) -> None:
-    """torch's threads; 0 leaves torch's own choice."""
+    """Set torch's threads; 0 leaves torch's own choice. Raises InputError for too many."""
+    check_type(threads, Annotated[int, range(MOST + 1)], "threads")
     if threads:
         torch.set_num_threads(threads)
 
@@ -227,23 +199,21 @@ def _multirun(
     checked = [check(one) for one in jobs]
     launcher = launch.choose(name, settings, jobs[0])
     attempt = partial(_attempt, name, job)
-    failures: list[str] = []
     if launcher is None:
+        left, reasons = jobs, []
         for number, one in enumerate(jobs, start=1):
-            print(f"[{number}/{len(jobs)}] {' '.join(one)}", flush=True)
-            if said := attempt(one):
-                failures.append(f"{' '.join(one)}: {said}")
+            print(shown(f"[{number}/{len(jobs)}] {' '.join(one)}"), flush=True)
+            reasons.append(attempt(one))
     else:
         left = [one for one, found in zip(jobs, checked, strict=True) if not finished(found)]
         if len(left) < len(jobs):
             print(f"{len(jobs) - len(left)} of {len(jobs)} jobs are finished: nothing to do there")
-        outcomes = launch.run(launcher, left, attempt) if left else []
-        for one, (status, said) in zip(left, outcomes, strict=True):
-            if status != "done":
-                failures.append(f"{' '.join(one)}: {said}")
+        reasons = launch.run(launcher, left, attempt) if left else []
+    failures = [f"{' '.join(one)}: {why}" for one, why in zip(left, reasons, strict=True) if why]
     if failures:
         print(f"{len(jobs) - len(failures)} ok, {len(failures)} failed:", file=sys.stderr)
-        print("\n".join(failures), file=sys.stderr)
+        for line in failures:
+            print(shown(line), file=sys.stderr)
         sys.exit(1)
 
 

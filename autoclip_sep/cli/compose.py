@@ -15,8 +15,6 @@ from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import (
-    ConfigAttributeError,
-    ConfigKeyError,
     InterpolationResolutionError,
     MissingMandatoryValue,
     OmegaConfBaseException,
@@ -25,6 +23,7 @@ from omegaconf.errors import (
 from autoclip_sep.cli.arguments import near
 from autoclip_sep.errors import InputError
 from autoclip_sep.runs.config import Config, checked, read_yaml
+from autoclip_sep.runs.older_configs import SETTINGS
 from autoclip_sep.runs.run_directory import flatten
 from autoclip_sep.text import MARK
 
@@ -42,8 +41,6 @@ UNFORESEEN = (
 ADDED: list[Path] = []  # folders that --config-dir named; as Hydra's, for the whole process
 
 LAUNCHERS = ("joblib", "submitit_local", "submitit_slurm")  # of the extra [sweeps]
-
-DOLLAR = "\ue000"  # stands for $ in a path while OmegaConf looks for interpolations
 
 
 def add_folder(folder: Path) -> None:
@@ -68,6 +65,11 @@ def add_folder(folder: Path) -> None:
                     "otherwise"
                 )
     ADDED.append(folder.resolve())
+
+
+def flags() -> list[str]:
+    """The flags that add the same folders to another command."""
+    return [f"--config-dir={folder}" for folder in ADDED]
 
 
 def files(group: str = "", folders: Sequence[Path] | None = None) -> list[Path]:
@@ -104,16 +106,10 @@ def text(path: Path) -> str:
         return ""
 
 
-def set_paths_aside(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """Split off the values of path keys: Hydra's grammar never sees them, root=a,b is a path."""
-    rest, paths = [], {}
-    for argument in arguments:
-        key, equals, value = argument.partition("=")
-        if equals and PATH_KEY.fullmatch(key):
-            paths[key] = value
-        else:
-            rest.append(argument)
-    return rest, paths
+def set_paths_aside(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The arguments whose values are read by Hydra's grammar, and those whose values are paths."""
+    paths = [one for one in arguments if PATH_KEY.fullmatch(one.partition("=")[0]) and "=" in one]
+    return [one for one in arguments if one not in paths], paths
 
 
 def compose(name: str, arguments: Sequence[str]) -> DictConfig:
@@ -122,8 +118,10 @@ def compose(name: str, arguments: Sequence[str]) -> DictConfig:
     Raises InputError for anything that Hydra refuses, and for additions (``+key=``) and deletions
     (``~key``) of keys, which would otherwise be ignored without a word.
     """
-    arguments, paths = set_paths_aside(arguments)
-    overrides = parse(arguments)
+    rest, paths = set_paths_aside(arguments)
+    quoted = [f"{key}={_quoted(path)}" for key, _, path in (one.partition("=") for one in paths)]
+    words = [*rest, *quoted]
+    overrides = parse(words)
     for override in overrides:
         if not override.type == OverrideType.CHANGE or override.package is not None:
             raise InputError(
@@ -137,22 +135,17 @@ def compose(name: str, arguments: Sequence[str]) -> DictConfig:
         if "&" in text(path):  # Hydra writes aliases out, whatever that takes
             read_yaml(path)
     try:
-        config = _compose(name, arguments)
+        config = _compose(name, words)
         _check_marks(choices(config))
-        for key, value in paths.items():
-            try:
-                OmegaConf.update(config, key, value.replace("$", DOLLAR))
-            except (ConfigAttributeError, ConfigKeyError) as error:
-                raise InputError(_unknown_key(name, key, overrides)) from error
         OmegaConf.to_container(_own(config), resolve=True)
     except InputError:
         raise
     except MissingMandatoryValue as error:
-        raise InputError(_missing(error)) from error
+        raise InputError(f"{error.full_key} is missing: add {error.full_key}=...") from error
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(_explain(name, overrides, error)) from error
     except UNFORESEEN as error:
-        asked = " ".join([*arguments, *(f"{key}={path}" for key, path in paths.items())])
+        asked = " ".join(arguments)
         for path in files():
             if path.stem in asked:
                 read_yaml(path)  # which names the file
@@ -168,8 +161,7 @@ def plain(config: DictConfig) -> Config:
     """
     if missing := missing_keys(config):
         raise InputError(f"{missing[0]} is missing: add {missing[0]}=...")
-    values = _restore_dollars(OmegaConf.to_container(_own(config), resolve=True))
-    assert isinstance(values, dict)
+    values: Any = OmegaConf.to_container(_own(config), resolve=True)
     return checked(values)
 
 
@@ -196,11 +188,11 @@ def sweep(name: str, arguments: Sequence[str]) -> list[list[str]]:
     single = [str(override.input_line) for override in given if not override.is_sweep_override()]
     params = OmegaConf.select(compose(name, single), "hydra.sweeper.params") or {}
     if not isinstance(params, Mapping):
-        raise InputError("hydra.sweeper.params: a mapping of settings to values is wanted")
+        raise InputError("hydra.sweeper.params: must be a mapping of settings to values")
     keys = {override.key_or_group for override in given}
     extra = [f"{key}={value}" for key, value in params.items() if key not in keys]
     (batch,) = BasicSweeper.split_arguments(parse([*extra, *arguments]), max_batch_size=None)
-    return [[*job, *(f"{key}={path}" for key, path in paths.items())] for job in batch]
+    return [[*job, *paths] for job in batch]
 
 
 def _check_marks(chosen: Mapping[str, str]) -> None:
@@ -230,14 +222,6 @@ def parse(arguments: Sequence[str]) -> list[Override]:
         ) from error
 
 
-def _restore_dollars(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _restore_dollars(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_restore_dollars(inner) for inner in value]
-    return value.replace(DOLLAR, "$") if isinstance(value, str) else value
-
-
 def _own(config: DictConfig) -> DictConfig:
     """The config without Hydra's node."""
     return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
@@ -245,19 +229,21 @@ def _own(config: DictConfig) -> DictConfig:
 
 def _compose(name: str, arguments: Sequence[str]) -> DictConfig:
     with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
-        added = [f"hydra.searchpath=[{','.join(map(_quoted, ADDED))}]"] if ADDED else []
-        return hydra_compose(name, overrides=[*added, *arguments], return_hydra_config=True)
+        places = ",".join(_quoted(f"file://{folder}") for folder in ADDED)
+        words = [*([f"hydra.searchpath=[{places}]"] if ADDED else []), *arguments]
+        return hydra_compose(name, overrides=words, return_hydra_config=True)
 
 
-def _quoted(folder: Path) -> str:
-    """A folder as Hydra's grammar wants it."""
-    # Backslashes only count before quotes.
-    path = re.sub(r"(\\*)('|\Z)", lambda end: 2 * end[1] + end[2].replace("'", "\\'"), str(folder))
-    return f"'file://{path}'"
+def _quoted(text: str) -> str:
+    """Text for Hydra's grammar and OmegaConf's interpolations, which leave it as it is."""
+    # Backslashes count only before these and at the end.
+    for special in (r"\$\{", "'", r"\Z"):
+        text = re.sub(rf"(\\*)({special})", _escaped, text)
+    return f"'{text}'"
 
 
-def _missing(error: OmegaConfBaseException) -> str:
-    return f"{error.full_key} is missing: add {error.full_key}=..."
+def _escaped(found: re.Match[str]) -> str:
+    return 2 * found[1] + (f"\\{found[2]}" if found[2] else "")
 
 
 def _explain(name: str, overrides: list[Override], error: Exception) -> str:
@@ -268,7 +254,7 @@ def _explain(name: str, overrides: list[Override], error: Exception) -> str:
     if found := re.search(r"Could not override '([^']+)'", text):
         return _unknown_key(name, found[1], overrides)
     if found := re.search(r"Ambiguous value for argument '([^']+)'", text):
-        return f"{found[1]}: one value is wanted; with -m each of them gets a run"
+        return f"{found[1]}: must be one value; with -m each of them gets a run"
     if found := re.search(r"Could not find 'hydra/launcher/([^']*)'", text):
         return _unknown_launcher(found[1], re.findall(r"^\t(\w+)$", text, re.MULTILINE))
     if found := re.search(r"Could not find '([^'/]+)/([^']*)'", text):
@@ -296,18 +282,24 @@ def _unknown_launcher(choice: str, options: list[str]) -> str:
 
 
 def _unknown_key(name: str, key: str, overrides: list[Override]) -> str:
-    chosen = [o.input_line for o in overrides if is_group(str(o.key_or_group))]
+    chosen = [str(o.input_line) for o in overrides if is_group(group := str(o.key_or_group))
+              and group != key]  # fmt: skip
+    config = _compose(name, chosen)
+    values: Any = OmegaConf.to_container(_own(config))
+    keys = sorted({*flatten(values), *values})
+    if is_group(key):  # that other commands choose from
+        return f"{key}: {name} has no such setting; there are {', '.join(flatten(values))}"
     owners = [
         f"{path.parent.name}={path.stem}"
         for path in sorted(files(), key=lambda path: (len(path.stem), path))
-        if path.parent not in (CONFIGS, *ADDED)
+        if path.parent.name in choices(config)
         and text(path).startswith("# @package _global_")
         and key in (read_yaml(path) or {})
     ]
     if owners:
-        with_what = f" with {' '.join(str(c) for c in chosen)}" if chosen else ""
+        with_what = f" with {' '.join(chosen)}" if chosen else ""
         return f"{key}: there is no such setting{with_what}; it belongs to {' or '.join(owners)}"
-    config = _compose(name, [str(line) for line in chosen])
-    container: Any = OmegaConf.to_container(_own(config))
-    keys = sorted({*flatten(container), *container})
-    return f"{key}: there is no such setting{near(key, keys)}; see --help"
+    above, dot, last = key.rpartition(".")
+    today = (f"{above}{dot}{new}" for old, new in SETTINGS.values() if old == last)
+    meant = next((one for one in today if one in keys), key)
+    return f"{key}: there is no such setting{near(meant, keys)}; see --help"

@@ -17,7 +17,6 @@ from autoclip_sep.runs import run_directory
 from autoclip_sep.training import distributed
 
 COMMAND = "python scripts/check_data.py"
-PLACES = ("root", "corpora", "store")  # settings of data that say where the corpus lies
 
 
 def prepare(config: Mapping[str, Any]) -> Store:
@@ -54,7 +53,7 @@ def ready(config: Mapping[str, Any], arguments: Sequence[str], *, force: bool) -
     store = _store_of(found, config)
     report = look_at(config, found, store)
     if distributed.rank() == 0:
-        words = [*(f"--config-dir={folder}" for folder in compose.ADDED), *arguments]
+        words = [*compose.flags(), *arguments]
         more = f": {as_called(COMMAND)} {shlex.join(words)}" if report.problems else ""
         print(shown(f"data: {report.line()}{more}"))
     if report.leak and not force:

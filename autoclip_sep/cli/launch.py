@@ -21,11 +21,13 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 from omegaconf import DictConfig, OmegaConf
 
 from autoclip_sep.cli import compose
 from autoclip_sep.cli.launched import Outcome, Task, why
 from autoclip_sep.errors import InputError
+from autoclip_sep.names import shown
 from autoclip_sep.optional import require
 from autoclip_sep.training.preemption import SIGNALS, Interrupted
 
@@ -60,22 +62,22 @@ def _choice(config: DictConfig) -> str:
 
 def run(
     config: DictConfig, jobs: Sequence[Sequence[str]], attempt: Callable[[Sequence[str]], str]
-) -> list[Outcome]:
-    """Every job's outcome, in their order, once all have ended.
+) -> list[str]:
+    """What was wrong with each job, in their order, "" where nothing was; once all have ended.
 
     attempt: runs a job and returns what was wrong with it, or "".
     Raises Interrupted after a signal, once the jobs that had begun are saved; InputError where the
-    launcher can't start them, or loses them.
+    launcher can't start them.
     """
     choice = _choice(config)
     folder = str(OmegaConf.select(config, "runs") or OmegaConf.select(config, "run") or ".")
-    folder = folder if compose.DOLLAR not in folder else "."  # or Hydra would interpolate
-    if config.hydra.sweep.dir == ".":
+    if config.hydra.sweep.dir == "." and "$" not in folder:  # which Hydra would interpolate
         config.hydra.sweep.dir = folder
     remote = choice == "submitit_slurm"
     task = Task([list(job) for job in jobs], attempt, list(compose.ADDED))
     logs = f"; their output: {config.hydra.sweep.dir}/.submitit" if "submitit" in choice else ""
-    print(f"{len(jobs)} {'job' if len(jobs) == 1 else 'jobs'} through {choice}{logs}")
+    print(shown(f"{len(jobs)} {'job' if len(jobs) == 1 else 'jobs'} through {choice}{logs}"))
+    outcomes: list[Outcome] = []
     with ExitStack() as stack:
         heard = stack.enter_context(_passing_signals_on(waits=not remote))
         if logs:
@@ -83,33 +85,54 @@ def run(
             stack.enter_context(mock.patch.object(job, "results", _results(job.results)))
         stack.enter_context(_importable_by_children())
         try:
-            returned = _launch(config, task)
+            outcomes = _launch(config, task, task.jobs)
         except KeyboardInterrupt:
             if not remote:
                 raise
             said = "stopped waiting; the jobs stay in the queue, scancel ends them"
             raise Interrupted(heard[0], said) from None
+        except TerminatedWorkerError:
+            if not heard:
+                outcomes = _one_at_a_time(config, task, heard)
         except Exception as error:
             if not heard:
                 raise InputError(f"hydra/launcher={choice}: {why(error)}") from error
-            returned = []
-    outcomes = [one.return_value for one in returned]
     if heard:
         done = sum(status == "done" for status, _ in outcomes)
         raise Interrupted(
             heard[0], f"stopped; {done} of {len(jobs)} jobs are done, the same command goes on"
         )
-    return outcomes
+    return [said for _, said in outcomes]
 
 
-def _launch(config: DictConfig, task: Task) -> Sequence[JobReturn]:
-    """Paths stay out of what Hydra parses once more: the jobs take their arguments from `task`."""
-    overrides = [compose.set_paths_aside(job)[0] for job in task.jobs]
+def _launch(config: DictConfig, task: Task, jobs: Sequence[list[str]], first: int = 0) -> list[Any]:
+    """The outcomes of some of the task's jobs, which follow each other from number `first` on.
+
+    Paths stay out of what Hydra parses once more: the jobs take their arguments from `task`.
+    """
+    overrides = [compose.set_paths_aside(job)[0] for job in jobs]
     with initialize_config_dir(version_base="1.3", config_dir=str(compose.CONFIGS)):
         context = HydraContext(GlobalHydra.instance().config_loader(), Callbacks())
     launcher = Plugins.instance().instantiate_launcher(context, task, config)
-    returned: Sequence[JobReturn] = launcher.launch(overrides, 0)
-    return returned
+    return [job.return_value for job in launcher.launch(overrides, first)]
+
+
+def _one_at_a_time(config: DictConfig, task: Task, heard: Sequence[int]) -> list[Outcome]:
+    """The outcomes of all jobs after joblib lost a process, with which its whole pool ends.
+
+    Which jobs had ended isn't known: those find nothing left to do. One that is killed again fails.
+    """
+    print("a process was killed, perhaps because memory ran out: now one job at a time")
+    config.hydra.launcher.n_jobs = 2  # 1 would be this process
+    outcomes: list[Outcome] = []
+    for number, job in enumerate(task.jobs):
+        try:
+            outcomes += _launch(config, task, [job], number)
+        except TerminatedWorkerError:
+            outcomes.append(("failed", "its process was killed, perhaps because memory ran out"))
+        if heard:
+            break
+    return outcomes
 
 
 def _results(results: Callable[[Any], list[Any]]) -> Callable[[Any], list[Any]]:

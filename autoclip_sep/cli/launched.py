@@ -16,18 +16,14 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from autoclip_sep.cli import compose
+from autoclip_sep.names import shown
 from autoclip_sep.training.preemption import SIGNALS, Interrupted
 
 Outcome = tuple[str, str]  # "done", "failed" or "stopped", and a line that says why
 
 
 def why(error: Exception) -> str:
-    """What an error says, in a line."""
-    if type(error).__name__ == "TerminatedWorkerError":
-        return (
-            "one of the processes was killed, perhaps because memory ran out; the same command goes"
-            " on, and hydra.launcher.n_jobs=1 needs less"
-        )
+    """An error's message, in a line."""
     return " ".join(str(error).strip().partition("\n")[0].split()) or type(error).__name__
 
 
@@ -95,7 +91,7 @@ class Task:
             return "stopped", "not begun"
         STOP.busy = True
         try:
-            print(" ".join(job))
+            print(shown(" ".join(job)))
             line = self.attempt(job)
             return ("failed", line) if line else ("done", "")
         except Interrupted as stop:

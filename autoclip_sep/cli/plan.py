@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from autoclip_sep.cli import compose, sources, system_errors
-from autoclip_sep.cli.build import build
+from autoclip_sep.cli.build import build, foreign_packages
 from autoclip_sep.clipping import Clipper
 from autoclip_sep.errors import InputError
 from autoclip_sep.runs import run_directory
@@ -45,6 +45,11 @@ class Plan:
     def seed(self) -> int:
         """Of initialisation, data order and dropout."""
         return int(self.config["seed"])
+
+    def evaluation(self) -> list[str]:
+        """The arguments of evaluate.py for this run."""
+        trusted = ",".join(sorted(foreign_packages(self.config)))
+        return [f"run={self.directory}", *([f"trust=[{trusted}]"] if trusted else [])]
 
     def finished(self) -> bool:
         """Whether the run has all its epochs already, of the corpus that is asked for.
@@ -82,7 +87,7 @@ class Plan:
             if 4 * numbers > there:
                 raise InputError(
                     f"{what}: {4e-9 * numbers:,.0f} GB of memory are needed for that alone, and "
-                    f"there are {1e-9 * there:,.0f}: smaller ones are wanted"
+                    f"there are {1e-9 * there:,.0f}: choose smaller ones"
                 )
 
     def _earlier_directory(self) -> Path | None:
@@ -113,10 +118,12 @@ def understand(config: dict[str, Any], chosen: Mapping[str, str]) -> Plan:
     """The plan that a composed config is; chosen: the file of each group. Raises as `plan` does."""
     clipper: Clipper = build(config["clipping"], "clipping")
     settings: Settings = build(config["trainer"], "trainer")
-    names = [f"{group}={chosen[group]}" for group in NAMED]
-    default = _defaults(tuple(names), _required(tuple(names), config))
+    given = run_directory.flatten(config)
+    names = tuple(f"{group}={chosen[group]}" for group in NAMED)
+    required = tuple(f"{key}={given[key]}" for key in _keys_required(names))
+    default = _defaults(names, required)
     sources.names(config)
-    _check_network(run_directory.flatten(config), run_directory.flatten(default))
+    _check_network(given, run_directory.flatten(default))
     changed = run_directory.changed(config, default, ignored=FREE.fullmatch)
     parts = (chosen["data"], chosen["loss"], chosen["model"], clipper.label)
     directory = Path(config["runs"]) / run_directory.directory_name(parts, config["seed"], changed)
@@ -156,12 +163,6 @@ def _root(config: Mapping[str, Any]) -> str | None:
     """The folder that a run's corpus is read from, where its config names one."""
     corpus: Mapping[str, Any] = config.get("data", {}).get("corpus", {})
     return corpus.get("root")
-
-
-def _required(names: tuple[str, ...], config: dict[str, Any]) -> tuple[str, ...]:
-    """Values that these choices leave to the user, as arguments, taken from `config`."""
-    given = run_directory.flatten(config)
-    return tuple(f"{key}={given[key]}" for key in _keys_required(names))
 
 
 # Composing takes tenths of a second, and the runs of a sweep share most of their choices.

@@ -53,25 +53,18 @@ def read(source: str, column: str | None = None) -> RecordedNorms:
     A run directory gives the whole history that its newest checkpoint holds, else dynamics.csv.
     column: which one of a table; by its number, from 1, where the table has no header.
 
-    Raises InputError, naming file and line, for whatever can't be read as norms.
+    Raises InputError, naming file and line, for what doesn't hold norms; OSError where no file is.
     """
     path = Path(source)
     if path.is_dir():
         return _of_run(path, column)
-    content = sys.stdin.buffer.read() if source == "-" else _content(path)
+    content = sys.stdin.buffer.read() if source == "-" else path.read_bytes()
     name = "standard input" if source == "-" else source
     if not content.startswith(ZIP):
         return _of_text(content, name, column)
     if column is not None:
-        raise InputError(f"{name} is no table: leave --column out")
+        raise InputError(f"{name} is no table: leave column= out")
     return _of_state(_unpacked(content, path, name), name)
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
 
 
 def _unpacked(content: bytes, path: Path, name: str) -> object:
@@ -106,10 +99,10 @@ def _of_run(directory: Path, column: str | None) -> RecordedNorms:
         return recorded
     if not table.is_file():
         raise InputError(
-            f"{directory} holds no recorded norms: a run directory, with checkpoints/ or "
-            "dynamics.csv in it, is wanted"
+            f"{directory} holds no recorded norms: must be a run directory, with checkpoints/ or "
+            "dynamics.csv in it"
         )
-    content = _content(table)  # of a run that may be writing it: whole lines only
+    content = table.read_bytes()  # of a run that may be writing it: whole lines only
     return _of_text(content[: content.rfind(b"\n") + 1], str(table), column)
 
 
@@ -119,12 +112,12 @@ def _of_state(content: object, source: str) -> RecordedNorms:
     found = dict(_clippers(content))
     if len(found) != 1:
         names = f"several histories ({', '.join(found)})" if found else "no clipper's history"
-        raise InputError(f"{source} holds {names}: one is wanted, as in AutoClip's state_dict()")
+        raise InputError(f"{source} holds {names}: must hold one, as AutoClip's state_dict() does")
     (state,) = found.values()
     if "lengths" in state:
         raise InputError(
             f'{source} holds a history for each parameter (scope="parameter"): '
-            "that of the global norm is wanted"
+            "must be that of the global norm"
         )
     history = state["history"]
     try:
@@ -174,9 +167,9 @@ def _of_text(content: bytes, source: str, column: str | None) -> RecordedNorms:
     """A column of comma-, semicolon-, tab- or space-separated text, with a header or without."""
     rows = _rows(content, source)
     if not rows:
-        raise InputError(f"{source} is empty: a column of gradient norms is wanted")
+        raise InputError(f"{source} is empty: must be a column of gradient norms")
     first = rows[0][1]
-    header = any(cell and not _is_number(cell) for cell in first)
+    header = any(cell and _number(cell) is None for cell in first)
     names = first if header else [str(n) for n in range(1, len(first) + 1)]
     place = _place(names, column, source, header)
     body = rows[1:] if header else rows
@@ -190,7 +183,7 @@ def _of_text(content: bytes, source: str, column: str | None) -> RecordedNorms:
     norms = [_norm(cells[place], f"{source}, line {line}") for line, cells in body]
     if not any(map(math.isfinite, norms)):
         below = f" below the header {_shown(names[place])}" if header else ""
-        raise InputError(f"{source} holds no number{below}: gradient norms are wanted")
+        raise InputError(f"{source} holds no number{below}: must hold gradient norms")
     steps, which = _steps([cells for _, cells in body], names)
     skipped = sum(not math.isfinite(norm) for norm in norms)
     return RecordedNorms(norms, steps, skipped, source, which, len(blank))
@@ -229,13 +222,13 @@ def _place(names: list[str], column: str | None, source: str, header: bool) -> i
         return names.index(wanted)
     wrong = "has several columns" if column is None else f"has no column {column!r}"
     there = f"it has {', '.join(names)[:500]}" if header else f"without a header: 1 to {len(names)}"
-    raise InputError(f"{source} {wrong}: choose one with --column; {there}")
+    raise InputError(f"{source} {wrong}: choose one with column=...; {there}")
 
 
 def _norm(text: str, where: str) -> float:
-    if not _is_number(text):
+    norm = _number(text)
+    if norm is None:
         raise InputError(f"{where}: {_shown(text)} is no number")
-    norm = float(text)
     if norm < 0:
         raise InputError(f"{where}: {text} is below 0, which no norm is")
     return norm
@@ -245,12 +238,11 @@ def _shown(text: str) -> str:
     return repr(text if len(text) <= 40 else f"{text[:40]}...")
 
 
-def _is_number(text: str) -> bool:
+def _number(text: str) -> float | None:
     try:
-        float(text)
+        return float(text)
     except ValueError:
-        return False
-    return True
+        return None
 
 
 def _steps(rows: list[list[str]], names: list[str]) -> tuple[list[int], str]:
@@ -263,8 +255,10 @@ def _steps(rows: list[list[str]], names: list[str]) -> tuple[list[int], str]:
     gaps = {later - step for step, later in pairwise(steps)}
     if any(gap < 1 for gap in gaps):
         return counted, ""
-    (gap,) = gaps if len(gaps) == 1 else {0}
-    return steps, "of every step" if gap == 1 else f"of every {_ordinal(gap)} step" if gap else ""
+    if len(gaps) != 1:
+        return steps, ""
+    (gap,) = gaps
+    return steps, "of every step" if gap == 1 else f"of every {_ordinal(gap)} step"
 
 
 def _ordinal(number: int) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 FULL = ("the disk is full", "make room and give the same command again")
 DENIED = ("not permitted", "choose another folder, or ask its owner")
-IN_THE_WAY = ("a file where a folder is wanted", "choose another folder")
+IN_THE_WAY = ("a file in the place of a folder", "choose another folder")
 
 SAID = {
     errno.ENOSPC: FULL,
@@ -19,7 +19,7 @@ SAID = {
     errno.EPERM: DENIED,
     errno.ENOTDIR: IN_THE_WAY,
     errno.EEXIST: IN_THE_WAY,
-    errno.EISDIR: ("a folder where a file is wanted", "choose another name"),
+    errno.EISDIR: ("a folder in the place of a file", "choose another name"),
     errno.ENOENT: ("not there", "look for a mistake in the path"),
     errno.ENAMETOOLONG: ("too long a name", "choose a shorter one"),
     errno.EIO: ("the disk fails", "copy what can be read to another one"),

@@ -1,8 +1,11 @@
-"""A terminal that may go away while a run goes on: its window is closed, or ssh breaks off."""
+"""The streams of a command: seen line by line, and a terminal that may go away meanwhile."""
 
 import errno
 import io
-from typing import Any, TextIO
+import os
+import sys
+from contextlib import suppress
+from typing import Any, NoReturn, TextIO
 
 
 class _Raw(io.FileIO):
@@ -17,7 +20,33 @@ class _Raw(io.FileIO):
             return len(memoryview(data))
 
 
-def that_may_close(stream: TextIO) -> TextIO:
+def open_streams() -> None:
+    """Show each line at once, in a file or a pipe too; a stream that is closed leads nowhere.
+
+    Left closed, the next file to be opened would take its place, and torch's messages go into it.
+    """
+    for stream, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, stream) is None:
+            setattr(sys, stream, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
+        elif stream != "stdin" and getattr(sys, stream).isatty():
+            setattr(sys, stream, _that_may_close(getattr(sys, stream)))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names of files may be bytes that no text holds.
+        sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
+
+
+def end(line: str, code: int) -> NoReturn:
+    """Print the last line, if there is one, and exit; whoever reads it may be gone."""
+    with suppress(OSError):
+        print(*([line] if line else []), file=sys.stderr, end="\n" if line else "")
+    try:
+        sys.stdout.flush()
+    except OSError:  # or it would be tried again at the end, with a complaint
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+def _that_may_close(stream: TextIO) -> TextIO:
     """The same terminal, line by line, without an error once it is gone."""
     try:
         raw = _Raw(stream.fileno(), "w", closefd=False)

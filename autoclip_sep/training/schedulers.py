@@ -10,6 +10,8 @@ import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
+from autoclip_sep.errors import InputError
+
 INTERVALS = ("step", "epoch")
 
 
@@ -46,10 +48,20 @@ class Schedule:
         # torch takes a skipped first step for a call in the wrong order.
         warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
 
+    def check_length(self, epochs: int, steps: int) -> None:
+        """Raises InputError where OneCycleLR ends before so many epochs of so many steps."""
+        wanted = epochs * (steps if self.interval == "step" else 1)
+        total = getattr(self.scheduler, "total_steps", wanted)
+        if total < wanted:
+            raise InputError(
+                f"scheduler.total_steps={total}: trainer.epochs={epochs} needs {wanted}, stepped "
+                f"once for each {'batch' if self.interval == 'step' else 'epoch'}"
+            )
+
     def after_step(self) -> None:
         """Set the rate of the next batch."""
         if self.interval == "step":
-            self.scheduler.step()
+            self._step()
 
     def after_epoch(self, row: Mapping[str, Any]) -> None:
         """Set the rate of the next epoch.
@@ -59,9 +71,15 @@ class Schedule:
         if self.interval != "epoch":
             return
         if self.monitor is None:
-            self.scheduler.step()
+            self._step()
         elif not math.isnan(value := row[self.monitor]):
             self.scheduler.step(value)
+
+    def _step(self) -> None:
+        try:
+            self.scheduler.step()
+        except ValueError as error:  # OneCycleLR, inside another schedule, past its total_steps
+            raise InputError(f"scheduler: {error}") from error
 
     def state_dict(self) -> dict[str, Any]:
         """The state of torch's schedule: plain numbers, for exact resume."""

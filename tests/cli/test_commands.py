@@ -1,4 +1,4 @@
-"""The commands as a user types them: fresh processes, real speech synthesis, real files."""
+"""The commands as a user types them: in processes, with real speech synthesis, on real files."""
 
 import os
 import signal
@@ -77,29 +77,29 @@ def test_a_run_stopped_at_any_step_goes_on_to_the_same_bits(place, straight, num
     same_runs(straight, only_run(folder))
 
 
-def test_a_finished_run_is_left_alone(place, straight):
+def test_a_finished_run_is_left_alone(place, straight, here):
     before = {path: path.stat().st_mtime_ns for path in straight.rglob("*") if path.is_file()}
-    done = command(place, "train.py", *SMALL, "runs=straight")
+    done = here(place, "train", *SMALL, "runs=straight")
     assert "is finished" in done.stdout
     after = {path: path.stat().st_mtime_ns for path in straight.rglob("*") if path.is_file()}
     assert after == before
 
 
-def test_another_config_in_its_directory_is_refused(place, straight):
+def test_another_config_in_its_directory_is_refused(place, straight, here):
     config = run_directory.read_config(straight)
+    before = (straight / "config.yaml").read_bytes()
     config["optimizer"]["lr"] = 0.5
     try:
         run_directory.write_config(straight, config)
-        done = command(place, "train.py", *SMALL, "runs=straight", check=2)
+        done = here(place, "train", *SMALL, "runs=straight", check=2)
     finally:
-        config["optimizer"]["lr"] = 1e-3
-        run_directory.write_config(straight, config)
+        (straight / "config.yaml").write_bytes(before)
     assert "optimizer.lr" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_evaluate_scores_the_test_set_once(place, straight):
-    done = command(place, "evaluate.py", f"run={straight}")
+def test_evaluate_scores_the_test_set_once(place, straight, here):
+    done = here(place, "evaluate", f"run={straight}")
     assert "8 sources of 4 mixtures scored, 0 silent" in done.stdout
     rows = records.read(straight / "evaluation" / "test.csv")
     assert len(rows) == 8
@@ -108,20 +108,20 @@ def test_evaluate_scores_the_test_set_once(place, straight):
     table = straight / "evaluation" / "test.csv"
     marked = table.read_text().replace(f",{rows[0]['si_sdr']},", ",99.5,", 1)
     table.write_text(marked)  # would be gone if it were scored again
-    assert "mean" in command(place, "evaluate.py", f"run={straight}").stdout
+    assert "mean" in here(place, "evaluate", f"run={straight}").stdout
     assert table.read_text() == marked
 
 
-def test_the_last_checkpoint_has_scores_of_its_own(place, straight):
-    done = command(place, "evaluate.py", f"run={straight}", "checkpoint=last", "split=valid")
+def test_the_last_checkpoint_has_scores_of_its_own(place, straight, here):
+    done = here(place, "evaluate", f"run={straight}", "checkpoint=last", "split=valid")
     assert "(6 epochs)" in done.stdout
     assert "8 sources of 4 mixtures" in done.stdout
 
 
-def test_separate_keeps_rate_and_length(place, straight):
+def test_separate_keeps_rate_and_length(place, straight, here):
     samples = np.sin(np.arange(70_001) / 7)[None] * 0.3
     soundfiles.write(place / "song, a=1.wav", samples, 44100)
-    done = command(place, "separate.py", f"run={straight}", "input=song, a=1.wav", "output=out")
+    done = here(place, "separate", f"run={straight}", "input=song, a=1.wav", "output=out")
     assert "resampled from 44100" in done.stdout
     total = np.zeros(70_001)
     for name in ("s1", "s2"):
@@ -131,15 +131,14 @@ def test_separate_keeps_rate_and_length(place, straight):
     assert np.abs(total).max() > 0.01
 
 
-def test_a_folder_with_a_bad_file_goes_on_and_says_so(place, straight):
+def test_a_folder_with_a_bad_file_goes_on_and_says_so(place, straight, here):
     folder = place / "songs"
     soundfiles.write(folder / "a.wav", np.zeros((1, 8000)), 8000)
     soundfiles.write(folder / "c.wav", np.zeros((2, 8000)), 8000)
     soundfiles.write(folder / "c.flac", np.zeros((1, 8000)), 8000)
     (folder / "b.wav").write_bytes(b"")
-    done = command(
-        place, "separate.py", f"run={straight}", "input=songs", "output=o2", "downmix=true", check=1
-    )
+    given = [f"run={straight}", "input=songs", "output=o2", "downmix=true"]
+    done = here(place, "separate", *given, check=1)
     assert "3 ok, 1 failed" in done.stdout
     assert "b.wav" in done.stderr
     assert len(list((place / "o2").glob("*/s*.wav"))) == 6
@@ -148,50 +147,48 @@ def test_a_folder_with_a_bad_file_goes_on_and_says_so(place, straight):
 
 
 @pytest.mark.parametrize(
-    ("script", "arguments", "message"),
+    ("name", "arguments", "message"),
     [
-        ("train.py", ["clipping=none", "percentile=10"], "belongs to clipping=autoclip"),
-        ("train.py", ["percentile=101"], "percentile"),
-        ("train.py", ["percentile=ten"], "percentile"),
-        ("train.py", ["loss=mask_inferense"], "did you mean mask_inference"),
-        ("train.py", ["clipping=null"], "clipping=null: there is no such clipping"),
-        ("train.py", ["loss=[snr]"], "loss=[snr]: there is no such loss (did you mean snr?)"),
-        ("train.py", ["model="], "model=: there is no such model"),
-        ("train.py", ["data=digits", "data.root=not/here"], "not/here"),
-        ("train.py", ["data=digits"], "data.root"),
-        ("train.py", ["--multi"], "unknown flag --multi"),
-        ("evaluate.py", ["run=not/here"], "not/here is not a run directory"),
-        ("evaluate.py", [], "run is missing"),
-        ("evaluate.py", ["run=x", "split=tset"], "one of train, valid, test"),
-        ("evaluate.py", ["run=x", "threads=two"], "threads=two"),
-        ("evaluate.py", ["run=x", "threads=100000"], "threads=100000"),
-        ("train.py", ["trainer.threads=100000"], "threads=100000: must be an integer from 0 to"),
-        ("train.py", ["trainer.workers=9223372036854775807"], "must be an integer from 0 to 1024"),
-        ("separate.py", ["run=x", "input=y", "downmix=no"], "downmix='no': must be true or false"),
-        ("train.py", ["force=no"], "force='no': must be true or false"),
-        ("train.py", ["model.sources=3"], "model.sources=3: data.sources is 2"),
-        ("separate.py", ["run=not/here", "input=x.wav"], "not/here"),
+        ("train", ["clipping=none", "percentile=10"], "belongs to clipping=autoclip"),
+        ("train", ["percentile=101"], "percentile"),
+        ("train", ["loss=mask_inferense"], "did you mean mask_inference"),
+        ("train", ["clipping=null"], "clipping=null: there is no such clipping"),
+        ("train", ["loss=[snr]"], "loss=[snr]: there is no such loss (did you mean snr?)"),
+        ("train", ["model="], "model=: there is no such model"),
+        ("train", ["data=digits", "data.root=not/here"], "not/here"),
+        ("train", ["data=digits"], "data.root"),
+        ("train", ["--multi"], "unknown flag --multi"),
+        ("evaluate", ["run=not/here"], "not/here is not a run directory"),
+        ("evaluate", [], "run is missing"),
+        ("evaluate", ["run=x", "split=tset"], "split=tset: must be one of train, valid, test"),
+        ("evaluate", ["run=x", "threads=two"], "threads=two"),
+        ("evaluate", ["run=x", "threads=5000"], "threads=5000"),
+        ("evaluate", ["run=x", "data=tree"], "data: evaluate has no such setting; there are run,"),
+        ("train", ["trainer.threads=100000"], "threads=100000: must be an integer from 0 to"),
+        ("train", ["trainer.workers=9223372036854775807"], "must be an integer from 0 to 1024"),
+        ("separate", ["run=x", "input=y", "downmix=no"], "downmix='no'"),
+        ("train", ["force=no"], "force='no'"),
+        ("train", ["model.sources=3"], "model.sources=3: data.sources is 2"),
+        ("separate", ["run=not/here", "input=x.wav"], "not/here"),
     ],
 )
-def test_a_mistake_is_one_line_exit_2_and_leaves_nothing(tmp_path, script, arguments, message):
-    done = command(tmp_path, script, *arguments, check=2)
+def test_a_mistake_is_one_line_exit_2_and_leaves_nothing(tmp_path, here, name, arguments, message):
+    done = here(tmp_path, name, *arguments, check=2)
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1, done.stderr
     assert not list(tmp_path.iterdir())
 
 
-def test_a_loss_that_a_clipper_cannot_take_is_one_line(place, straight):
-    done = command(
-        place, "train.py", *SMALL, "loss=snr", "clipping=alrc", "clipping.signed=false",
-        "runs=negative", check=2,
-    )  # fmt: skip
+def test_a_loss_that_a_clipper_cannot_take_is_one_line(place, straight, here):
+    alrc = ["loss=snr", "clipping=alrc", "clipping.signed=false"]
+    done = here(place, "train", *SMALL, *alrc, "runs=negative", check=2)
     assert "ALRC met a negative loss" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_sweep_reports_failures_and_goes_on(place, straight):
-    done = command(
-        place, "train.py", "-m", *SMALL, "trainer.epochs=1", "runs=sweep",
+def test_a_sweep_reports_failures_and_goes_on(place, straight, here):
+    done = here(
+        place, "train", "-m", *SMALL, "trainer.epochs=1", "runs=sweep",
         "percentile=10,20", "trainer.batch_size=4,64", check=1,
     )  # fmt: skip
     assert "2 ok, 2 failed" in done.stderr
@@ -199,9 +196,9 @@ def test_a_sweep_reports_failures_and_goes_on(place, straight):
     assert len(list((place / "sweep").glob("*/*/*/*/*/dynamics.csv"))) == 2
 
 
-def test_a_network_and_a_batch_too_large_for_memory_stop_no_sweep(place):
-    done = command(
-        place, "train.py", "-m", *SMALL, "trainer.epochs=1", "runs=large",
+def test_a_network_and_a_batch_too_large_for_memory_stop_no_sweep(place, here):
+    done = here(
+        place, "train", "-m", *SMALL, "trainer.epochs=1", "runs=large",
         "model.hidden=1000000,4611686018427387904,16", "trainer.segment=6336,4611686018427387904",
         check=1,
     )  # fmt: skip
@@ -211,16 +208,16 @@ def test_a_network_and_a_batch_too_large_for_memory_stop_no_sweep(place):
     assert len(list((place / "large").glob("*/*/*/*/*/dynamics.csv"))) == 1
 
 
-def test_a_sweep_with_a_value_that_cannot_be_meant_runs_nothing(place):
-    done = command(place, "train.py", "-m", *SMALL, "runs=none", "percentile=10,x", check=2)
+def test_a_sweep_with_a_value_that_cannot_be_meant_runs_nothing(place, here):
+    done = here(place, "train", "-m", *SMALL, "runs=none", "percentile=10,x", check=2)
     assert done.stderr.count("\n") == 1
     assert "percentile" in done.stderr
     assert not (place / "none").exists()
 
 
-def test_help_names_the_groups(place):
-    assert "clipping" in command(place, "train.py", "--help").stdout
-    assert "percentile: 10" in command(place, "train.py", "--cfg", "job").stdout
+def test_help_names_the_groups(place, here):
+    assert "clipping" in here(place, "train", "--help").stdout
+    assert "percentile: 10" in here(place, "train", "--cfg", "job").stdout
 
 
 def test_a_reader_that_has_seen_enough_gets_no_traceback(tmp_path):

@@ -118,7 +118,7 @@ def test_bss_eval_is_left_out_on_request(run, capsys):
     evaluate([f"run={run}", "split=valid", "bss_eval=false"])
     assert "BSS Eval" not in capsys.readouterr().out
     assert not (run / "evaluation" / "valid_bss_eval.csv").exists()
-    with pytest.raises(InputError, match="bss_eval=maybe: must be true or false"):
+    with pytest.raises(InputError, match="bss_eval=maybe"):
         evaluate([f"run={run}", "bss_eval=maybe"])
 
 

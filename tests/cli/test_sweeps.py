@@ -126,7 +126,7 @@ def words(process):
     ("setting", "said"),
     [
         ("hydra/launcher=joblb", r"no such launcher \(did you mean joblib\?\)"),
-        ("hydra/launcher=joblib,basic", "one value is wanted"),
+        ("hydra/launcher=joblib,basic", "must be one value"),
         ("hydra.launcher.n_jobs=2", "no such setting"),  # of the launcher that isn't named
     ],
 )

@@ -25,15 +25,15 @@ def long_file(path):
     [
         (
             lambda: Path("file/a/report.txt").write_text(""),
-            "file: a file where a folder is wanted (Not a directory); choose another folder",
+            "file: a file in the place of a folder (Not a directory); choose another folder",
         ),
         (
             lambda: Path("file").mkdir(exist_ok=True),
-            "file: a file where a folder is wanted (File exists); choose another folder",
+            "file: a file in the place of a folder (File exists); choose another folder",
         ),
         (
             lambda: Path("folder").write_text(""),
-            "folder: a folder where a file is wanted (Is a directory); choose another name",
+            "folder: a folder in the place of a file (Is a directory); choose another name",
         ),
         (
             lambda: Path("no\nwhere").read_text(),

@@ -1,10 +1,9 @@
 """The check of a corpus as a user types it."""
 
 import os
-import runpy
 import shutil
-import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,28 +12,20 @@ from autoclip_sep import parallel
 from autoclip_sep.audio import soundfiles
 from autoclip_sep.cli import compose
 from autoclip_sep.runs import run_directory
-from tests.commands import ROOT, command
+from tests.commands import command
 
-SCRIPT = str(ROOT / "scripts" / "check_data.py")
+SCRIPT = "scripts/check_data.py"
 MIXTURES = {"tr": 14, "cv": 2, "tt": 2}
 
 
 @pytest.fixture
-def check(monkeypatch, capfd):
-    """Run the command in a folder, here rather than in a process of its own."""
+def check(monkeypatch, here):
+    """Run the command in a folder, with one process at work."""
     monkeypatch.setattr(parallel, "cores", lambda: 1)
 
     def run(place, *arguments, code=0):
-        monkeypatch.chdir(place)
-        monkeypatch.setattr(sys, "argv", [SCRIPT, *arguments])
-        try:
-            runpy.run_path(SCRIPT, run_name="__main__")
-            left = 0
-        except SystemExit as end:
-            left = end.code
-        done = capfd.readouterr()
-        assert left == code, done.out + done.err
-        return done
+        done = here(place, "check-data", *arguments, check=code)
+        return SimpleNamespace(out=done.stdout, err=done.stderr)
 
     return run
 
@@ -116,7 +107,7 @@ def test_what_is_wrong_is_listed_by_file_and_the_exit_code_tells(check, place):
         "1 clipped mixture, which need not be a fault:",
         "  tree/cv/mix/cv1.wav: 10 samples at full scale",
     ]
-    everything = check(place, *TREE, "--all", code=1).out
+    everything = check(place, *TREE, "all=true", code=1).out
     assert "tree/tr/s1/tr9.wav: nothing but zeros" in everything
     assert "more" not in everything.split("12 silent sources")[1].split("clipped")[0]
 
@@ -260,9 +251,12 @@ def test_the_corpus_of_a_run_may_have_moved(check, place):
         (["data=tree", "data.rot=a"], "did you mean data.root?"),
         (["data=tre"], "did you mean tree?"),
         (["tree"], "'tree' is no setting: write key=value"),
-        (["--every"], "unknown flag --every: there are --help, --all and --config-dir=FOLDER"),
+        (["--every"], "unknown flag --every: there are --help and --config-dir=FOLDER"),
+        (["--all"], "unknown flag --all (did you mean all=true?)"),
+        (["data=tree", "all=yes"], "all=yes: must be one of true, false"),
         (["run=no/where"], "no/where is not a run directory"),
-        (["run=a", "data=tree"], "run=a says it all"),
+        (["run=a", "data=tree"], "data: check_data has no such setting; there are run, data.root"),
+        (["run=a", "data.rot=b"], "did you mean data.root?"),
         (["run=a", "data.root=b"], "a is not a run directory"),
     ],
 )
@@ -305,6 +299,6 @@ def test_a_store_that_is_a_file_is_one_line(tmp_path, check):
     (tmp_path / "file").touch()
     said = check(tmp_path, "data=musdb_demo", "data.root=file/corpora", code=2).err
     assert said == (
-        "check_data: file: a file where a folder is wanted (Not a directory); choose another"
+        "check_data: file: a file in the place of a folder (Not a directory); choose another"
         " folder\n"
     )

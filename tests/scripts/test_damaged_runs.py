@@ -182,7 +182,7 @@ READERS = (
 WORDS = {
     "compare_run": lambda run, out: [f"run={run}", f"reference={run.parents[1] / 'none/seed0'}"],
     "keep_records": lambda run, out: [f"runs={run.parents[4]}", f"output={out}/kept"],
-    "replay": lambda run, out: [str(run), f"--out={out}/replay"],
+    "replay": lambda run, out: [f"norms={run}", f"output={out}/replay"],
     "check_data": lambda run, out: [f"run={run}"],
 }
 

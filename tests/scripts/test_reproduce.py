@@ -169,9 +169,9 @@ def test_a_corpus_of_ones_own_takes_the_place_of_the_scales(tmp_path):
     ("name", "arguments", "message"),
     [
         ("reproduce", ["experiment=demmo"], "did you mean demo"),
-        ("reproduce", ["scale=huge"], "one of demo, full, paper is wanted"),
+        ("reproduce", ["scale=huge"], "must be one of demo, full, paper"),
         ("reproduce", ["scale=demo", "experiment=demo"], "which runs?"),
-        ("reproduce", ["scale=demo", "together=none"], "a whole number of runs"),
+        ("reproduce", ["scale=demo", "together=none"], "together=none: must be an integer"),
         ("reproduce", ["scale=demo", "optimiser=sgd"], "did you mean optimizer"),
         ("reproduce", ["percentile=10"], "which runs?"),
         ("draw_figures", ["runs=nowhere"], "no runs below nowhere"),

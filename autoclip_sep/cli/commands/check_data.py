@@ -4,11 +4,11 @@
     python scripts/check_data.py run=runs/...          the corpus of a run; data.root= if it moved
 
 The arguments are those of train.py, --config-dir=FOLDER among them; others than data's change
-nothing here. A run whose corpus is code of your own needs trust=PACKAGE beside it. Tells what was
+nothing here. A run whose corpus is code of your own needs trust=PACKAGE beside it. Prints what was
 looked for, found and expected, and for each split mixtures, lengths, peak, and how far mixtures are
 from the sum of their signals; then all that is silent, clipped, repeated, shared by two splits, or
-has a DC offset, the first ten files of each kind (--all: all of them). The corpus is decoded into
-its store first where it isn't yet, which refuses broken files, other rates, unequal lengths,
+has a DC offset, the first ten files of each kind, or every one with all=true. The corpus is decoded
+into its store first where it isn't yet, which refuses broken files, other rates, unequal lengths,
 mixtures that aren't the sum of their signals, and mixtures in two splits.
 
 silent: below -60 dB of full scale. clipped: three equal samples or more in a row at full scale.
@@ -24,8 +24,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from autoclip_sep.cli import build, command, compose, corpus
-from autoclip_sep.cli.arguments import read as read_settings
+from autoclip_sep.cli import arguments, build, command, compose, corpus
 from autoclip_sep.data.checks.report import Report
 from autoclip_sep.data.corpora.base import Corpus
 from autoclip_sep.errors import InputError
@@ -40,22 +39,24 @@ def main() -> None:
     command.script("check_data", run, __doc__)
 
 
-def run(arguments: Sequence[str]) -> int:
-    """The exit code."""
-    of_run = any(argument.startswith("run=") for argument in arguments)
-    given = [argument for argument in arguments if argument != "--all"]
-    settings = command.with_config_dirs(given, refuse=of_run)
-    flags = [argument for argument in settings if argument.startswith("-")]
-    if flags:
-        raise InputError(
-            f"unknown flag {flags[0]}: there are --help, --all and --config-dir=FOLDER"
-        )
-    return int(check_data(settings, None if "--all" in arguments else SHOWN))
+def run(words: Sequence[str]) -> int:
+    """Check the corpus that the arguments name; gives the exit code."""
+    of_run = any(word.startswith("run=") for word in words)
+    words = command.with_config_dirs(words, refuse=of_run)
+    for word in words:
+        if word.startswith("-"):
+            meant = arguments.near(word.lstrip("-"), ["all"], "=true")
+            raise InputError(
+                f"unknown flag {word}{meant}: there are --help and --config-dir=FOLDER"
+            )
+    own = [word for word in words if word.startswith("all=")]
+    everything = arguments.flag(arguments.read(own, {"all": "false"}), "all")
+    config = read([word for word in words if word not in own], of_run)
+    return int(check_data(config, None if everything else SHOWN))
 
 
-def check_data(arguments: Sequence[str], most: int | None) -> bool:
+def check_data(config: Mapping[str, Any], most: int | None) -> bool:
     """Print all there is to say of the corpus, and return whether training would suffer."""
-    config = read(arguments)
     found = corpus.corpus_of(config)
     store = found.prepare()
     report = corpus.look_at(config, found, store)
@@ -65,24 +66,13 @@ def check_data(arguments: Sequence[str], most: int | None) -> bool:
     return report.serious
 
 
-def read(arguments: Sequence[str]) -> Mapping[str, Any]:
-    """The config of the command, or of the run that it names."""
-    named = [argument for argument in arguments if argument.startswith("run=")]
-    if not named:
-        return compose.plain(compose.compose("train", arguments))
-    words = [argument for argument in arguments if argument != named[0]]
-    for word in [word for word in words if word.startswith("trust=")]:
-        build.trust(word.removeprefix("trust=").strip("[]").split(","))
-        words.remove(word)
-    places = {f"data.{key}": key for key in corpus.PLACES}
-    if any(word.partition("=")[0] not in places for word in words):
-        raise InputError(
-            f"{named[0]} says it all: only {', '.join(places)} can be set beside it, where the"
-            " corpus moved"
-        )
-    given = read_settings(words, dict.fromkeys(places, ""))
-    config = run_directory.read_config(Path(named[0].removeprefix("run=")))
-    return corpus.moved(config, {places[key]: place or None for key, place in given.items()})
+def read(words: Sequence[str], of_run: bool) -> Mapping[str, Any]:
+    """The config of a train command, or that of a run."""
+    settings = compose.plain(compose.compose("check_data" if of_run else "train", words))
+    if not of_run:
+        return settings
+    build.trust(settings["trust"])
+    return corpus.moved(run_directory.read_config(Path(settings["run"])), settings["data"])
 
 
 def heading(config: Mapping[str, Any], found: Corpus, report: Report, store: Path) -> list[str]:

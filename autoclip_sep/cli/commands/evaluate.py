@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from autoclip_sep.cli import command, compose, corpus, sources, trained
-from autoclip_sep.cli.arguments import near
+from autoclip_sep.cli.arguments import check_choice, near
 from autoclip_sep.cli.build import build, call, trust
-from autoclip_sep.cli.checks import check_choice, check_threads
 from autoclip_sep.errors import InputError
 from autoclip_sep.evaluation.metric import Metric, metrics
 from autoclip_sep.evaluation.score import score_split, summarise
@@ -38,7 +37,6 @@ def evaluate(arguments: Sequence[str]) -> None:
     settings = compose.plain(compose.compose("evaluate", arguments))
     check_choice(settings, "split", "train", "valid", "test")
     check_choice(settings, "checkpoint", "best", "last")
-    check_threads(settings)
     command.set_threads(settings["threads"])
     device = call(find_device, "device", settings["device"])
     trust(settings["trust"])
@@ -99,5 +97,5 @@ def _named(name: str) -> Metric:
         )
     metric = build({"_target_": name}, "metrics")
     if not isinstance(metric, Metric):
-        raise InputError(f"metrics={name}: that is no {Metric.__module__}.Metric")
+        raise InputError(f"metrics={name}: must be an {Metric.__module__}.Metric")
     return metric

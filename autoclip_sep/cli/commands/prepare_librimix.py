@@ -12,13 +12,14 @@ all listed. An interrupted call is continued by the same call. Then:
     python train.py data=libri2mix data.root=corpora/Libri2Mix/wav8k/min
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from autoclip_sep.cli import arguments, command
-from autoclip_sep.cli.checks import check_choice
 from autoclip_sep.data.creation import librimix as creation
 from autoclip_sep.data.creation.librimix_metadata import find_metadata, read_metadata
+from autoclip_sep.names import shown
 
 DEFAULTS = {
     "librispeech": None,
@@ -37,33 +38,26 @@ def main() -> None:
     command.script("prepare_librimix", run, __doc__)
 
 
-def run(given: list[str]) -> None:
-    """Do what the arguments say."""
-    settings = arguments.read(given, DEFAULTS)
-    with command.continued(Path(settings["out"])):
-        prepare(settings)
-
-
-def prepare(settings: dict[str, str]) -> None:
-    """Make the tree that the settings describe."""
-    check_choice(settings, "speakers", "2", "3")
-    check_choice(settings, "sample_rate", "8000", "16000")
-    check_choice(settings, "mode", "min", "max")
+def run(words: Sequence[str]) -> None:
+    """Make the tree that the arguments describe."""
+    settings = arguments.read(words, DEFAULTS)
+    arguments.check_choice(settings, "speakers", "2", "3")
+    arguments.check_choice(settings, "sample_rate", "8000", "16000")
+    arguments.check_choice(settings, "mode", "min", "max")
     jobs = arguments.processes(settings)
-    speakers = int(settings["speakers"])
-    tables = find_metadata(Path(settings["metadata"]), speakers)
-    chosen = list(tables)
-    if settings["subsets"]:
-        chosen = arguments.several(settings, "subsets", *tables)
-    metadata = {subset: read_metadata(tables[subset], speakers) for subset in chosen}
+    speakers, out = int(settings["speakers"]), Path(settings["out"])
     mode: Literal["min", "max"] = "min" if settings["mode"] == "min" else "max"
-    folder = creation.create(
-        metadata,
-        Path(settings["librispeech"]),
-        Path(settings["out"]),
-        sample_rate=int(settings["sample_rate"]),
-        mode=mode,
-        jobs=jobs,
-    )
+    with command.continued(out):
+        tables = find_metadata(Path(settings["metadata"]), speakers)
+        chosen = arguments.several(settings, "subsets", *tables) if settings["subsets"] else tables
+        metadata = {subset: read_metadata(tables[subset], speakers) for subset in chosen}
+        folder = creation.create(
+            metadata,
+            Path(settings["librispeech"]),
+            out,
+            sample_rate=int(settings["sample_rate"]),
+            mode=mode,
+            jobs=jobs,
+        )
     made = ", ".join(f"{subset} {len(recipes)}" for subset, recipes in metadata.items())
-    print(f"{folder}: {made} mixtures")
+    print(shown(f"{folder}: {made} mixtures"))

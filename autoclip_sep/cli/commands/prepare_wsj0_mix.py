@@ -15,13 +15,14 @@ the same call. Then:
     python train.py data=wsj0_2mix data.root=wsj0-mix/2speakers/wav8k/min model=blstm trainer=paper
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from autoclip_sep.cli import arguments, command
 from autoclip_sep.cli.arguments import several
-from autoclip_sep.cli.checks import check_choice
 from autoclip_sep.data.creation import wsj0_mix
 from autoclip_sep.data.creation.wsj0_mix import Order
+from autoclip_sep.names import shown
 
 DEFAULTS = {
     "wsj0": None,
@@ -42,38 +43,25 @@ def main() -> None:
     command.script("prepare_wsj0_mix", run, __doc__)
 
 
-def run(given: list[str]) -> None:
-    """Do what the arguments say."""
-    settings = arguments.read(given, DEFAULTS)
-    order = read_order(settings)
-    with command.continued(order.out):
-        prepare(order, settings["verify"] == "true")
-
-
-def prepare(order: Order, verify: bool) -> None:
-    """Make what the order lacks, and say what there is."""
-    parts, made = wsj0_mix.prepare(order)
-    for part in parts:
-        kept = "" if made else ", already there"
-        print(f"{part.folder}: {len(part.recipes)} mixtures{kept}")
-    if verify:
-        print(f"{wsj0_mix.verify(order, parts)} files are what the manifests say")
-
-
-def read_order(settings: dict[str, str]) -> Order:
-    """The order that the settings describe."""
-    jobs = arguments.processes(settings)
-    check_choice(settings, "partial", "true", "false")
-    check_choice(settings, "verify", "true", "false")
-    modes = several(settings, "mode", "min", "max")
-    return Order(
+def run(words: Sequence[str]) -> None:
+    """Make what the arguments describe where it isn't there yet, and report what there is."""
+    settings = arguments.read(words, DEFAULTS)
+    verify = arguments.flag(settings, "verify")
+    order = Order(
         Path(settings["wsj0"]),
         Path(settings["lists"]),
         Path(settings["out"]),
         speakers=[int(number) for number in several(settings, "speakers", "2", "3")],
         rates=[int(rate) for rate in several(settings, "sample_rate", "8000", "16000")],
-        modes=["min" if mode == "min" else "max" for mode in modes],
+        modes=["min" if m == "min" else "max" for m in several(settings, "mode", "min", "max")],
         splits=several(settings, "splits", *wsj0_mix.COUNTS),
-        partial=settings["partial"] == "true",
-        jobs=jobs,
+        partial=arguments.flag(settings, "partial"),
+        jobs=arguments.processes(settings),
     )
+    with command.continued(order.out):
+        parts, made = wsj0_mix.prepare(order)
+        for part in parts:
+            kept = "" if made else ", already there"
+            print(shown(f"{part.folder}: {len(part.recipes)} mixtures{kept}"))
+        if verify:
+            print(f"{wsj0_mix.verify(order, parts)} files are what the manifests say")

@@ -3,6 +3,7 @@
     python scripts/reproduce.py scale=demo [key=value ...]        make reproduce-figures
     python scripts/reproduce.py scale=full | scale=paper          make reproduce-figures SCALE=...
     python scripts/reproduce.py experiment=demo [key=value ...]   make demo
+    python scripts/reproduce.py --config-dir=FOLDER ...           with files of your own
 
 A scale is the runs behind every figure and table; an experiment is a choice of train.py, with its
 sweep. key=value goes to every training run, `data=...` instead of the scale's own corpus,
@@ -27,7 +28,7 @@ import torch
 import yaml
 
 from autoclip_sep.cli import arguments, command, compose
-from autoclip_sep.cli.checks import check_choice
+from autoclip_sep.cli.arguments import check_choice
 from autoclip_sep.cli.corpus import prepare
 from autoclip_sep.cli.main import MODULE
 from autoclip_sep.cli.plan import Plan, plan
@@ -62,6 +63,7 @@ def main() -> None:
 
 def reproduce(given: Sequence[str]) -> int:
     """Run the scale or the experiment that the arguments name, then draw; gives the exit code."""
+    given = command.with_config_dirs(given)
     own = [one for one in given if one.startswith("together=")]
     at_most = _together(own)
     grid = read_grid([one for one in given if one not in own] or ["scale=demo"])
@@ -150,8 +152,8 @@ def _job(words: list[str], planned: Plan) -> Job:
     return Job(
         str(planned.directory),
         [
-            ("train", _words("train", *words, "trainer.progress=false")),
-            ("evaluate", _words("evaluate", f"run={planned.directory}", "progress=false")),
+            ("train", _words("train", *compose.flags(), *words, "trainer.progress=false")),
+            ("evaluate", _words("evaluate", *planned.evaluation(), "progress=false")),
         ],
         planned.directory,
         partial(_share_of_epochs, planned),

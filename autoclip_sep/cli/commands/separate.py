@@ -12,8 +12,8 @@ from torch import Tensor
 from autoclip_sep.audio import soundfiles
 from autoclip_sep.audio.resampling import resample_blocks
 from autoclip_sep.cli import command, compose, sources, trained
+from autoclip_sep.cli.arguments import check_choice
 from autoclip_sep.cli.build import call, trust
-from autoclip_sep.cli.checks import check_choice, check_flag, check_threads
 from autoclip_sep.errors import InputError
 from autoclip_sep.names import shown
 from autoclip_sep.separation.source_files import write_sources
@@ -48,8 +48,6 @@ def separate(arguments: Sequence[str]) -> None:
     """Separate the files that the arguments name."""
     settings = compose.plain(compose.compose("separate", arguments))
     check_choice(settings, "checkpoint", "best", "last")
-    check_flag(settings, "downmix")
-    check_threads(settings)
     command.set_threads(settings["threads"])
     device = call(find_device, "device", settings["device"])
     trust(settings["trust"])

@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from autoclip_sep.cli import command, compose, corpus, sources
-from autoclip_sep.cli.build import build, call, foreign_packages
+from autoclip_sep.cli.build import build, call
 from autoclip_sep.cli.main import as_called
 from autoclip_sep.cli.plan import Plan, plan
 from autoclip_sep.errors import InputError
@@ -63,6 +63,7 @@ def train(arguments: Sequence[str]) -> None:
     with distributed.process_group(device):
         parts = Parts(**built, train=store.split("train"), valid=store.split("valid"))
         trainer = Trainer(parts, planned.settings, planned.directory, planned.seed, device)
+        parts.scheduler.check_length(planned.settings.epochs, trainer.loader.steps)
         if distributed.rank() > 0:
             trainer.fit()
             return
@@ -76,14 +77,8 @@ def train(arguments: Sequence[str]) -> None:
                 trainer.fit()
             finally:
                 parts.logger.finish()
-            _say_what_is_next(planned)
-
-
-def _say_what_is_next(planned: Plan) -> None:
-    words = [f"run={planned.directory}"]
-    if foreign := sorted(foreign_packages(planned.config)):
-        words.append(f"trust=[{','.join(foreign)}]")
-    print(as_called(shown(f"next: python evaluate.py {shlex.join(words)}")))
+            next_step = f"next: python evaluate.py {shlex.join(planned.evaluation())}"
+            print(as_called(shown(next_step)))
 
 
 def build_parts(planned: Plan, device: torch.device) -> dict[str, Any]:
@@ -101,7 +96,9 @@ def build_parts(planned: Plan, device: torch.device) -> dict[str, Any]:
         "scheduler": scheduler,
         "stft": build(config["stft"], "stft").to(device),
         "logger": build(config["logger"], "logger"),
-        **sources.parts(config),
+        "augmentation": build(config["data"].get("augmentation"), "data.augmentation"),
+        "permute": sources.are_permuted(config),
+        "valid_segments": config["data"].get("valid_segments", 1),
     }
 
 
