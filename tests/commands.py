@@ -17,7 +17,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 
 def command(
-    place: Path, script: str, *arguments: str, check: int = 0, before: Sequence[str] = (),
+    place: Path, script: str | Path, *arguments: str, check: int = 0, before: Sequence[str] = (),
     given: str = "", timeout: float = 600,
 ) -> subprocess.CompletedProcess[str]:  # fmt: skip
     """Run a script in a folder to its end.
@@ -43,7 +43,7 @@ def command(
     return done
 
 
-def start(place: Path, script: str, *arguments: str, **how: Any) -> Forked:
+def start(place: Path, script: str | Path, *arguments: str, **how: Any) -> Forked:
     """Start a script in a folder; its output goes into pipes, or where `how` says."""
     return Forked([str(ROOT / script), *arguments], place, ENVIRONMENT, **how)
 

@@ -10,8 +10,7 @@ from autoclip_sep.errors import InputError
 from tests.commands import ROOT
 
 DEFAULTS = {"root": None, "out": None, "mode": "min", "subsets": ""}
-OTHERS = {path for path in (ROOT / "scripts").glob("*.py")
-          if str(path.relative_to(ROOT)) not in [script for script, _ in COMMANDS.values()]}  # fmt: skip
+OTHERS = {*(ROOT / "scripts").glob("*.py")} - {ROOT / script for script, _ in COMMANDS.values()}
 
 
 def test_defaults_fill_what_is_not_given():

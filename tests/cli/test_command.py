@@ -15,9 +15,10 @@ import torch
 from autoclip_sep.cli import command
 from autoclip_sep.errors import InputError
 from autoclip_sep.parallel import STOPPING
-from tests.commands import ENVIRONMENT, ROOT
+from tests.commands import ENVIRONMENT, ROOT, start
+from tests.commands import command as give
 
-USAGE = "Does it.\n\n    python scripts/it.py a=b\n"
+USAGE = "Does it.\n\n    python scripts/it.py a=b"
 
 
 @pytest.fixture(autouse=True)
@@ -91,24 +92,25 @@ def test_other_faults_of_the_system_pass():
         raise PermissionError(errno.EACCES, "denied", "file.wav")
 
 
-def test_a_line_is_seen_in_a_pipe_while_the_job_goes_on():
-    code = (
+def test_a_line_is_seen_in_a_pipe_while_the_job_goes_on(tmp_path):
+    (tmp_path / "it.py").write_text(
         "import sys\n"
         "from autoclip_sep.cli import command\n"
         "with command.exit_codes('it'):\n"
         "    print('done: one')\n"
         "    sys.stdin.read()\n"
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout.readline() == "done: one\n"  # waits for ever where it is held back
-        process.stdin.close()
-    assert process.returncode == 0
+    given, (said, output) = os.pipe(), os.pipe()
+    process = start(tmp_path, tmp_path / "it.py", stdin=given[0], stdout=output)
+    os.close(output)
+    with open(said) as lines:
+        assert lines.readline() == "done: one\n"  # waits for ever where it is held back
+        os.close(given[1])
+        assert process.wait() == 0
 
 
-def test_signals_leave_a_network_whole_whose_gradients_are_being_computed():
-    code = (
+def test_signals_leave_a_network_whole_whose_gradients_are_being_computed(tmp_path):
+    (tmp_path / "it.py").write_text(
         "import signal, torch\n"
         "from autoclip_sep.cli import command\n"
         "torch.manual_seed(0)\n"
@@ -121,10 +123,7 @@ def test_signals_leave_a_network_whole_whose_gradients_are_being_computed():
         "        lstm(torch.ones(16, 100, 129))[0].mean().backward()\n"
         "    signal.setitimer(signal.ITIMER_REAL, 0)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert give(tmp_path, tmp_path / "it.py").stderr == ""
 
 
 @pytest.fixture
@@ -194,19 +193,19 @@ with command.exit_codes("it"):
 """
 
 
-def test_what_a_processor_cannot_compute_is_one_line():
-    here = {**ENVIRONMENT, "ONEDNN_MAX_CPU_ISA": "SSE41"}
-    done = subprocess.run(
-        [sys.executable, "-c", NO_BF16], env=here, capture_output=True, text=True, check=False
-    )
-    if done.stdout:
+def test_what_a_processor_cannot_compute_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setitem(ENVIRONMENT, "ONEDNN_MAX_CPU_ISA", "SSE41")
+    (tmp_path / "it.py").write_text(NO_BF16)
+    process = start(tmp_path, tmp_path / "it.py")
+    printed, errors = process.communicate()
+    if printed:
         pytest.skip("oneDNN computes LSTMs in bfloat16 here whatever it is told")
-    assert done.returncode == 2
-    assert "trainer.precision=fp32 always works" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    assert process.returncode == 2
+    assert "trainer.precision=fp32 always works" in errors
+    assert len(errors.splitlines()) == 1
 
 
-@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-", ">/dev/full"])
+@pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-", ">/dev/full"])
 def test_streams_that_are_closed_or_full_change_no_file(tmp_path, closed):
     code = (
         "import os, sys\n"
@@ -237,19 +236,16 @@ def test_what_is_not_printed_is_escaped(script):
     assert script(job)[2] == "it: no song \\x1b[2J\\xe9\\u202e.wav\n"
 
 
-SCRIPTS = ["train.py", "evaluate.py", "separate.py", "scripts/replay.py", "scripts/reproduce.py"]
-
-
-@pytest.mark.parametrize("script", SCRIPTS)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("script", ["train.py", "scripts/replay.py", "scripts/keep_records.py"])
 def test_a_signal_while_a_command_is_imported_leaves_no_traceback(tmp_path, script, number):
     # In the place of torch, so that the signal comes during its import, on a slow machine, too.
     (tmp_path / "torch.py").write_text(
         "import os, time\nprint('importing', flush=True)\ntime.sleep(60)\n"
     )
-    here = {**ENVIRONMENT, "PYTHONPATH": f"{tmp_path}:{ENVIRONMENT['PYTHONPATH']}"}
+    path = {**ENVIRONMENT, "PYTHONPATH": f"{tmp_path}:{ENVIRONMENT['PYTHONPATH']}"}
     with subprocess.Popen(
-        [sys.executable, str(ROOT / script), "--help"], env=here, text=True,
+        [sys.executable, str(ROOT / script), "--help"], env=path, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     ) as process:  # fmt: skip
         assert process.stdout.readline() == "importing\n"
@@ -270,25 +266,26 @@ def wait(place):
 def job(words):
     in_parallel(wait, words, label="it", jobs=2)
 
-getattr(command, sys.argv.pop(1))("it", job, "")
+command.script("it", job, "")
 """
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP])
-@pytest.mark.parametrize("kind", ["main", "script"])
-def test_a_signal_leaves_none_of_the_processes_at_work(tmp_path, kind, number):
+def test_a_signal_leaves_none_of_the_processes_at_work(tmp_path, number):
     """They don't hear it themselves: train.py, stopped as it made a store, left them for ever."""
-    call = [sys.executable, "-c", WAITING, kind, str(tmp_path), str(tmp_path)]
-    with subprocess.Popen(call, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as process:
-        while len(list(tmp_path.iterdir())) < 2:
-            assert process.poll() is None
-            time.sleep(0.02)
-        process.send_signal(number)
-        _, errors = process.communicate(timeout=60)
+    (tmp_path / "it.py").write_text(WAITING)
+    begun = tmp_path / "begun"
+    begun.mkdir()
+    process = start(tmp_path, tmp_path / "it.py", str(begun), str(begun))
+    while len(list(begun.iterdir())) < 2:
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "it: stopped" in errors.splitlines()  # a resource tracker may have words after it
     deadline = time.monotonic() + 20
-    while any(is_running(path.name) for path in tmp_path.iterdir()):
+    while any(is_running(path.name) for path in begun.iterdir()):
         assert time.monotonic() < deadline
         time.sleep(0.02)
 

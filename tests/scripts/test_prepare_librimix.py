@@ -125,14 +125,10 @@ def test_a_full_disk_is_one_line(place, small_disk, jobs):
         (["librispeech=.", *GIVEN[1:]], "did you mean librispeech=LibriSpeech?"),
     ],
 )
-def test_mistakes_are_one_line_and_leave_nothing(place, arguments, message):
+def test_mistakes_are_one_line_and_leave_nothing(place, here, arguments, message):
     before = sorted(place.iterdir())
     out = ["out=nothing" if argument == "out=out" else argument for argument in arguments]
-    said = prepare(place, *out, check=2).stderr
+    said = here(place, "prepare-librimix", *out, check=2).stderr
     assert message in said
     assert len(said.splitlines()) == 1
     assert sorted(place.iterdir()) == before
-
-
-def test_help_says_how(place):
-    assert "train.py data=libri2mix" in prepare(place, "--help").stdout

@@ -1,10 +1,8 @@
 """The command from the LDC's discs to WSJ0-mix: typed, killed, and typed again."""
 
 import os
-import runpy
+import resource
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -90,10 +88,7 @@ def count(folder, kind):
 
 
 # When to kill: so many files of a kind are there.
-KILLS = [
-    (".begun.json", 1), ("*.f64", 3), ("*.f64", 14), ("s1/*.wav", 1), ("mix/*.wav", 40),
-    ("mix/*.wav", 110), ("cv/mix/*.wav", 5), ("tt/s2/*.wav", 10),
-]  # fmt: skip
+KILLS = [(".begun.json", 1), ("*.f64", 8), ("s1/*.wav", 1), ("mix/*.wav", 110), ("cv/mix/*.wav", 5)]
 
 
 def test_kills_make_no_difference(place, made):
@@ -107,7 +102,7 @@ def test_kills_make_no_difference(place, made):
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         assert not (out / TREE / "manifest.json").exists() or process.returncode == 0
-    assert killed >= 5
+    assert killed >= 3
     prepare(place, *GIVEN, "out=killed", "jobs=2")
     assert contents(out) == contents(made)
     assert not list(out.glob(".levelled-*"))
@@ -155,20 +150,16 @@ def test_a_full_disk_is_one_line(place, small_disk):
     )
 
 
-def test_files_that_cant_be_written_are_one_line(place, tmp_path):
+def test_files_that_cant_be_written_are_one_line(place, tmp_path, here):
     """A limit on the size of files stands in for whatever the file system refuses."""
-    code = (
-        "import resource, runpy, sys\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))\n"
-        "sys.argv = sys.argv[1:]\n"
-        "runpy.run_path(sys.argv[0], run_name='__main__')"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, SCRIPT, *GIVEN, f"out={tmp_path / 'full'}", "jobs=1"],
-        cwd=place, env=commands.ENVIRONMENT, capture_output=True, text=True, check=False,
-        timeout=60,
-    )  # fmt: skip
-    assert done.returncode == 2
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20000, before[1]))
+    try:
+        done = here(
+            place, "prepare-wsj0-mix", *GIVEN, f"out={tmp_path / 'full'}", "jobs=1", check=2
+        )
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert len(done.stderr.splitlines()) == 1
     assert "File too large" in done.stderr
     assert not list((tmp_path / "full").glob(".levelled-*"))
@@ -180,7 +171,7 @@ def test_files_that_cant_be_written_are_one_line(place, tmp_path):
         ([], "missing: wsj0=... lists=... out=..."),
         ([*GIVEN, "out=new", "speaker=2"], "did you mean speakers=...?"),
         ([*GIVEN, "out=new", "speakers=4"], "speakers=4: must be one of 2, 3"),
-        ([*GIVEN, "out=new", "sample_rate=8000,44100"], "sample_rate=44100: must be one of 8000, 16000"),
+        ([*GIVEN, "out=new", "sample_rate=8000,44100"], "sample_rate=44100: must be one of"),
         ([*GIVEN, "out=new", "mode=mid"], "mode=mid: must be one of min, max"),
         ([*GIVEN, "out=new", "splits=tr,dev"], "splits=dev: must be one of tr, cv, tt"),
         ([*GIVEN, "out=new", "jobs=0"], "jobs=0: must be an integer"),
@@ -191,15 +182,9 @@ def test_files_that_cant_be_written_are_one_line(place, tmp_path):
         (["wsj0=lists", *GIVEN[1:], "out=new"], "16 of 16 utterances of the lists"),
     ],
 )
-def test_mistakes_are_one_line(place, arguments, message, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", [SCRIPT, *arguments])
-    monkeypatch.setattr(signal, "signal", lambda *handler: None)
-    monkeypatch.chdir(place)
-    with pytest.raises(SystemExit) as stop:
-        runpy.run_path(SCRIPT, run_name="__main__")
-    said, errors = capsys.readouterr()
-    assert stop.value.code == 2
-    assert message in errors
-    assert said == ""
-    assert len(errors.splitlines()) == 1
+def test_mistakes_are_one_line(place, here, arguments, message):
+    done = here(place, "prepare-wsj0-mix", *arguments, check=2)
+    assert message in done.stderr
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
     assert not list((place / "new").rglob("*.wav"))

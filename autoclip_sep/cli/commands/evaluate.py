@@ -97,5 +97,5 @@ def _named(name: str) -> Metric:
         )
     metric = build({"_target_": name}, "metrics")
     if not isinstance(metric, Metric):
-        raise InputError(f"metrics={name}: must be an {Metric.__module__}.Metric")
+        raise InputError(f"metrics={name}: that is no {Metric.__module__}.Metric")
     return metric
