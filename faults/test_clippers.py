@@ -7,12 +7,12 @@ from functools import partial
 import pytest
 import torch
 
-from autoclip_sep.cli import compose
+from autoclip_sep.cli import config_files
 from autoclip_sep.losses.mask_inference import MaskInference
 from faults.trained import SHORT, assert_same_runs
 from tests.golden.make import only_run
 
-CLIPPINGS = sorted(path.stem for path in (compose.CONFIGS / "clipping").glob("*.yaml"))
+CLIPPINGS = sorted(path.stem for path in (config_files.CONFIGS / "clipping").glob("*.yaml"))
 # The step in which a signal comes, of eight in two epochs, and what it does.
 STOPS = {
     "mid-epoch": (2, signal.SIGTERM),

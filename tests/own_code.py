@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from autoclip_sep.cli import build, compose
+from autoclip_sep.cli import build, config_files
 
 
 def add(monkeypatch: pytest.MonkeyPatch, place: Path, configs: str) -> None:
     """Work in `place` with only the folder `configs` below it added, and nothing trusted."""
     monkeypatch.chdir(place)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.setattr(compose, "ADDED", [])
+    monkeypatch.setattr(config_files, "ADDED", [])
     monkeypatch.setattr(build, "TRUSTED", set())
-    compose.add_folder(Path(configs))
+    config_files.add_folder(Path(configs))

@@ -6,18 +6,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from autoclip_sep.cli import compose
+from autoclip_sep.cli import compose, config_files
 from autoclip_sep.cli.build import build
 from autoclip_sep.cli.commands.train import build_parts, check_heads
 from autoclip_sep.cli.plan import plan
 from autoclip_sep.errors import InputError
 
-GROUPS = sorted(path.name for path in compose.CONFIGS.iterdir() if path.is_dir())
+GROUPS = sorted(path.name for path in config_files.CONFIGS.iterdir() if path.is_dir())
 # Experiments of other commands than train.py, and the primary configs of these.
 ELSEWHERE = {"experiment=alrc_stability": "supersampling"}
-FILES = sorted(
-    {f"{path.parent.name}={path.stem}" for path in compose.CONFIGS.glob("*/*.yaml")} - {*ELSEWHERE}
-)  # fmt: skip
+PATHS = config_files.CONFIGS.glob("*/*.yaml")
+FILES = sorted({f"{path.parent.name}={path.stem}" for path in PATHS} - {*ELSEWHERE})
 
 
 def arguments(choice, tmp_path):
@@ -65,8 +64,8 @@ def test_what_somebodys_own_network_calls_heads_is_theirs(loss, tmp_path, monkey
     ):
         (tmp_path / group).mkdir()
         (tmp_path / group / f"{name}.yaml").write_text(text)
-    monkeypatch.setattr(compose, "ADDED", [])
-    compose.add_folder(tmp_path)
+    monkeypatch.setattr(config_files, "ADDED", [])
+    config_files.add_folder(tmp_path)
     planned = plan([loss, "model=attention", "model.heads=8"])
     assert planned.config["model"]["heads"] == 8
 
@@ -92,4 +91,4 @@ def test_the_other_commands_configs_compose(name):
 def test_every_group_is_in_the_defaults():
     chosen = compose.choices(compose.compose("train", []))
     assert set(GROUPS) == set(chosen)
-    assert Path(compose.CONFIGS / "train.yaml").is_file()
+    assert Path(config_files.CONFIGS / "train.yaml").is_file()

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from autoclip_sep.audio import soundfiles
-from autoclip_sep.cli import build, compose, trained
+from autoclip_sep.cli import build, config_files, trained
 from autoclip_sep.cli.commands.evaluate import evaluate
 from autoclip_sep.cli.commands.train import train
 from autoclip_sep.cli.plan import plan
@@ -271,13 +271,13 @@ def test_a_file_that_would_never_be_read_is_refused(added: Path) -> None:
     (added / "other" / "loss").mkdir(parents=True)
     (added / "other" / "loss" / "snr.yaml").write_text("name: mine\n")
     with pytest.raises(InputError, match="there is a loss=snr already, name it otherwise"):
-        compose.add_folder(Path("other"))
+        config_files.add_folder(Path("other"))
     with pytest.raises(InputError, match="--config-dir=nowhere: there is no such folder"):
-        compose.add_folder(Path("nowhere"))
+        config_files.add_folder(Path("nowhere"))
     (added / "other" / "loss" / "snr.yaml").rename(added / "other" / "loss" / "distance.yaml")
     with pytest.raises(InputError, match="there is a loss=distance already, name it otherwise"):
-        compose.add_folder(Path("other"))
-    compose.add_folder(Path("mine"))  # once more
+        config_files.add_folder(Path("other"))
+    config_files.add_folder(Path("mine"))  # once more
 
 
 def test_what_lies_beside_the_groups_of_a_folder_is_neither_read_nor_trusted(
@@ -302,7 +302,7 @@ def test_a_folder_may_have_any_name(place: Path, added: Path, name: str) -> None
     folder = place / name
     (folder / "model").mkdir(parents=True)
     (folder / "model" / "named.yaml").write_text(FILES["model/filter"])
-    compose.add_folder(folder)
+    config_files.add_folder(folder)
     assert plan(asked("model=named", "loss=snr")).config["model"]["taps"] == 9
 
 
@@ -317,7 +317,7 @@ def test_a_folder_without_files_of_the_groups_is_told(place: Path) -> None:
     (place / "outside" / "configs" / "model").mkdir(parents=True)
     (place / "outside" / "configs" / "model" / "deep.yaml").write_text(FILES["model/filter"])
     with pytest.raises(InputError, match=r"outside has no \.yaml in a folder of a group: clipping"):
-        compose.add_folder(place / "outside")
+        config_files.add_folder(place / "outside")
 
 
 def test_a_trained_network_is_read_back(added: Path) -> None:

@@ -20,7 +20,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from autoclip_sep.cli import compose
+from autoclip_sep.cli import config_files
 from autoclip_sep.clipping import Clipper
 from autoclip_sep.data.corpora.base import Corpus
 from autoclip_sep.data.loading.augmentation import RandomTracks
@@ -170,7 +170,7 @@ def find(target: Any, where: str) -> Any:
         if of_torch and inspect.isclass(found) and issubclass(found, kind):
             return found
         raise refused
-    if not isinstance(target, str) or target not in _named_in((compose.CONFIGS,)):
+    if not isinstance(target, str) or target not in _named_in((config_files.CONFIGS,)):
         raise refused
     try:
         found = _attribute(target)
@@ -191,7 +191,7 @@ def _attribute(target: str) -> Any:
 def _is_trusted(target: str) -> bool:
     parts = target.split(".")
     above = {".".join(parts[:end]) for end in range(1, len(parts))}
-    return bool(above & TRUSTED) or target in _named_in(tuple(compose.ADDED))
+    return bool(above & TRUSTED) or target in _named_in(tuple(config_files.ADDED))
 
 
 def foreign_packages(node: Any) -> set[str]:
@@ -231,5 +231,5 @@ def _imported(target: str, where: str) -> Any:
 def _named_in(folders: tuple[Path, ...]) -> set[str]:
     """The targets in the files of these folders of configs."""
     named = re.compile(r"_target_:\s*[\"']?([\w.]+)")
-    paths = compose.files(folders=folders)
-    return {target for path in paths for target in named.findall(compose.text(path))}
+    paths = config_files.files(folders=folders)
+    return {target for path in paths for target in named.findall(config_files.text(path))}

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import torch
 import yaml
 
-from autoclip_sep.cli import compose, launch, system_errors, terminal
+from autoclip_sep.cli import compose, config_files, launch, system_errors, terminal
 from autoclip_sep.cli.main import as_called, called
 from autoclip_sep.clipping import NegativeLoss, NonFiniteGradients
 from autoclip_sep.errors import InputError
@@ -100,7 +100,7 @@ def with_config_dirs(given: Sequence[str], *, refuse: bool = False) -> list[str]
         folder = folder if equals else next(words, "")
         if not folder:
             raise InputError(f"{flag} names no folder: write --config-dir=FOLDER")
-        compose.add_folder(Path(folder))
+        config_files.add_folder(Path(folder))
     return rest
 
 

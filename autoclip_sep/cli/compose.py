@@ -2,8 +2,6 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from itertools import product
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -20,17 +18,18 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
+from autoclip_sep.cli import config_files
 from autoclip_sep.cli.arguments import near
+from autoclip_sep.cli.config_files import check_marks, files, is_group, text
 from autoclip_sep.errors import InputError
 from autoclip_sep.runs.config import Config, checked, read_yaml
 from autoclip_sep.runs.older_configs import SETTINGS
 from autoclip_sep.runs.run_directory import flatten
-from autoclip_sep.text import MARK
-
-CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
 # Values of these keys are paths: text, whatever characters they hold.
 PATH_KEY = re.compile(r"(?:run|runs|input|output|(?:[^+~].*\.)?(?:root|store|corpora))")
+
+INTERPOLATION = r"\$\{"
 
 # What Hydra and OmegaConf let through where a file or a value is nothing that they know.
 UNFORESEEN = (
@@ -38,72 +37,7 @@ UNFORESEEN = (
     ValueError, yaml.YAMLError,
 )  # fmt: skip
 
-ADDED: list[Path] = []  # folders that --config-dir named; as Hydra's, for the whole process
-
 LAUNCHERS = ("joblib", "submitit_local", "submitit_slurm")  # of the extra [sweeps]
-
-
-def add_folder(folder: Path) -> None:
-    """Compose from this folder too: it has files of the groups, as configs/ has.
-
-    Raises InputError where there is none, where it has no such files, or where a file has the name
-    of one in configs/ or in a folder added before, which would be taken in its place.
-    """
-    if not folder.is_dir():
-        raise InputError(f"--config-dir={folder}: there is no such folder")
-    if folder.resolve() in ADDED:
-        return
-    if not _files_in(folder):
-        groups = ", ".join(sorted(g.name for g in CONFIGS.iterdir() if g.is_dir()))
-        raise InputError(f"--config-dir={folder} has no .yaml in a folder of a group: {groups}")
-    for first in [CONFIGS, *ADDED]:
-        for path in _files_in(first):
-            place = path.relative_to(first)
-            if (folder / place).is_file():
-                raise InputError(
-                    f"{folder / place}: there is a {place.parent}={place.stem} already, name it "
-                    "otherwise"
-                )
-    ADDED.append(folder.resolve())
-
-
-def flags() -> list[str]:
-    """The flags that add the same folders to another command."""
-    return [f"--config-dir={folder}" for folder in ADDED]
-
-
-def files(group: str = "", folders: Sequence[Path] | None = None) -> list[Path]:
-    """The files of configs/ and of the folders added, or of one group of them."""
-    every = [CONFIGS, *ADDED] if folders is None else folders
-    return [path for folder in every for path in _files_in(folder, group)]
-
-
-def _files_in(folder: Path, group: str = "") -> list[Path]:
-    """Sorted; not what editors and other systems hide there, or what lies beside the groups.
-
-    A folder that was added may hold anything else as well, the configs of runs among it.
-    """
-    groups = [group] if group or folder == CONFIGS else [g.name for g in CONFIGS.iterdir()]
-    return sorted(
-        path
-        for one in groups
-        for path in (folder / one).rglob("*.yaml")
-        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-    )
-
-
-def is_group(name: str) -> bool:
-    """Whether a folder of this name holds files to choose from."""
-    return any((folder / name).is_dir() for folder in [CONFIGS, *ADDED])
-
-
-def text(path: Path) -> str:
-    """What a file of configs/ says; empty where it can't be read: it may not be asked for."""
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
 
 
 def set_paths_aside(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -119,8 +53,11 @@ def compose(name: str, arguments: Sequence[str]) -> DictConfig:
     (``~key``) of keys, which would otherwise be ignored without a word.
     """
     rest, paths = set_paths_aside(arguments)
-    quoted = [f"{key}={_quoted(path)}" for key, _, path in (one.partition("=") for one in paths)]
-    words = [*rest, *quoted]
+    words = [*rest]
+    for key, _, path in (one.partition("=") for one in paths):
+        words.append(
+            f"{key}={_quoted(_escaped(path, r'[$][{]'))}"
+        )  # no interpolation of OmegaConf's
     overrides = parse(words)
     for override in overrides:
         if not override.type == OverrideType.CHANGE or override.package is not None:
@@ -136,7 +73,7 @@ def compose(name: str, arguments: Sequence[str]) -> DictConfig:
             read_yaml(path)
     try:
         config = _compose(name, words)
-        _check_marks(choices(config))
+        check_marks(choices(config))
         OmegaConf.to_container(_own(config), resolve=True)
     except InputError:
         raise
@@ -195,19 +132,6 @@ def sweep(name: str, arguments: Sequence[str]) -> list[list[str]]:
     return [[*job, *paths] for job in batch]
 
 
-def _check_marks(chosen: Mapping[str, str]) -> None:
-    """Refuse a file whose `# @package` Hydra doesn't see: its settings would go to another place.
-
-    Editors on some machines put a byte-order mark in front.
-    """
-    places = (Path(group, f"{choice}.yaml") for group, choice in chosen.items())
-    for place, folder in product(places, [CONFIGS, *ADDED]):
-        if text(folder / place).startswith(f"{MARK}# @package"):
-            raise InputError(
-                f"{folder / place}: a byte-order mark stands before # @package; save it without one"
-            )
-
-
 def parse(arguments: Sequence[str]) -> list[Override]:
     """Read ``key=value`` arguments by Hydra's grammar."""
     for argument in arguments:
@@ -228,22 +152,21 @@ def _own(config: DictConfig) -> DictConfig:
 
 
 def _compose(name: str, arguments: Sequence[str]) -> DictConfig:
-    with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
-        places = ",".join(_quoted(f"file://{folder}") for folder in ADDED)
-        words = [*([f"hydra.searchpath=[{places}]"] if ADDED else []), *arguments]
+    with initialize_config_dir(version_base="1.3", config_dir=str(config_files.CONFIGS)):
+        places = ",".join(_quoted(f"file://{folder}") for folder in config_files.ADDED)
+        words = [*([f"hydra.searchpath=[{places}]"] if config_files.ADDED else []), *arguments]
         return hydra_compose(name, overrides=words, return_hydra_config=True)
 
 
 def _quoted(text: str) -> str:
-    """Text for Hydra's grammar and OmegaConf's interpolations, which leave it as it is."""
-    # Backslashes count only before these and at the end.
-    for special in (r"\$\{", "'", r"\Z"):
-        text = re.sub(rf"(\\*)({special})", _escaped, text)
+    """Text for Hydra's grammar, which leaves it as it is."""
+    text = _escaped(_escaped(text, "'"), r"\Z")
     return f"'{text}'"
 
 
-def _escaped(found: re.Match[str]) -> str:
-    return 2 * found[1] + (f"\\{found[2]}" if found[2] else "")
+def _escaped(text: str, special: str) -> str:
+    """A backslash before what is special, and twice those that stand there: no others count."""
+    return re.sub(rf"(\\*)({special})", lambda m: 2 * m[1] + (f"\\{m[2]}" if m[2] else ""), text)
 
 
 def _explain(name: str, overrides: list[Override], error: Exception) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from autoclip_sep.cli import compose
+from autoclip_sep.cli import config_files
 from autoclip_sep.cli.build import build
 from autoclip_sep.cli.main import as_called
 from autoclip_sep.data.checks.report import Report, check
@@ -53,7 +53,7 @@ def ready(config: Mapping[str, Any], arguments: Sequence[str], *, force: bool) -
     store = _store_of(found, config)
     report = look_at(config, found, store)
     if distributed.rank() == 0:
-        words = [*compose.flags(), *arguments]
+        words = [*config_files.flags(), *arguments]
         more = f": {as_called(COMMAND)} {shlex.join(words)}" if report.problems else ""
         print(shown(f"data: {report.line()}{more}"))
     if report.leak and not force:

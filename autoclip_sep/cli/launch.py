@@ -24,7 +24,7 @@ from hydra.types import HydraContext
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from omegaconf import DictConfig, OmegaConf
 
-from autoclip_sep.cli import compose
+from autoclip_sep.cli import compose, config_files
 from autoclip_sep.cli.launched import Outcome, Task, why
 from autoclip_sep.errors import InputError
 from autoclip_sep.names import shown
@@ -74,7 +74,7 @@ def run(
     if config.hydra.sweep.dir == "." and "$" not in folder:  # which Hydra would interpolate
         config.hydra.sweep.dir = folder
     remote = choice == "submitit_slurm"
-    task = Task([list(job) for job in jobs], attempt, list(compose.ADDED))
+    task = Task([list(job) for job in jobs], attempt, list(config_files.ADDED))
     logs = f"; their output: {config.hydra.sweep.dir}/.submitit" if "submitit" in choice else ""
     print(shown(f"{len(jobs)} {'job' if len(jobs) == 1 else 'jobs'} through {choice}{logs}"))
     outcomes: list[Outcome] = []
@@ -111,7 +111,7 @@ def _launch(config: DictConfig, task: Task, jobs: Sequence[list[str]], first: in
     Paths stay out of what Hydra parses once more: the jobs take their arguments from `task`.
     """
     overrides = [compose.set_paths_aside(job)[0] for job in jobs]
-    with initialize_config_dir(version_base="1.3", config_dir=str(compose.CONFIGS)):
+    with initialize_config_dir(version_base="1.3", config_dir=str(config_files.CONFIGS)):
         context = HydraContext(GlobalHydra.instance().config_loader(), Callbacks())
     launcher = Plugins.instance().instantiate_launcher(context, task, config)
     return [job.return_value for job in launcher.launch(overrides, first)]
@@ -154,7 +154,7 @@ def _results(results: Callable[[Any], list[Any]]) -> Callable[[Any], list[Any]]:
 @contextmanager
 def _importable_by_children() -> Iterator[None]:
     """A fresh Python finds this package where a checkout's script found it: beside itself."""
-    place = str(compose.CONFIGS.parents[1])
+    place = str(config_files.CONFIGS.parents[1])
     with mock.patch.dict(os.environ):
         if sys.path[:1] == [place]:
             others = os.environ.get("PYTHONPATH")

@@ -15,7 +15,7 @@ from typing import Any, TextIO
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from autoclip_sep.cli import compose
+from autoclip_sep.cli import config_files
 from autoclip_sep.names import shown
 from autoclip_sep.training.preemption import SIGNALS, Interrupted
 
@@ -78,7 +78,7 @@ class Task:
 
     def __call__(self, config: DictConfig) -> Outcome:
         """The job's outcome, whatever happens."""
-        compose.ADDED[:] = self.added
+        config_files.ADDED[:] = self.added
         number = HydraConfig.get().job.num
         mark = f"[{number + 1}/{len(self.jobs)}]"
         with redirect_stdout(Marked(sys.stdout, mark)), redirect_stderr(Marked(sys.stderr, mark)):

@@ -57,7 +57,6 @@ def understand(arguments: Sequence[str]) -> Settings:
     config = compose.plain(composed)
     check_choice(config, "images", "photographs", "cifar10")
     check_choice(config, "error", *ERRORS)
-    check_threads(config)
     for key in COUNTS:
         check(config[key], Count, key)
     chosen = compose.choices(composed)

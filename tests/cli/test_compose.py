@@ -1,6 +1,6 @@
 import pytest
 
-from autoclip_sep.cli import compose
+from autoclip_sep.cli import compose, config_files
 from autoclip_sep.cli.plan import plan
 from autoclip_sep.errors import InputError
 from autoclip_sep.runs import run_directory
@@ -128,7 +128,7 @@ def test_an_experiment_brings_its_sweep_and_arguments_replace_it():
 
 def test_a_mark_that_hides_where_settings_belong_is_refused(tmp_path, monkeypatch):
     """Hydra would put them below `experiment`, where nobody looks."""
-    monkeypatch.setattr(compose, "ADDED", [tmp_path])
+    monkeypatch.setattr(config_files, "ADDED", [tmp_path])
     (tmp_path / "experiment").mkdir()
     file, content = tmp_path / "experiment/mine.yaml", "# @package _global_\nseed: 7\n"
     file.write_text(content, encoding="utf-8-sig")

@@ -10,7 +10,7 @@ import pytest
 
 from autoclip_sep import parallel
 from autoclip_sep.audio import soundfiles
-from autoclip_sep.cli import compose, corpus
+from autoclip_sep.cli import compose, config_files, corpus
 from autoclip_sep.cli.commands import evaluate, train
 from autoclip_sep.cli.plan import plan
 from autoclip_sep.data.checks import statistics
@@ -24,7 +24,7 @@ TINY = [
     "trainer.segment=2048", "trainer.progress=false",
 ]  # fmt: skip
 DATA = ["data=wsj0_2mix", "data.root=tree"]
-CORPORA = sorted(path.stem for path in (compose.CONFIGS / "data").glob("*.yaml"))
+CORPORA = sorted(path.stem for path in (config_files.CONFIGS / "data").glob("*.yaml"))
 
 
 def config(*arguments):

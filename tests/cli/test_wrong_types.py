@@ -8,7 +8,7 @@ import pytest
 import torch
 import yaml
 
-from autoclip_sep.cli import build, command, compose, sources, trained
+from autoclip_sep.cli import build, command, compose, config_files, sources, trained
 from autoclip_sep.cli.commands.evaluate import evaluate
 from autoclip_sep.cli.commands.separate import separate
 from autoclip_sep.cli.commands.train import build_parts
@@ -127,8 +127,8 @@ def test_hard_arguments_are_one_line(argument):
 def configs(tmp_path, monkeypatch):
     """A copy of configs/ that the commands use."""
     copied = tmp_path / "configs"
-    shutil.copytree(compose.CONFIGS, copied)
-    monkeypatch.setattr(compose, "CONFIGS", copied)
+    shutil.copytree(config_files.CONFIGS, copied)
+    monkeypatch.setattr(config_files, "CONFIGS", copied)
     build._named_in.cache_clear()
     yield copied
     build._named_in.cache_clear()

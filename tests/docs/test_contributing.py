@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from autoclip_sep.audio import soundfiles
-from autoclip_sep.cli import compose
+from autoclip_sep.cli import config_files
 from autoclip_sep.cli.commands.evaluate import evaluate
 from autoclip_sep.cli.commands.train import train
 from autoclip_sep.cli.plan import plan
@@ -67,7 +67,7 @@ def test_a_run_of_all_examples_is_trained_and_scored(
     train([*CHOICES, *SMALL])
     assert len(read(planned.directory / "dynamics.csv")) == 2
     assert list((planned.directory / "tensorboard").iterdir())
-    monkeypatch.setattr(compose, "ADDED", [])  # as in another process
+    monkeypatch.setattr(config_files, "ADDED", [])  # as in another process
     asked = [f"run={planned.directory}", "progress=false", "threads=1"]
     with pytest.raises(InputError, match="trust="):
         evaluate(asked)
@@ -86,5 +86,5 @@ def test_configs_that_start_from_others_compose(place: Path, choice: str) -> Non
 def test_every_config_is_named_in_the_table_of_groups() -> None:
     page = (ROOT / "docs" / "configuration.md").read_text()
     rows = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", page, re.MULTILINE))
-    for path in compose.CONFIGS.glob("*/*.yaml"):
+    for path in config_files.CONFIGS.glob("*/*.yaml"):
         assert f"`{path.stem}`" in rows[path.parent.name], f"{path.parent.name}={path.stem}"

@@ -27,7 +27,7 @@ from pathlib import Path
 import torch
 import yaml
 
-from autoclip_sep.cli import arguments, command, compose
+from autoclip_sep.cli import arguments, command, compose, config_files
 from autoclip_sep.cli.arguments import check_choice
 from autoclip_sep.cli.corpus import prepare
 from autoclip_sep.cli.main import MODULE
@@ -152,7 +152,7 @@ def _job(words: list[str], planned: Plan) -> Job:
     return Job(
         str(planned.directory),
         [
-            ("train", _words("train", *compose.flags(), *words, "trainer.progress=false")),
+            ("train", _words("train", *config_files.flags(), *words, "trainer.progress=false")),
             ("evaluate", _words("evaluate", *planned.evaluation(), "progress=false")),
         ],
         planned.directory,

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from autoclip_sep.cli import command, compose, corpus, sources
+from autoclip_sep.cli import command, config_files, corpus, sources
 from autoclip_sep.cli.build import build, call
 from autoclip_sep.cli.main import as_called
 from autoclip_sep.cli.plan import Plan, plan
@@ -31,7 +31,7 @@ python train.py [-m] [group=choice ...] [key=value ...]
   torchrun --nproc-per-node 2 train.py data=wsj0_2mix
 
 Groups: data loss model clipping optimizer scheduler logger trainer experiment
-Files of the groups: {compose.CONFIGS}
+Files of the groups: {config_files.CONFIGS}
 --cfg job   show the whole config and stop       -m   run every combination of the values given
 --config-dir=FOLDER   files of your own for these groups, whose _target_ may be your own code
 
