@@ -11,13 +11,12 @@ sweep. key=value goes to every training run, `data=...` instead of the scale's o
 GPU).
 
 Runs go side by side as processes of few threads, which is faster than one after the other. Finished
-runs are passed over, interrupted ones go on, a failed one doesn't stop the others. Pictures and
+runs are skipped, interrupted ones resumed, a failed one doesn't stop the others. Pictures and
 tables go to figures/. Ctrl-C stops all runs with their work saved.
 """
 
 import re
 import shlex
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,11 +28,13 @@ import yaml
 
 from autoclip_sep.cli import arguments, command, compose, config_files
 from autoclip_sep.cli.arguments import check_choice
+from autoclip_sep.cli.commands import figures
 from autoclip_sep.cli.corpus import prepare
 from autoclip_sep.cli.main import MODULE
 from autoclip_sep.cli.plan import Plan, plan
 from autoclip_sep.cli.side_by_side import Job, run_all
 from autoclip_sep.errors import InputError
+from autoclip_sep.names import shown
 from autoclip_sep.parallel import cores
 from autoclip_sep.runs import run_directory
 from autoclip_sep.runs.checkpoint import CheckpointFolder, digest
@@ -41,7 +42,7 @@ from autoclip_sep.runs.provenance import CHECKOUT
 
 SCALES = Path(__file__).parents[1] / "scales"
 ON_A_GPU = 4  # runs at a time
-SHARED = ("runs", "seed")  # what the commands that aren't train.py are told too
+SHARED = ("runs", "seed")  # settings that the commands other than train.py get, too
 
 
 @dataclass(frozen=True)
@@ -85,10 +86,11 @@ def reproduce(given: Sequence[str]) -> int:
               f"{at_once} at a time with {threads} threads each")  # fmt: skip
         with command.continued(folder):
             failed = run_all(jobs, at_once, threads)
-    drawn = _draw(grid.drawings if others else [], [f"runs={folder}", "output=figures"])
-    for job in failed:
-        print(f"failed: {job.name}: {job.failure}", file=sys.stderr)
-    return 0 if drawn and not failed else 1
+    errors = [f"{job.name}: {job.failure}" for job in failed]
+    errors += _draw(grid.drawings if others else [], folder)
+    for line in errors:
+        print(shown(f"failed: {line}"), file=sys.stderr)
+    return 1 if errors else 0
 
 
 def read_grid(given: Sequence[str]) -> Grid:
@@ -121,12 +123,19 @@ def plan_all(grid: Grid) -> list[tuple[list[str], Plan]]:
     return list(runs_by_place.values())
 
 
-def _draw(drawings: Sequence[Sequence[str]], settings: list[str]) -> bool:
-    """Draw the runs of train.py, then those of other scripts; returns whether all went well."""
-    scripts = [[str(CHECKOUT / script), *words] for script, *words in drawings]
-    programs = [[sys.executable, *words, *settings] for words in (_words("figures"), *scripts)]
-    codes = [subprocess.run(program, check=False).returncode for program in programs]
-    return not any(codes)
+def _draw(drawings: Sequence[Sequence[str]], folder: Path) -> list[str]:
+    """Draw the runs of train.py, then those of other scripts; a line for each failure."""
+    errors = []
+    settings = [f"runs={folder}", "output=figures"]
+    try:
+        figures.run(settings)
+    except InputError as error:  # where no run has records, for instance
+        errors.append(str(error))
+    for script, *words in drawings:
+        program = [sys.executable, str(CHECKOUT / script), *words, *settings]
+        if code := subprocess.run(program, check=False).returncode:
+            errors.append(f"{script}: exit code {code}")
+    return errors
 
 
 def _is_done(planned: Plan) -> bool:
