@@ -67,10 +67,7 @@ def build(node: Any, where: str = "config") -> Any:
     Raises InputError for a target that `find` refuses, for arguments that aren't what the target's
     annotations say or that it refuses, and for what can't stand at such a key.
     """
-    built = _built(node, where)
-    if not isinstance(built, KINDS.get(where, object)):
-        raise InputError(f"{where}: nothing that can be used as {where} is described there")
-    return built
+    return _check_kind(_built(node, where), where)
 
 
 def _built(node: Any, where: str) -> Any:
@@ -100,9 +97,9 @@ def _built(node: Any, where: str) -> Any:
 
 
 def _hints(target: Any) -> dict[str, Any]:
-    told = target.__init__ if inspect.isclass(target) else target
+    function = target.__init__ if inspect.isclass(target) else target
     try:
-        return get_type_hints(told, include_extras=True)
+        return get_type_hints(function, include_extras=True)
     except (NameError, TypeError):  # names that are imported for type checkers only
         return {}
 
@@ -113,13 +110,13 @@ def _unfinished(value: Any) -> bool:
 
 
 def _check_numbers(target: Any, arguments: Mapping[str, Any], where: str) -> None:
-    """Refuse numbers of an optimizer or a schedule that torch takes without a word.
+    """Refuse numbers of an optimizer or a schedule that torch accepts silently.
 
     Negative ones are right only where torch's own default is negative.
     """
-    told = inspect.signature(target).parameters
+    known = inspect.signature(target).parameters
     for key, value in arguments.items():
-        default = told[key].default if key in told else None
+        default = known[key].default if key in known else None
         least = 0.0 if not isinstance(default, int | float) or default >= 0 else -math.inf
         for number in value if isinstance(value, list | tuple) else [value]:
             if isinstance(number, int | float) and not (math.isfinite(number) and number >= least):
@@ -136,8 +133,12 @@ def call(target: Any, where: str, *positional: Any, **arguments: Any) -> Any:
     except REFUSALS as error:
         reason = " ".join(str(error).strip().partition("\n")[0].split())
         raise InputError(f"{where}: {reason or type(error).__name__}") from error
+    return _check_kind(made, where)
+
+
+def _check_kind(made: Any, where: str) -> Any:
     if not isinstance(made, KINDS.get(where, object)):
-        raise InputError(f"{where}: nothing that can be used as {where} is described there")
+        raise InputError(f"{where}: what is described there can't be used as {where}")
     return made
 
 

@@ -128,7 +128,7 @@ def continued(out: Path) -> Iterator[None]:
 def exit_codes(name: str) -> Iterator[None]:
     """Turn what stops a command into one line on standard error and an exit code.
 
-    What it says meanwhile is seen line by line, in a file or a pipe too.
+    Its output is flushed line by line, into a file or a pipe too.
     """
     name = called(name)
     terminal.open_streams()
@@ -155,7 +155,7 @@ def _take_signals_elsewhere() -> None:
 
     On some processors oneDNN's LSTM overwrites the heap, or has it overwritten, where a signal is
     taken on the usual stack while it computes gradients: of 25 training runs that SIGTERM stopped,
-    7 ended in "corrupted size vs. prev_size" and the like instead of a checkpoint.
+    7 ended in errors like "corrupted size vs. prev_size" instead of a checkpoint.
     """
     if sys.__stderr__ is not None and not faulthandler.is_enabled():
         faulthandler.enable(sys.__stderr__)
@@ -167,9 +167,9 @@ def explained(error: Exception) -> str | None:
 
 
 def one_line(error: Exception) -> str:
-    """The error's message as one line of bounded length, in characters that can be seen.
+    """The error's message as one printable line of bounded length.
 
-    Where the system gives a number only, it says what to do.
+    To an error of the operating system it adds what to do.
     """
     message = system_errors.line(error) if isinstance(error, OSError) else str(error)
     line = shown(message.strip())

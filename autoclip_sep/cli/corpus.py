@@ -34,7 +34,7 @@ def corpus_of(config: Mapping[str, Any]) -> Corpus:
 
 
 def look_at(config: Mapping[str, Any], found: Corpus, store: Store) -> Report:
-    """What there is to say of the config's corpus; seconds for a new store, milliseconds later."""
+    """The report on the config's corpus: seconds for a new store, milliseconds later."""
     return check(
         store,
         permute=config["data"]["permute"],
@@ -46,8 +46,9 @@ def look_at(config: Mapping[str, Any], found: Corpus, store: Store) -> Report:
 def ready(config: Mapping[str, Any], arguments: Sequence[str], *, force: bool) -> Store:
     """The store, with one line printed about it; what a job begins with.
 
-    arguments: of the command that tells more. Raises InputError as `prepare` does, and where
-    training and test share sources, unless force.
+    arguments: of the command that prints the whole report.
+
+    Raises InputError as `prepare` does, and where training and test share sources, unless force.
     """
     found = corpus_of(config)
     store = _store_of(found, config)
@@ -67,13 +68,13 @@ def ready(config: Mapping[str, Any], arguments: Sequence[str], *, force: bool) -
 def check_unchanged(directory: Path, store: Store, *, force: bool) -> None:
     """Refuse a corpus other than the one that a run began with, wherever it lies, unless force.
 
-    Where the run's own note of it is lost, one line says that nobody knows.
+    Where the run's own note of it is lost, one line says so.
     """
     began_with = run_directory.read_provenance(directory).get("fingerprint")
     if began_with is None:
         if (directory / "config.yaml").exists():
             lost = directory / run_directory.PROVENANCE
-            print(shown(f"{lost} tells no corpus: whether the run began with this one isn't known"))
+            print(shown(f"{lost} names no corpus: the run may have begun with another one"))
         return
     if began_with != store.fingerprint and not force:
         raise InputError(
@@ -104,7 +105,7 @@ def of_data(arguments: Sequence[str]) -> list[str]:
 
 
 def _store_of(found: Corpus, config: Mapping[str, Any]) -> Store:
-    """The store, if it has what the network is built for: not every corpus is told that."""
+    """The store, if it has what the network is built for: not every corpus checks that itself."""
     store, data = found.prepare(progress=distributed.rank() == 0), config["data"]
     split = store.split("train")
     there = {"sources": split.sources, "channels": split.channels, "sample_rate": store.sample_rate}

@@ -79,7 +79,7 @@ def run(
     print(shown(f"{len(jobs)} {'job' if len(jobs) == 1 else 'jobs'} through {choice}{logs}"))
     outcomes: list[Outcome] = []
     with ExitStack() as stack:
-        heard = stack.enter_context(_passing_signals_on(waits=not remote))
+        received = stack.enter_context(_passing_signals_on(waits=not remote))
         if logs:
             job = require("submitit", f"hydra/launcher={choice}").Job
             stack.enter_context(mock.patch.object(job, "results", _results(job.results)))
@@ -90,17 +90,17 @@ def run(
             if not remote:
                 raise
             said = "stopped waiting; the jobs stay in the queue, scancel ends them"
-            raise Interrupted(heard[0], said) from None
+            raise Interrupted(received[0], said) from None
         except TerminatedWorkerError:
-            if not heard:
-                outcomes = _one_at_a_time(config, task, heard)
+            if not received:
+                outcomes = _one_at_a_time(config, task, received)
         except Exception as error:
-            if not heard:
+            if not received:
                 raise InputError(f"hydra/launcher={choice}: {why(error)}") from error
-    if heard:
+    if received:
         done = sum(status == "done" for status, _ in outcomes)
         raise Interrupted(
-            heard[0], f"stopped; {done} of {len(jobs)} jobs are done, the same command goes on"
+            received[0], f"stopped; {done} of {len(jobs)} jobs are done, the same command goes on"
         )
     return [said for _, said in outcomes]
 
@@ -117,7 +117,7 @@ def _launch(config: DictConfig, task: Task, jobs: Sequence[list[str]], first: in
     return [job.return_value for job in launcher.launch(overrides, first)]
 
 
-def _one_at_a_time(config: DictConfig, task: Task, heard: Sequence[int]) -> list[Outcome]:
+def _one_at_a_time(config: DictConfig, task: Task, received: Sequence[int]) -> list[Outcome]:
     """The outcomes of all jobs after joblib lost a process, with which its whole pool ends.
 
     Which jobs had ended isn't known: those find nothing left to do. One that is killed again fails.
@@ -130,25 +130,25 @@ def _one_at_a_time(config: DictConfig, task: Task, heard: Sequence[int]) -> list
             outcomes += _launch(config, task, [job], number)
         except TerminatedWorkerError:
             outcomes.append(("failed", "its process was killed, perhaps because memory ran out"))
-        if heard:
+        if received:
             break
     return outcomes
 
 
 def _results(results: Callable[[Any], list[Any]]) -> Callable[[Any], list[Any]]:
-    """submitit's, but for a job that ends without a result a failure, which leaves the rest heard.
+    """submitit's, with a failure for a job that ends without a result.
 
-    The launcher would raise at the first such job, with the others unread.
+    The launcher would raise at the first such job, with the results of the others unread.
     """
 
-    def heard_out(job: Any) -> list[Any]:
+    def or_failure(job: Any) -> list[Any]:
         try:
             return results(job)
         except Exception:
             outcome = ("failed", f"ended without a result; see {job.paths.stderr}")
             return [JobReturn(status=JobStatus.COMPLETED, _return_value=outcome)]
 
-    return heard_out
+    return or_failure
 
 
 @contextmanager
@@ -166,18 +166,18 @@ def _importable_by_children() -> Iterator[None]:
 def _passing_signals_on(waits: bool) -> Iterator[list[int]]:
     """A signal asks the processes begun meanwhile to save and end; the launcher waits for them.
 
-    Ctrl-C reaches this process alone, not all of the terminal's: submitit's local controller would
-    kill its run a second later. The others hear SIGTERM, again and again, since a process that is
-    only starting has no ear yet. A second Ctrl-C kills.
+    Gives the signals received so far. Ctrl-C is kept from the other processes of the terminal:
+    submitit's local controller would kill its run a second later. They get SIGTERM, repeatedly,
+    since a process that is still starting has no handler yet. A second Ctrl-C kills them.
 
     waits: whether the jobs are processes of this one; a cluster's go on without it.
     """
     psutil = require("psutil", "a sweep through a launcher")
-    this, heard, over = psutil.Process(), list[int](), threading.Event()
+    this, received, over = psutil.Process(), list[int](), threading.Event()
 
-    def hear(number: int, frame: FrameType | None) -> None:
-        again = number == signal.SIGINT and number in heard
-        heard.append(number)
+    def receive(number: int, frame: FrameType | None) -> None:
+        again = number == signal.SIGINT and number in received
+        received.append(number)
         for child in this.children(recursive=True) if again else []:
             with suppress(psutil.Error):
                 child.kill()
@@ -186,15 +186,15 @@ def _passing_signals_on(waits: bool) -> Iterator[list[int]]:
 
     def pass_on() -> None:
         while not over.wait(0.5):
-            for child in this.children() if heard else []:
+            for child in this.children() if received else []:
                 with suppress(psutil.Error):
                     child.terminate()
 
-    before = {number: signal.signal(number, hear) for number in SIGNALS}
-    threading.Thread(target=pass_on, daemon=True).start()  # before: this thread still hears all
+    before = {number: signal.signal(number, receive) for number in SIGNALS}
+    threading.Thread(target=pass_on, daemon=True).start()  # with no signal blocked
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {*SIGNALS} - {signal.SIGTERM})
     try:
-        yield heard
+        yield received
     finally:
         over.set()
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -33,16 +33,16 @@ class _Stop:
     def __init__(self) -> None:
         self.signal: int | None = None
         self.busy = False
-        self.before: dict[int, Any] = {}  # who heard the signals earlier
+        self.before: dict[int, Any] = {}  # the handlers there were
 
-    def listen(self) -> None:
-        """From now on."""
+    def install(self) -> None:
+        """Handle the signals from now on."""
         if not self.before:
-            self.before = {number: signal.signal(number, self.hear) for number in SIGNALS}
+            self.before = {number: signal.signal(number, self.handle) for number in SIGNALS}
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {*SIGNALS} - {signal.SIGINT})
 
-    def hear(self, number: int, frame: FrameType | None) -> None:
-        """End what is being done; while a run trains, the trainer hears instead and saves."""
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        """End what is being done; while a run trains, the trainer's own handler saves instead."""
         first, self.signal = self.signal is None, number
         if self.busy and first:
             raise KeyboardInterrupt
@@ -50,7 +50,7 @@ class _Stop:
     def ended(self, number: int, line: str) -> Outcome:
         """The outcome of a stopped job, unless submitit or Slurm begin it again.
 
-        submitit puts a job back into the queue when it hears SIGUSR2, which it may do now that the
+        submitit puts a job back into the queue when it gets SIGUSR2, which it may do now that the
         run is saved. Slurm does so after SIGTERM, and a result would be taken for the job's last.
         """
         self.signal = number
@@ -65,7 +65,7 @@ class _Stop:
         return "stopped", line
 
 
-STOP = _Stop()  # a process hears signals as a whole
+STOP = _Stop()  # one for the process, as signals are
 
 
 @dataclass
@@ -86,7 +86,7 @@ class Task:
 
     def outcome(self, job: Sequence[str]) -> Outcome:
         """Run a job and say how it ended."""
-        STOP.listen()
+        STOP.install()
         if STOP.signal is not None:
             return "stopped", "not begun"
         STOP.busy = True

@@ -10,17 +10,19 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from autoclip_sep.names import shown
+
 POLL = 0.5  # seconds
-TELL = 60.0  # seconds between two lines where no bar is seen
+REPORT = 60.0  # seconds between two lines where there is no bar
 
 
 @dataclass
 class Job:
     """Programs one after the other, each the words that Python is called with.
 
-    commands: each with the name of its log. logs: folder for what they say. done: the share done so
-    far, in [0, 1]. busy: whether another process is at it, perhaps of a call before this one that
-    was killed.
+    commands: each with the name of its log. logs: folder for their output. done: the share done so
+    far, in [0, 1]. busy: whether another process works on it, perhaps of an earlier call that was
+    killed.
     """
 
     name: str
@@ -39,7 +41,7 @@ class Job:
             if code is None:
                 return True
             if code != 0:
-                self.failure = f"exit code {code}: {self._last_words()} ({self.log})"
+                self.failure = f"exit code {code}: {self._last_line()} ({self.log})"
                 return False
         if not self.commands:
             return False
@@ -54,10 +56,10 @@ class Job:
             )  # fmt: skip
         return True
 
-    def _last_words(self) -> str:
+    def _last_line(self) -> str:
         assert self.log is not None
         lines = self.log.read_text(encoding="utf-8", errors="replace").split("\n")
-        return next((line.strip() for line in reversed(lines) if line.strip()), "no word")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "no output")
 
 
 def run_all(jobs: Sequence[Job], together: int, threads: int) -> list[Job]:
@@ -66,7 +68,7 @@ def run_all(jobs: Sequence[Job], together: int, threads: int) -> list[Job]:
     Whatever stops this process (an exception, Ctrl-C) is passed on to the jobs, which save first.
     """
     waiting, going, failed = list(jobs), list[Job](), list[Job]()
-    told: set[str] = set()
+    reported: set[str] = set()
     progress = Progress(len(jobs))
     form = "{l_bar}{bar}| {n:.1f}/{total} jobs [{elapsed}<{remaining}]"
     with tqdm(total=len(jobs), bar_format=form, disable=None) as bar:
@@ -76,17 +78,17 @@ def run_all(jobs: Sequence[Job], together: int, threads: int) -> list[Job]:
                     waiting.remove(job)
                     going.append(job)
                 if waiting and not going:
-                    _tell_of_the_wait(waiting[0], told)
+                    _report_the_wait(waiting[0], reported)
                 for job in list(going):
                     if not job.go_on(threads):
                         going.remove(job)
                         failed += [job] if job.failure else []
-                        tqdm.write(f"{'failed' if job.failure else 'done'}: {job.name}")
+                        tqdm.write(shown(f"{'failed' if job.failure else 'done'}: {job.name}"))
                 ended = len(jobs) - len(waiting) - len(going)
                 done = ended + sum(min(job.done(job), 1) for job in going)
                 bar.update(done - bar.n)
                 if bar.disable:
-                    progress.tell(done)
+                    progress.report(done)
                 if waiting or going:
                     time.sleep(POLL)
         finally:
@@ -95,27 +97,27 @@ def run_all(jobs: Sequence[Job], together: int, threads: int) -> list[Job]:
 
 
 class Progress:
-    """A line a minute of how far jobs have come, for a log: a terminal has a bar."""
+    """A line a minute on the progress of jobs, for a log: a terminal has a bar."""
 
     def __init__(self, total: int) -> None:
         self.total = total
-        self.began = self.told = time.monotonic()
+        self.began = self.reported = time.monotonic()
 
-    def tell(self, done: float) -> None:
-        """Say how many jobs are done, if a minute has passed."""
+    def report(self, done: float) -> None:
+        """Print how many jobs are done, if a minute has passed."""
         now = time.monotonic()
-        if now - self.told < TELL or done >= self.total:
+        if now - self.reported < REPORT or done >= self.total:
             return
-        self.told = now
+        self.reported = now
         passed = (now - self.began) / 60
         left = f", about {passed * (self.total - done) / done:.0f} left" if done > 0 else ""
         print(f"{done:.1f} of {self.total} jobs after {passed:.0f} minutes{left}", flush=True)
 
 
-def _tell_of_the_wait(job: Job, told: set[str]) -> None:
-    if job.name not in told:
-        told.add(job.name)
-        tqdm.write(f"another process is at {job.name}: waiting for it")
+def _report_the_wait(job: Job, reported: set[str]) -> None:
+    if job.name not in reported:
+        reported.add(job.name)
+        tqdm.write(f"{job.name} is in use by another process: waiting for it")
 
 
 def _stop(jobs: Sequence[Job]) -> None:

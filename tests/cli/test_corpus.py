@@ -304,7 +304,7 @@ def test_a_run_that_lost_its_note_of_the_corpus_says_so(trained, tmp_path, capsy
     note = next(tmp_path.glob("runs/*/*/*/*/seed0*/provenance.json"))
     note.write_text("{")
     evaluate.evaluate([f"run={note.parent}", "progress=false"])
-    assert f"{note.relative_to(tmp_path)} tells no corpus" in capsys.readouterr().out.replace(
+    assert f"{note.relative_to(tmp_path)} names no corpus" in capsys.readouterr().out.replace(
         f"{tmp_path}/", ""
     )
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -103,29 +104,14 @@ def test_what_claims_to_be_a_sound_and_is_none_fails(job, songs, capsys) -> None
     assert len(said.err.splitlines()) == 4
 
 
-def test_a_file_that_the_system_refuses_stops_no_other(
-    job,
-    songs,
-    capsys,
-    monkeypatch,
-):
-    for name in "abc":
-        wav(songs / f"{name}.wav")
+def in_the_way(songs: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     (songs.parent / "out").mkdir()
     (songs.parent / "out" / "b").write_text("a file in the folder's place")
-    with pytest.raises(SystemExit):
-        job()
-    assert list(job.found) == ["a/s1.wav", "a/s2.wav", "c/s1.wav", "c/s2.wav"]
-    said = capsys.readouterr()
-    assert said.out.splitlines()[-1] == "2 ok, 1 failed"
-    assert "out/b" in said.err
+    return "out/b"
 
 
-@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA out of memory. Tried")])
-def test_a_file_that_takes_too_much_memory_stops_no_other(
-    job, songs, capsys, monkeypatch, error
-) -> None:
-    """As one of a thousand channels may."""
+def too_large(error: Exception, songs: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """As one of a thousand channels may be."""
     real = soundfiles.blocks
 
     def blocks(path: Path):
@@ -133,15 +119,28 @@ def test_a_file_that_takes_too_much_memory_stops_no_other(
             raise error
         return real(path)
 
+    monkeypatch.setattr(soundfiles, "blocks", blocks)
+    return "songs/b.wav: not enough memory"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        in_the_way,
+        partial(too_large, MemoryError()),
+        partial(too_large, RuntimeError("CUDA out of memory. Tried")),
+    ],
+)
+def test_a_file_that_fails_stops_no_other(job, songs, capsys, monkeypatch, fault) -> None:
     for name in "abc":
         wav(songs / f"{name}.wav")
-    monkeypatch.setattr(soundfiles, "blocks", blocks)
+    message = fault(songs, monkeypatch)
     with pytest.raises(SystemExit):
         job()
     assert list(job.found) == ["a/s1.wav", "a/s2.wav", "c/s1.wav", "c/s2.wav"]
     said = capsys.readouterr()
     assert said.out.splitlines()[-1] == "2 ok, 1 failed"
-    assert "songs/b.wav: not enough memory" in said.err
+    assert message in said.err
 
 
 def test_nobody_listening_ends_the_job(job, songs, monkeypatch) -> None:
@@ -163,14 +162,8 @@ def test_names_are_unique_and_the_same_alone_or_together(job, songs, run) -> Non
         wav(songs / name, length)
     (songs / "b.txt").write_text("the words to b")
     (songs / ".c.flac").touch()
-    names = {
-        "a.wav": "a.wav",
-        "a.flac": "a.flac",
-        "a.wav.flac": "a.wav.flac",
-        "b.wav": "b",
-        "c.wav": "c",
-    }
-    expected = {f"{names[n]}/s{s}.wav": lengths[n] for n in names for s in (1, 2)}
+    folders = {**dict(zip(lengths, lengths, strict=True)), "b.wav": "b", "c.wav": "c"}
+    expected = {f"{folders[n]}/s{s}.wav": lengths[n] for n in lengths for s in (1, 2)}
     assert job() == expected
     for name in lengths:
         output = songs.parent / "alone"
@@ -206,12 +199,7 @@ def test_a_folder_without_a_sound_is_refused(job, songs, kind) -> None:
         job()
 
 
-def test_of_several_sounds_the_first_is_separated_and_that_is_said(
-    job,
-    songs,
-    write_stems,
-    capsys,
-) -> None:
+def test_of_several_sounds_the_first_is_separated(job, songs, write_stems, capsys) -> None:
     stems = [hum(20_000, 2, seed) for seed in range(3)]
     write_stems(songs / "a.stem.mp4", stems)
     job("downmix=true")

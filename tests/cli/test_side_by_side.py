@@ -7,7 +7,7 @@ def test_a_log_gets_a_line_a_minute_with_the_time_left(monkeypatch, capsys):
     monkeypatch.setattr(side_by_side.time, "monotonic", lambda: next(clock))
     progress = Progress(8)
     for done in (0.0, 0.0, 1.0, 2.0, 4.0, 8.0):
-        progress.tell(done)
+        progress.report(done)
     assert capsys.readouterr().out.splitlines() == [
         "0.0 of 8 jobs after 1 minutes",
         "2.0 of 8 jobs after 3 minutes, about 9 left",

@@ -140,12 +140,12 @@ def test_runs_that_outlive_a_killed_call_are_waited_for(place, tmp_path):
     try:
         with said.open("w") as output:
             second = started(place, *settings, output=output)
-        while "another process is at" not in said.read_text() and second.poll() is None:
+        while "in use by another process" not in said.read_text() and second.poll() is None:
             time.sleep(0.02)
     finally:
         os.killpg(first.pid, signal.SIGCONT)
     assert second.wait(timeout=120) == 0, said.read_text()
-    assert "another process is at" in said.read_text()
+    assert "in use by another process" in said.read_text()
     assert "failed" not in said.read_text()
     for state in place.glob("orphans/*/*/*/*/*/state.json"):
         assert '"finished"' in state.read_text()

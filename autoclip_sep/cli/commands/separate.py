@@ -27,7 +27,7 @@ are files of these names (vocals.wav, ...). <name> is the input's without its su
 another sound beside it is called the same. Whatever libsndfile or ffmpeg decodes is read, by what
 is in the file and not by its name; of a video or .stem.mp4, the first sound. With a folder as
 input, every audio file in it is separated; those that can't be read are named and the rest goes on,
-what is no sound is named and left out, and hidden files are passed over. No input is written over.
+what is no sound is named and left out, and hidden files are skipped. No input is written over.
 A file may be of any length: its sources wait on the disk, as 4 bytes per sample, until all of it is
 separated. trust=PACKAGE lets the run name your own code.
 """
@@ -67,7 +67,7 @@ def separate(arguments: Sequence[str]) -> None:
         try:
             folder = output / _folder_name(file, named)
             _separate_file(run, file, folder, settings["downmix"], inputs)
-        except BrokenPipeError:  # nobody reads what this command says any more
+        except BrokenPipeError:  # nobody reads the output any more
             raise
         except Exception as error:
             if (said := command.explained(error)) is None:
