@@ -54,10 +54,9 @@ def compose(name: str, arguments: Sequence[str]) -> DictConfig:
     """
     rest, paths = set_paths_aside(arguments)
     words = [*rest]
-    for key, _, path in (one.partition("=") for one in paths):
-        words.append(
-            f"{key}={_quoted(_escaped(path, r'[$][{]'))}"
-        )  # no interpolation of OmegaConf's
+    for key, _, given in (one.partition("=") for one in paths):
+        # No interpolation of OmegaConf's.
+        words.append(f"{key}={_quoted(_escaped(given, r'[$][{]'))}")
     overrides = parse(words)
     for override in overrides:
         if not override.type == OverrideType.CHANGE or override.package is not None:

@@ -17,6 +17,7 @@ tables go to figures/. Ctrl-C stops all runs with their work saved.
 
 import re
 import shlex
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
