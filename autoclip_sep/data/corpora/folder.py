@@ -44,7 +44,8 @@ class MixtureFolder(MixtureTree):
         numbers = [float(share) for share in shares.values() if isinstance(share, int | float)]
         if set(shares) != set(SPLITS) or len(numbers) != 3 or not all(n >= 0 for n in numbers):
             raise InputError(
-                f"data.corpus.shares={self.shares}: numbers from 0 for train, valid and test"
+                f"data.corpus.shares={self.shares}: must be numbers from 0 for train, valid and"
+                " test"
             )
         if not (shares["train"] and shares["valid"]):
             raise InputError(f"data.corpus.shares={self.shares}: train and valid must be above 0")
@@ -83,8 +84,7 @@ class MixtureFolder(MixtureTree):
         sizes = np.array([len(groups[group]) for group in order])
         whole = sum(self.shares.values())
         ends = np.cumsum([self.shares[split] / whole * len(names) for split in SPLITS])
-        # A group goes where its middle lies.
-        # Half a group may reach over the end of its split.
+        # A group goes where its middle lies: half of it may reach over the end of the split.
         places = np.searchsorted(ends + 1e-9, np.cumsum(sizes) - sizes / 2)
         self._check_filled(set(places.tolist()), len(names), len(groups))
         return {
@@ -105,7 +105,7 @@ class MixtureFolder(MixtureTree):
             fewer = "leave the test set out (data.corpus.shares.test=0), " if shares[2] else ""
             raise InputError(f"{found}: add mixtures, {fewer}{smaller}")
         least = f"data.corpus.shares.{SPLITS[empty[0]]}={sum(shares) / groups:.2g}"
-        raise InputError(f"{found}: set {least} or more, another data.corpus.seed, {smaller}")
+        raise InputError(f"{found}: set {least} or more, try another data.corpus.seed, {smaller}")
 
     def _group(self, name: str) -> str:
         if self.together is None:

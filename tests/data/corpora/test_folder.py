@@ -65,7 +65,11 @@ SMALLER = "or make smaller groups with data.corpus.together"
     [
         (1, {}, f"add mixtures, leave the test set out (data.corpus.shares.test=0), {SMALLER}"),
         (1, {"shares": {"train": 1, "valid": 1, "test": 0}}, f"add mixtures, {SMALLER}"),
-        (6, {}, f"set data.corpus.shares.valid=0.17 or more, another data.corpus.seed, {SMALLER}"),
+        (
+            6,
+            {},
+            f"set data.corpus.shares.valid=0.17 or more, try another data.corpus.seed, {SMALLER}",
+        ),
     ],
 )
 def test_too_few_groups_for_all_splits_are_refused_with_what_to_do(songs, settings, advice):
@@ -90,7 +94,7 @@ def test_an_expression_that_matches_nothing_is_refused():
     ("settings", "message"),
     [
         ({"shares": {"train": 1, "valid": 0, "test": 0}}, "train and valid must be above 0"),
-        ({"shares": {"train": 1}}, "numbers from 0 for train, valid and test"),
+        ({"shares": {"train": 1}}, "must be numbers from 0"),
         ({"shares": {"train": 1, "valid": -1, "test": 0}}, "numbers from 0"),
         ({"together": "("}, "data.corpus.together="),
         ({"mixture": "{split}/{item}.wav"}, "with {item} in it, such as mix/{item}.wav"),
