@@ -12,7 +12,7 @@ from autoclip_sep.errors import InputError
 
 _NAMES = {int: "an integer", float: "a finite number", bool: "true or false", str: "a string",
           None: "null", NoneType: "null"}  # fmt: skip
-UNBOUNDED = 2**62  # the end of a range that has none
+UNBOUNDED = 2**63  # the end of a range that has none: of 64 bits
 _LONGEST = 60  # characters of a value in a message
 
 

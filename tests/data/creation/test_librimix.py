@@ -301,7 +301,7 @@ def test_metadata_may_come_from_windows(tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("x,a,1,b", "not as many fields"),
+        ("x,a,1,b", "4 fields for 5 columns"),
         ("x,a,1,b,loud", "could not convert string to float: 'loud'"),
         ("x,a,1,b,nan", r"the gains are \(1\.0, nan\)"),
         ("first,a,1,b,2", "a second mixture first"),
