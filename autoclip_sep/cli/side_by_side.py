@@ -22,7 +22,7 @@ class Job:
 
     commands: each with the name of its log. logs: folder for their output. done: the share done so
     far, in [0, 1]. busy: whether another process works on it, perhaps of an earlier call that was
-    killed.
+    killed. after: jobs that must have ended before it starts.
     """
 
     name: str
@@ -30,9 +30,15 @@ class Job:
     logs: Path
     done: Callable[["Job"], float]
     busy: Callable[[], bool] = lambda: False
+    after: Sequence["Job"] = ()
+    ended: bool = False
     failure: str = ""
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
     log: Path | None = None
+
+    def waits(self) -> bool:
+        """Whether it can't start yet."""
+        return not all(job.ended for job in self.after) or self.busy()
 
     def go_on(self, threads: int) -> bool:
         """Start the next command where the last has ended; False when nothing is left to do."""
@@ -74,7 +80,7 @@ def run_all(jobs: Sequence[Job], together: int, threads: int) -> list[Job]:
     with tqdm(total=len(jobs), bar_format=form, disable=None) as bar:
         try:
             while waiting or going:
-                for job in [job for job in waiting if not job.busy()][: together - len(going)]:
+                for job in [job for job in waiting if not job.waits()][: together - len(going)]:
                     waiting.remove(job)
                     going.append(job)
                 if waiting and not going:
@@ -82,6 +88,7 @@ def run_all(jobs: Sequence[Job], together: int, threads: int) -> list[Job]:
                 for job in list(going):
                     if not job.go_on(threads):
                         going.remove(job)
+                        job.ended = True
                         failed += [job] if job.failure else []
                         tqdm.write(shown(f"{'failed' if job.failure else 'done'}: {job.name}"))
                 ended = len(jobs) - len(waiting) - len(going)

@@ -4,10 +4,12 @@ import os
 import signal
 import subprocess
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from autoclip_sep.cli.commands import reproduce
+from autoclip_sep.cli.side_by_side import Job
 from tests import own_code
 from tests.commands import command, start
 
@@ -167,6 +169,28 @@ def test_a_scale_plans_its_runs(scale, runs, networks):
     if scale == "paper":
         assert {run.config["data"]["corpus"]["train"] for run in planned} == {20000}
         assert {run.settings.batch_size for run in planned} == {25}
+
+
+def test_each_loss_is_drawn_once_its_runs_have_ended(tmp_path):
+    losses = ["snr", "mask_inference", "snr", "mask_inference", "chimera"]
+    runs = [
+        (SimpleNamespace(config={"loss": {"name": loss}}), Job(f"{loss}{n}", [], tmp_path, float))
+        for n, loss in enumerate(losses)
+    ]
+    jobs = reproduce._with_drawings(runs, tmp_path / "runs")
+    assert [job.name for job in jobs] == [
+        "snr0", "mask_inference1", "snr2", "figures of snr", "mask_inference3",
+        "figures of mask_inference", "chimera4",
+    ]  # fmt: skip
+    assert [job.name for job in jobs[3].after] == ["snr0", "snr2"]
+
+
+def test_progress_is_the_share_of_steps(tmp_path):
+    assert reproduce._share_of_steps(tmp_path, 200, None) == 0
+    (tmp_path / "dynamics.csv").write_text("step,epoch,loss\n")
+    assert reproduce._share_of_steps(tmp_path, 200, None) == 0
+    (tmp_path / "dynamics.csv").write_text("step,epoch,loss\n20,1,0.5\n40,1,0.4\n")
+    assert reproduce._share_of_steps(tmp_path, 200, None) == 0.2
 
 
 def test_files_of_ones_own_are_passed_on_to_every_run(tmp_path, monkeypatch):

@@ -12,13 +12,15 @@ GPU).
 
 Runs go side by side as processes of few threads, which is faster than one after the other. Finished
 runs are skipped, interrupted ones resumed, a failed one doesn't stop the others. Pictures and
-tables go to figures/. Ctrl-C stops all runs with their work saved.
+tables go to figures/, those of a loss as soon as all its runs are scored. Ctrl-C stops all runs
+with their work saved.
 """
 
 import re
 import shlex
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -29,11 +31,14 @@ import yaml
 
 from autoclip_sep.cli import arguments, command, compose, config_files
 from autoclip_sep.cli.arguments import check_choice
+from autoclip_sep.cli.build import build
 from autoclip_sep.cli.commands import figures
 from autoclip_sep.cli.corpus import prepare
 from autoclip_sep.cli.main import MODULE
 from autoclip_sep.cli.plan import Plan, plan
 from autoclip_sep.cli.side_by_side import Job, run_all
+from autoclip_sep.data.loading.loaders import TrainingLoader
+from autoclip_sep.data.store.reading import Store
 from autoclip_sep.errors import InputError
 from autoclip_sep.names import shown
 from autoclip_sep.parallel import cores
@@ -71,14 +76,14 @@ def reproduce(given: Sequence[str]) -> int:
     grid = read_grid([one for one in given if one not in own] or ["scale=demo"])
     planned = plan_all(grid)
     left = [(words, run) for words, run in planned if not _is_done(run)]
-    _prepare([run for _, run in left])
+    stores = _prepare([run for _, run in left])
     folder = Path(planned[0][1].config["runs"])
     # The others first: each is a sweep in one process, which would go on alone at the end.
     others = [words for words in grid.others if (CHECKOUT / words[0]).is_file()]
     if len(others) < len(grid.others):
         print(f"left out, as only a checkout has it: {grid.others[0][0]}")
     jobs = [_other_job(words, folder / "logs") for words in others]
-    jobs += [_job(words, run) for words, run in left]
+    jobs += _with_drawings([(run, _job(words, run, stores)) for words, run in left], folder)
     failed: list[Job] = []
     if jobs:
         at_once = min(at_most, len(jobs))
@@ -152,13 +157,35 @@ def _is_done(planned: Plan) -> bool:
     )  # fmt: skip
 
 
-def _prepare(planned: Sequence[Plan]) -> None:
-    """Make the corpora, once each, before the runs want them all at the same time."""
-    for config in {str(job.config["data"]): job.config for job in planned}.values():
-        prepare(config)
+def _prepare(planned: Sequence[Plan]) -> dict[str, Store]:
+    """Make the corpora, once each, before the runs want them all at the same time.
+
+    Returns their stores, each by its settings as text.
+    """
+    configs = {str(run.config["data"]): run.config for run in planned}
+    return {data: prepare(config) for data, config in configs.items()}
 
 
-def _job(words: list[str], planned: Plan) -> Job:
+def _with_drawings(runs: Sequence[tuple[Plan, Job]], folder: Path) -> list[Job]:
+    """The jobs, and after those of each loss one that draws what is there by then.
+
+    The loss that ends last needs none: at the end everything is drawn.
+    """
+    jobs = [job for _, job in runs]
+    of_losses: dict[str, list[Job]] = defaultdict(list)
+    for run, job in runs:
+        of_losses[run.config["loss"]["name"]].append(job)
+    for loss, own in of_losses.items():
+        if own[-1] is not runs[-1][1]:
+            program = ("draw", _words("figures", f"runs={folder}", "output=figures"))
+            logs = folder / "logs" / f"figures_{loss}"
+            drawing = Job(f"figures of {loss}", [program], logs, lambda _: 0.0, after=own)
+            jobs.insert(jobs.index(own[-1]) + 1, drawing)
+    return jobs
+
+
+def _job(words: list[str], planned: Plan, stores: Mapping[str, Store]) -> Job:
+    steps = _steps(planned, stores[str(planned.config["data"])])
     return Job(
         str(planned.directory),
         [
@@ -166,7 +193,7 @@ def _job(words: list[str], planned: Plan) -> Job:
             ("evaluate", _words("evaluate", *planned.evaluation(), "progress=false")),
         ],
         planned.directory,
-        partial(_share_of_epochs, planned),
+        partial(_share_of_steps, planned.directory, steps),
         partial(run_directory.in_use, planned.directory),
     )
 
@@ -176,12 +203,26 @@ def _words(name: str, *arguments: str) -> list[str]:
     return ["-P", "-m", MODULE, name, *arguments]
 
 
-def _share_of_epochs(planned: Plan, job: Job) -> float:
+def _steps(planned: Plan, store: Store) -> int:
+    """How many steps the run takes in all."""
+    settings = planned.settings
+    loader = TrainingLoader(
+        store.split("train"),
+        batch_size=settings.batch_size,
+        segment=settings.segment,
+        seed=planned.seed,
+        augmentation=build(planned.config["data"].get("augmentation"), "data.augmentation"),
+    )
+    return settings.epochs * loader.steps
+
+
+def _share_of_steps(directory: Path, steps: int, job: Job) -> float:
+    """By the newest row of dynamics.csv, whose first column is the step."""
     try:
-        lines = (planned.directory / "history.csv").read_text(encoding="utf-8").count("\n")
-    except OSError:
+        rows = (directory / "dynamics.csv").read_text(encoding="utf-8").splitlines()
+        return int(rows[-1].partition(",")[0]) / steps
+    except (OSError, IndexError, ValueError):  # none yet, or one that is being written
         return 0.0
-    return max(lines - 1, 0) / planned.settings.epochs
 
 
 def _other_job(words: list[str], logs: Path) -> Job:
