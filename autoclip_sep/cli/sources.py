@@ -23,7 +23,7 @@ def names(config: Mapping[str, Any]) -> tuple[str, ...]:
     sources = config["data"]["sources"]
     given = config["data"].get("source_names") or range(1, sources + 1)
     if len(given) != sources:
-        raise InputError(f"data.source_names={given}: must be {sources}, as data.sources")
+        raise InputError(f"data.source_names={given}: must be {sources} names, as data.sources")
     found = tuple(check_name(str(name), "data.source_names") for name in given)
     if len(set(found)) != len(found):
         raise InputError(f"data.source_names={list(given)}: every source needs a name of its own")

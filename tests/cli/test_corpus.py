@@ -24,6 +24,7 @@ TINY = [
     "trainer.segment=2048", "trainer.progress=false",
 ]  # fmt: skip
 DATA = ["data=wsj0_2mix", "data.root=tree"]
+OTHER_CORPUS = "the corpus is not the one that .* began with"
 CORPORA = sorted(path.stem for path in (config_files.CONFIGS / "data").glob("*.yaml"))
 
 
@@ -192,17 +193,6 @@ def test_what_changed_is_looked_at_anew(tree, tmp_path):
     corpus.ready(config(*DATA), DATA, force=False)
 
 
-def test_a_corpus_that_changed_is_not_gone_on_with_unless_forced(tree):
-    train.train([*DATA, *TINY])
-    write("cv", 0, "s1", 0 * tree["cv", 0, "s1"])
-    write("cv", 0, "mix", tree["cv", 0, "s2"])
-    more = [*DATA, *TINY, "trainer.epochs=2"]
-    with pytest.raises(InputError, match=r"the corpus is not the one that .* began with"):
-        train.train(more)
-    train.train([*more, "force=true"])
-    assert len(records.read(plan(more).directory / "history.csv")) == 2
-
-
 @pytest.fixture
 def trained(tree, tmp_path):
     """A finished run; gives its directory, and a function that says what is in its files."""
@@ -214,6 +204,16 @@ def trained(tree, tmp_path):
         return {str(path): path.read_bytes() for path in files}
 
     return run, contents
+
+
+def test_a_corpus_that_changed_is_not_gone_on_with_unless_forced(trained, tree):
+    write("cv", 0, "s1", 0 * tree["cv", 0, "s1"])
+    write("cv", 0, "mix", tree["cv", 0, "s2"])
+    more = [*DATA, *TINY, "trainer.epochs=2"]
+    with pytest.raises(InputError, match=OTHER_CORPUS):
+        train.train(more)
+    train.train([*more, "force=true"])
+    assert len(records.read(plan(more).directory / "history.csv")) == 2
 
 
 def move(tmp_path):
@@ -250,7 +250,7 @@ def test_a_finished_run_is_not_passed_off_as_one_of_another_corpus(trained, tree
     before = contents()
     for command in (other_corpus(tree, tmp_path), ["data=wsj0_2mix", "data.root=no/where", *TINY]):
         assert not plan(command).finished()
-        with pytest.raises(InputError, match=r"the corpus is not the one that|no such folder"):
+        with pytest.raises(InputError, match=rf"{OTHER_CORPUS}|no such folder"):
             train.train(command)
         assert plan([*command, "force=true"]).finished()
         train.train([*command, "force=true"])
@@ -276,7 +276,7 @@ def test_a_run_isnt_scored_on_another_corpus_unless_forced(trained, tree, tmp_pa
     run, _ = trained
     other_corpus(tree, tmp_path)
     given = [f"run={run}", "progress=false", "data.root=another"]
-    with pytest.raises(InputError, match=r"the corpus is not the one that .* began with"):
+    with pytest.raises(InputError, match=OTHER_CORPUS):
         evaluate.evaluate(given)
     assert not (run / "evaluation/test.csv").exists()
     evaluate.evaluate([*given, "force=true"])
@@ -287,7 +287,7 @@ def test_a_corpus_that_changed_under_a_run_isnt_what_it_is_scored_on(trained, tr
     run, _ = trained
     write("tt", 0, "s1", 0 * tree["tt", 0, "s1"])
     write("tt", 0, "mix", tree["tt", 0, "s2"])
-    with pytest.raises(InputError, match=r"the corpus is not the one that .* began with"):
+    with pytest.raises(InputError, match=OTHER_CORPUS):
         evaluate.evaluate([f"run={run}", "progress=false"])
 
 
@@ -314,8 +314,7 @@ def test_a_folder_that_a_corpus_hasnt_cant_have_moved(trained):
         evaluate.evaluate([f"run={trained[0]}", "data.corpora=x"])
 
 
-def test_the_same_root_by_another_path_is_the_same_and_is_not_read(tree, tmp_path, capsys):
-    train.train([*DATA, *TINY])
+def test_the_same_root_by_another_path_is_the_same_and_is_not_read(trained, tmp_path, capsys):
     (tmp_path / "link").symlink_to("tree")
     shutil.move(tmp_path / "store", tmp_path / "gone")
     for same in ("tree", "./tree/", tmp_path / "tree", "link"):
@@ -325,10 +324,8 @@ def test_the_same_root_by_another_path_is_the_same_and_is_not_read(tree, tmp_pat
     assert not (tmp_path / "store").exists()
 
 
-def test_a_run_that_is_to_grow_may_find_its_corpus_elsewhere(tree, tmp_path):
-    train.train([*DATA, *TINY])
-    shutil.move(tmp_path / "tree", tmp_path / "moved")
-    more = ["data=wsj0_2mix", "data.root=moved", *TINY, "trainer.epochs=2"]
+def test_a_run_that_is_to_grow_may_find_its_corpus_elsewhere(trained, tmp_path):
+    more = [*move(tmp_path), "trainer.epochs=2"]
     train.train(more)
     assert len(records.read(plan(more).directory / "history.csv")) == 2
 

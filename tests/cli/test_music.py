@@ -216,7 +216,7 @@ def test_validation_knows_the_names_and_hears_several_segments(place, hq, run):
         ("data.augmentation.swap=2", "data.augmentation: swap must be a probability"),
         ("data.augmentation.examples_per_track=0", "examples_per_track"),
         ("data.valid_segments=0", "data.valid_segments=0"),
-        ("data.source_names=[vocals]", "must be data.sources=4"),
+        ("data.source_names=[vocals]", "must be 4 names"),
         ("data.root=not/here", "data.root=not/here: not there: tracks in train"),
         ("data.hq=false", "data.hq=false"),
     ],

@@ -21,9 +21,39 @@ TINY = [
 ]  # fmt: skip
 
 
-# The drawing takes longer than the runs of these tests, which is seen in some of them only.
-UNDRAWN = """
+# Nothing is drawn, which takes longer than the runs, and these are forked off the script itself.
+LIGHT = """
+import os
+from types import SimpleNamespace
+from autoclip_sep.cli import side_by_side
 from autoclip_sep.cli.commands import reproduce
+from autoclip_sep.cli.main import COMMANDS
+from tests.forked import ROOT, become
+
+class Run:
+    def __init__(self, words, stdout, stderr, env):
+        name, *arguments = words[4:]  # Python -P -m MODULE
+        call = [str(ROOT / COMMANDS[name][0]), *arguments]
+        self.pid, self.code = os.fork(), None
+        if self.pid == 0:
+            null = os.open(os.devnull, os.O_RDWR)
+            message = {"call": call, "cwd": os.getcwd(), "env": env, "session": False}
+            become(message, [null, os.dup(stdout.fileno()), os.dup(stdout.fileno())])
+
+    def poll(self, how=os.WNOHANG):
+        if self.code is None:
+            pid, status = os.waitpid(self.pid, how)
+            self.code = os.waitstatus_to_exitcode(status) if pid else None
+        return self.code
+
+    def wait(self):
+        return self.poll(0)
+
+    def terminate(self):
+        if self.poll() is None:
+            os.kill(self.pid, 15)
+
+side_by_side.subprocess = SimpleNamespace(Popen=Run, STDOUT=None)
 reproduce.figures.run = lambda words: print("drawn:", *words)
 reproduce.main()
 """
@@ -38,7 +68,7 @@ def script(place, name, *arguments, check=0):
 def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("reproduce")
     script(folder, "scripts/reproduce.py", *TINY)
-    (folder / "undrawn.py").write_text(UNDRAWN)
+    (folder / "light.py").write_text(LIGHT)
     return folder
 
 
@@ -76,14 +106,14 @@ def test_kept_records_draw_the_same_figure_and_table(place):
 
 def test_a_failing_run_is_reported_and_the_others_are_drawn(place):
     given = [*TINY, "percentile=10", "trainer.batch_size=4,64", "runs=other"]
-    said = script(place, place / "undrawn.py", *given, check=1)
+    said = script(place, place / "light.py", *given, check=1)
     assert "drawn: runs=other output=figures" in said
     assert said.count("=64: the split has 16 examples only") == 1
     assert len(list(place.glob("other/*/*/*/*/seed*/evaluation/test.csv"))) == 1
 
 
 def test_stopped_from_outside_it_takes_its_runs_along(place):
-    process = start(place, "scripts/reproduce.py", *TINY, "trainer.epochs=500", "runs=long")
+    process = start(place, place / "light.py", *TINY, "trainer.epochs=500", "runs=long")
     while len(list(place.glob("long/*/*/*/*/*/history.csv"))) < 2 and process.poll() is None:
         time.sleep(0.05)
     process.terminate()
@@ -96,7 +126,7 @@ def test_stopped_from_outside_it_takes_its_runs_along(place):
 def started(place, *arguments, output=subprocess.DEVNULL):
     """The command in a process group of its own."""
     return start(
-        place, place / "undrawn.py", *TINY, *arguments,
+        place, place / "light.py", *TINY, *arguments,
         stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
     )  # fmt: skip
 
@@ -121,7 +151,7 @@ def test_killed_and_called_again_it_ends_with_the_same_records(place):
         wait_for(place, f"killed/*/*/*/*/*/{moment}", process)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    script(place, place / "undrawn.py", *TINY, *settings)
+    script(place, place / "light.py", *TINY, *settings)
     records, straight = kept_records(place / "killed"), kept_records(place / "runs")
     assert len(records) == 4  # dynamics, spikes, history, scores
     assert records.items() <= straight.items()
