@@ -1,5 +1,6 @@
 """The commands as a user types them: in processes, with real speech synthesis, on real files."""
 
+import json
 import os
 import signal
 import time
@@ -179,6 +180,34 @@ def test_a_loss_that_a_clipper_cannot_take_is_one_line(place, straight, here):
     done = here(place, "train", *SMALL, *alrc, "runs=negative", check=2)
     assert "ALRC met a negative loss" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+TORCH = "torch.optim.lr_scheduler"
+CONSTANT = {"_target_": f"{TORCH}.ConstantLR", "_partial_": True}
+ONE_CYCLE = {
+    "_target_": f"{TORCH}.OneCycleLR", "_partial_": True, "max_lr": 0.01, "total_steps": 20,
+}  # fmt: skip
+INSIDE = {
+    "_target_": f"{TORCH}.SequentialLR", "_partial_": True,
+    "milestones": [1], "schedulers": [CONSTANT, ONE_CYCLE],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [
+        (ONE_CYCLE, "scheduler.total_steps=20: trainer.epochs=6 needs 60"),
+        (INSIDE, "scheduler: Tried to step 21 times. The specified number of total steps is 20"),
+    ],
+)
+def test_a_schedule_that_ends_before_the_run_is_one_line(place, straight, schedule, message):
+    (place / "mine" / "scheduler").mkdir(parents=True, exist_ok=True)
+    file = place / "mine" / "scheduler" / "short.yaml"
+    file.write_text(json.dumps({**schedule, "interval": "step"}))
+    given = ["--config-dir=mine", *SMALL, "scheduler=short", "runs=short"]
+    done = command(place, "train.py", *given, check=2)
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_a_sweep_reports_failures_and_goes_on(place, straight, here):
