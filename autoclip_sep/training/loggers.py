@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -30,11 +30,44 @@ class NoLogger(Logger):
     """No logger; the run's own files only."""
 
 
-class WandbLogger:
+class FailSafe(Logger):
+    """Any logger: its first error is printed and ends the logging, not the run.
+
+    running: whether it hasn't failed so far.
+    """
+
+    def __init__(self, logger: Logger) -> None:
+        self._logger, self.running = logger, True
+
+    def start(self, directory: Path, config: Mapping[str, Any]) -> None:
+        """A run starts or is resumed."""
+        self._try("start", directory, config)
+
+    def log(self, prefix: str, row: Mapping[str, Any]) -> None:
+        """One row."""
+        self._try("log", prefix, row)
+
+    def finish(self) -> None:
+        """The run ends."""
+        self._try("finish")
+
+    def _try(self, action: str, *given: Any) -> None:
+        if not self.running:
+            return
+        try:
+            getattr(self._logger, action)(*given)
+        except Exception as error:  # of any type: the run's own files continue
+            name = type(self._logger).__name__
+            reason = str(error).strip().split("\n")[0] or type(error).__name__
+            print(f"{name}: cannot {action} ({reason}); the run continues without it",
+                  file=sys.stderr)  # fmt: skip
+            self.running = False
+
+
+class WandbLogger(Logger):
     """Weights & Biases, online or offline, with the run's step as the axis of every chart.
 
-    An error is printed once and ends the logging, not the run. It never prompts: without an API key
-    the run has its own files only.
+    It never prompts: without an API key `start` raises wandb's error.
     mode: online, offline or disabled, as in wandb. timeout: seconds to wait for the server at the
     start.
     """
@@ -49,41 +82,27 @@ class WandbLogger:
 
     def start(self, directory: Path, config: Mapping[str, Any]) -> None:
         """Open the W&B run of this directory, the same one after a resume."""
-
-        def begin() -> None:
-            # In the environment: wandb before 2026 rejects unknown settings.
-            os.environ.setdefault("WANDB_FINISH_TIMEOUT", str(LAST_UPLOAD))
-            wandb = require("wandb", "logger=wandb")
-            name = directory.as_posix().replace("/", "-")[-120:]
-            with _no_terminal():
-                self._run = wandb.init(
-                    project=self.project, mode=self.mode, dir=str(directory), config=dict(config),
-                    name=name, id=name, resume="allow",
-                    settings=wandb.Settings(init_timeout=self.timeout),
-                )  # fmt: skip
-            self._run.define_metric("step")
-            self._run.define_metric("*", step_metric="step")
-
-        self._try("start", begin)
+        # In the environment: wandb before 2026 rejects unknown settings.
+        os.environ.setdefault("WANDB_FINISH_TIMEOUT", str(LAST_UPLOAD))
+        wandb = require("wandb", "logger=wandb")
+        name = directory.as_posix().replace("/", "-")[-120:]
+        with _no_terminal():
+            self._run = wandb.init(
+                project=self.project, mode=self.mode, dir=str(directory), config=dict(config),
+                name=name, id=name, resume="allow",
+                settings=wandb.Settings(init_timeout=self.timeout),
+            )  # fmt: skip
+        self._run.define_metric("step")
+        self._run.define_metric("*", step_metric="step")
 
     def log(self, prefix: str, row: Mapping[str, Any]) -> None:
         """Send one row."""
-        if self._run is not None:
-            values = {f"{prefix}/{key}": value for key, value in row.items() if key != "step"}
-            self._try("log", lambda: self._run.log({"step": row["step"], **values}))
+        values = {f"{prefix}/{key}": value for key, value in row.items() if key != "step"}
+        self._run.log({"step": row["step"], **values})
 
     def finish(self) -> None:
         """Close the W&B run; unsent rows stay in its folder, for ``wandb sync``."""
-        if self._run is not None:
-            self._try("finish", self._run.finish)
-
-    def _try(self, what: str, action: Callable[[], object]) -> None:
-        try:
-            action()
-        except Exception as error:  # of any type: the local records continue
-            reason = str(error).strip().split("\n")[0]
-            print(f"W&B: cannot {what} ({reason}); the run continues without it", file=sys.stderr)
-            self._run = None
+        self._run.finish()
 
 
 @contextmanager

@@ -12,20 +12,21 @@ from pathlib import Path
 
 import pytest
 
-from autoclip_sep.training.loggers import NoLogger, WandbLogger
+from autoclip_sep.training.loggers import FailSafe, NoLogger, WandbLogger
 from tests.commands import ENVIRONMENT, command, start
 from tests.golden.make import TRAIN, only_run, write_corpus
 
 PROGRAM = """
 import sys
 from pathlib import Path
-from autoclip_sep.training.loggers import WandbLogger
+from autoclip_sep.training.loggers import FailSafe, WandbLogger
 
-logger = WandbLogger(mode=sys.argv[1], timeout=2)
+wandb = WandbLogger(mode=sys.argv[1], timeout=2)
+logger = FailSafe(wandb)
 logger.start(Path("run"), {"seed": 0, "loss": {"name": "snr"}})
-print("open" if logger._run is not None else "given up")
-if logger._run is not None:
-    print(logger._run.settings.finish_timeout)
+print("open" if logger.running else "given up")
+if logger.running:
+    print(wandb._run.settings.finish_timeout)
 for step in (20, 40):
     logger.log("dynamics", {"step": step, "loss": 1.0 / step, "smoothness": float("nan")})
 logger.log("history", {"step": 40, "epoch": 1, "valid_loss": 0.5})
@@ -148,18 +149,30 @@ def name_of(process):
     return ""
 
 
-def test_a_mirror_that_breaks_in_the_middle_is_given_up(capsys):
-    class Broken:
-        def log(self, row):
+class Broken(NoLogger):
+    """One of somebody's own, that fails at one of its methods."""
+
+    def __init__(self, action):
+        def fail(*given):
+            self.calls += 1
             raise ConnectionError("the server left\nand more")
 
-    logger = WandbLogger(mode="offline")
-    logger._run = Broken()
+        self.calls = 0
+        setattr(self, action, fail)
+
+
+@pytest.mark.parametrize("action", ["start", "log", "finish"])
+def test_a_logger_that_fails_is_reported_once_and_left_alone(tmp_path, capsys, action):
+    broken = Broken(action)
+    logger = FailSafe(broken)
+    logger.start(tmp_path, {})
     for step in (20, 40):
         logger.log("dynamics", {"step": step, "loss": 1.0})
     logger.finish()
-    errors = capsys.readouterr().err
-    assert errors == "W&B: cannot log (the server left); the run continues without it\n"
+    assert capsys.readouterr().err == (
+        f"Broken: cannot {action} (the server left); the run continues without it\n"
+    )
+    assert broken.calls == 1
 
 
 def test_an_unknown_mode_is_refused():

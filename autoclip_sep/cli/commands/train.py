@@ -16,6 +16,7 @@ from autoclip_sep.errors import InputError
 from autoclip_sep.names import shown
 from autoclip_sep.runs import provenance, run_directory
 from autoclip_sep.training import distributed
+from autoclip_sep.training.loggers import FailSafe
 from autoclip_sep.training.report import HISTORY
 from autoclip_sep.training.schedulers import Schedule, try_optimizer, try_schedule
 from autoclip_sep.training.settings import find_device
@@ -95,7 +96,7 @@ def build_parts(planned: Plan, device: torch.device) -> dict[str, Any]:
         "optimizer": optimizer,
         "scheduler": scheduler,
         "stft": build(config["stft"], "stft").to(device),
-        "logger": build(config["logger"], "logger"),
+        "logger": FailSafe(build(config["logger"], "logger")),
         "augmentation": build(config["data"].get("augmentation"), "data.augmentation"),
         "permute": sources.are_permuted(config),
         "valid_segments": config["data"].get("valid_segments", 1),
