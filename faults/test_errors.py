@@ -1,4 +1,4 @@
-"""Operations that fail, and disks that are full: one line, and the same command goes on later."""
+"""Operations that fail, and disks that are full: one line, and the same command resumes later."""
 
 import json
 import os

@@ -106,21 +106,20 @@ def with_config_dirs(given: Sequence[str], *, refuse: bool = False) -> list[str]
 
 @contextmanager
 def continued(out: Path) -> Iterator[None]:
-    """Say that the same command goes on from here, where it is stopped or the disk is full.
+    """Report that the same command resumes, where this one is stopped or the disk is full.
 
     out: what to name where the system doesn't say which file had no room.
     """
     try:
         yield
     except KeyboardInterrupt as stop:
-        said = "stopped; the same command goes on from here"
-        raise Interrupted(signal.SIGINT, said) from stop
+        message = "stopped; the same command resumes"
+        raise Interrupted(signal.SIGINT, message) from stop
     except OSError as error:
         if not system_errors.is_full(error):
             raise
         raise InputError(
-            f"{error.filename or out}: the disk is full; make room, and the same command goes on"
-            " from here"
+            f"{error.filename or out}: the disk is full; make room, and the same command resumes"
         ) from error
 
 
@@ -145,9 +144,9 @@ def exit_codes(name: str) -> Iterator[None]:
     except KeyboardInterrupt:
         terminal.end(f"{name}: stopped", 130)
     except Exception as error:
-        if (said := explained(error)) is None:
+        if (line := explained(error)) is None:
             raise
-        terminal.end(f"{name}: {said}", 2)
+        terminal.end(f"{name}: {line}", 2)
 
 
 def _take_signals_elsewhere() -> None:
@@ -225,8 +224,8 @@ def _attempt(name: str, job: Job, arguments: Sequence[str]) -> str:
     except (Interrupted, BrokenPipeError):
         raise
     except Exception as error:
-        if (said := explained(error)) is None:
+        if (line := explained(error)) is None:
             raise
-        print(f"{name}: {said}", file=sys.stderr)
-        return said
+        print(f"{name}: {line}", file=sys.stderr)
+        return line
     return ""

@@ -89,8 +89,8 @@ def run(
         except KeyboardInterrupt:
             if not remote:
                 raise
-            said = "stopped waiting; the jobs stay in the queue, scancel ends them"
-            raise Interrupted(received[0], said) from None
+            line = "stopped waiting; the jobs stay in the queue, scancel ends them"
+            raise Interrupted(received[0], line) from None
         except TerminatedWorkerError:
             if not received:
                 outcomes = _one_at_a_time(config, task, received)
@@ -100,9 +100,9 @@ def run(
     if received:
         done = sum(status == "done" for status, _ in outcomes)
         raise Interrupted(
-            received[0], f"stopped; {done} of {len(jobs)} jobs are done, the same command goes on"
+            received[0], f"stopped; {done} of {len(jobs)} jobs are done, the same command resumes"
         )
-    return [said for _, said in outcomes]
+    return [line for _, line in outcomes]
 
 
 def _launch(config: DictConfig, task: Task, jobs: Sequence[list[str]], first: int = 0) -> list[Any]:

@@ -97,7 +97,7 @@ class Task:
         except Interrupted as stop:
             return STOP.ended(stop.exit_code - 128, str(stop))
         except KeyboardInterrupt:
-            return STOP.ended(STOP.signal or signal.SIGINT, "stopped; the same command goes on")
+            return STOP.ended(STOP.signal or signal.SIGINT, "stopped; the same command resumes")
         except Exception as error:  # a fault of ours, which stops no other job
             traceback.print_exc()
             return "failed", f"{type(error).__name__}: {why(error)}"

@@ -11,7 +11,7 @@ PROGRAM, MODULE = "autoclip-sep", "autoclip_sep.cli.main"
 
 # Each command's script in a checkout, and what it does; its module bears its name.
 COMMANDS = {
-    "train": ("train.py", "train a separation network, or go on with a run"),
+    "train": ("train.py", "train a separation network, or resume a run"),
     "evaluate": ("evaluate.py", "score a trained run on its corpus' test set"),
     "separate": ("separate.py", "separate audio files with a trained run"),
     "check-data": ("scripts/check_data.py", "look at a corpus before hours are spent on it"),

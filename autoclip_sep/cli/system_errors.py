@@ -46,14 +46,14 @@ def of_sizes(error: BaseException) -> str | None:
 
     None for all else: a fault of ours keeps its traceback.
     """
-    said = " ".join(str(error).partition("\n")[0].split())[:300]
+    text = " ".join(str(error).partition("\n")[0].split())[:300]
     if isinstance(error, MemoryError) or TOO_LARGE.search(str(error)):
         return (
-            f"not enough memory ({said or type(error).__name__}): make the network, the batch or "
+            f"not enough memory ({text or type(error).__name__}): make the network, the batch or "
             "the segment smaller"
         )
-    if isinstance(error, RuntimeError) and UNSUPPORTED in said:
-        return f"this processor can't compute that ({said}): trainer.precision=fp32 always works"
+    if isinstance(error, RuntimeError) and UNSUPPORTED in text:
+        return f"this processor can't compute that ({text}): trainer.precision=fp32 always works"
     return None
 
 

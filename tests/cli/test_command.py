@@ -73,7 +73,7 @@ def test_a_job_that_can_be_continued_says_so(script, number, tmp_path):
         with command.continued(tmp_path):
             os.kill(os.getpid(), number)
 
-    said = "it: stopped; the same command goes on from here\n"
+    said = "it: stopped; the same command resumes\n"
     assert script(job) == (130, "", said)
 
 
@@ -83,7 +83,7 @@ def test_a_full_disk_names_the_file_or_the_folder(number, named):
     with pytest.raises(InputError) as caught, command.continued(Path("out")):
         raise OSError(number, "no room", named)
     assert str(caught.value) == (
-        f"{named or 'out'}: the disk is full; make room, and the same command goes on from here"
+        f"{named or 'out'}: the disk is full; make room, and the same command resumes"
     )
 
 

@@ -82,7 +82,7 @@ def test_a_signal_to_all_stops_the_sweep_with_its_runs_saved(place, launcher, nu
     os.killpg(process.pid, number)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 128 + number, said
-    assert "0 of 3 jobs are done, the same command goes on" in said
+    assert "0 of 3 jobs are done, the same command resumes" in said
     states = [path.read_text() for path in runs.glob("*/*/*/*/*/state.json")]
     assert states
     assert all('"interrupted"' in state for state in states)

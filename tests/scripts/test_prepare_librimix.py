@@ -70,7 +70,7 @@ def test_a_stopped_call_is_continued_to_the_same_bytes(place, made, number):
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     if number == signal.SIGTERM:
-        said = "prepare_librimix: stopped; the same command goes on from here\n"
+        said = "prepare_librimix: stopped; the same command resumes\n"
         assert (process.returncode, errors) == (130, said)
     assert not (folder / "metadata/mixture_train-100_mix_clean.csv").exists()
     assert len(contents(folder)) < len(contents(made))
@@ -104,9 +104,7 @@ def test_a_full_disk_is_one_line(place, small_disk, jobs):
     )  # fmt: skip
     said = f"prepare_librimix: {folder}/out/"
     assert done.stderr.startswith(said)
-    assert done.stderr.endswith(
-        ".wav: the disk is full; make room, and the same command goes on from here\n"
-    )
+    assert done.stderr.endswith(".wav: the disk is full; make room, and the same command resumes\n")
     assert len(done.stderr.splitlines()) == 1
 
 

@@ -117,7 +117,7 @@ def test_a_stopped_call_says_how_to_go_on(place, made, number):
     os.killpg(process.pid, number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert errors == "prepare_wsj0_mix: stopped; the same command goes on from here\n"
+    assert errors == "prepare_wsj0_mix: stopped; the same command resumes\n"
     assert not list(out.glob(".levelled-*"))
     prepare(place, *GIVEN, f"out={out.name}", "jobs=1")
     assert contents(out) == contents(made)
@@ -145,9 +145,7 @@ def test_a_full_disk_is_one_line(place, small_disk):
         before=mounted, check=2, timeout=60,
     )  # fmt: skip
     assert len(done.stderr.splitlines()) == 1
-    assert done.stderr.endswith(
-        "the disk is full; make room, and the same command goes on from here\n"
-    )
+    assert done.stderr.endswith("the disk is full; make room, and the same command resumes\n")
 
 
 def test_files_that_cant_be_written_are_one_line(place, tmp_path, here):
