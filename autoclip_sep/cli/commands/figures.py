@@ -5,8 +5,8 @@
 
 runs: a folder of runs, or of what was kept of them; without it, in a checkout, those behind the
 README, recipes/training_dynamics/results. Everything that the runs allow is drawn; for anything
-else the reason is printed. Nothing is drawn again while the records stay the same. In a checkout,
-python recipes/alrc_supersampling/draw.py draws the runs of ALRC's supersampling experiment.
+else the reason is printed. Nothing is drawn again while the records stay the same. The recipe of
+ALRC's supersampling experiment draws that experiment's runs by a command of its own.
 
 Files are what a Recorder or Spikes wrote in any loop, yours included: training dynamics (Figure 1),
 thresholds and step sizes of up to four runs beside each other, and the spikes of each.
