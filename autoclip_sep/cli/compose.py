@@ -54,9 +54,8 @@ def compose(name: str, arguments: Sequence[str]) -> DictConfig:
     """
     rest, paths = set_paths_aside(arguments)
     words = [*rest]
-    for key, _, given in (one.partition("=") for one in paths):
-        # No interpolation of OmegaConf's.
-        words.append(f"{key}={_quoted(_escaped(given, r'[$][{]'))}")
+    for key, _, value in (one.partition("=") for one in paths):
+        words.append(f"{key}={_quoted(_escaped(value, INTERPOLATION))}")
     overrides = parse(words)
     for override in overrides:
         if not override.type == OverrideType.CHANGE or override.package is not None:
@@ -176,7 +175,7 @@ def _explain(name: str, overrides: list[Override], error: Exception) -> str:
     if found := re.search(r"Could not override '([^']+)'", text):
         return _unknown_key(name, found[1], overrides)
     if found := re.search(r"Ambiguous value for argument '([^']+)'", text):
-        return f"{found[1]}: must be one value; with -m each of them gets a run"
+        return f"{found[1]}: must be one value, or a list in [brackets]; with -m each of them gets a run"
     if found := re.search(r"Could not find 'hydra/launcher/([^']*)'", text):
         return _unknown_launcher(found[1], re.findall(r"^\t(\w+)$", text, re.MULTILINE))
     if found := re.search(r"Could not find '([^'/]+)/([^']*)'", text):

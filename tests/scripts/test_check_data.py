@@ -167,13 +167,6 @@ def test_all_that_cant_be_used_is_in_a_file(check, place):
     ]
 
 
-def test_a_mixture_in_two_splits_is_refused(check, place):
-    for kind in ("mix", "s1", "s2"):
-        shutil.copy(place / f"tree/tr/{kind}/tr4.wav", place / f"tree/tt/{kind}/new.wav")
-    said = check(place, *TREE, code=2).err
-    assert "the same mixture in train and test: tree/tr/mix/tr4.wav and tree/tt/mix/new.wav" in said
-
-
 def test_the_corpus_of_a_run_may_have_moved(check, place):
     config = compose.plain(compose.compose("train", TREE))
     (place / "run").mkdir()
