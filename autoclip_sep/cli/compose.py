@@ -175,7 +175,7 @@ def _explain(name: str, overrides: list[Override], error: Exception) -> str:
     if found := re.search(r"Could not override '([^']+)'", text):
         return _unknown_key(name, found[1], overrides)
     if found := re.search(r"Ambiguous value for argument '([^']+)'", text):
-        return f"{found[1]}: must be one value, or a list in [brackets]; with -m each of them gets a run"
+        return f"{found[1]}: must be one value, or a list in []; with -m each of them gets a run"
     if found := re.search(r"Could not find 'hydra/launcher/([^']*)'", text):
         return _unknown_launcher(found[1], re.findall(r"^\t(\w+)$", text, re.MULTILINE))
     if found := re.search(r"Could not find '([^'/]+)/([^']*)'", text):

@@ -2,18 +2,16 @@
 
 import json
 import os
-import shutil
 import sys
 import traceback
-from functools import partial
 
 import pytest
-import torch
-from torch.optim.lr_scheduler import ConstantLR
 
+from autoclip_sep import parallel
 from autoclip_sep.cli.commands import check_data, compare, replay
-from autoclip_sep.cli.compose import compose, plain
-from autoclip_sep.clipping import AutoClip
+from autoclip_sep.cli.commands.evaluate import evaluate
+from autoclip_sep.cli.commands.train import train
+from autoclip_sep.cli.plan import plan
 from autoclip_sep.errors import InputError
 from autoclip_sep.figures import footer
 from autoclip_sep.figures.clippers import clipped_shares, step_sizes
@@ -21,14 +19,7 @@ from autoclip_sep.figures.run_dynamics import dynamics
 from autoclip_sep.figures.run_pairs import pairs
 from autoclip_sep.figures.runs import comparable, find, frame
 from autoclip_sep.figures.scores import results
-from autoclip_sep.losses.mask_inference import MaskInference
-from autoclip_sep.models.separator import Separator
-from autoclip_sep.runs import provenance, run_directory
-from autoclip_sep.stft import STFT
-from autoclip_sep.training.loggers import NoLogger
-from autoclip_sep.training.schedulers import Schedule
-from autoclip_sep.training.settings import Settings
-from autoclip_sep.training.trainer import Parts, Trainer
+from tests.cli.test_corpora import TINY, wsj0_2mix
 from tests.commands import load
 
 # Each file of a run directory, and the scripts that read it.
@@ -45,40 +36,27 @@ FILES = {
 }
 
 
-def train(directory, store):
-    """A run of three epochs with all its files, an evaluation's included."""
-    torch.manual_seed(0)
-    stft = STFT()
-    model = Separator(stft, ["masks"], hidden=4, layers=1)
-    optimizer = torch.optim.Adam(model.parameters(), fused=True)
-    schedule = Schedule(partial(ConstantLR, factor=1.0), optimizer)
-    parts = Parts(
-        model, MaskInference(stft), AutoClip(10), optimizer, schedule, stft,
-        store.split("train"), store.split("valid"), NoLogger(),
-    )  # fmt: skip
-    numbers = Settings(epochs=3, batch_size=4, segment=800, record_every=1, progress=False)
-    Trainer(parts, numbers, directory, 0, torch.device("cpu")).fit()
-    own = ["trainer.epochs=3", "trainer.batch_size=4", "data=tree", "data.root=not/here"]
-    config = plain(compose("train", own))
-    run_directory.write_config(directory, config)
-    provenance.write(directory, "f" * 64, torch.device("cpu"))
-    summary = {"si_sdr_mean": 1.0, "si_sdr_improvement_mean": 2.0, "scored": 10}
-    (directory / "evaluation").mkdir()
-    content = {"provenance": {"sha256": "0" * 64}, "summary": summary}
-    (directory / "evaluation/test.json").write_text(json.dumps(content))
-    (directory / "kept.json").write_text(json.dumps({"digits": 6}))
-
-
 @pytest.fixture(scope="module")
-def place(tmp_path_factory, tiny_store):
-    """Two runs of the same settings, as deep below a folder as real ones."""
+def place(tmp_path_factory):
+    """Two runs of three epochs with all their files, kept.json included."""
     place = tmp_path_factory.mktemp("place")
-    train(place / "runs/demo/mask_inference/blstm_demo/autoclip_p10/seed0", tiny_store)
-    shutil.copytree(
-        place / "runs/demo/mask_inference/blstm_demo/autoclip_p10/seed0",
-        place / "runs/demo/mask_inference/blstm_demo/none/seed0",
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        patch.setattr(parallel, "cores", lambda: 1)
+        common = [*wsj0_2mix(place / "corpus"), *TINY, "trainer.epochs=3", f"runs={place}/runs"]
+        for clipping in ("autoclip", "none"):
+            words = [*common, f"clipping={clipping}"]
+            train(words)
+            evaluate([*plan(words).evaluation(), "progress=false"])
+            (plan(words).directory / "kept.json").write_text(json.dumps({"digits": 6}))
     return place
+
+
+@pytest.fixture
+def damaged(place):
+    """The run whose files are damaged."""
+    (run,) = place.glob("runs/*/*/*/autoclip_p10/seed0*")
+    return run
 
 
 def wrong_json(content):
@@ -127,14 +105,16 @@ def damage(path, name, content):
         path.write_bytes(content)
 
 
-def said(main, words, monkeypatch, capsys):
-    """What is wrong with how a script ends: nothing where it is done, or says one line."""
-    monkeypatch.setattr(sys, "argv", ["it.py", *words])
+def fault(main, words, capsys, allowed=2):
+    """What is wrong with how a script ends: nothing where it is done, or prints one line."""
     try:
-        main()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", ["it.py", *words])
+            main()
     except SystemExit as end:
         lines = capsys.readouterr().err.strip().splitlines()
-        return "" if end.code in (0, 1) or (end.code == 2 and len(lines) == 1) else f"{lines}"
+        one_line = end.code == allowed and len(lines) == 1
+        return "" if end.code in (0, 1) or one_line else f"{lines}"
     except Exception as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
         return f"{type(error).__name__}: {error} ({where.filename}:{where.lineno})"[:300]
@@ -152,12 +132,11 @@ def scripts():
         yield {name: module.main for name, module in zip(WORDS, modules, strict=True)}
 
 
-def test_what_figures_read_of_a_damaged_run_is_one_line(place):
-    directory = place / "runs/demo/mask_inference/blstm_demo/autoclip_p10/seed0"
+def test_what_figures_read_of_a_damaged_run_is_one_line(place, damaged):
     faults = {}
     for name in ("config.yaml", "provenance.json", "dynamics.csv", "history.csv",
                  "evaluation/test.json"):  # fmt: skip
-        path = directory / name
+        path = damaged / name
         before = path.read_bytes()
         for case, content in damages(path).items():
             path.write_bytes(content)
@@ -180,18 +159,23 @@ READERS = (
 )  # fmt: skip
 
 WORDS = {
-    "compare_run": lambda run, out: [f"run={run}", f"reference={run.parents[1] / 'none/seed0'}"],
+    "compare_run": lambda run, out: [f"run={run}", f"reference={run.parents[1]}/none/{run.name}"],
     "keep_records": lambda run, out: [f"runs={run.parents[4]}", f"output={out}/kept"],
     "replay": lambda run, out: [f"norms={run}", f"output={out}/replay"],
     "check_data": lambda run, out: [f"run={run}"],
 }
 
 
+@pytest.mark.parametrize("script", WORDS)
+def test_a_whole_run_can_be_used(damaged, script, scripts, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(damaged.parents[4])
+    assert fault(scripts[script], WORDS[script](damaged, tmp_path), capsys, allowed=0) == ""
+
+
 @pytest.mark.parametrize(("name", "readers"), FILES.items())
-def test_a_damaged_file_is_one_line(place, name, readers, scripts, tmp_path, monkeypatch, capsys):
+def test_a_damaged_file_is_one_line(damaged, name, readers, scripts, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    run = place / "runs/demo/mask_inference/blstm_demo/autoclip_p10/seed0"
-    path = next(run.glob(name.replace("last", "last-*3")))
+    path = next(damaged.glob(name.replace("last", "last-*3")))
     before = path.read_bytes()
     faults = {}
     cases = damages(path) | dict.fromkeys(("missing", "folder", "fifo", "link"))
@@ -200,8 +184,9 @@ def test_a_damaged_file_is_one_line(place, name, readers, scripts, tmp_path, mon
             continue
         damage(path, case, content)
         for script in readers:
-            if fault := said(scripts[script], WORDS[script](run, tmp_path), monkeypatch, capsys):
-                faults[f"{script}: {case}"] = fault
+            words = WORDS[script](damaged, tmp_path)
+            if wrong := fault(scripts[script], words, capsys):
+                faults[f"{script}: {case}"] = wrong
         if path.is_dir():
             path.rmdir()
         path.unlink(missing_ok=True)
