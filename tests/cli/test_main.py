@@ -10,7 +10,7 @@ import pytest
 
 from autoclip_sep.cli.main import COMMANDS, MODULE, as_called, main, run
 from autoclip_sep.runs import provenance
-from tests.commands import ROOT
+from tests.commands import ENVIRONMENT, ROOT
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
@@ -50,6 +50,17 @@ def test_every_command_is_a_module_and_a_script(name, monkeypatch, capsys):
         said = capsys.readouterr().out
         assert expected in said
         assert other not in said
+
+
+@pytest.mark.parametrize("name", ["evaluate", "separate", "compare", "figures", "reproduce"])
+def test_a_script_runs_in_a_python_of_its_own(name, tmp_path):
+    """The others do so in tests of their own."""
+    script = ROOT / COMMANDS[name][0]
+    call = [sys.executable, str(script), "nothing=1"]
+    done = subprocess.run(call, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
+    (line,) = done.stderr.splitlines()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert line.startswith(f"{script.stem}: ")
 
 
 def test_a_text_names_commands_as_they_are_called(monkeypatch):
