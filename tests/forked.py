@@ -151,6 +151,7 @@ def serve(connection: socket.socket) -> None:
 def become(message: Mapping[str, Any], streams: list[int]) -> None:
     """Be the process of a script from its start to its end."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which nohup ignores
     if message["session"]:
         os.setsid()
     for number, descriptor in enumerate(streams):

@@ -105,8 +105,13 @@ class Handle:
         return [stack[-1] for stack in self._alive()]
 
     def _alive(self) -> list[list[Any]]:
-        alive = [stack for stack in self._stacks if stack[-1]() is not None]
-        return [[each for one in stack if (each := one()) is not None] for stack in alive]
+        # Held while they are looked at: a collection may end an optimizer at any moment.
+        stacks = [[each() for each in stack] for stack in self._stacks]
+        return [
+            [each for each in stack if each is not None]
+            for stack in stacks
+            if stack[-1] is not None
+        ]
 
     def _step(self, optimizer: Any, step: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """In place of the update's step()."""

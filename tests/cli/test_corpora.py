@@ -224,7 +224,10 @@ def test_the_name_of_a_corpus_leads_nowhere(name, tmp_path):
         (["data=wsj0_2mix", "data.root=no/where"], "found: no such folder"),
         (["data=wsj0_2mix", "data.root=."], "did you mean data.root=2speakers/wav8k/min?"),
         (["data=wsj0_2mix", "data.root=2speakers/wav8k/min", "data.sources=3"], "data.sources=3"),
-        (["data=wsj0_2mix", "data.root=2speakers/wav8k/min", "data.channels=2"], "channels: 1"),
+        (
+            ["data=wsj0_2mix", "data.root=2speakers/wav8k/min", "data.channels=2"],
+            "1 channels, data",
+        ),
         (
             ["data=wsj0_2mix", "data.root=2speakers/wav8k/min", "data.sample_rate=16000"],
             "8000 Hz, the corpus has 16000 Hz",

@@ -223,3 +223,13 @@ def test_a_clipper_of_losses_cant_be_attached(make_loss_clipper):
     optimizer = torch.optim.SGD(network().parameters(), lr=0.1)
     with pytest.raises(ValueError, match="call clip_loss before the backward pass"):
         make_loss_clipper().attach(optimizer)
+
+
+def test_an_optimizer_that_is_collected_while_handles_are_looked_at_is_no_error():
+    """The collector runs where it likes; a second look at a weak reference found nothing."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)])
+    handle = AutoClip(10).attach(optimizer)
+    looks = iter([optimizer])
+    handle._stacks = [[lambda: next(looks, None)]]
+    assert handle._optimizers() == [optimizer]
+    assert handle._optimizers() == []

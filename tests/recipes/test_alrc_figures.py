@@ -225,12 +225,12 @@ def test_everything_is_drawn_and_said(alrc, kept, tmp_path, capsys):
     assert {name: (out / name).read_bytes() for name in names} == before
 
 
-def test_reproduce_draws_them_beside_those_of_train(kept, tmp_path, capfd):
+def test_reproduce_draws_them_beside_those_of_train(kept, tmp_path, capfd, monkeypatch):
     """Whether or not there are any of these."""
+    monkeypatch.chdir(tmp_path)
     kept(row(), row(clipping="alrc_n3"))
     drawings = reproduce.read_grid(["scale=demo"]).drawings
-    assert not reproduce._draw(drawings, [f"runs={tmp_path}", f"output={tmp_path / 'figures'}"])
-    out, err = capfd.readouterr()
-    assert "no runs below" in err
-    assert out.count("\n") == 2
+    (error,) = reproduce._draw(drawings, tmp_path)
+    assert "no runs below" in error
+    assert capfd.readouterr().out.count("\n") == 2
     assert (tmp_path / "figures" / "supersampling_photographs_quartic.png").is_file()

@@ -232,7 +232,7 @@ def test_files_of_ones_own_are_passed_on_to_every_run(tmp_path, monkeypatch):
     own_code.add(monkeypatch, tmp_path, "mine")
     grid = reproduce.read_grid(["experiment=smoke", "clipping=ours"])
     ((words, planned),) = reproduce.plan_all(grid)
-    (_, train), (_, evaluate) = reproduce._job(words, planned).commands
+    (_, train), (_, evaluate) = reproduce._job(words, planned, 1).commands
     assert f"--config-dir={tmp_path / 'mine'}" in train
     assert "clipping=ours" in train
     assert "trust=[ours]" in evaluate

@@ -83,7 +83,10 @@ def reproduce(given: Sequence[str]) -> int:
     if len(others) < len(grid.others):
         print(f"left out, as only a checkout has it: {grid.others[0][0]}")
     jobs = [_other_job(words, folder / "logs") for words in others]
-    jobs += _with_drawings([(run, _job(words, run, stores)) for words, run in left], folder)
+    trained = [
+        (run, _job(words, run, _steps(run, stores[str(run.config["data"])]))) for words, run in left
+    ]
+    jobs += _with_drawings(trained, folder)
     failed: list[Job] = []
     if jobs:
         at_once = min(at_most, len(jobs))
@@ -184,8 +187,7 @@ def _with_drawings(runs: Sequence[tuple[Plan, Job]], folder: Path) -> list[Job]:
     return jobs
 
 
-def _job(words: list[str], planned: Plan, stores: Mapping[str, Store]) -> Job:
-    steps = _steps(planned, stores[str(planned.config["data"])])
+def _job(words: list[str], planned: Plan, steps: int) -> Job:
     return Job(
         str(planned.directory),
         [
@@ -204,15 +206,18 @@ def _words(name: str, *arguments: str) -> list[str]:
 
 
 def _steps(planned: Plan, store: Store) -> int:
-    """How many steps the run takes in all."""
+    """How many steps the run takes in all; 1 where it will fail at once."""
     settings = planned.settings
-    loader = TrainingLoader(
-        store.split("train"),
-        batch_size=settings.batch_size,
-        segment=settings.segment,
-        seed=planned.seed,
-        augmentation=build(planned.config["data"].get("augmentation"), "data.augmentation"),
-    )
+    try:
+        loader = TrainingLoader(
+            store.split("train"),
+            batch_size=settings.batch_size,
+            segment=settings.segment,
+            seed=planned.seed,
+            augmentation=build(planned.config["data"].get("augmentation"), "data.augmentation"),
+        )
+    except InputError:  # which the run reports itself
+        return 1
     return settings.epochs * loader.steps
 
 
