@@ -16,7 +16,7 @@ INSTALLING := $(VENV)/.installing
 ASKED := $(if $(filter file,$(origin PYTHON)),$(PY),$(PYTHON))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo reproduce-figures figures evaluate test test-faults lint docs bench bench-data bench-clipping clean distclean run-given
+.PHONY: help install demo reproduce-figures figures evaluate test coverage test-faults lint docs bench bench-data bench-clipping clean distclean run-given
 
 help:  ## Show this list
 	@echo "autoclip_sep: source-separation training around AutoClip"
@@ -45,6 +45,9 @@ evaluate: run-given $(INSTALLED)  ## SI-SDR of one run on its test set: make eva
 # One thread per process: the processes already use all cores.
 test: lint  ## Lint, check types, run all tests
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist worksteal
+
+coverage: $(INSTALLED)  ## The tests, and how many of the package's lines they run
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist worksteal --cov=autoclip_sep --cov-report=term:skip-covered
 
 test-faults: $(INSTALLED)  ## Long fault tests, with their numbers: kills, full disks, damage (minutes)
 	OMP_NUM_THREADS=1 $(PY) -m pytest faults -n $(WORKERS) --dist worksteal

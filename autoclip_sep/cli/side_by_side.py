@@ -1,5 +1,6 @@
 """Jobs side by side, as processes of few threads, until all are done; a failure stops no other."""
 
+import math
 import os
 import subprocess
 import sys
@@ -117,7 +118,7 @@ class Progress:
             return
         self.reported = now
         passed = (now - self.began) / 60
-        left = f", about {passed * (self.total - done) / done:.0f} left" if done > 0 else ""
+        left = f", about {math.ceil(passed * (self.total - done) / done)} left" if done > 0 else ""
         print(f"{done:.1f} of {self.total} jobs after {passed:.0f} minutes{left}", flush=True)
 
 
