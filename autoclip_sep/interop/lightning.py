@@ -114,9 +114,9 @@ class GradientClipping(Callback):
         while self._handles:
             self._handles.pop().remove()
 
-    def on_exception(self, *_: Any) -> None:
+    def on_exception(self, trainer: Trainer, pl_module: Module, *_: Any) -> None:
         """As at the end, which an exception doesn't come to."""
-        self.on_train_end()
+        self.on_train_end(trainer, pl_module)
 
     def state_dict(self) -> dict[str, Any]:
         """clippers: the state of each, numbers and lists of numbers only."""

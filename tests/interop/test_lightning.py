@@ -52,11 +52,22 @@ def test_the_trainer_of_pytorch_lightning_takes_the_same_callback(fit, assert_sa
     assert torch.equal(plain.weights(module.net), expected.weights)
 
 
+class Ending(GradientClipping):
+    """As a subclass of somebody's own: with the signatures of Lightning's hooks."""
+
+    ended = 0
+
+    def on_train_end(self, trainer, pl_module):
+        super().on_train_end(trainer, pl_module)
+        self.ended += 1
+
+
 def test_too_many_bad_steps_end_the_fit_and_leave_no_hook(tmp_path):
-    callback = GradientClipping(AutoClip(max_nonfinite=1))
+    callback = Ending(AutoClip(max_nonfinite=1))
     trainer = lightning_trainer(callback, default_root_dir=tmp_path)
     with pytest.raises(NonFiniteGradients, match=r"not finite in 0\.weight"):
         trainer.fit(lightning_module(), Resumable(bad_batch=5))
+    assert callback.ended == 1
     assert not trainer.optimizers[0]._optimizer_step_pre_hooks
 
 
