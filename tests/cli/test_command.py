@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -252,6 +253,27 @@ def test_a_signal_while_a_command_is_imported_leaves_no_traceback(tmp_path, scri
         process.send_signal(number)
         _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (-number, "")  # which a shell gives as 128 + number
+
+
+def test_a_launcher_gets_what_is_left_of_a_sweep(monkeypatch, capsys):
+    launched = []
+
+    def run(launcher, jobs, attempt):
+        launched.append(jobs)
+        return ["", "no room"]
+
+    monkeypatch.setattr(command.launch, "choose", lambda *_: "a launcher's config")
+    monkeypatch.setattr(command.launch, "run", run)
+    sweep = partial(command._multirun, "train", None, lambda words: words)
+    with pytest.raises(SystemExit):
+        sweep(lambda words: words == ["percentile=10"], ["percentile=1,10,25"])
+    assert launched == [[["percentile=1"], ["percentile=25"]]]
+    assert capsys.readouterr() == (
+        "1 of 3 jobs are finished: nothing to do there\n",
+        "2 ok, 1 failed:\npercentile=25: no room\n",
+    )
+    sweep(lambda words: True, ["percentile=1,10"])
+    assert len(launched) == 1
 
 
 WAITING = """

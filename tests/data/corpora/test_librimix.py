@@ -107,6 +107,12 @@ def test_three_speakers_in_noise_as_published(tmp_path, refused, prepare):
     assert prepare(root, "libri2mix", count=3, mixture="mix_both").split("test").sources == 3
 
 
+def test_a_mixture_that_is_not_the_sum_is_refused(root, refused):
+    path = next((root / "dev/mix_clean").iterdir())
+    soundfiles.write(path, soundfiles.read(path, dtype=np.int16)[0] // 2, 8000)
+    assert f"{path}: not the sum of " in refused(root, "libri2mix")
+
+
 def test_other_subsets_and_the_newer_tables(root, prepare):
     (root / "train-100").rename(root / "train-360")
     table = root / "metadata/mixture_train-100_mix_clean.csv"
