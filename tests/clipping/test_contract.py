@@ -336,7 +336,7 @@ def test_the_hooks_answer_to_their_former_names():
 
 def test_no_method_imports_another():
     files = {inspect.getfile(type(make())) for make in CLIPPERS.values()}
-    assert len(files) == 10
+    assert len(files) >= 10
     for file in files:
         source = Path(file).read_text()
         for other in files - {file}:
