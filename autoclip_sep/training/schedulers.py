@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
 
 from autoclip_sep.errors import InputError
 
@@ -50,8 +50,10 @@ class Schedule:
 
     def check_length(self, epochs: int, steps: int) -> None:
         """Raises InputError where OneCycleLR ends before so many epochs of so many steps."""
+        if not isinstance(self.scheduler, OneCycleLR):  # others go on past a total_steps of theirs
+            return
         wanted = epochs * (steps if self.interval == "step" else 1)
-        total = getattr(self.scheduler, "total_steps", wanted)
+        total = self.scheduler.total_steps
         if total < wanted:
             raise InputError(
                 f"scheduler.total_steps={total}: trainer.epochs={epochs} needs {wanted}, stepped "

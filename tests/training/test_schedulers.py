@@ -6,7 +6,13 @@ from functools import partial
 
 import pytest
 import torch
-from torch.optim.lr_scheduler import ConstantLR, LinearLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import (
+    ConstantLR,
+    LinearLR,
+    LRScheduler,
+    OneCycleLR,
+    ReduceLROnPlateau,
+)
 
 from autoclip_sep.errors import InputError
 from autoclip_sep.runs import records
@@ -94,6 +100,27 @@ def test_a_schedule_without_a_monitored_value_goes_on_after_a_nan():
     optimizer.step()
     schedule.after_epoch({"valid_loss": float("nan")})
     assert optimizer.param_groups[0]["lr"] == 1.0
+
+
+class Polynomial(LRScheduler):
+    """Falls to 0 in `total_steps`, None for no end, and stays there."""
+
+    def __init__(self, optimizer, total_steps):
+        self.total_steps = total_steps
+        super().__init__(optimizer)
+
+    def get_lr(self):
+        left = 1.0 if self.total_steps is None else 1 - self.last_epoch / self.total_steps
+        return [rate * max(left, 0.0) for rate in self.base_lrs]
+
+
+def test_only_a_cycle_must_be_as_long_as_the_run():
+    cycle = Schedule(partial(OneCycleLR, max_lr=1.0, total_steps=6), sgd(), "step")
+    cycle.check_length(epochs=2, steps=3)
+    with pytest.raises(InputError, match=r"^scheduler.total_steps=6: trainer.epochs=3 needs 9"):
+        cycle.check_length(epochs=3, steps=3)
+    for total in (6, None):
+        Schedule(partial(Polynomial, total_steps=total), sgd(), "step").check_length(3, 3)
 
 
 @pytest.mark.parametrize(
