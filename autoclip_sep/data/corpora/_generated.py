@@ -46,8 +46,10 @@ class GeneratedCorpus(ABC):
 
     @property
     def parent(self) -> str:
-        """The folder that the audio's own folder is made in."""
-        return self.root or "."
+        """The folder that the audio's own folder is made in. Raises InputError for none."""
+        if self.root is None:
+            raise InputError(f"data.root=null: data={self.name} needs a folder for its audio")
+        return self.root
 
     @property
     def expected(self) -> dict[str, int]:

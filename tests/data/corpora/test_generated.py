@@ -10,6 +10,7 @@ from autoclip_sep.audio import soundfiles
 from autoclip_sep.data.corpora._generated import GeneratedCorpus, is_whole
 from autoclip_sep.data.store.folders import folder_for
 from autoclip_sep.data.store.reading import Item, Signal
+from autoclip_sep.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,13 @@ def test_a_corpus_is_generated_once_and_resumed_where_it_was_cut_off(tmp_path):
     note = next(tmp_path.glob("corpora/generated-*/complete.json"))
     assert json.loads(note.read_text()) == {"seed": 0, "train": 1}
     assert store.folder.name == note.parent.name
+
+
+def test_without_a_root_nothing_is_generated_in_the_working_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"^data\.root=null: data=generated needs a folder"):
+        Ramps(root=None).prepare(progress=False)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_file_is_whole_or_else_generated_again(tmp_path):
