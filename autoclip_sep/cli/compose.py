@@ -1,7 +1,7 @@
 """Command line to config: the only use of Hydra. Every mistake becomes one line (InputError)."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -23,7 +23,7 @@ from autoclip_sep.cli.arguments import near
 from autoclip_sep.cli.config_files import check_marks, files, is_group, text
 from autoclip_sep.errors import InputError
 from autoclip_sep.runs.config import Config, checked, read_yaml
-from autoclip_sep.runs.older_configs import SETTINGS
+from autoclip_sep.runs.older_configs import SETTINGS, upgraded
 from autoclip_sep.runs.run_directory import flatten
 
 # Values of these keys are paths: text, whatever characters they hold.
@@ -92,11 +92,17 @@ def compose(name: str, arguments: Sequence[str]) -> DictConfig:
 def plain(config: DictConfig) -> Config:
     """The resolved config without Hydra's own node, as plain containers.
 
-    Raises InputError where a value that must be given is missing, or one is of a wrong type.
+    Raises InputError where a value that must be given is missing, one is of a wrong type, or a file
+    of the user's own has a setting by its former name, which would be ignored.
     """
     if missing := missing_keys(config):
         raise InputError(f"{missing[0]} is missing: add {missing[0]}=...")
     values: Any = OmegaConf.to_container(_own(config), resolve=True)
+    today = flatten(upgraded(values))
+    for key in sorted(flatten(values).keys() - today.keys()):
+        for name in _names_of_today(key):
+            if name in today:
+                raise InputError(f"{key} is called {name} now")
     return checked(values)
 
 
@@ -220,7 +226,11 @@ def _unknown_key(name: str, key: str, overrides: list[Override]) -> str:
     if owners:
         with_what = f" with {' '.join(chosen)}" if chosen else ""
         return f"{key}: there is no such setting{with_what}; it belongs to {' or '.join(owners)}"
-    above, dot, last = key.rpartition(".")
-    today = (f"{above}{dot}{new}" for old, new in SETTINGS.values() if old == last)
-    meant = next((one for one in today if one in keys), key)
+    meant = next((one for one in _names_of_today(key) if one in keys), key)
     return f"{key}: there is no such setting{near(meant, keys)}; see --help"
+
+
+def _names_of_today(key: str) -> Iterator[str]:
+    """What a setting by its former name may be called now."""
+    above, dot, last = key.rpartition(".")
+    return (f"{above}{dot}{new}" for old, new in SETTINGS.values() if old == last)

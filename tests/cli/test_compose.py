@@ -139,6 +139,26 @@ def test_a_mark_that_hides_where_settings_belong_is_refused(tmp_path, monkeypatc
     assert compose.plain(compose.compose("train", ["experiment=mine"]))["seed"] == 7
 
 
+@pytest.mark.parametrize(
+    ("choice", "content", "message"),
+    [
+        ("data=mine", "defaults: [tree]\nvalid_excerpts: 4", r"^data\.valid_excerpts is called"),
+        ("experiment=mine", "# @package _global_\ntrainer: {excerpt: 9}", r"trainer\.segment now$"),
+        ("clipping=mine", "defaults: [alrc]\ndeviations: 2", r"clipping\.num_stddev now$"),
+    ],
+)
+def test_a_former_name_in_a_file_of_ones_own_is_refused(
+    choice, content, message, tmp_path, monkeypatch
+):
+    """Hydra adds it beside the present one, which keeps its default."""
+    monkeypatch.setattr(config_files, "ADDED", [tmp_path])
+    file = tmp_path / choice.replace("=", "/")
+    file.parent.mkdir()
+    file.with_suffix(".yaml").write_text(f"{content}\n")
+    with pytest.raises(InputError, match=message):
+        compose.plain(compose.compose("train", [choice]))
+
+
 def test_a_sweep_over_groups():
     jobs = compose.sweep("train", ["loss=mask_inference,snr", "percentile=0,1"])
     assert len(jobs) == 4
