@@ -65,6 +65,12 @@ def test_unprobed_runs_are_not_drawn(probed, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_without_any_finished_run_nothing_is_drawn(add_run, tmp_path):
+    left_out, line = correlations.draw_all(frame([add_run(done=1)]), tmp_path / "out")
+    assert left_out.endswith("1 of 2 epochs")
+    assert line.startswith("not drawn")
+
+
 @pytest.mark.parametrize("rows", [9, 10])
 def test_stretches_of_few_rows_are_left_out(probed, rows):
     inside = correlations.parts(probed(ZIGZAG[:rows], ZIGZAG[:rows]))["r_inside"]

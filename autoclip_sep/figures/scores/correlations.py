@@ -57,7 +57,7 @@ def table(runs: DataFrame) -> DataFrame:
     <part>_mean, <part>_sd: over seeds. Lines without any r are left out.
     """
     once = runs.drop_duplicates([*COLUMNS, "seed"])
-    values = DataFrame([parts(run) for run in once["run"]], once.index)
+    values = DataFrame([parts(run) for run in once["run"]], once.index, [*PARTS])
     groups = once.join(values).groupby(COLUMNS)
     numbers: dict[str, Any] = {"probe_points": ("probe_points", "first"), "seeds": ("r", "count")}
     for part in PARTS:
