@@ -209,12 +209,12 @@ def _unknown_launcher(choice: str, options: list[str]) -> str:
 
 
 def _unknown_key(name: str, key: str, overrides: list[Override]) -> str:
-    chosen = [str(o.input_line) for o in overrides if is_group(group := str(o.key_or_group))
-              and group != key]  # fmt: skip
+    other = is_group(key)  # that other commands choose from, as they may do from others given here
+    chosen = [str(o.input_line) for o in overrides if is_group(str(o.key_or_group)) and not other]
     config = _compose(name, chosen)
     values: Any = OmegaConf.to_container(_own(config))
     keys = sorted({*flatten(values), *values})
-    if is_group(key):  # that other commands choose from
+    if other:
         return f"{key}: {name} has no such setting; there are {', '.join(flatten(values))}"
     owners = [
         f"{path.parent.name}={path.stem}"

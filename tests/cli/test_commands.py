@@ -161,6 +161,7 @@ def test_a_folder_with_a_bad_file_goes_on_and_says_so(place, straight, here):
         ("evaluate", ["run=x", "split=tset"], "split=tset: must be one of train, valid, test"),
         ("evaluate", ["run=x", "threads=5000"], "threads=5000"),
         ("evaluate", ["run=x", "data=tree"], "data: evaluate has no such setting; there are run,"),
+        ("evaluate", ["data=tree", "loss=snr"], "evaluate has no such setting; there are run,"),
         ("train", ["trainer.threads=100000"], "threads=100000: must be an integer from 0 to"),
         ("train", ["trainer.workers=9223372036854775807"], "must be an integer from 0 to 1024"),
         ("separate", ["run=x", "input=y", "downmix=no"], "downmix='no'"),
