@@ -162,6 +162,17 @@ def test_the_reference_is_found_by_the_runs_settings(tmp_path, compare, monkeypa
     assert found(run=place / "seed0") == both[1:]  # a reference isn't compared with itself
 
 
+def test_configs_that_a_logger_left_inside_a_run_are_no_references(tmp_path, compare, references):
+    for seed in (0, 1, 2):
+        files = references / f"seed{seed}" / "wandb" / "run-1" / "files"
+        files.mkdir(parents=True)
+        (files / "config.yaml").write_text("wandb_version: 1")
+    run = add_run(tmp_path / "runs", 3, clipping="none")  # of no settings there
+    for reference, count in ((references, 3), (references / "seed0", 1)):
+        lines = compare(run=run, reference=reference)[1]
+        assert sum(line.startswith("reference ") for line in lines) == count
+
+
 def test_mistakes_are_one_line(tmp_path, compare, monkeypatch):
     monkeypatch.setattr(compare_run, "CHECKOUT", tmp_path)
     run = add_run(tmp_path / "runs", 3)

@@ -14,7 +14,10 @@ def find(run: Path, reference: str, kept: Sequence[Path]) -> list[Path]:
     taken. Raises InputError where there is none.
     """
     folders = [Path(reference)] if reference else kept
-    found = [path.parent for folder in folders for path in sorted(folder.rglob("config.yaml"))]
+    configs = [path for folder in folders for path in sorted(folder.rglob("seed*/config.yaml"))]
+    found = [path.parent for path in configs]
+    if reference and (folders[0] / "config.yaml").is_file():
+        found = folders  # not W&B's files/config.yaml inside it
     if reference and not found:
         raise InputError(f"reference={reference}: no run there; name a run or a folder of seeds")
     names = sorted({seedless(path) for path in found})
