@@ -99,6 +99,19 @@ def test_the_same_records_are_identical_to_the_bit(tmp_path, compare, references
     assert lines[-1].startswith("follows the 3 references")
 
 
+def test_runs_named_by_the_working_folder_have_their_own_names(
+    tmp_path, compare, references, monkeypatch
+):
+    titles = []
+    monkeypatch.setattr(compare_run.picture, "draw", lambda _, title, *rest: titles.append(title))
+    run = shutil.copytree(references / "seed1", tmp_path / "moved")
+    monkeypatch.chdir(references / "seed1")
+    line = compare(run=run, reference=".")[1][-1]
+    assert line == "bit-identical to seed1 in all shared records, to step 960"
+    compare(run=".", reference="../seed2", output="picture")
+    assert titles == ["demo/mask_inference, AutoClip, p = 10, seed1 beside the reference"]
+
+
 def test_what_was_kept_in_fewer_digits_is_compared_in_those(tmp_path, compare, references):
     run = add_run(tmp_path / "runs", 1)
     reference = references / "seed1"

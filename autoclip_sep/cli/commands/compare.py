@@ -73,6 +73,7 @@ def draw(run: RecordedRun, compared: Sequence[curves.Curve], others: int, output
     stem = output.with_suffix("") if output.suffix in (".png", ".pdf") else output
     resolved = RecordedRun(run.directory.resolve())  # folders' names tell corpus and loss
     beside = "the reference" if others == 1 else f"{others} references"
-    title = f"{'/'.join(resolved.group[:2])}, {run.clipping}, {run.directory.name} beside {beside}"
+    name = f"{resolved.clipping}, {resolved.directory.name}"
+    title = f"{'/'.join(resolved.group[:2])}, {name} beside {beside}"
     picture.draw(compared, title, footer.line(frame([resolved])), stem)
     return f"{stem}.png and .pdf"

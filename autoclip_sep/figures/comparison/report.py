@@ -106,13 +106,12 @@ def bits(run: RecordedRun, references: Sequence[RecordedRun]) -> tuple[str, list
     """
     lines = []
     for one in references:
-        step = first_difference(run, one)
+        step, name = first_difference(run, one), one.directory.resolve().name
         if step is None:
             digits = one.digits or run.digits
             but = f" (dynamics.csv in the {digits} digits that were kept)" if digits else ""
             last = f"to step {min(run.last_step, one.last_step):,}"
-            return f"bit-identical to {one.directory.name} in all shared records{but}, {last}", []
+            return f"bit-identical to {name} in all shared records{but}, {last}", []
         if one.config.get("seed") == run.config.get("seed"):
-            name = one.directory.name
             lines.append(f"{name} has the same seed: other bits from step {step:,.0f} on")
     return "", lines
