@@ -215,6 +215,24 @@ def test_each_loss_is_drawn_once_its_runs_have_ended(tmp_path):
     assert [job.name for job in jobs[3].after] == ["snr0", "snr2"]
 
 
+def test_failed_runs_are_named_though_the_drawing_fails_too(tmp_path, monkeypatch, capsys):
+    def full(words):
+        raise OSError(28, "No space left on device")
+
+    run = SimpleNamespace(config={"runs": "runs", "data": {}, "loss": {"name": "snr"}})
+    job = Job("one run", [], tmp_path, float, failure="exit code 2: too loud")
+    for name, value in (
+        ("plan_all", lambda _: [([], run)]), ("_is_done", lambda _: False),
+        ("_prepare", lambda _: {"{}": None}), ("_steps", lambda *_: 1),
+        ("_job", lambda *_: job), ("run_all", lambda *_: [job]),
+        ("figures", SimpleNamespace(run=full)),
+    ):  # fmt: skip
+        monkeypatch.setattr(reproduce, name, value)
+    with pytest.raises(OSError, match="No space left"):
+        reproduce.reproduce(["experiment=smoke"])
+    assert "failed: one run: exit code 2: too loud" in capsys.readouterr().err
+
+
 def test_progress_is_the_share_of_steps(tmp_path):
     assert reproduce._share_of_steps(tmp_path, 200, None) == 0
     (tmp_path / "dynamics.csv").write_text("step,epoch,loss\n")

@@ -96,9 +96,11 @@ def reproduce(given: Sequence[str]) -> int:
         with command.continued(folder):
             failed = run_all(jobs, at_once, threads)
     errors = [f"{job.name}: {job.failure}" for job in failed]
-    errors += _draw(grid.drawings if others else [], folder)
-    for line in errors:
-        print(shown(f"failed: {line}"), file=sys.stderr)
+    try:
+        errors += _draw(grid.drawings if others else [], folder)
+    finally:  # whatever stops the drawing, such as a full disk
+        for line in errors:
+            print(shown(f"failed: {line}"), file=sys.stderr)
     return 1 if errors else 0
 
 
