@@ -27,9 +27,12 @@ def mean(values: Series) -> float:
 
 
 def sd(values: Series) -> float:
-    """Standard deviation (n - 1 below) of the seeds that have a value, NaN for fewer than two."""
+    """Standard deviation (n - 1 below) of the seeds that have a value.
+
+    NaN for fewer than two, and where one is infinite, as the SI-SDR of a perfect estimate is.
+    """
     known = values.dropna()
-    return stdev(known) if len(known) > 1 else math.nan
+    return stdev(known) if len(known) > 1 and np.isfinite(known).all() else math.nan
 
 
 def with_sd(mean: float, sd: float, sign: str = "") -> str:

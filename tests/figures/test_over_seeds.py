@@ -32,3 +32,7 @@ def test_no_clipping_is_p_100_and_a_seed_counts_once(add_run):
     assert table[1.0].isna().all()  # run, but not finite
     strategies = by_seed(runs[runs["family"] != "AutoClip"], "strategy", "si_sdr")
     assert list(strategies) == ["No clipping", "Global norm, threshold = 1"]
+
+
+def test_an_infinite_score_has_no_spread():
+    assert math.isnan(sd(pd.Series([math.inf, 1.0])))
