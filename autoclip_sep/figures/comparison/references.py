@@ -17,7 +17,7 @@ def find(run: Path, reference: str, kept: Sequence[Path]) -> list[Path]:
     configs = [path for folder in folders for path in sorted(folder.rglob("seed*/config.yaml"))]
     found = [path.parent for path in configs]
     if reference and (folders[0] / "config.yaml").is_file():
-        found = folders  # not W&B's files/config.yaml inside it
+        found = [*folders]  # not W&B's files/config.yaml inside it
     if reference and not found:
         raise InputError(f"reference={reference}: no run there; name a run or a folder of seeds")
     names = sorted({seedless(path) for path in found})
