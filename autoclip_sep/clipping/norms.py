@@ -14,6 +14,11 @@ from torch import Tensor
 from autoclip_sep.clipping.gradients import Gradients, Parameters, is_sharded
 from autoclip_sep.clipping.result import Clip
 
+if torch.distributed.is_available():
+    # Optimizers import it as they are made. Where a process group is there by then, its functions
+    # keep that as a default argument, and gloo's threads abort about one process in ten at its end.
+    import torch.distributed.nn
+
 _HALF = (torch.float16, torch.bfloat16)
 _LARGE, _ROW = 131072, 65536  # elements
 _ROWS = 16  # their number is a multiple of it, so that cores get equal shares
