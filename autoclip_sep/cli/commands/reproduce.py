@@ -16,6 +16,7 @@ tables go to figures/, those of a loss as soon as all its runs are scored. Ctrl-
 with their work saved.
 """
 
+import os
 import re
 import shlex
 import subprocess
@@ -48,6 +49,7 @@ from autoclip_sep.runs.provenance import CHECKOUT
 
 SCALES = Path(__file__).parents[1] / "scales"
 ON_A_GPU = 4  # runs at a time
+LAST_ROWS = 4096  # bytes of dynamics.csv, a few rows
 SHARED = ("runs", "seed")  # settings that the commands other than train.py get, too
 
 
@@ -226,8 +228,10 @@ def _steps(planned: Plan, store: Store) -> int:
 def _share_of_steps(directory: Path, steps: int, job: Job) -> float:
     """By the newest row of dynamics.csv, whose first column is the step."""
     try:
-        rows = (directory / "dynamics.csv").read_text(encoding="utf-8").splitlines()
-        return int(rows[-1].partition(",")[0]) / steps
+        with open(directory / "dynamics.csv", "rb") as file:  # megabytes, asked for twice a second
+            file.seek(max(0, os.fstat(file.fileno()).st_size - LAST_ROWS))
+            rows = file.read().splitlines()
+        return int(rows[-1].partition(b",")[0]) / steps
     except (OSError, IndexError, ValueError):  # none yet, or one that is being written
         return 0.0
 
