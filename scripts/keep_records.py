@@ -24,6 +24,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from autoclip_sep.cli import arguments, command  # isort: skip
+from autoclip_sep.cli.recorded_norms import ordinal
 from autoclip_sep.errors import InputError
 from autoclip_sep.figures.record_files import columns
 from autoclip_sep.figures.runs import RunFound, find
@@ -99,14 +100,6 @@ def keep_run(
 def short(value: str, digits: int) -> str:
     """A recorded value in fewer digits; integers, such as steps, as they are."""
     return value if value.lstrip("-").isdecimal() else f"{float(value):.{digits}g}"
-
-
-def ordinal(value: int) -> str:
-    """2nd, 3rd, 4th."""
-    tail = (
-        "th" if value % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(value % 10, "th")
-    )
-    return f"{value}{tail}"
 
 
 if __name__ == "__main__":

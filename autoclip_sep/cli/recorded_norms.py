@@ -258,9 +258,10 @@ def _steps(rows: list[list[str]], names: list[str]) -> tuple[list[int], str]:
     if len(gaps) != 1:
         return steps, ""
     (gap,) = gaps
-    return steps, "of every step" if gap == 1 else f"of every {_ordinal(gap)} step"
+    return steps, "of every step" if gap == 1 else f"of every {ordinal(gap)} step"
 
 
-def _ordinal(number: int) -> str:
+def ordinal(number: int) -> str:
+    """1st, 2nd, 3rd, 4th, 11th."""
     ending = "th" if number // 10 % 10 == 1 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
     return f"{number}{ending}"
