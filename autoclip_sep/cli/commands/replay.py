@@ -50,9 +50,8 @@ def main() -> None:
 
 def run(words: Sequence[str]) -> None:
     """Replay the norms that the arguments name."""
-    first, *others = [*words, ""]
-    if first and "=" not in first and not first.startswith("--"):
-        words = [f"norms={first}", *others[:-1]]
+    if words and "=" not in words[0] and not words[0].startswith("--"):
+        words = [f"norms={words[0]}", *words[1:]]
     given = arguments.read(words, DEFAULTS)
     wanted = percentiles(given["percentiles"])
     window = arguments.count(given, "window", "norms") if given["window"] else None
