@@ -2,8 +2,6 @@
 
 import math
 import warnings
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -17,13 +15,8 @@ def running_median(values: Series, window: int) -> Series:
     values: (..., rows); NaNs are left out. Returns the same shape, NaN where a window holds nothing
     else.
     """
-    return running(np.nanmedian, values, window)
-
-
-def running(what: Callable[..., Any], values: Series, window: int) -> Series:
-    """The same for any statistic that leaves out NaNs and takes an axis."""
     beside = [(0, 0)] * (np.ndim(values) - 1) + [(window // 2, window // 2)]
     padded = np.pad(np.asarray(values, dtype=float), beside, constant_values=math.nan)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of windows that hold NaN only
-        return np.asarray(what(sliding_window_view(padded, window, axis=-1), axis=-1))
+        return np.asarray(np.nanmedian(sliding_window_view(padded, window, axis=-1), axis=-1))
