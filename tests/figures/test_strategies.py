@@ -81,15 +81,16 @@ def test_markdown(runs):
 
 
 def test_without_a_run_without_clipping_nothing_is_said_of_it(runs, saved, tmp_path):
-    clipped = runs[runs["percentile"] != 100]
-    text = strategies.as_markdown(strategies.draw(clipped, tmp_path / "x"))
+    numbers = Strategies(runs[runs["percentile"] != 100])
+    strategies.draw(numbers, tmp_path / "x")
+    text = strategies.as_markdown(numbers)
     assert "No clipping: not run." in text
     assert " of 3" not in text
     assert pd.read_csv(tmp_path / "x.csv")["over_no_clipping"].isna().all()
 
 
 def test_means_spreads_and_spans_are_drawn_where_they_are(runs, saved, tmp_path):
-    strategies.draw(runs, tmp_path / "x")
+    strategies.draw(Strategies(runs), tmp_path / "x")
     gains, shares = saved[0].axes
     rows = dict(zip([label.get_text() for label in gains.get_yticklabels()],
                     gains.get_yticks(), strict=True))  # fmt: skip

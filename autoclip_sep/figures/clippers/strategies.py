@@ -68,13 +68,11 @@ def as_csv(numbers: Strategies) -> str:
     return str(numbers.settings.drop(columns="tuned").assign(**about).to_csv(index=False))
 
 
-def draw(runs: DataFrame, stem: Path) -> Strategies:
-    """Write <stem>.png, .pdf, .md and .csv of one task's evaluated runs; return the numbers."""
-    numbers = Strategies(runs)
+def draw(numbers: Strategies, stem: Path) -> None:
+    """Write <stem>.png, .pdf, .md and .csv of one task."""
     strategies_picture.draw(numbers, stem)
     for suffix, text in ((".md", as_markdown), (".csv", as_csv)):
         write_whole(stem.with_name(stem.name + suffix), text(numbers).encode())
-    return numbers
 
 
 def draw_all(runs: DataFrame, output: Path) -> list[str]:
@@ -82,9 +80,11 @@ def draw_all(runs: DataFrame, output: Path) -> list[str]:
     kept, _ = comparable(runs)
     lines = []
     for group, members in grouped(kept[kept["scored"]], GROUP).items():
-        if len(Strategies(members).families) > 1:
+        numbers = Strategies(members)
+        if len(numbers.families) > 1:
             stem = output / "_".join(["strategies", *group])
-            costs = draw(members, stem).families["cost"].dropna()
+            draw(numbers, stem)
+            costs = numbers.families["cost"].dropna()
             text = ", ".join(f"{family} {cost:.2f}" for family, cost in costs.items())
             lines.append(f"{stem}.png  best minus worst [dB]: {text or 'not known'}")
     return lines or ["not drawn: strategies on one task: no task has two ways of clipping"]
