@@ -109,6 +109,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt setuptools
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
 	    --requirement constraints.txt --editable .
+	@command -v cc >/dev/null && $(PY) -m pip install --quiet --disable-pip-version-check --no-deps pesq==0.0.4 || \
+	    echo "Without the metric pesq, which is compiled: it needs a C compiler and Python's headers"
 	@rm $(INSTALLING)
 	@touch $@
 
