@@ -12,7 +12,7 @@ from autoclip_sep.data.loading.loaders import evaluation_batches
 from autoclip_sep.data.store.reading import Split
 from autoclip_sep.errors import InputError
 from autoclip_sep.evaluation.metric import Metric, Separated
-from autoclip_sep.evaluation.separation import Separation
+from autoclip_sep.evaluation.system import System
 from autoclip_sep.runs import records, run_directory
 
 KEYS = ("item", "source")  # their names
@@ -20,7 +20,7 @@ KEYS = ("item", "source")  # their names
 
 def score_split(
     metric: Metric,
-    separation: Separation,
+    system: System,
     split: Split,
     path: Path,
     provenance: dict[str, Any],
@@ -35,15 +35,15 @@ def score_split(
     table; scores of a different provenance are deleted first. names: those of the sources, in the
     corpus' order; by default "1", "2", ...
     """
-    names = names or [str(s + 1) for s in range(separation.sources)]
+    names = names or [str(s + 1) for s in range(system.sources)]
     table, done = _open_table(path, (*KEYS, *metric.columns), provenance, len(names))
     bar = tqdm(total=len(split), initial=len(done), unit="item", desc=path.stem,
                disable=None if progress else True)  # fmt: skip
     with bar:
         for batch in evaluation_batches(split, batch_size=1, without=done):
             separated = Separated(
-                batch, separation.whole(batch), names, separation.permute, sample_rate,
-                separation.device,
+                batch, system.whole(batch), names, system.permute, sample_rate,
+                system.device,
             )  # fmt: skip
             for name, scores in zip(names, metric.score(separated), strict=True):
                 table.append({"item": batch.items[0], "source": name, **scores})
