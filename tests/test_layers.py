@@ -29,6 +29,7 @@ STOREYS = {
     "models": 1,
     "metrics": 1,
     "clipping": 1,
+    "statistics": 1,
     "": 0,
 }
 
@@ -49,14 +50,19 @@ INNER = {
 
 # Rooms that may import only some of what lies below them.
 ROOMS_OF = {
-    "figures": {"", "clipping", "runs"},
+    "figures": {"", "clipping", "runs", "statistics"},
     "dynamics": {"", "clipping", "runs"},
     "clipping": set(),
+    "statistics": {""},
 }
 FILES_OF = {"dynamics": {"errors", "random_state", "records"}}  # beside those of clipping
 
 # Rooms that may import only some packages, beside the standard library.
-PACKAGES_OF = {"clipping": {"torch"}, "dynamics": {"torch"}}
+PACKAGES_OF = {
+    "clipping": {"torch"},
+    "dynamics": {"torch"},
+    "statistics": {"numpy", "pandas", "scipy"},
+}
 
 # The one room that the package itself shows; it imports nothing else.
 SHOWN = "clipping"

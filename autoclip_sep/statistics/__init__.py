@@ -1,0 +1,1 @@
+"""Intervals of mean scores, and of differences between systems, over seeds and items."""
