@@ -2,12 +2,13 @@
 
     python scripts/keep_records.py runs=runs output=recipes/training_dynamics/results
 
-Config, provenance, records and summaries of scores, without checkpoints, logs, timing, and the rows
-of single items. history.csv is kept to the bit. Of dynamics.csv plainly every k-th row is kept,
-spikes and all, with the least k that leaves at most rows=400, or every=k; numbers are rounded to
-digits=6. Rounding saves nearly half and moves no figure; leaving out every second row of 336 moved
-the correlation of smoothness and gradient norm by up to 0.06 and the step size's std / mean from
-0.17 to 0.12, because spikes are rare. kept.json records what was done.
+Config, provenance, records and scores, without checkpoints, logs and timing. history.csv is kept to
+the bit. Of dynamics.csv plainly every k-th row is kept, spikes and all, with the least k that
+leaves at most rows=400, or every=k; numbers are rounded to digits=6. Rounding saves nearly half and
+moves no figure; leaving out every second row of 336 moved the correlation of smoothness and
+gradient norm by up to 0.06 and the step size's std / mean from 0.17 to 0.12, because spikes are
+rare. Scores of the test set's single items are kept in five digits, compressed: 6 kB for 200
+mixtures of two. kept.json records what was done.
 
 `make figures` draws from what was kept, and scripts/compare_run.py compares with it. Runs that
 aren't finished or not evaluated, or recorded nothing, are named and left out.
@@ -30,9 +31,9 @@ from autoclip_sep.figures.record_files import columns
 from autoclip_sep.figures.runs import RunFound, find
 from autoclip_sep.files import write_whole
 from autoclip_sep.names import shown
-from autoclip_sep.runs import records, run_directory
+from autoclip_sep.runs import records, run_directory, scores
 
-WHOLE = ("config.yaml", "provenance.json", "history.csv", "evaluation/*.json")
+WHOLE = ("config.yaml", "provenance.json", "history.csv", "evaluation/**/*.json")
 
 
 def main() -> None:
@@ -88,6 +89,9 @@ def keep_run(
             copy = target / path.relative_to(run.directory)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)
+    for path in scores.tables(run.directory).values():
+        if scores.note(path).get("summary"):  # else it isn't complete
+            scores.keep(path, target / "evaluation")
     kept = rows[every - 1 :: every]
     lines = [",".join(short(value, digits) for value in row.values()) for row in kept]
     text = "\n".join([",".join(rows[0]), *lines, ""])

@@ -19,6 +19,10 @@ COMMANDS = {
     "prepare-librimix": ("scripts/prepare_librimix.py", "make LibriMix from LibriSpeech"),
     "replay": ("scripts/replay.py", "what AutoClip would have clipped of recorded norms"),
     "compare": ("scripts/compare_run.py", "where a run leaves its reference"),
+    "compare-scores": (
+        "scripts/compare_scores.py",
+        "which of two systems scores higher",
+    ),
     "figures": ("scripts/draw_figures.py", "draw every figure and table of a folder of runs"),
     "reproduce": ("scripts/reproduce.py", "train, evaluate and draw all of an experiment"),
 }

@@ -25,6 +25,7 @@ KINDS = {
     "comparison": ("Comparison", "Where does a run leave its references?"),
     "replay": ("Replay", "What would AutoClip have clipped of recorded norms?"),
     "results": ("Results", "What does every run score?"),
+    "differences": ("Differences", "What does clipping gain, and how sure is that?"),
 }  # fmt: skip
 PICTURES = (".png", ".gif")
 PAGE = """<!DOCTYPE html>

@@ -2,14 +2,17 @@
 
 Every row is handed to the operating system as it is written, so a killed process loses none. A line
 that a power cut left incomplete, or a damaged one, is dropped when the file is next opened.
-Floats are written with ``repr``, which reads back to the same bits.
+Floats are written with ``repr``, which reads back to the same bits. What was kept of a run may be
+compressed (.csv.gz): it is read alike.
 """
 
 import csv
+import gzip
 import io
 import itertools
 import os
 import sys
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
@@ -19,12 +22,24 @@ from autoclip_sep.files import sync, write_whole
 
 Row = dict[str, str]
 LONGEST = 10  # lines of a row: names may contain line breaks
+LARGEST = 2**28  # bytes that a compressed file may come to
 
 
 def _whole_lines(path: Path) -> str:
     """The file's text without an incomplete last line; names may be in any encoding."""
-    content = path.read_bytes()
+    content = _unpacked(path) if path.suffix == ".gz" else path.read_bytes()
     return content[: content.rfind(b"\n") + 1].decode("utf-8", "surrogateescape")
+
+
+def _unpacked(path: Path) -> bytes:
+    try:
+        with gzip.open(path) as file:
+            content = file.read(LARGEST + 1)
+    except (EOFError, OSError, zlib.error) as error:
+        raise InputError(f"{path}: can't be unpacked ({error})") from error
+    if len(content) > LARGEST:
+        raise InputError(f"{path}: more than {LARGEST // 2**20} MiB when unpacked: no records")
+    return content
 
 
 def _rows(text: str, width: int | None = None) -> Iterator[tuple[int, str, list[str] | None]]:
@@ -91,7 +106,8 @@ def _existing(path: str | os.PathLike[str]) -> Path:
     return path
 
 
-def _line(values: Sequence[object]) -> str:
+def csv_line(values: Sequence[object]) -> str:
+    """One row as text, its line end included."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")  # with "\n" it wouldn't quote a "\r"
     writer.writerow([repr(float(value)) if isinstance(value, float) else value for value in values])
@@ -113,7 +129,7 @@ class Records:
         self._file = self._opened()
 
     def _repair(self) -> None:
-        header = _line(self.columns)
+        header = csv_line(self.columns)
         if not self.path.exists():
             write_whole(self.path, header.encode())
         text = _whole_lines(self.path)
@@ -157,7 +173,7 @@ class Records:
         """Write one row; raises KeyError unless it has exactly the file's columns."""
         if set(row) != set(self.columns):
             raise KeyError(f"{self.path.name}: {sorted(set(row) ^ set(self.columns))}")
-        self._file.write(_line([row[column] for column in self.columns]))
+        self._file.write(csv_line([row[column] for column in self.columns]))
         self._file.flush()
 
     def rows(self) -> list[Row]:

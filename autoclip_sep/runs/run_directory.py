@@ -6,6 +6,7 @@ other settings that differ from their defaults, so two different runs never shar
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from numbers import Real
@@ -89,6 +90,12 @@ def directory_name(parts: tuple[str, ...], seed: int, changed: Flat) -> Path:
         text = json.dumps(changed, sort_keys=True, default=str)
         suffix = "-" + hashlib.sha256(text.encode()).hexdigest()[:6]
     return Path(*(check_name(part, "a run's folder") for part in parts)) / f"seed{seed}{suffix}"
+
+
+def seedless(directory: Path) -> str:
+    """What runs that differ in their seed only have in common: their path, with * for the seed."""
+    path = directory.resolve()
+    return "/".join([*path.parts[-5:-1], re.sub(r"^seed\d+", "seed*", path.name)])
 
 
 def write_text(path: Path, text: str) -> None:

@@ -33,6 +33,17 @@ def seeds_needed(mean: float, sd: float, *, paired: bool = True) -> int | None:
     return high
 
 
+def sd_bounds(sd: float, freedom: int) -> tuple[float, float]:
+    """Between which bounds the true standard deviation lies with 95 %: chi-squared, normal values.
+
+    freedom: seeds - 1. With 3 seeds they are 0.5 and 6.3 times sd: coarse, and so is all that
+    follows from it.
+    """
+    tail = (1 - LEVEL) / 2
+    low, high = (sd * math.sqrt(freedom / stats.chi2.ppf(q, freedom)) for q in (1 - tail, tail))
+    return low, high
+
+
 def _power(seeds: int, effect: float, paired: bool) -> float:
     """How often a t-test of so many seeds (a group) finds an effect of so many sd."""
     freedom = seeds - 1 if paired else 2 * (seeds - 1)

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from autoclip_sep.statistics.seeds_needed import seeds_needed
+from autoclip_sep.statistics.seeds_needed import sd_bounds, seeds_needed
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,11 @@ def test_the_published_numbers(effect, paired, expected):
 @pytest.mark.parametrize(("mean", "sd"), [(0.0, 1.0), (1.0, math.nan), (1e-6, 1.0), (math.nan, 1)])
 def test_where_no_number_can_be_said(mean, sd):
     assert seeds_needed(mean, sd) is None
+
+
+def test_three_seeds_know_the_spread_coarsely():
+    """Tables of chi-squared: 0.0506 and 7.378 at 2 degrees of freedom, 3.247 and 20.483 at 10."""
+    assert sd_bounds(2.0, 2) == pytest.approx(
+        (2 * (2 / 7.378) ** 0.5, 2 * (2 / 0.0506) ** 0.5), 1e-3
+    )
+    assert sd_bounds(1.0, 10) == pytest.approx(((10 / 20.483) ** 0.5, (10 / 3.247) ** 0.5), 1e-3)

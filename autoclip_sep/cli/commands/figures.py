@@ -35,7 +35,7 @@ from autoclip_sep.figures.clippers import (
 from autoclip_sep.figures.figure1 import animation, training_dynamics
 from autoclip_sep.figures.run_pairs import pairs
 from autoclip_sep.figures.runs import find, frame
-from autoclip_sep.figures.scores import correlations, results
+from autoclip_sep.figures.scores import correlations, differences, results
 from autoclip_sep.figures.table1 import table1
 from autoclip_sep.names import shown
 from autoclip_sep.parallel import in_parallel
@@ -45,7 +45,7 @@ from autoclip_sep.runs.provenance import CHECKOUT
 RECIPES = CHECKOUT / "recipes"  # beside the package in a checkout, nowhere else
 KEPT = RECIPES / "training_dynamics" / "results"
 DRAWN = ".drawn.json"  # what was drawn of which records
-READ = (".csv", ".json", ".yaml")
+READ = (".csv", ".gz", ".json", ".yaml")
 
 Task = Callable[[], list[str]]
 Drawer = Callable[[DataFrame, Path], list[str]]
@@ -58,6 +58,7 @@ OF_ALL_RUNS: tuple[Drawer, ...] = (
     strategies.draw_all,
     correlations.draw_all,
     results.draw_all,
+    differences.draw_all,
 )
 OF_RECORDS = (
     training_dynamics.draw_records,

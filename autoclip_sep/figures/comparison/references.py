@@ -1,10 +1,10 @@
 """Which runs another one is compared with: those in a folder, or kept ones of its settings."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from autoclip_sep.errors import InputError
+from autoclip_sep.runs.run_directory import seedless
 
 
 def find(run: Path, reference: str, kept: Sequence[Path]) -> list[Path]:
@@ -32,9 +32,3 @@ def find(run: Path, reference: str, kept: Sequence[Path]) -> list[Path]:
     if not others:
         raise InputError(f"{run} is the only reference there is: name another with reference=...")
     return others
-
-
-def seedless(directory: Path) -> str:
-    """What runs that differ in their seed only have in common: their path, with * for the seed."""
-    path = directory.resolve()
-    return "/".join([*path.parts[-5:-1], re.sub(r"^seed\d+", "seed*", path.name)])

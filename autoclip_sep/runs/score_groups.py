@@ -1,0 +1,113 @@
+"""Scores of one run, of runs that differ in their seed, or of tables of anybody's estimates."""
+
+import glob
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pandas import DataFrame, concat
+
+from autoclip_sep.errors import InputError
+from autoclip_sep.names import shown, some
+from autoclip_sep.runs import run_directory, scores
+from autoclip_sep.runs.run_directory import seedless
+
+
+@dataclass(frozen=True)
+class Group:
+    """What is compared as one.
+
+    table: rows indexed by item and source, a column for each seed, or for each table that has
+    none, under its path. places: of the runs or tables, in the order of the columns. corpora: the
+    fingerprints of what was scored, where that is known.
+    """
+
+    table: DataFrame
+    places: Sequence[Path]
+    corpora: frozenset[str]
+
+
+def find(where: str) -> list[Path]:
+    """The runs and tables that a path, or a pattern with * and ?, names.
+
+    A folder that is no run stands for all runs below it. Raises InputError where there is none, and
+    for runs that differ in more than their seed.
+    """
+    places = [Path(where)] if Path(where).exists() else [Path(p) for p in sorted(glob.glob(where))]
+    found: list[Path] = []
+    for place in places:
+        below = [path.parent for path in sorted(place.rglob("seed*/config.yaml"))]
+        alone = place.is_file() or (place / "config.yaml").is_file() or not below
+        found += [place] if alone else below
+    if not found:
+        raise InputError(f"{where}: there is no such run, folder or table")
+    runs = [place for place in found if (place / "config.yaml").is_file()]
+    if len(names := sorted({seedless(run) for run in runs})) > 1:
+        raise InputError(
+            f"{where}: runs that differ in more than their seed: {some(names)}: a pattern"
+            " such as a='FOLDER/seed?' names some of them"
+        )
+    return found
+
+
+def gather(
+    places: Sequence[Path], metric: str, split: str = "test", *, common: bool = False
+) -> Group:
+    """The scores of runs that differ in their seed only, or of tables.
+
+    common: whether only the items that all have are taken, where they aren't the same.
+    Raises InputError where one isn't scored by this metric, two have the same seed, or they scored
+    different items or corpora.
+    """
+    columns: dict[str, DataFrame] = {}
+    corpora: set[str] = set()
+    for place in places:
+        table, path = scores.scores(place, metric, split)
+        column = _seed(place)
+        if column in columns:
+            raise InputError(f"{place}: another run of seed {column} is in the same group")
+        if not table.index.is_unique:
+            twice = " ".join(table.index[table.index.duplicated()][0])
+            raise InputError(f"{path}: {shown(twice)} is scored twice")
+        columns[column] = table
+        corpora |= {str(scores.note(path).get("provenance", {}).get("fingerprint", ""))} - {""}
+    if not common:
+        _check_same(places, list(columns.values()), corpora)
+    joined = concat([one.iloc[:, 0] for one in columns.values()], axis=1, join="inner")
+    return Group(joined.set_axis([*columns], axis=1), places, frozenset(corpora))
+
+
+def alike(a: Group, b: Group, *, common: bool = False) -> tuple[DataFrame, DataFrame]:
+    """The tables of two groups, with the same rows.
+
+    common: whether the items that both have are taken, where they aren't the same. Raises
+    InputError where they aren't the same, or there are none in common.
+    """
+    if not common:
+        _check_same([a.places[0], b.places[0]], [a.table, b.table], a.corpora | b.corpora)
+    rows = a.table.index.intersection(b.table.index)
+    if rows.empty:
+        raise InputError(f"{a.places[0]} and {b.places[0]} have no item in common")
+    return a.table.loc[rows], b.table.loc[rows]
+
+
+def _check_same(
+    places: Sequence[Path], tables: Sequence[DataFrame], corpora: set[str] | frozenset[str]
+) -> None:
+    advice = "common=true compares the items of the same names"
+    for place, table in zip(places, tables, strict=True):
+        alone = tables[0].index.symmetric_difference(table.index)
+        if len(alone):
+            raise InputError(
+                f"{places[0]} and {place} have {len(alone)} scores that the other hasn't, such as"
+                f" {shown(' '.join(alone[0]))}: {advice}"
+            )
+    if len(corpora) > 1:
+        named = ", ".join(sorted(one[:12] for one in corpora))
+        raise InputError(f"scores of different corpora ({named}): {advice}")
+
+
+def _seed(place: Path) -> str:
+    if (place / "config.yaml").is_file():
+        return str(run_directory.read_config(place)["seed"])
+    return str(place)

@@ -1,0 +1,111 @@
+"""Tables of scores, one row for each source of each item: those of runs, and of anybody else.
+
+`<run>/evaluation/<split>.csv` holds SI-SDR, `<split>_<metric>.csv` another metric, the .json beside
+it what the scores depend on. What was kept of a run has them in fewer digits, as .csv.gz.
+"""
+
+import gzip
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from pandas import DataFrame, MultiIndex
+
+from autoclip_sep.errors import InputError
+from autoclip_sep.files import write_whole
+from autoclip_sep.names import some
+from autoclip_sep.runs import records, run_directory
+from autoclip_sep.runs.config import Config
+
+KEYS = ["item", "source"]
+BEFORE, GAIN = "_mixture", "_improvement"
+DIGITS = 5  # that are kept of a score: SI-SDR to 0.001 dB
+
+
+def read(path: Path) -> DataFrame:
+    """The scores of a table: rows indexed by item and source, a column for each number.
+
+    NaN where a score is undefined. Where the mixture's own score of a kind is there, as
+    `si_sdr_mixture`, a column `si_sdr_improvement` is added. Columns of anything else are left out.
+    Raises InputError for what is no table of scores.
+    """
+    rows = records.read(path)
+    if missing := [key for key in KEYS if key not in rows[0]]:
+        raise InputError(f"{path} is no table of scores: it has no column {' and '.join(missing)}")
+    index = MultiIndex.from_tuples([(row["item"], row["source"]) for row in rows], names=KEYS)
+    table = DataFrame(index=index)
+    for column in sorted(rows[0].keys() - {*KEYS}):
+        with suppress(ValueError):  # names
+            table[column] = [float(row[column] or "nan") for row in rows]
+    for column in [str(name) for name in table if f"{name}{BEFORE}" in table]:
+        table[f"{column}{GAIN}"] = table[column] - table[f"{column}{BEFORE}"]
+    return table
+
+
+def tables(place: Path, split: str = "test") -> dict[str, Path]:
+    """The tables of scores in a run, or in a folder of tables, by metric; "" for SI-SDR's."""
+    folder = place / "evaluation" if (place / "evaluation").is_dir() else place
+    found: dict[str, Path] = {}
+    for ending in (".csv.gz", ".csv"):  # a whole table rather than what was kept of it
+        for path in sorted(folder.glob(f"*{ending}")):
+            name, _, metric = path.name.removesuffix(ending).partition(split)
+            if not name and metric[:1] in ("", "_") and {*KEYS} <= {*records.header(path)}:
+                found[metric[1:]] = path
+    return found
+
+
+def scores(place: Path, metric: str, split: str = "test") -> tuple[DataFrame, Path]:
+    """One column of a run's scores, or of a table's, and the table that it is from.
+
+    metric: a column, or `<metric>.<column>` where several tables have one of that name.
+    Raises InputError where there is none, naming those there are.
+    """
+    found = {"": place} if place.is_file() else tables(place, split)
+    if not found:
+        raise InputError(f"{place} has no scores of {split}: evaluate.py run={place} makes them")
+    table, _, column = metric.rpartition(".")
+    read_in = {name: read(path) for name, path in found.items() if table in ("", name)}
+    having = [name for name, values in read_in.items() if column in values]
+    if len(having) > 1:
+        names = " or ".join(f"metric={name}.{column}" for name in having)
+        raise InputError(f"metric={metric}: {place} has several of that name: {names}")
+    if not having:
+        known = sorted({str(name) for values in read_in.values() for name in values})
+        raise InputError(f"metric={metric}: {place} has no such scores; it has {some(known, 20)}")
+    return read_in[having[0]][[column]], found[having[0]]
+
+
+def note(table: Path) -> Config:
+    """The .json beside a table: provenance, what its scores depend on, and, once it is complete,
+    their summary. Empty where there is none.
+    """
+    path = table.with_name(table.name.removesuffix(".gz")).with_suffix(".json")
+    return run_directory.read_json(path, provenance=Mapping[str, Any], summary=Mapping[str, Any])
+
+
+def keep(source: Path, folder: Path) -> None:
+    """Write what is worth keeping of a table into a folder, as <name>.csv.gz: scores in few digits.
+
+    Counts, and which estimate belongs to a source, are left out. The same table gives the same
+    bytes. A whole table of that name in the folder, kept earlier, is deleted.
+    """
+    rows = records.read(source)
+    columns = [key for key in rows[0] if key not in KEYS and _is_score(rows, key)]
+    lines = [records.csv_line([*KEYS, *columns])]
+    for row in rows:
+        short = [f"{float(row[column] or 'nan'):.{DIGITS}g}" for column in columns]
+        lines.append(records.csv_line([*(row[key] for key in KEYS), *short]))
+    content = "".join(lines).encode("utf-8", "surrogateescape")
+    target = folder / source.name.removesuffix(".gz")
+    write_whole(target.with_name(f"{target.name}.gz"), gzip.compress(content, mtime=0))
+    target.unlink(missing_ok=True)
+
+
+def _is_score(rows: list[records.Row], column: str) -> bool:
+    """Whether a column holds numbers that aren't all counts."""
+    try:
+        [float(row[column] or "nan") for row in rows]
+    except ValueError:
+        return False
+    return not all(row[column].isdecimal() for row in rows)
