@@ -23,6 +23,7 @@ COMMANDS = {
         "scripts/compare_scores.py",
         "which of two systems scores higher",
     ),
+    "breakdown": ("scripts/breakdown.py", "where a system scores low"),
     "figures": ("scripts/draw_figures.py", "draw every figure and table of a folder of runs"),
     "reproduce": ("scripts/reproduce.py", "train, evaluate and draw all of an experiment"),
 }

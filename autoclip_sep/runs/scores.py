@@ -19,6 +19,10 @@ from autoclip_sep.runs import records, run_directory
 from autoclip_sep.runs.config import Config
 
 KEYS = ["item", "source"]
+NAMES = [
+    "speakers",
+    "genders",
+]  # columns of items' tables that aren't numbers, even if they look so
 BEFORE, GAIN = "_mixture", "_improvement"
 DIGITS = 5  # that are kept of a score: SI-SDR to 0.001 dB
 
@@ -40,6 +44,24 @@ def read(path: Path) -> DataFrame:
             table[column] = [float(row[column] or "nan") for row in rows]
     for column in [str(name) for name in table if f"{name}{BEFORE}" in table]:
         table[f"{column}{GAIN}"] = table[column] - table[f"{column}{BEFORE}"]
+    return table
+
+
+def read_items(path: Path) -> DataFrame:
+    """The table of a split's items, see evaluation/attributes.py: indexed by item.
+
+    Numbers are floats, NaN where unknown; anything else is text. Raises InputError for what is no
+    such table.
+    """
+    rows = records.read(path)
+    if "item" not in rows[0]:
+        raise InputError(f"{path} is no table of items: it has no column item")
+    table = DataFrame(rows, dtype=object).set_index("item")
+    if not table.index.is_unique:
+        raise InputError(f"{path}: {some([*table.index[table.index.duplicated()]])} is there twice")
+    for column in [name for name in table if name not in NAMES]:
+        with suppress(ValueError):
+            table[column] = [float(value or "nan") for value in table[column]]
     return table
 
 

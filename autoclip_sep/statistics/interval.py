@@ -42,13 +42,17 @@ class Interval:
     items: int
 
 
-def interval(values: ArrayLike, level: float = LEVEL) -> Interval:
+def interval(values: ArrayLike, weights: ArrayLike | None = None, level: float = LEVEL) -> Interval:
     """The mean of (seeds, items) or (items,) and its interval; the same at every call.
 
-    Raises InputError for no values, and for some that aren't finite: leave those out, and say so.
+    weights: (items,), above zero, such as the number of sources that an item's value is the mean
+    of; 1 by default. Raises InputError for no values, and for some that aren't finite: leave those
+    out, and say so.
     """
     found = matrix(values)
-    return Interval(float(found.mean()), *bounds([found], level), *found.shape)
+    counts = np.ones(found.shape[1]) if weights is None else np.asarray(weights, np.float64)
+    mean = float(np.average(found.mean(axis=0), weights=counts))
+    return Interval(mean, *bounds([found], counts, level), *found.shape)
 
 
 def matrix(values: ArrayLike) -> Values:
@@ -59,34 +63,38 @@ def matrix(values: ArrayLike) -> Values:
     return found
 
 
-def bounds(groups: Sequence[Values], level: float) -> tuple[float, float]:
+def bounds(groups: Sequence[Values], weights: Values, level: float) -> tuple[float, float]:
     """Of the mean of the first group less those of the others, each (seeds, items).
 
     The items are the same in all groups, and drawn together; the seeds are each group's own.
+    weights: (items,).
     """
     items = groups[0].shape[1]
     if items < 2:
         return np.nan, np.nan
     over_seeds = [_signed(n, group).mean(axis=0) for n, group in enumerate(groups)]
     of_items = np.sum(over_seeds, axis=0)
-    means = [of_items, *(group.mean(axis=1) for group in groups if len(group) > 1)]
+    mean, tail = float(np.average(of_items, weights=weights)), (1 - level) / 2
+    # What each item adds to the weighted mean, and each seed: their variances are the mean's.
+    means = [weights / weights.mean() * (of_items - mean)]
+    means += [np.average(group, axis=1, weights=weights) for group in groups if len(group) > 1]
     freedoms = np.array([len(one) - 1 for one in means])
     parts = np.array([one.var(ddof=1) / len(one) for one in means])  # of the variance
-    mean, tail = float(of_items.mean()), (1 - level) / 2
     if not parts.any():
         return mean, mean
     freedom = parts.sum() ** 2 / (parts**2 / freedoms).sum()
     stretch = stats.t.ppf(tail, freedom) / stats.norm.ppf(tail)
-    low, high = mean + stretch * (np.quantile(_draws(groups), [tail, 1 - tail]) - mean)
+    low, high = mean + stretch * (np.quantile(_draws(groups, weights), [tail, 1 - tail]) - mean)
     return float(low), float(high)
 
 
-def _draws(groups: Sequence[Values]) -> Values:
+def _draws(groups: Sequence[Values], weights: Values) -> Values:
     """Means of the first group less the others', of drawn seeds and items: (DRAWS,)."""
     rng = np.random.default_rng(SEED)
     found = []
     for _ in range(DRAWS // TOGETHER):
-        of_items = _shares(rng, groups[0].shape[1])
+        of_items = _shares(rng, groups[0].shape[1]) * weights
+        of_items /= of_items.sum(axis=1, keepdims=True)
         means = np.zeros(TOGETHER)
         for n, group in enumerate(groups):
             of_seeds = _shares(rng, len(group))

@@ -1,7 +1,7 @@
 """Two systems, or two groups of runs over seeds, on the same items.
 
 Sources of one mixture aren't independent: an item's score is the mean over its sources, and items
-are what is drawn, counted and ranked.
+are what is drawn, counted and ranked. In means they weigh as many sources as have a score.
 """
 
 import math
@@ -64,16 +64,17 @@ def paired(a: DataFrame, b: DataFrame, level: float = LEVEL) -> Paired:
     first, second, dropped = _complete(a, b)
     by_seed = set(a.columns) == set(b.columns)
     x, y = _by_item(first), _by_item(second)  # (seeds, items)
+    weights = np.array(first.groupby(level=_item(first)).size(), np.float64)
     groups = [x - y] if by_seed else [x, y]
     of_items = x.mean(axis=0) - y.mean(axis=0)
-    mean, sd = float(of_items.mean()), _seed_sd(groups)
-    low, high = bounds(groups, level)
+    mean, sd = float(np.average(of_items, weights=weights)), _seed_sd(groups, weights)
+    low, high = bounds(groups, weights, level)
     return Paired(
         mean=mean,
         low=low,
         high=high,
-        mean_a=float(x.mean()),
-        mean_b=float(y.mean()),
+        mean_a=float(first.to_numpy().mean()),
+        mean_b=float(second.to_numpy().mean()),
         items=x.shape[1],
         dropped=dropped,
         seeds_a=len(x),
@@ -108,8 +109,12 @@ def _named(rows: Index) -> str:
 
 def _by_item(table: DataFrame) -> Values:
     """Means over sources, seeds and items in the order of their names: (seeds, items)."""
-    level = ITEM if table.index.nlevels > 1 else 0
-    return table.sort_index(axis=1).groupby(level=level).mean().T.to_numpy()
+    return table.sort_index(axis=1).groupby(level=_item(table)).mean().T.to_numpy()
+
+
+def _item(table: DataFrame) -> str | int:
+    """The level of the index that names items."""
+    return ITEM if table.index.nlevels > 1 else 0
 
 
 def _higher(a: Values, b: Values) -> float:
@@ -123,10 +128,10 @@ def _wilcoxon(differences: Values) -> float:
     return float(stats.wilcoxon(differences).pvalue)
 
 
-def _seed_sd(groups: list[Values]) -> float:
+def _seed_sd(groups: list[Values], weights: Values) -> float:
     """Over seeds, pooled over groups; NaN where a group has one seed."""
     if min(map(len, groups)) < 2:
         return math.nan
-    means = [group.mean(axis=1) for group in groups]
+    means = [np.average(group, axis=1, weights=weights) for group in groups]
     squares = sum(((one - one.mean()) ** 2).sum() for one in means)
     return float(math.sqrt(squares / sum(len(one) - 1 for one in means)))

@@ -44,6 +44,19 @@ def test_the_same_at_every_call_and_in_any_order_of_memory():
     assert interval(scores) == interval(np.asfortranarray(scores))
 
 
+def test_items_of_several_sources_weigh_as_many():
+    """An item twice as heavy is nearly one that is there twice, but drawn as one."""
+    rng = np.random.default_rng(7)
+    scores, sources = rng.normal(size=300), rng.integers(1, 3, 300)
+    found = interval(scores, sources)
+    alone = interval(np.repeat(scores, sources))
+    assert found.mean == pytest.approx(alone.mean)
+    # The ratio estimator's error: Cochran, "Sampling techniques" (1977), 6.3.
+    error = math.sqrt((sources**2 * (scores - found.mean) ** 2).sum()) / sources.sum()
+    assert (found.high - found.low) / 2 == pytest.approx(1.968 * error, rel=0.04)
+    assert found.high - found.low > 1.05 * (alone.high - alone.low)
+
+
 def test_what_says_nothing_about_others_has_no_bounds():
     assert math.isnan(interval([3.0]).low)
     assert math.isnan(interval([[3.0], [4.0]]).high)

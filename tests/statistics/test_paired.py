@@ -84,7 +84,7 @@ def test_undefined_scores_are_left_out_in_pairs_and_counted():
     a[2] = 3
     found = paired(table(a), table(b))
     assert (found.items, found.dropped) == (3, 2)
-    assert found.mean == pytest.approx(5 / 3)  # an item counts once, whatever is left of it
+    assert found.mean == pytest.approx((1 + 1 + 3 + 3) / 4)  # every source that is left counts once
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from autoclip_sep.cli import command, compose, corpus, sources, trained
 from autoclip_sep.cli.arguments import check_choice, near
 from autoclip_sep.cli.build import build, call, trust
 from autoclip_sep.errors import InputError
+from autoclip_sep.evaluation import attributes
 from autoclip_sep.evaluation.metric import Metric, metrics
 from autoclip_sep.evaluation.score import score_split, summarise
 from autoclip_sep.files import sweep
@@ -72,6 +73,11 @@ def evaluate(arguments: Sequence[str]) -> None:
             )
             print(f"{heading}\n{metric.as_text(summarise(metric, path))}\n{shown(str(path))}")
             heading = ""
+        attributes.write(
+            folder / f"{settings['split']}_items.csv", split, store.sample_rate,
+            sources.names(run.config), corpus.corpus_of(config),
+            attributes.provenance(data["name"], store), progress=settings["progress"],
+        )  # fmt: skip
 
 
 def choose(settings: Mapping[str, Any], data: Mapping[str, Any]) -> list[Metric]:

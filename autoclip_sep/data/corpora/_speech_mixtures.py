@@ -8,6 +8,7 @@ import numpy as np
 
 from autoclip_sep.data.corpora._generated import GeneratedCorpus, generator
 from autoclip_sep.data.creation import mixing
+from autoclip_sep.data.speakers import of_wsj0_mix
 from autoclip_sep.data.store.reading import Item, Signal
 from autoclip_sep.errors import InputError
 
@@ -44,6 +45,14 @@ class SpeechMixtures(GeneratedCorpus):
                 signals = (Signal(s1 + file), Signal(s2 + file))
                 found.append(Item(recipe.name, split, signals, mix + file))
         return found
+
+    def speakers_of(self, item: str) -> tuple[str, ...]:
+        """Those of WSJ0-2mix's names."""
+        return of_wsj0_mix(item)
+
+    def genders(self) -> Mapping[str, str]:
+        """None is known."""
+        return {}
 
 
 def mixing_list(

@@ -1,6 +1,6 @@
 """The protocol of the classes that configs/data names, and a check of their numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from autoclip_sep.data.store.reading import Store
@@ -23,6 +23,17 @@ class Corpus(Protocol):
 
         Raises InputError where the files aren't the corpus, or can't be used.
         """
+
+
+@runtime_checkable
+class KnowsSpeakers(Protocol):
+    """A corpus of speech that can say who speaks: scores are then broken down by it."""
+
+    def speakers_of(self, item: str) -> Sequence[str]:
+        """The speaker of each source of a mixture, by its name; empty where that doesn't tell."""
+
+    def genders(self) -> Mapping[str, str]:
+        """f or m by speaker, in lower case, of those for whom that is known."""
 
 
 def check_least(corpus: object, **least: int) -> None:

@@ -86,6 +86,10 @@ class Demo(SpeechMixtures):
             "test": [session.files for session in unseen],
         }
 
+    def genders(self) -> dict[str, str]:
+        """Those of the voices."""
+        return {session.speaker.name: session.speaker.sex for session in self.sessions()}
+
     def sessions(self) -> list["Session"]:
         """All speakers and what they say; speaker n is the same whatever the other settings."""
         found = []

@@ -98,6 +98,11 @@ class Digits(SpeechMixtures):
             for split, of_split in spoken.items()
         }
 
+    def speakers_of(self, item: str) -> tuple[str, ...]:
+        """Those of `george0007-42318_1.2_theo0012-90311_-1.2`."""
+        found = [re.match(r"(.+)\d{4}-\d+$", part) for part in item.split("_")[::2]]
+        return tuple(match[1] for match in found if match)
+
     def _utterances(self, takes: Takes, speaker: str, split: str) -> list["Utterance"]:
         """What a speaker says in one split."""
         of_split = takes[speaker][split]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from autoclip_sep.data.corpora._from_files import Tree, check_names_apart
 from autoclip_sep.data.creation.librimix_metadata import read_mixtures
+from autoclip_sep.data.speakers import found_genders, of_librimix
 from autoclip_sep.data.store.reading import Item, Signal
 from autoclip_sep.errors import InputError
 from autoclip_sep.names import path_below, some
@@ -78,6 +79,14 @@ class LibriMix(Tree):
         check_names_apart(found)
         _check_present(root, found)
         return found
+
+    def speakers_of(self, item: str) -> tuple[str, ...]:
+        """Those of LibriMix's names."""
+        return of_librimix(item)[: self.count]
+
+    def genders(self) -> Mapping[str, str]:
+        """Those of LibriSpeech's SPEAKERS.TXT, at the root or above it."""
+        return found_genders(self.root)
 
     def _table(self, subset: str) -> str:
         return f"metadata/mixture_{subset}_{self.mixture}.csv"

@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from autoclip_sep.data import _discovery as discovery
 from autoclip_sep.data.corpora._from_files import Tree, check_names_apart
+from autoclip_sep.data.speakers import found_genders, of_wsj0_mix
 from autoclip_sep.data.store.reading import Item, Signal
 from autoclip_sep.errors import InputError
 from autoclip_sep.names import some
@@ -85,6 +86,14 @@ class MixtureTree(Tree):
         if self.unique_names:
             check_names_apart(found)
         return found
+
+    def speakers_of(self, item: str) -> tuple[str, ...]:
+        """Of the first signals, where the mixtures have WSJ0-mix's names."""
+        return of_wsj0_mix(item)[: self.count]
+
+    def genders(self) -> Mapping[str, str]:
+        """Those of WSJ0's spkrinfo.txt, at the root or above it."""
+        return found_genders(self.root)
 
     def _names(self, root: Path, patterns: Sequence[str], what: str = "") -> list[str]:
         """The mixtures, each with a file of every signal. what: they are, for a message."""
