@@ -86,6 +86,8 @@ def keep_run(
         raise InputError(f"{run.directory} has no {ordinal(every)} row: it has {len(rows)}")
     for pattern in WHOLE:
         for path in run.directory.glob(pattern):
+            if path.stem.endswith("_items"):  # the same for all runs of a corpus
+                continue
             copy = target / path.relative_to(run.directory)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)

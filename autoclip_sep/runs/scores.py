@@ -66,14 +66,14 @@ def read_items(path: Path) -> DataFrame:
 
 
 def tables(place: Path, split: str = "test") -> dict[str, Path]:
-    """The tables of scores in a run, or in a folder of tables, by metric; "" for SI-SDR's."""
+    """The tables of scores of a run, or in a folder, by metric; <split>.csv is of SI-SDR."""
     folder = place / "evaluation" if (place / "evaluation").is_dir() else place
     found: dict[str, Path] = {}
     for ending in (".csv.gz", ".csv"):  # a whole table rather than what was kept of it
         for path in sorted(folder.glob(f"*{ending}")):
             name, _, metric = path.name.removesuffix(ending).partition(split)
             if not name and metric[:1] in ("", "_") and {*KEYS} <= {*records.header(path)}:
-                found[metric[1:]] = path
+                found[metric[1:] or "si_sdr"] = path
     return found
 
 

@@ -2,12 +2,12 @@
 
 import math
 
-import numpy as np
 from scipy import stats
 
 POWER = 0.8
 LEVEL = 0.95
 MOST = 10**6
+FARTHEST = 1e4  # of what scipy is asked for; nobody misses an effect that is so large
 
 
 def seeds_needed(mean: float, sd: float, *, paired: bool = True) -> int | None:
@@ -16,7 +16,7 @@ def seeds_needed(mean: float, sd: float, *, paired: bool = True) -> int | None:
     mean, sd: of the differences between seeds of the same number; or, not paired, of the two
     groups, sd that of the seeds within a group, and the number is of each. The true values are
     taken to be these, which a few seeds tell coarsely. None for more than a million, for no
-    difference, and where sd is unknown (NaN: one seed). Noncentral t: Cohen, "Statistical power
+    difference, and where sd is unknown (NaN: one seed). Cohen, "Statistical power
     analysis for the behavioral sciences" (1988), two-sided.
     """
     if not (math.isfinite(mean) and math.isfinite(sd)) or mean == 0:
@@ -45,11 +45,11 @@ def sd_bounds(sd: float, freedom: int) -> tuple[float, float]:
 
 
 def _power(seeds: int, effect: float, paired: bool) -> float:
-    """How often a t-test of so many seeds (a group) finds an effect of so many sd."""
+    """How often a t-test of so many seeds (a group) finds an effect of so many sd.
+
+    t squared is noncentral F, which scipy has where its noncentral t gives NaN.
+    """
     freedom = seeds - 1 if paired else 2 * (seeds - 1)
-    shift = effect * math.sqrt(seeds if paired else seeds / 2)
-    if shift > 30:  # scipy's noncentral t gives NaN far out
-        return 1.0
-    critical = stats.t.ppf((1 + LEVEL) / 2, freedom)
-    beyond = stats.nct.sf(critical, freedom, shift) + stats.nct.cdf(-critical, freedom, shift)
-    return float(np.nan_to_num(beyond, nan=1.0))
+    shift = effect**2 * (seeds if paired else seeds / 2)
+    critical = stats.f.ppf(LEVEL, 1, freedom)
+    return float(stats.ncf.sf(critical, 1, freedom, min(shift, FARTHEST)))

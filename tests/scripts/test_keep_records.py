@@ -1,16 +1,23 @@
 """What is kept of runs: which rows, in how many digits, and what is left alone."""
 
+import gzip
 import json
+import math
 import sys
 
 import pytest
+from pandas.testing import assert_frame_equal
 
 from autoclip_sep.figures.runs import find
-from autoclip_sep.runs import records, run_directory
+from autoclip_sep.runs import records, run_directory, scores
 from tests.commands import load
 
 keep_records = load("scripts/keep_records.py")
 ROWS = 10
+SCORES = "item,source,estimate,si_sdr,si_sdr_mixture,silent\n" + "".join(
+    f"{name},{s},{3 - s},{score!r},{-1 / 3!r},{int(math.isnan(score))}\n"
+    for name, s, score in [("a", 1, 100 / 7), ('"b, c"', 1, math.nan), ('"b, c"', 2, -math.inf)]
+)
 
 
 @pytest.fixture
@@ -47,7 +54,10 @@ def add_run(place, seed=0, status="finished", scored=True):
     (directory / "timing.csv").write_text("a\n1\n")
     if scored:
         (directory / "evaluation" / "test.json").write_text('{"summary": {"si_sdr_mean": 1.0}}')
-        (directory / "evaluation" / "test.csv").write_text("item\na\n")
+        (directory / "evaluation" / "test.csv").write_text(SCORES)
+        (directory / "evaluation" / "test_items.csv").write_text("item,seconds\na,1.0\n")
+        (directory / "evaluation" / "test_items.json").write_text("{}")
+        (directory / "evaluation" / "test_stoi.csv").write_text(SCORES)  # not complete: no summary
     return directory
 
 
@@ -100,13 +110,30 @@ def test_all_digits_are_all_bits(place, keep):
         }
 
 
-def test_the_rest_is_kept_to_the_bit_without_weights_timing_and_items(place, keep):
+def test_the_rest_is_kept_to_the_bit_without_weights_and_timing(place, keep):
     keep(place, "runs=runs", "output=kept")
     names = sorted(path.relative_to(kept(place)).as_posix() for path in kept(place).rglob("*.*"))
-    assert names == ["config.yaml", "dynamics.csv", "evaluation/test.json", "history.csv",
-                     "kept.json"]  # fmt: skip
+    assert names == ["config.yaml", "dynamics.csv", "evaluation/test.csv.gz",
+                     "evaluation/test.json", "history.csv", "kept.json"]  # fmt: skip
     whole = (place / "runs/demo/snr/blstm/none/seed0/history.csv").read_bytes()
     assert (kept(place) / "history.csv").read_bytes() == whole
+
+
+def test_scores_of_single_items_are_kept_in_five_digits_and_the_same_bytes(place, keep):
+    keep(place, "runs=runs", "output=kept")
+    table = kept(place) / "evaluation" / "test.csv.gz"
+    assert gzip.decompress(table.read_bytes()).decode() == (
+        "item,source,si_sdr,si_sdr_mixture\na,1,14.286,-0.33333\n"
+        '"b, c",1,nan,-0.33333\n"b, c",2,-inf,-0.33333\n'
+    )
+    before, whole = table.read_bytes(), table.with_name("test.csv")
+    whole.write_text("item,source,si_sdr\na,1,0.0\n")  # of an earlier run, say
+    keep(place, "runs=runs", "output=kept")
+    assert table.read_bytes() == before
+    assert not whole.exists()
+    original = scores.read(place / "runs/demo/snr/blstm/none/seed0/evaluation/test.csv")
+    found = scores.read(scores.tables(kept(place))["si_sdr"])
+    assert_frame_equal(found, original[list(found)], atol=1e-3)
 
 
 def test_what_was_kept_is_a_run_to_the_figures_and_is_kept_anew(place, keep):
