@@ -72,11 +72,12 @@ def bins(values: Series) -> Series:
     if count < 2:
         return Series(dtype=object)
     cut = qcut(values, count, duplicates="drop")
-    return cut.cat.rename_categories([_bounds(one) for one in cut.cat.categories])
+    return cut.cat.rename_categories([_bounds(one, values.min()) for one in cut.cat.categories])
 
 
-def _bounds(bin: Interval) -> str:
-    left, right = (round(end, 9) + 0.0 for end in (bin.left, bin.right))  # no -1e-16
+def _bounds(bin: Interval, least: float) -> str:
+    """The first bin begins below the least value for pandas, at it for a reader."""
+    left, right = (round(end, 9) + 0.0 for end in (max(bin.left, least), bin.right))  # no -1e-16
     return f"{left:.3g} .. {right:.3g}"
 
 

@@ -38,11 +38,9 @@ def draw(found: Breakdown, metric: str, title: str, notes: Sequence[str], stem: 
     low, high = np.nanmin(bounds), np.nanmax(bounds)
     for one in figure.axes:
         one.set_xlim(low - 0.05 * (high - low) - 1e-9, high + 0.14 * (high - low) + 1e-9)
-    figure.suptitle(title, fontsize=13, weight="bold")
-    style.footer(
-        figure,
-        style.BETWEEN.join([f"mean {metric} with its 95 % interval, dotted: of all", *notes]),
-    )
+    notes = [f"mean {metric} with its 95 % interval, dotted: of all", *notes]
+    figure.suptitle(_plain(title), fontsize=13, weight="bold")
+    style.footer(figure, _plain(style.BETWEEN.join(notes)))
     style.save(figure, stem, (".png",))
     return stem.with_name(f"{stem.name}.png")
 
@@ -52,6 +50,11 @@ def columns(panels: list[tuple[str, DataFrame]]) -> tuple[list, list]:
     heights = np.cumsum([_height([panel]) for panel in panels])
     split = int(np.argmin(np.maximum(heights, heights[-1] - heights))) + 1
     return panels[:split], panels[split:]
+
+
+def _plain(text: str) -> str:
+    """Without formulas."""
+    return text.replace("$", r"\$")
 
 
 def _height(panels: Sequence[tuple[str, DataFrame]]) -> float:
