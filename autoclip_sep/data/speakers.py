@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from autoclip_sep.errors import InputError
@@ -51,12 +52,12 @@ def genders(table: Path) -> dict[str, str]:
 
 
 def found_genders(root: str | Path | None) -> Mapping[str, str]:
-    """The genders of the first such table at a corpus' root or above it; empty without any."""
+    """The genders of the first table with some, at a corpus' root or above it; empty without."""
     if not root:
         return {}
     here = Path(root).resolve()
     for folder in [here, *list(here.parents)[:HIGHEST]]:
         for name in TABLES:
-            if (folder / name).is_file():
+            with suppress(InputError):
                 return genders(folder / name)
     return {}

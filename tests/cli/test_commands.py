@@ -113,6 +113,32 @@ def test_evaluate_scores_the_test_set_once(place, straight, here):
     assert table.read_text() == marked
 
 
+def test_breakdown_tells_where_a_run_scores_low(place, straight, here):
+    here(place, "evaluate", f"run={straight}")
+    items = straight / "evaluation" / "test_items.csv"
+    before = items.read_bytes()
+    said = here(place, "breakdown", f"run={straight}", "output=mine").stdout
+    assert "The 4 lowest items" in said
+    assert (place / "mine" / "breakdown.csv").read_text().startswith("attribute,group,items,")
+    assert "| speaker |" in (place / "mine" / "breakdown.md").read_text()
+    assert (place / "mine" / "breakdown.png").exists()
+    items.unlink()
+    here(place, "breakdown", f"run={straight}")  # measured anew, from the corpus
+    assert items.read_bytes() == before
+    (place / "who.txt").write_text("400 f\n401 f\n402 f\n403 f\n")
+    said = here(place, "breakdown", f"run={straight}", "speakers=who.txt", "output=mine").stdout
+    assert "genders: all the same" in said
+    table = straight / "evaluation" / "test.csv"
+    said = here(place, "breakdown", f"run={table}", "output=mine", check=2).stderr
+    assert "add items=FILE.csv" in said
+    here(place, "breakdown", f"run={table}", f"items={items}", "output=mine")
+    note = items.with_suffix(".json")
+    note.write_text(note.read_text().replace('"fingerprint": "', '"fingerprint": "0'))
+    said = here(place, "breakdown", f"run={straight}", check=2).stderr
+    assert "another corpus than the scores" in said
+    note.unlink()
+
+
 def test_the_last_checkpoint_has_scores_of_its_own(place, straight, here):
     done = here(place, "evaluate", f"run={straight}", "checkpoint=last", "split=valid")
     assert "(6 epochs)" in done.stdout

@@ -52,6 +52,7 @@ def test_the_demo_corpus_knows_its_voices():
 def test_tables_of_speakers_are_found_above_a_root(tmp_path, name, text):
     root = tmp_path / "mixtures" / "wav8k" / "min"
     root.mkdir(parents=True)
+    (tmp_path / "mixtures" / "speakers.csv").write_text("of something else\n")
     assert MixtureTree(root=str(root)).genders() == {}
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / name).write_text(text)

@@ -54,33 +54,40 @@ def run(words: Sequence[str]) -> None:
     if not given["output"] and (len(group.places) > 1 or first.is_file()):
         raise InputError("output is missing: several runs, or a table, have no folder of their own")
     output = Path(given["output"] or first / "evaluation")
-    items = items_of(first, split, given)
+    table = items_of(first, split, given)
+    items = scores.read_items(table)
+    measured = str(scores.note(table).get("provenance", {}).get("fingerprint", ""))
+    if measured and group.corpora - {measured}:
+        raise InputError(f"{table} is of another corpus than the scores: evaluate the run again")
     if given["speakers"]:
         items = with_genders(items, Path(given["speakers"]))
     found = break_down(group.table, items)
+    stem = output / ("breakdown" if split == "test" else f"breakdown_{split}")
     output.mkdir(parents=True, exist_ok=True)
     name = shown(str(first if len(group.places) == 1 else first.parent))
     text = f"# {name}, {split}\n\n{as_markdown(found, metric)}"
-    write_whole(output / "breakdown.md", text.encode(errors="replace"))
-    write_whole(output / "breakdown.csv", found.groups.to_csv(index=False).encode(errors="replace"))
+    write_whole(stem.with_suffix(".md"), text.encode(errors="replace"))
+    content = found.groups.to_csv(index=False)
+    write_whole(stem.with_suffix(".csv"), content.encode(errors="replace"))
     notes = [name, f"{len(set(items.index)):,} items of {split}, the numbers are those of a group"]
-    picture = breakdown_picture.draw(
-        found, metric, f"{metric} by group", notes, output / "breakdown"
-    )
     print(text)
-    print(shown(f"{output / 'breakdown.md'}, .csv and {picture.name}"))
+    try:
+        picture = breakdown_picture.draw(found, metric, f"{metric} by group", notes, stem)
+        print(shown(f"{stem}.md, .csv and {picture.name}"))
+    except InputError as error:  # of few items, say
+        print(shown(f"{stem}.md and .csv; not drawn: {error}"))
 
 
-def items_of(place: Path, split: str, given: Mapping[str, str]) -> DataFrame:
-    """What is known of the items: the table that is named, the run's own, or a new one."""
+def items_of(place: Path, split: str, given: Mapping[str, str]) -> Path:
+    """The table of what is known of the items: that which is named, the run's own, or a new one."""
     if given["items"]:
-        return scores.read_items(Path(given["items"]))
+        return Path(given["items"])
     path = place / "evaluation" / f"{split}_items.csv"
     if not path.is_file():
         if not (place / "config.yaml").is_file():
             raise InputError(f"{place} is no run: add items=FILE.csv, a run's {split}_items.csv")
         measure(place, split, path, given)
-    return scores.read_items(path)
+    return path
 
 
 def with_genders(items: DataFrame, table: Path) -> DataFrame:
