@@ -33,7 +33,11 @@ def find(where: str) -> list[Path]:
     A folder that is no run stands for all runs below it. Raises InputError where there is none, and
     for runs that differ in more than their seed.
     """
-    places = [Path(where)] if Path(where).exists() else [Path(p) for p in sorted(glob.glob(where))]
+    places = (
+        [Path(where)]
+        if Path(where).exists()
+        else [Path(path) for path in sorted(glob.glob(where, recursive=True))]
+    )
     found: list[Path] = []
     for place in places:
         below = [path.parent for path in sorted(place.rglob("seed*/config.yaml"))]

@@ -68,7 +68,7 @@ def test_named_sources_get_a_line_each_and_one_seed_says_what_it_is(tmp_path, sa
     assert [line.split()[0] for line in said.splitlines() if "% of 40" in line] == [
         "all", "vocals", "drums",
     ]  # fmt: skip
-    assert "one seed: the interval is of these very networks" in said
+    assert "one seed: the interval is of that very network" in said
 
 
 def test_a_table_of_anybodys_estimates_beside_a_run(tmp_path, say):

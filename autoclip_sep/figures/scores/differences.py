@@ -46,9 +46,13 @@ def notes(found: Paired) -> list[str]:
         lines.append(f"{found.dropped} sources are left out: some run has no finite score there")
     fewest = min(found.seeds_a, found.seeds_b)
     if fewest == 1:
-        lines.append("one seed: the interval is of these very networks, not of what made them")
+        lines.append("one seed: the interval is of that very network, not of what made it")
     else:
-        of = "differences between seeds" if found.by_seed else "scores over seeds"
+        of = (
+            "differences between seeds"
+            if found.by_seed
+            else "scores over seeds, which aren't the same in both"
+        )
         freedom = fewest - 1 if found.by_seed else found.seeds_a + found.seeds_b - 2
         low, high = sd_bounds(found.seed_sd, freedom)
         lines.append(
