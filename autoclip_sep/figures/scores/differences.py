@@ -12,6 +12,7 @@ from autoclip_sep.figures import markdown
 from autoclip_sep.figures.runs import GROUP, comparable
 from autoclip_sep.files import write_whole
 from autoclip_sep.runs.score_groups import alike, gather
+from autoclip_sep.runs.scores import tables
 from autoclip_sep.statistics.paired import Paired, paired
 from autoclip_sep.statistics.seeds_needed import sd_bounds
 
@@ -71,6 +72,12 @@ def table(runs: DataFrame) -> tuple[dict[tuple[str, ...], Paired], list[str]]:
     found: dict[tuple[str, ...], Paired] = {}
     lines = []
     scored = runs[runs["scored"]].drop_duplicates([*GROUP, "clipping", "seed"])
+    known = scored["run"].map(lambda run: "si_sdr" in tables(run.directory)).astype(bool)
+    if not known.all():
+        lines.append(
+            f"not compared: {(~known).sum()} runs were kept without scores of single items"
+        )
+    scored = scored[known]
     for names, members in scored.groupby(GROUP):
         without = members[members["clipping"] == NONE]
         for clipping, clipped in members.drop(without.index).groupby("clipping"):
