@@ -22,10 +22,17 @@ def resample(samples: NDArray[Any], from_rate: int, to_rate: int) -> NDArray[Any
     # Imported here: slow to import, and not needed to train.
     from scipy.signal import resample_poly
 
-    divisor = gcd(from_rate, to_rate)
-    up, down = to_rate // divisor, from_rate // divisor
+    up, down = _ratio(from_rate, to_rate)
     resampled: NDArray[Any] = resample_poly(samples, up, down, axis=-1)
     return resampled
+
+
+def latency(from_rate: int, to_rate: int) -> int:
+    """Input samples that `resample_blocks` needs beyond one to give what stands for it."""
+    if from_rate == to_rate:
+        return 0
+    up, down = _ratio(from_rate, to_rate)
+    return _reach(up, down) + down
 
 
 def resample_blocks(
@@ -38,10 +45,8 @@ def resample_blocks(
     if from_rate == to_rate:
         yield from blocks
         return
-    common = gcd(from_rate, to_rate)
-    up, down = to_rate // common, from_rate // common
-    # In input samples; a multiple of `down`, where both rates have a sample.
-    reach = down * ceil(HALF_FILTER * max(up, down) / (up * down))
+    up, down = _ratio(from_rate, to_rate)
+    reach = _reach(up, down)
     held: NDArray[Any] | None = None
     done = 0  # of what is held: the samples whose output was yielded
     for block in blocks:
@@ -53,3 +58,14 @@ def resample_blocks(
             held, done = held[..., dropped:], ready - dropped
     if held is not None:
         yield resample(held, from_rate, to_rate)[..., done // down * up :]
+
+
+def _ratio(from_rate: int, to_rate: int) -> tuple[int, int]:
+    """By how much to go up and down."""
+    common = gcd(from_rate, to_rate)
+    return to_rate // common, from_rate // common
+
+
+def _reach(up: int, down: int) -> int:
+    """Of the filter, in input samples: a multiple of `down`, where both rates have a sample."""
+    return down * ceil(HALF_FILTER * max(up, down) / (up * down))

@@ -55,7 +55,7 @@ def claim(path: str | os.PathLike[str]) -> Claim:
         if head[:4] == b".snd":  # AU has no chunks
             offset, length = struct.unpack(">II", head[4:12])
             end = offset + length
-            return Claim() if _streamed(length) else Claim(max(0, end - size), max(0, size - end))
+            return Claim() if streamed(length) else Claim(max(0, end - size), max(0, size - end))
         layout = _layout(head)
         if layout is None:
             return Claim()
@@ -70,7 +70,7 @@ def _compare(file: BinaryIO, layout: _Chunks, size: int) -> Claim:
             wide = int.from_bytes(file.read(8), "little")
         if name == layout.samples:
             length = wide if length == _UNKNOWN and wide is not None else length
-            if _streamed(length) or length < 0:
+            if streamed(length) or length < 0:
                 return Claim()
             end = start + length
             if end > size:
@@ -126,7 +126,7 @@ def _layout(head: bytes) -> _Chunks | None:
         return _Chunks(_form(head[4:8], ">"), ">4sI", b"SSND")
     if name == b"riff" and head[28:40] == _GUID:
         length = int.from_bytes(head[16:24], "little")
-        form = None if _streamed(length) else length
+        form = None if streamed(length) else length
         return _Chunks(form, "<16sQ", b"data" + _GUID, first=40, align=8, counted=True)
     if name == b"caff":
         return _Chunks(None, ">4sQ", b"data", first=8, align=1)
@@ -135,8 +135,9 @@ def _layout(head: bytes) -> _Chunks | None:
 
 def _form(field: bytes, order: str) -> int | None:
     length = struct.unpack(order + "I", field)[0]
-    return None if _streamed(length) else length + 8
+    return None if streamed(length) else length + 8
 
 
-def _streamed(length: int) -> bool:
+def streamed(length: int) -> bool:
+    """Whether that stands for a length that was unknown when the header was written."""
     return length == _UNKNOWN or _STREAMED[0] <= length <= _STREAMED[1] or length >= 2**63

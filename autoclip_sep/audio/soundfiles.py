@@ -84,7 +84,7 @@ def read(
             )
     if len(samples) != number:
         raise InputError(f"{path}: truncated, {len(samples)} of {number} samples can be decoded")
-    _check_samples(path, samples, start)
+    check_samples(path, samples, start)
     return _converted(samples, dtype).T, rate
 
 
@@ -98,7 +98,7 @@ def blocks(
     """
     source, start = open_source(path), 0
     for block in _decoded(path, source, size, dtype):
-        _check_samples(path, block.T, start)
+        check_samples(path, block.T, start)
         start += block.shape[1]
         yield _converted(block, dtype)
     if start != source.info.frames:
@@ -213,7 +213,11 @@ def _converted(samples: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
     return scaled.clip(-(2**15), 2**15 - 1).astype(np.int16)
 
 
-def _check_samples(path: str | os.PathLike[str], samples: NDArray[Any], start: int) -> None:
+def check_samples(path: str | os.PathLike[str], samples: NDArray[Any], start: int) -> None:
+    """Raises InputError for the first of the samples (n, C) that is no usable amplitude.
+
+    start: how many there were before.
+    """
     if samples.dtype.kind != "f" or samples.size == 0:
         return
     # One pass tells good files from bad ones: NaN and infinities survive minimum and maximum.

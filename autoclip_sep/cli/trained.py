@@ -1,6 +1,7 @@
 """A trained run, read back from its directory."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ from autoclip_sep.cli.build import NotBuilt, build
 from autoclip_sep.errors import InputError
 from autoclip_sep.evaluation.separation import Separation
 from autoclip_sep.names import shown
+from autoclip_sep.permutation import MOST_SOURCES
 from autoclip_sep.runs import checkpoint, run_directory
 from autoclip_sep.runs.checkpoint import CheckpointFolder
 from autoclip_sep.runs.saved_state import validated_weights
 
-CHUNK, OVERLAP = 60, 5  # seconds
+CHUNK = 60  # seconds
+OVERLAP = 1 / 12  # of a chunk
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ def load(directory: str, kind: str, device: torch.device) -> Trained:
             device,
             permute=sources.are_permuted(config),
             chunk=CHUNK * rate,
-            overlap=OVERLAP * rate,
+            overlap=int(OVERLAP * CHUNK * rate),
             scaled=not config["loss"].get("scale_invariant", False),
         )
     except NotBuilt as error:
@@ -74,3 +77,29 @@ def load(directory: str, kind: str, device: torch.device) -> Trained:
     return Trained(
         path, config, separation, used.stem, checkpoint.digest(used), int(used.stem.split("-")[2])
     )
+
+
+def adapted(run: Trained, settings: Mapping[str, Any]) -> Trained:
+    """The run as it is to separate by the settings `masks` and, where given, `sources` and `chunk`.
+
+    Raises InputError for a network that can't: only clusters may be soft, or of another number.
+    """
+    separation = run.separation
+    sources = settings.get("sources") or separation.sources
+    asked = f"sources={sources}" if sources != separation.sources else "masks=soft"
+    changed = sources != separation.sources or settings["masks"] == "soft"
+    if changed and not separation.clusters:
+        raise InputError(
+            f"{asked}: only a network that clusters embeddings can, such as one of "
+            f"loss=deep_clustering; {run.directory} gives {separation.sources} sources by itself"
+        )
+    if not 2 <= sources <= MOST_SOURCES and changed:
+        raise InputError(f"sources={sources}: must be from 2 to {MOST_SOURCES}")
+    chunk = settings.get("chunk", CHUNK) * run.config["data"]["sample_rate"]
+    return replace(
+        run,
+        separation=replace(
+            separation, sources=sources, soft=settings["masks"] == "soft",
+            chunk=chunk, overlap=int(OVERLAP * chunk),
+        ),
+    )  # fmt: skip

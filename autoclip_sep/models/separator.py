@@ -1,4 +1,4 @@
-"""The separation network: log-magnitude spectrum, BLSTM, and the heads that the loss needs.
+"""The separation network: log-magnitude spectrum, LSTMs, and the heads that the loss needs.
 
 Source: Seetharaman et al., "AutoClip" (2020), section 4. The paper states neither dropout nor
 normalisation: 0.3 and BatchNorm over the input's bins are those of the authors' library in 2020.
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from torch import Tensor, nn
 
 from autoclip_sep.errors import InputError
-from autoclip_sep.models.blstm import BLSTM
+from autoclip_sep.models.blstm import BLSTM, State
 from autoclip_sep.models.heads import EmbeddingHead, MaskHead
 from autoclip_sep.precision import full_precision
 from autoclip_sep.stft import STFT
@@ -27,6 +27,8 @@ class Separator(nn.Module):
     weights. Recurrent and linear layers run under the caller's autocast, all else in full
     precision.
 
+    bidirectional: false for a causal network, which can separate a stream: see `next_masks`.
+
     Raises InputError for an unknown head, or none.
     """
 
@@ -40,6 +42,7 @@ class Separator(nn.Module):
         dropout: float = 0.3,
         embedding_size: int = 20,
         batch_norm: bool = True,
+        bidirectional: bool = True,
     ) -> None:
         super().__init__()
         self.stft = stft
@@ -48,12 +51,15 @@ class Separator(nn.Module):
             raise InputError(f"heads={sorted(self.heads)}: one or more of {', '.join(HEADS)}")
         bins = stft.bins
         self.norm = nn.BatchNorm1d(bins) if batch_norm else nn.Identity()
-        self.blstm = BLSTM(bins, hidden, layers, dropout)
+        self.blstm = BLSTM(bins, hidden, layers, dropout, bidirectional)
         masked = self.heads & {"masks", "waveforms"}
-        self.mask_head = MaskHead(2 * hidden, bins, sources) if masked else None
+        self.mask_head = MaskHead(self.blstm.outputs, bins, sources) if masked else None
+        embedded = "embedding" in self.heads
         self.embedding_head = (
-            EmbeddingHead(2 * hidden, bins, embedding_size) if "embedding" in self.heads else None
+            EmbeddingHead(self.blstm.outputs, bins, embedding_size) if embedded else None
         )
+        # Clusters are known once all of a mixture is; masks are from frame to frame.
+        self.streams = self.mask_head is not None and not bidirectional
 
     def forward(self, batch: Batch) -> Estimate:
         """Mixtures (B, C, T) to an estimate with the requested heads."""
@@ -75,6 +81,17 @@ class Separator(nn.Module):
             embedding,
             _unfold(waveforms, channels),
         )
+
+    def next_masks(self, spectrum: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Masks (B, S, F, N) of the next frames (B, F, N), and the state for those after them.
+
+        For networks that stream, in evaluation mode: `forward` gives the same masks at once.
+        """
+        assert self.streams
+        assert self.mask_head is not None
+        features = self.norm(log_magnitude(spectrum)).transpose(1, 2)
+        features, state = self.blstm.going_on(features, state)
+        return self.mask_head(features), state
 
 
 @full_precision

@@ -7,7 +7,7 @@ of all other settings.
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 
@@ -21,12 +21,14 @@ MOST_NODES = 10_000  # of a file, its aliases expanded
 Group = Mapping[str, Any]
 Seed = Annotated[int, range(2**31)]
 Count = Annotated[int, range(1, 1_000_001)]  # more of anything counted here is a mistake
+Seconds = Annotated[int, range(1, 3601)]
 Threads = Annotated[int, range(10_001)]
 TYPES: dict[str, Any] = {
     "seed": Seed, "runs": str, "force": bool, "percentile": float | None, "threads": Threads,
     "run": str, "input": str, "output": str, "split": str, "checkpoint": str, "device": str,
     "downmix": bool, "bss_eval": bool | None, "metrics": str | Sequence[str] | None,
-    "progress": bool,
+    "progress": bool, "masks": Literal["hard", "soft"], "chunk": Seconds, "format": str,
+    "sources": Count | None, "sample_rate": Count | None, "channels": Count | None,
     "data": Group, "loss": Group, "model": Group, "clipping": Group, "optimizer": Group,
     "scheduler": Group, "logger": Group, "trainer": Group, "stft": Group,
     "data.name": str, "data.sample_rate": Count, "data.sources": Count, "data.channels": Count,

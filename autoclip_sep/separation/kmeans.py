@@ -1,9 +1,12 @@
-"""Embeddings to binary masks by k-means.
+"""Embeddings to masks by k-means.
 
 Source: Hershey et al., "Deep clustering" (2016), section 2. As there the centres are found from
 the points within 40 dB of the loudest, with equal weights: quieter points had next to no weight in
 training, so their embeddings carry little information. Every point is then assigned.
 Seeding: Arthur and Vassilvitskii, "k-means++" (2007).
+Soft masks: the responsibilities of soft k-means, Isik et al., "Single-Channel Multi-Speaker
+Separation using Deep Clustering" (2016): exp(-alpha ||v - mu_s||^2) / sum_r exp(-alpha ||v -
+mu_r||^2). Difference: the centres are those of k-means, whose assignments are binary.
 """
 
 import torch
@@ -15,27 +18,38 @@ from autoclip_sep.precision import full_precision
 RANGE_DB = 40.0
 RESTARTS = 4
 MOST_ITERATIONS = 100
+ALPHA = 5.0  # of soft masks
 
 
 @full_precision
-def cluster(embedding: Tensor, mixture_stft: Tensor, sources: int, seed: int = 0) -> Tensor:
-    """Binary masks (B, S, F, N), one-hot over S, in no particular order of the sources.
+def cluster(
+    embedding: Tensor, mixture_stft: Tensor, sources: int, seed: int = 0, soft: bool = False
+) -> Tensor:
+    """Masks (B, S, F, N) that sum to 1 over S, in no particular order of the sources.
 
     embedding: (B, K, D). mixture_stft: (B, F, N) complex; its magnitude selects the loud points.
-    seed: the only source of randomness; an example's masks don't depend on its batch.
+    soft: masks are responsibilities in (0, 1), not binary. seed: the only source of randomness; an
+    example's masks don't depend on its batch. They are NaN where its embedding isn't finite.
     """
     magnitude = frame_major(mixture_stft.abs())
     loudest = magnitude.amax(dim=1, keepdim=True)
     loud = (magnitude >= loudest * 10 ** (-RANGE_DB / 20)).to(embedding.dtype)
-    member = kmeans(embedding, loud, sources, seed).to(embedding.dtype)
-    return from_frame_major(member.transpose(1, 2), mixture_stft.shape[1])
+    member, centres = kmeans(embedding, loud, sources, seed)
+    if soft:
+        share = (-ALPHA * _distance(embedding, centres[:, None])[:, 0]).softmax(dim=1)
+    else:
+        share = member.to(embedding.dtype)
+    bad = ~embedding.isfinite().flatten(1).all(dim=1)
+    share = share.masked_fill(bad[:, None, None], torch.nan)
+    return from_frame_major(share.transpose(1, 2), mixture_stft.shape[1])
 
 
 @torch.no_grad()
-def kmeans(points: Tensor, weight: Tensor, clusters: int, seed: int = 0) -> Tensor:
-    """The cluster of each point, one-hot bool (B, S, K): the best of several restarts.
+def kmeans(points: Tensor, weight: Tensor, clusters: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """The cluster of each point, one-hot bool (B, S, K), and the centres (B, S, D).
 
-    points: (B, K, D). weight: (B, K); points of weight 0 move no centre.
+    points: (B, K, D). weight: (B, K); points of weight 0 move no centre. The best of several
+    restarts. Where there are fewer distinct points than clusters, some clusters are empty.
     """
     centres = _plus_plus(points, weight, clusters, seed)
     member = _nearest(points, centres)
@@ -47,7 +61,8 @@ def kmeans(points: Tensor, weight: Tensor, clusters: int, seed: int = 0) -> Tens
         member = moved
     spread = (_distance(points, centres).amin(dim=2) * weight[:, None]).sum(dim=-1)
     best = spread.argmin(dim=1)  # of the restarts
-    return member[torch.arange(len(points), device=points.device), best]
+    rows = torch.arange(len(points), device=points.device)
+    return member[rows, best], centres[rows, best]
 
 
 def _plus_plus(points: Tensor, weight: Tensor, clusters: int, seed: int) -> Tensor:
@@ -61,6 +76,8 @@ def _plus_plus(points: Tensor, weight: Tensor, clusters: int, seed: int) -> Tens
     chance = weight.double()[:, None].expand(-1, RESTARTS, -1)
     for _ in range(clusters):
         drawn = torch.rand(RESTARTS, 1, generator=generator, dtype=torch.float64, device="cpu")
+        none = chance.sum(dim=-1, keepdim=True) == 0  # every point is a centre: any will do
+        chance = torch.where(none, weight.double()[:, None], chance)
         cumulated = chance.cumsum(dim=-1)
         level = drawn.to(points.device) * cumulated[..., -1:]
         index = torch.searchsorted(cumulated, level, right=True).squeeze(-1)

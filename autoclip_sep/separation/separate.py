@@ -7,17 +7,20 @@ from autoclip_sep.stft import STFT
 from autoclip_sep.types import Batch, Estimate
 
 
-def separate(estimate: Estimate, batch: Batch, stft: STFT, sources: int) -> Tensor:
+def separate(
+    estimate: Estimate, batch: Batch, stft: STFT, sources: int, soft: bool = False
+) -> Tensor:
     """One waveform per source, as long as the mixture: (B, S, C, T).
 
-    The network's own waveforms if it has them, else by its masks, else by binary masks from k-means
-    on its embedding. A chimera network thus separates by its masks.
+    The network's own waveforms if it has them, else by its masks, else by masks from k-means on its
+    embedding, binary or `soft`. A chimera network thus separates by its masks. sources: how many
+    clusters there are to be, whatever the network was trained on.
     """
     if estimate.waveforms is not None:
         return estimate.waveforms
     mixture_stft, masks = estimate.head("mixture_stft"), estimate.masks
     if masks is None:
-        masks = _cluster_channels(estimate.head("embedding"), mixture_stft, sources)
+        masks = _cluster_channels(estimate.head("embedding"), mixture_stft, sources, soft)
     return apply_masks(masks, mixture_stft, stft, batch.mixture.shape[-1])
 
 
@@ -29,7 +32,7 @@ def apply_masks(masks: Tensor, mixture_stft: Tensor, stft: STFT, length: int) ->
     return stft.inverse(masks * mixture_stft.unsqueeze(1), length)
 
 
-def _cluster_channels(embedding: Tensor, mixture_stft: Tensor, sources: int) -> Tensor:
+def _cluster_channels(embedding: Tensor, mixture_stft: Tensor, sources: int, soft: bool) -> Tensor:
     """(B, C, K, D) and (B, C, F, N) to masks (B, S, C, F, N).
 
     The channels of an example are clustered together, concatenated as if they were frames, so that
@@ -37,5 +40,5 @@ def _cluster_channels(embedding: Tensor, mixture_stft: Tensor, sources: int) -> 
     """
     channels = mixture_stft.shape[1]
     end_to_end = mixture_stft.transpose(1, 2).flatten(2)
-    masks = cluster(embedding.flatten(1, 2), end_to_end, sources)
+    masks = cluster(embedding.flatten(1, 2), end_to_end, sources, soft=soft)
     return masks.unflatten(-1, (channels, -1)).movedim(-2, 2)

@@ -40,6 +40,7 @@ def job(run: Path, songs: Path):  # noqa: F811
             begin.found = {
                 str(path.relative_to(output)): soundfiles.info(path).frames
                 for path in sorted(output.rglob("s?.wav"))
+                if path.is_file()
             }
         return begin.found
 
@@ -71,7 +72,6 @@ def test_whatever_can_be_decoded_is_separated(job, songs, capsys) -> None:
 
 def test_what_is_no_sound_is_named_and_counted(job, songs, capsys) -> None:
     wav(songs / "a.wav")
-    wav(songs / "sub.wav" / "inner.wav")
     (songs / "notes.txt").write_text("not a sound")
     (songs / "nothing").touch()
     (songs / "cover.jpg").write_bytes(b"\xff\xd8\xff\xe0" + bytes(range(256)) * 20)
@@ -81,10 +81,10 @@ def test_what_is_no_sound_is_named_and_counted(job, songs, capsys) -> None:
     wav(songs / ".hidden.wav")
     assert list(job()) == ["a/s1.wav", "a/s2.wav"]
     said = capsys.readouterr()
-    assert said.out.splitlines()[-1] == "1 ok, 0 failed, 5 left out"
+    assert said.out.splitlines()[-1] == "1 ok, 0 failed, 4 left out"
     lines = said.err.splitlines()
-    assert len(lines) == 5
-    for name in ("cover.jpg", "list.m3u8", "nothing", "notes.txt", "sub.wav"):
+    assert len(lines) == 4
+    for name in ("cover.jpg", "list.m3u8", "nothing", "notes.txt"):
         assert sum(f"songs/{name}: left out" in line for line in lines) == 1
 
 
@@ -151,7 +151,7 @@ def test_nobody_listening_ends_the_job(job, songs, monkeypatch) -> None:
 
     for name in "ab":
         wav(songs / f"{name}.wav")
-    monkeypatch.setattr(module, "_separate_file", closed)
+    monkeypatch.setattr(module, "_into_folder", closed)
     with pytest.raises(BrokenPipeError):
         job()
 
@@ -207,3 +207,85 @@ def test_of_several_sounds_the_first_is_separated(job, songs, write_stems, capsy
     samples = sum(soundfiles.read(songs.parent / f"out/a.stem/s{s}.wav")[0][0] for s in (1, 2))
     first, second = (np.corrcoef(stem.mean(axis=0), samples[:20_000])[0, 1] for stem in stems[:2])
     assert abs(first) > 3 * abs(second)
+
+
+def test_a_tree_keeps_its_folders(job, songs, capsys) -> None:
+    for name in ("01.wav", "a/01.wav", "a/b c/\u00e9.wav", "sub.wav/inner.wav", "e/f/g.wav"):
+        wav(songs / name)
+    for name in (".hidden/x.wav", "a/.git/x.wav"):
+        wav(songs / name)
+    (songs / "empty").mkdir()
+    folders = ["01", "a/01", "a/b c/\u00e9", "e/f/g", "sub.wav/inner"]
+    assert list(job()) == [f"{folder}/s{s}.wav" for folder in folders for s in (1, 2)]
+    assert capsys.readouterr().out.splitlines()[-1] == "5 ok, 0 failed"
+
+
+def test_a_sound_beside_a_folder_of_its_name_keeps_its_suffix(job, songs) -> None:
+    """Or the sources of a.wav would lie among the folders of those in a."""
+    wav(songs / "a.wav", 901)
+    wav(songs / "a/s1.wav", 902)
+    wav(songs / "a/s1.flac", 903)
+    (songs / "b").mkdir()
+    wav(songs / "b.wav", 904)
+    lengths = {"a.wav": 901, "a/s1.flac": 903, "a/s1.wav": 902, "b": 904}
+    assert job() == {f"{folder}/s{s}.wav": n for folder, n in lengths.items() for s in (1, 2)}
+
+
+def test_links_lead_in_no_circles_and_nowhere_twice(job, songs, capsys) -> None:
+    wav(songs / "a/01.wav")
+    (songs / "a/up").symlink_to(songs)
+    (songs / "b").symlink_to(songs / "a")
+    wav(songs.parent / "elsewhere/02.wav")
+    (songs / "c").symlink_to(songs.parent / "elsewhere")
+    assert list(job()) == ["a/01/s1.wav", "a/01/s2.wav", "c/02/s1.wav", "c/02/s2.wav"]
+    said = capsys.readouterr()
+    assert said.out.splitlines()[-1] == "2 ok, 0 failed, 2 left out"
+    assert len(said.err.splitlines()) == 2
+
+
+def test_the_output_inside_the_input_is_not_read_again(job, songs, monkeypatch) -> None:
+    wav(songs / "a/01.wav")
+    monkeypatch.chdir(songs)
+    for _ in range(2):
+        job("input=.", "output=separated", "force=true")
+    assert sorted(str(path) for path in Path().rglob("*.wav")) == [
+        "a/01.wav", "separated/a/01/s1.wav", "separated/a/01/s2.wav",
+    ]  # fmt: skip
+    with pytest.raises(InputError, match="is the input itself"):
+        job("input=.", f"output={songs}")
+
+
+def test_a_folder_that_cannot_be_read_is_a_failure(job, songs, capsys, monkeypatch) -> None:
+    wav(songs / "a.wav")
+    (songs / "closed").mkdir()
+    real = os.scandir
+
+    def scandir(path: str):
+        if Path(path).name == "closed":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(SystemExit):
+        job()
+    said = capsys.readouterr()
+    assert said.out.splitlines()[-1] == "1 ok, 1 failed"
+    assert "songs/closed: not permitted" in said.err
+
+
+def test_sources_of_another_sound_are_not_written_over(job, songs, run, capsys) -> None:  # noqa: F811
+    one, other = wav(songs / "a/01.wav", 901), wav(songs / "b/01.wav", 902)
+    output = songs.parent / "flat"
+    separate([f"run={run}", f"input={one}", f"output={output}"])
+    given = [f"run={run}", f"input={other}", f"output={output}"]
+    with pytest.raises(InputError, match=r"01/s1\.wav is there already.*force=true"):
+        separate(given)
+    assert soundfiles.info(output / "01/s1.wav").frames == 901
+    separate([*given, "force=true"])
+    assert soundfiles.info(output / "01/s1.wav").frames == 902
+    job()
+    wav(songs / "c.wav")
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        job()
+    assert capsys.readouterr().out.splitlines()[-1] == "1 ok, 2 failed"

@@ -54,7 +54,7 @@ def test_minimum_of_a_small_problem_is_found() -> None:
         return total
 
     best = min(spread(torch.tensor([code >> i & 1 for i in range(10)])) for code in range(2**9))
-    assert spread(kmeans(points, weight, 2)[0, 1].long()) == pytest.approx(best, rel=1e-5)
+    assert spread(kmeans(points, weight, 2)[0][0, 1].long()) == pytest.approx(best, rel=1e-5)
 
 
 def test_quiet_points_move_no_centre_but_are_assigned() -> None:

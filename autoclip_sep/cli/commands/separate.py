@@ -1,19 +1,15 @@
-"""``python separate.py``: an audio file, or a folder of them, into one file per source."""
+"""``python separate.py``: an audio file, a folder of them, or a pipe into its sources."""
 
-import os
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any, BinaryIO
 
-import torch
-from torch import Tensor
-
-from autoclip_sep.audio import soundfiles
-from autoclip_sep.audio.resampling import resample_blocks
-from autoclip_sep.cli import command, compose, sources, trained
+from autoclip_sep.audio import pipes, soundfiles
+from autoclip_sep.cli import command, compose, sound_tree, trained
 from autoclip_sep.cli.arguments import check_choice
 from autoclip_sep.cli.build import call, trust
+from autoclip_sep.cli.separating import Sound, latency, separated, source_names
 from autoclip_sep.errors import InputError
 from autoclip_sep.names import shown
 from autoclip_sep.separation.source_files import write_sources
@@ -21,52 +17,91 @@ from autoclip_sep.training.settings import find_device
 
 USAGE = """
 python separate.py run=runs/... input=mix.wav [output=separated] [downmix=true]
+ffmpeg -i mix.mp4 -f wav - | python separate.py run=runs/... input=- output=- > sources.wav
 
 Writes <output>/<name>/s1.wav, s2.wav, ... at the input's rate and length; sources that have names
 are files of these names (vocals.wav, ...). <name> is the input's without its suffix, or with it if
 another sound beside it is called the same. Whatever libsndfile or ffmpeg decodes is read, by what
 is in the file and not by its name; of a video or .stem.mp4, the first sound. With a folder as
-input, every audio file in it is separated; those that can't be read are named and the rest goes on,
-what is no sound is named and left out, and hidden files are skipped. No input is written over.
+input, every audio file below it is separated, into the same folders below the output; those that
+can't be read are named and the rest goes on, what is no sound is named and left out, and hidden
+files and folders are skipped. No input is written over, and nothing else without force=true.
 A file may be of any length: its sources wait on the disk, as 4 bytes per sample, until all of it is
-separated. trust=PACKAGE lets the run name your own code.
-"""
+separated.
 
-# A file of such a name that holds no sound has failed; one of another name is only left out.
-SUFFIXES = {
-    ".aac", ".aif", ".aiff", ".au", ".caf", ".flac", ".m4a", ".mp3", ".mp4", ".oga", ".ogg",
-    ".opus", ".sph", ".w64", ".wav", ".webm", ".wma", ".wv1",
-}  # fmt: skip
+input=- reads standard input, a WAV or, with format=s16le sample_rate=16000 channels=1, raw samples.
+output=- writes standard output as soon as it can: 32-bit WAV of unknown length, or raw samples of
+the same format, the channels of the first source, then those of the second, ... A causal network
+(model=lstm_causal) is late by a window of its STFT, others by chunk=60 seconds.
+
+masks=soft and sources=3 are for networks that cluster embeddings. trust=PACKAGE lets the run name
+your own code.
+"""
 
 
 def main() -> None:
     """The command."""
-    command.main("separate", separate, USAGE)
+    command.main("separate", separate, USAGE, check=_check)
 
 
 def separate(arguments: Sequence[str]) -> None:
-    """Separate the files that the arguments name."""
+    """Separate what the arguments name."""
     settings = compose.plain(compose.compose("separate", arguments))
     check_choice(settings, "checkpoint", "best", "last")
+    check_choice(settings, "format", "wav", *pipes.BITS)
+    if settings["output"] != "-":
+        _separate(settings, None)
+    else:
+        with pipes.standard_output() as sink:
+            _separate(settings, sink)
+
+
+def _check(arguments: Sequence[str]) -> None:
+    """Of each of several jobs: one stream isn't for all of them."""
+    settings = compose.plain(compose.compose("separate", arguments))
+    for key in ("input", "output"):
+        if settings[key] == "-":
+            raise InputError(f"{key}=-: can't be shared by the jobs of -m")
+
+
+def _separate(settings: Mapping[str, Any], sink: BinaryIO | None) -> None:
     command.set_threads(settings["threads"])
     device = call(find_device, "device", settings["device"])
     trust(settings["trust"])
     given, output = Path(settings["input"]), Path(settings["output"])
-    files, others = _sounds(given) if given.is_dir() else ([given], [])
-    run = trained.load(settings["run"], settings["checkpoint"], device)
-    named = _named(given if given.is_dir() else given.parent)
-    inputs = {file.name.casefold() for file in files}
-    if not given.is_dir():
-        folder = output / _folder_name(given, named)
-        _separate_file(run, given, folder, settings["downmix"], inputs)
-        return
-    for path in others:
-        print(shown(f"separate: {path}: left out, {_what(path)}"), file=sys.stderr)
+    piped = settings["input"] == "-"
+    if not piped and given.is_dir():
+        if sink:
+            raise InputError(f"input={given}: a folder can't go into one stream, name an output=")
+        tree = sound_tree.below(given, output)
+    run = trained.adapted(trained.load(settings["run"], settings["checkpoint"], device), settings)
+    if not piped and given.is_dir():
+        _separate_tree(run, tree, output, settings)
+    elif sink:
+        sound = _standard_input(settings) if piped else _sound(given)
+        _into_stream(run, sound, sink, settings)
+    elif piped:
+        sound = _standard_input(settings)
+        _say_latency(run, sound)
+        _into_folder(run, sound, output / "stdin", settings, set())
+    else:
+        name = sound_tree.folder_name(given, sound_tree.names_in(given.parent))
+        _into_folder(run, _sound(given), output / name, settings, {_place(given)})
+
+
+def _separate_tree(
+    run: trained.Trained, tree: sound_tree.SoundTree, output: Path, settings: Mapping[str, Any]
+) -> None:
+    """All sounds of a folder, whichever of them fail; exits with 1 then."""
+    for path, why in sorted(tree.others.items()):
+        print(shown(f"separate: {path}: left out, {why}"), file=sys.stderr)
+    for denied in tree.errors:
+        print(f"separate: {command.one_line(denied)}", file=sys.stderr)
     failed = 0
-    for file in files:
+    inputs = set(map(_place, tree.sounds))
+    for file, folder in tree.sounds.items():
         try:
-            folder = output / _folder_name(file, named)
-            _separate_file(run, file, folder, settings["downmix"], inputs)
+            _into_folder(run, _sound(file), output / folder, settings, inputs)
         except BrokenPipeError:  # nobody reads the output any more
             raise
         except Exception as error:
@@ -76,108 +111,97 @@ def separate(arguments: Sequence[str]) -> None:
             if not isinstance(error, InputError | OSError):  # which name it themselves
                 said = f"{shown(str(file))}: {said}"
             print(f"separate: {said}", file=sys.stderr)
-    left_out = f", {len(others)} left out" if others else ""
-    print(f"{len(files) - failed} ok, {failed} failed{left_out}")
-    if failed:
+    left_out = f", {len(tree.others)} left out" if tree.others else ""
+    failures = failed + len(tree.errors)
+    print(f"{len(tree.sounds) - failed} ok, {failures} failed{left_out}")
+    if failures:
         sys.exit(1)
 
 
-def _sounds(folder: Path) -> tuple[list[Path], list[Path]]:
-    """What is to be separated in a folder, and what isn't; hidden files are neither."""
-    entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-    files = [entry for entry in entries if _is_sound(entry)]
-    if not files:
-        raise InputError(f"{folder}: no audio files, {len(entries)} others")
-    return files, [entry for entry in entries if entry not in set(files)]
-
-
-def _is_sound(path: Path) -> bool:
-    """By its name or its content, whole or broken."""
-    return not path.is_dir() and (path.suffix.lower() in SUFFIXES or soundfiles.is_audio(path))
-
-
-def _what(path: Path) -> str:
-    return "a folder" if path.is_dir() else "not audio"
-
-
-def _named(folder: Path) -> dict[str, set[str]]:
-    """The visible names in a folder by what they are with and without their suffixes."""
-    named: dict[str, set[str]] = {}
-    with suppress(OSError):  # a file may be readable in a folder that isn't
-        for name in os.listdir(folder):
-            if not name.startswith("."):
-                for key in (name, Path(name).stem):
-                    named.setdefault(key.casefold(), set()).add(name)
-    return named
-
-
-def _folder_name(file: Path, named: Mapping[str, set[str]]) -> str:
-    """Unique among the sounds beside the file, and the same whether or not they are separated.
-
-    The name without its suffix, unless another one has that, or is called that with its suffix.
-    """
-    if not file.stem.strip("."):  # of `...wav`, which would lead out of the output
-        return file.name
-    others = named.get(file.stem.casefold(), set()) - {file.name}
-    return file.name if any(_is_sound(file.with_name(name)) for name in others) else file.stem
-
-
-def _separate_file(
-    run: trained.Trained, file: Path, folder: Path, downmix: bool, inputs: Collection[str]
-) -> None:
-    """Block by block, so that memory doesn't grow with the file.
-
-    inputs: the names, case-folded, of what is separated from the file's folder.
-    """
+def _sound(file: Path) -> Sound:
+    """Read block by block, so that memory doesn't grow with the file."""
     header = soundfiles.info(file)
     if header.sounds > 1:
         print(shown(f"{file}: {header.sounds} sounds, the first is separated"))
-    rate, channels = run.config["data"]["sample_rate"], run.config["data"]["channels"]
-    if header.channels > channels == 1 and not downmix:
+    return Sound(str(file), header.sample_rate, header.channels, soundfiles.blocks(file))
+
+
+def _standard_input(settings: Mapping[str, Any]) -> Sound:
+    """WAV, or raw samples of the format that the settings name."""
+    encoding, name = settings["format"], "input=-"
+    described = {key: settings[key] for key in ("sample_rate", "channels")}
+    missing = [key for key, value in described.items() if value is None]
+    if encoding != "wav" and missing:
+        raise InputError(f"format={encoding}: raw samples need {'=... '.join(missing)}=... too")
+    if encoding == "wav" and len(missing) < 2:
         raise InputError(
-            f"{file} has {header.channels} channels, the network takes one: add downmix=true"
+            "sample_rate= and channels= are for raw samples: say which, as in format=s16le"
         )
-    if header.channels != channels and 1 not in (header.channels, channels):
-        raise InputError(f"{file} has {header.channels} channels, the network takes {channels}")
-    if header.channels == 1 < channels:
-        print(f"{shown(str(file))}: one channel, given to the network as {channels}")
-    if header.sample_rate != rate:
-        print(f"{shown(str(file))}: resampled from {header.sample_rate} to {rate} Hz and back")
-    paths = [folder / name for name in _file_names(run)]
-    over = [path for path in paths if path.name.casefold() in inputs]
-    if over and folder.is_dir() and folder.samefile(file.parent):
-        raise InputError(f"{file}: would be written over the input {over[0]}: another output=?")
-    mixture = (
-        _with_channels(torch.from_numpy(block), channels) for block in soundfiles.blocks(file)
-    )
-    separated = run.separation.stream(_resample(mixture, header.sample_rate, rate))
-    waveforms = _first(_resample(separated, rate, header.sample_rate), header.frames)
-    write_sources((block.numpy() for block in waveforms), paths, header.sample_rate)
-    print(shown(f"{file} -> {paths[0]} ... {paths[-1].name}"))
+    file = pipes.standard_input()
+    if encoding == "wav":
+        form, head = pipes.read_wav_header(file, name), b""
+    else:
+        form = pipes.Form(encoding, described["sample_rate"], described["channels"])
+        head = file.read(12)
+        if pipes.is_wav(head):
+            raise InputError(f"input=- is WAV, not raw: leave out format={encoding}")
+    blocks = pipes.blocks(file, form, name, head)
+    return Sound(name, form.sample_rate, form.channels, blocks)
 
 
-def _with_channels(waveform: Tensor, channels: int) -> Tensor:
-    """(C, n) mixed down to one channel, or one channel given to all."""
-    if len(waveform) > channels == 1:
-        return waveform.mean(dim=0, keepdim=True)
-    return waveform.expand(channels, -1)
+def _into_folder(
+    run: trained.Trained,
+    sound: Sound,
+    folder: Path,
+    settings: Mapping[str, Any],
+    inputs: Collection[str],
+) -> None:
+    """Whole files, or none. inputs: the places of what is separated."""
+    paths = [folder / f"{name}.wav" for name in source_names(run)]
+    for path in paths:
+        if _place(path) in inputs:
+            raise InputError(
+                f"{sound.name}: would be written over the input {path}: another output=?"
+            )
+    blocks = separated(run, sound, settings["downmix"])
+    if not settings["force"] and (old := [path for path in paths if path.exists()]):
+        raise InputError(
+            f"{sound.name}: {old[0]} is there already, maybe of another sound: choose another "
+            "output=, or write over it with force=true"
+        )
+    write_sources(blocks, paths, sound.sample_rate)
+    print(shown(f"{sound.name} -> {paths[0]} ... {paths[-1].name}"))
 
 
-def _file_names(run: trained.Trained) -> list[str]:
-    """vocals.wav, drums.wav, ...; s1.wav, s2.wav, ... where sources or estimates have no names."""
-    names = sources.names(run.config)
-    if run.separation.permute or names[0].isdecimal():
-        return [f"s{number}.wav" for number in range(1, len(names) + 1)]
-    return [f"{name}.wav" for name in names]
-
-
-def _resample(blocks: Iterable[Tensor], source: int, target: int) -> Iterator[Tensor]:
-    resampled = resample_blocks((block.numpy() for block in blocks), source, target)
-    return (torch.from_numpy(block) for block in resampled)
-
-
-def _first(blocks: Iterable[Tensor], length: int) -> Iterator[Tensor]:
-    """As many samples; resampling there and back rounds up, twice."""
+def _into_stream(
+    run: trained.Trained, sound: Sound, sink: BinaryIO, settings: Mapping[str, Any]
+) -> None:
+    """Each block as soon as it is there, the channels of the first source first."""
+    encoding, clipped = settings["format"], 0
+    blocks = separated(run, sound, settings["downmix"])
+    names, each = source_names(run), run.config["data"]["channels"]
+    _say_latency(run, sound)
+    print(shown(f"separate: {len(names) * each} channels: {each} each of {', '.join(names)}"))
+    if encoding == "wav":
+        sink.write(pipes.wav_header(sound.sample_rate, len(names) * each))
+        sink.flush()
+        encoding = "f32le"
     for block in blocks:
-        yield block[..., :length]
-        length = max(0, length - block.shape[-1])
+        flat = block.reshape(-1, block.shape[-1]).T
+        sink.write(pipes.encode(flat, encoding))
+        sink.flush()
+        clipped += int((abs(flat) > 1).sum()) if encoding not in ("f32le", "f64le") else 0
+    if clipped:
+        print(f"separate: {clipped} samples beyond full scale were clipped; format=f32le keeps all")
+
+
+def _say_latency(run: trained.Trained, sound: Sound) -> None:
+    samples, rate = latency(run, sound.sample_rate), sound.sample_rate
+    how = "" if run.separation.streams else ", a chunk, as the network isn't causal"
+    said = f"separate: latency {samples} samples ({1000 * samples / rate:.4g} ms at {rate} Hz){how}"
+    print(said, file=sys.stderr)
+
+
+def _place(path: Path) -> str:
+    """The same for two names of a file, on file systems that don't tell case apart as well."""
+    return str(path.parent.resolve() / path.name).casefold()
