@@ -67,9 +67,11 @@ def read_wav_header(file: BinaryIO, name: str) -> Form:
             return Form(*form, None if until_the_end else length)
         if chunk in (b"fmt ", b"ds64") and length < MOST:
             content = _exactly(file, length + length % 2)
-            if chunk == b"fmt " and length >= 16:
+            if len(content) < 16:
+                break
+            if chunk == b"fmt ":
                 form = _format(content, name)
-            elif length >= 16:
+            else:
                 wide = int.from_bytes(content[8:16], "little")
         else:
             _skip(file, length + length % 2)
@@ -91,11 +93,7 @@ def blocks(
     beyond +-1e6.
     """
     held, start, left = head, 0, form.length
-    while left is None or left > len(held):
-        content = file.read(MOST if left is None else min(MOST, left - len(held)))
-        if not content:
-            break
-        held += content
+    while True:
         whole = len(held) // form.frame * form.frame
         if whole:
             samples = decode(held[:whole], form.encoding).reshape(-1, form.channels)
@@ -104,6 +102,11 @@ def blocks(
             start += len(samples)
             held = held[whole:]
             left = None if left is None else left - whole
+        more = MOST if left is None else min(MOST, left - len(held))
+        content = file.read(more) if more else b""
+        if not content:
+            break
+        held += content
     if left is not None and left > len(held):
         raise InputError(f"{name}: truncated, its header promises {left - len(held)} bytes more")
     if held:

@@ -50,6 +50,21 @@ def test_dropout_stands_between_layers_only() -> None:
     assert (double(x) != 0).all()  # nothing is dropped behind the last layer
 
 
+def test_layers_that_look_back_go_on_where_they_stopped() -> None:
+    torch.manual_seed(0)
+    stack = BLSTM(7, hidden=5, layers=3, dropout=0.3, bidirectional=False).eval()
+    assert stack.outputs == 5
+    x = torch.randn(2, 11, 7)
+    whole = stack(x)
+    parts, state = [], None
+    for part in x.split([4, 1, 6], dim=1):
+        found, state = stack.going_on(part, state)
+        parts.append(found)
+    torch.testing.assert_close(torch.cat(parts, dim=1), whole)
+    x[:, 8:] = 9.0
+    torch.testing.assert_close(stack(x)[:, :8], whole[:, :8])
+
+
 @pytest.mark.parametrize("layers", [0, -1])
 def test_a_stack_of_no_layers_is_refused(layers: int) -> None:
     with pytest.raises(InputError, match=f"layers={layers}"):

@@ -127,6 +127,15 @@ def test_state_holds_weights_only() -> None:
     assert {name.split(".")[0] for name in plain.state_dict()} == {"blstm", "embedding_head"}
 
 
+@pytest.mark.parametrize(
+    ("heads", "bidirectional", "streams"),
+    [(["masks"], False, True), (["waveforms"], False, True), (["masks", "embedding"], False, True),
+     (["embedding"], False, False), (["masks"], True, False)],
+)  # fmt: skip
+def test_causal_networks_with_masks_stream(heads: Any, bidirectional: bool, streams: bool) -> None:
+    assert separator(heads, bidirectional=bidirectional).streams == streams
+
+
 def test_size_of_the_papers_network() -> None:
     """4 x 600 with embeddings of 20 dimensions: 32.6 million weights."""
     with torch.device("meta"):

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from autoclip_sep.masks import frame_major, from_frame_major
-from autoclip_sep.separation.kmeans import cluster, kmeans
+from autoclip_sep.separation.kmeans import ALPHA, cluster, kmeans
 
 BINS, FRAMES = 9, 30
 
@@ -93,6 +93,68 @@ def test_points_that_are_all_alike_and_silence_are_no_error(fill: float) -> None
     alike = torch.full((1, BINS * FRAMES, 4), 0.5)
     masks = cluster(alike, torch.full((1, BINS, FRAMES), fill) + 0j, 3)
     assert torch.equal(masks.sum(dim=1), torch.ones(1, BINS, FRAMES))
+
+
+@pytest.mark.parametrize("frames", [1, 2])
+@pytest.mark.parametrize("soft", [False, True])
+def test_fewer_distinct_points_than_clusters(frames: int, soft: bool) -> None:
+    """Two vectors in three clusters: still two parts, and a third that is empty or shared."""
+    labels = torch.arange(BINS * frames)[None] % 2
+    points = functional.one_hot(labels, 4).float()
+    masks = cluster(points, torch.ones(1, BINS, frames) + 0j, 3, soft=soft)
+    torch.testing.assert_close(masks.sum(dim=1), torch.ones(1, BINS, frames))
+    found = frame_major(masks)[0]
+    assert same_partition(found.argmax(dim=-1), labels[0])
+    one = cluster(points[:, :1], torch.ones(1, 1, 1) + 0j, 3, soft=soft)
+    assert one.sum() == pytest.approx(1)
+
+
+def test_a_quiet_point_is_no_centre_where_loud_ones_are_alike() -> None:
+    points = torch.tensor([[[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]])
+    _, centres = kmeans(points, torch.tensor([[1.0, 1.0, 0.0]]), 2)
+    assert torch.equal(centres, points[:, :2])
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+@pytest.mark.parametrize("soft", [False, True])
+def test_an_embedding_that_is_not_finite_gives_no_masks(value: float, soft: bool) -> None:
+    """A one-hot mask of it would look like an estimate."""
+    points, _ = clouds(2)
+    expected = cluster(points, loud(), 2, soft=soft)
+    points[1, 7, 3] = value
+    masks = cluster(points, loud(), 2, soft=soft)
+    assert masks[1].isnan().all()
+    assert torch.equal(masks[[0, 2]], expected[[0, 2]])
+
+
+def test_soft_masks_are_the_responsibilities_of_the_centres() -> None:
+    """With two unit vectors at a right angle as centres: a logistic function of the distances."""
+    axes = torch.eye(2)[:, None].expand(2, 40, 2).reshape(1, 80, 2)
+    between = functional.normalize(torch.tensor([[[0.9, 0.3], [0.5, 0.5]]]), dim=-1)
+    points = torch.cat([axes, between], dim=1)
+    magnitude = torch.ones(1, 82)
+    magnitude[:, 80:] = 1e-3  # moves no centre
+    masks = cluster(points, from_frame_major(magnitude, 1) + 0j, 2, soft=True)
+    first = int(masks[0, 1, 0, 0] > 0.5)  # the cluster of the first axis
+    distance = (points[0, :, None] - torch.eye(2)).square().sum(dim=-1)
+    expected = (ALPHA * (distance[:, 1] - distance[:, 0])).sigmoid()
+    torch.testing.assert_close(masks[0, first, 0], expected)
+    assert masks[0, 0, 0, 81] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_threads_and_order_change_nothing(soft: bool) -> None:
+    points, _ = clouds(3, noise=1.0)
+    expected = cluster(points, loud(), 3, soft=soft)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(4)
+        threaded = cluster(points, loud(), 3, soft=soft)
+    finally:
+        torch.set_num_threads(before)
+    again = cluster(points.flip(0), loud().flip(0), 3, soft=soft).flip(0)
+    for found in (threaded, again):  # of soft masks to rounding, of hard ones to the bit
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-5 if soft else 0)
 
 
 def test_bfloat16_embeddings_under_autocast() -> None:

@@ -24,7 +24,8 @@ is also scored by BSS Eval v4, into <split>_bss_eval.csv; bss_eval=true or false
 metrics=NAME or metrics=[NAME,NAME] takes others; your own is metrics=PACKAGE.MODULE.CLASS with
 trust=PACKAGE, which lets the run name your own code, too; it is imported from the working folder as
 well. What was scored before isn't scored again. data.root= says where the corpus lies now if it
-moved; another corpus than the run's is refused, unless force=true.
+moved; another corpus than the run's is refused, unless force=true. masks=soft is for networks that
+cluster embeddings; its scores lie in <run>/evaluation/soft_masks.
 """
 
 
@@ -42,6 +43,7 @@ def evaluate(arguments: Sequence[str]) -> None:
     device = call(find_device, "device", settings["device"])
     trust(settings["trust"])
     run = trained.load(settings["run"], settings["checkpoint"], device)
+    run = trained.adapted(run, {"masks": settings["masks"]})
     chosen = choose(settings, run.config["data"])
     config = corpus.moved(run.config, settings["data"])
     data = config["data"]
@@ -56,6 +58,8 @@ def evaluate(arguments: Sequence[str]) -> None:
         "fingerprint": store.fingerprint,
     }
     folder = run.directory / "evaluation"
+    if settings["masks"] == "soft":  # beside the scores that figures and tables take
+        folder /= "soft_masks"
     heading = shown(f"{run.directory}  {settings['split']}  ({run.epochs} epochs)")
     with run_directory.lock(folder):
         sweep(folder)
