@@ -14,11 +14,14 @@ from autoclip_sep.audio import soundfiles
 from autoclip_sep.audio.resampling import resample
 from autoclip_sep.cli import compose, trained
 from autoclip_sep.cli.build import build
+from autoclip_sep.cli.commands.evaluate import evaluate
 from autoclip_sep.cli.commands.separate import separate
+from autoclip_sep.cli.commands.train import train
 from autoclip_sep.errors import InputError
 from autoclip_sep.runs import run_directory
 from autoclip_sep.runs.checkpoint import CheckpointFolder
 from tests.commands import start
+from tests.golden.make import TRAIN, only_run, write_corpus
 from tests.long_files import peak_memory, silence
 
 SMALL = [
@@ -227,3 +230,62 @@ def test_a_file_named_by_dots_stays_below_the_output(run, tmp_path, name):
     (folder,) = (tmp_path / "out").iterdir()
     assert sorted(path.name for path in folder.iterdir()) == ["s1.wav", "s2.wav"]
     assert {path.name for path in tmp_path.iterdir()} == {name, "out"}
+
+
+@pytest.fixture(scope="module")
+def clustering(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "clustering"
+    return untrained(folder, "loss=deep_clustering", "model.embedding_size=3")
+
+
+@pytest.mark.parametrize("masks", ["hard", "soft"])
+@pytest.mark.parametrize("number", [3, 5])
+def test_a_network_that_clusters_gives_any_number_of_sources(clustering, tmp_path, masks, number):
+    mixture = noise(1, 20_000)
+    soundfiles.write(tmp_path / "a.wav", mixture, 8000, "FLOAT")
+    more = [f"sources={number}", f"masks={masks}", "chunk=1"]
+    separate([f"run={clustering}", f"input={tmp_path / 'a.wav'}", f"output={tmp_path}", *more])
+    paths = sorted((tmp_path / "a").iterdir())
+    assert [path.name for path in paths] == [f"s{s}.wav" for s in range(1, number + 1)]
+    found = [soundfiles.read(path)[0] for path in paths]
+    np.testing.assert_allclose(sum(found), mixture, atol=1e-3)  # the masks sum to 1
+    again = [f"output={tmp_path / 'again'}", *more]
+    separate([f"run={clustering}", f"input={tmp_path / 'a.wav'}", *again])
+    for path in paths:
+        assert (tmp_path / "again/a" / path.name).read_bytes() == path.read_bytes()
+    with pytest.raises(InputError, match="is there already"):
+        separate([f"run={clustering}", f"input={tmp_path / 'a.wav'}", f"output={tmp_path}"])
+
+
+@pytest.mark.parametrize(
+    ("network", "asked", "message"),
+    [
+        ("run", "sources=3", "sources=3: only a network that clusters embeddings can.*2 sources"),
+        ("run", "masks=soft", "masks=soft: only a network that clusters"),
+        ("clustering", "sources=7", "sources=7: must be from 2 to 6"),
+        ("clustering", "sources=1", "sources=1: must be from 2 to 6"),
+        ("clustering", "sources=0", "sources=0: must be an integer"),
+        ("clustering", "masks=sfot", "masks=sfot: must be hard or soft"),
+        ("clustering", "chunk=0", "chunk=0: must be an integer from 1"),
+    ],
+)
+def test_what_a_network_cannot_give_is_refused(request, tmp_path, network, asked, message):
+    soundfiles.write(tmp_path / "a.wav", noise(1, 900), 8000)
+    given = [f"run={request.getfixturevalue(network)}", f"input={tmp_path / 'a.wav'}"]
+    with pytest.raises(InputError, match=message):
+        separate([*given, f"output={tmp_path / 'out'}", asked])
+    assert not (tmp_path / "out").exists()
+    separate([*given, f"output={tmp_path / 'out'}", "sources=2"])  # what it was trained for
+
+
+def test_soft_scores_lie_beside_the_hard_ones(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_corpus(tmp_path / "corpus")
+    train([*TRAIN, "loss=deep_clustering", "runs=runs", "trainer.epochs=1"])
+    folder = only_run(Path("runs")) / "evaluation"
+    evaluate([f"run={folder.parent}"])
+    hard = (folder / "test.csv").read_bytes(), (folder / "test.json").read_bytes()
+    evaluate([f"run={folder.parent}", "masks=soft"])
+    assert ((folder / "test.csv").read_bytes(), (folder / "test.json").read_bytes()) == hard
+    assert (folder / "soft_masks/test.csv").read_bytes() != hard[0]
+    assert run_directory.read_json(folder / "soft_masks/test.json")["provenance"]["masks"] == "soft"

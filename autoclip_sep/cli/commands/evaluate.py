@@ -60,6 +60,7 @@ def evaluate(arguments: Sequence[str]) -> None:
     folder = run.directory / "evaluation"
     if settings["masks"] == "soft":  # beside the scores that figures and tables take
         folder /= "soft_masks"
+        provenance["masks"] = "soft"
     heading = shown(f"{run.directory}  {settings['split']}  ({run.epochs} epochs)")
     with run_directory.lock(folder):
         sweep(folder)
