@@ -89,10 +89,11 @@ def test_an_example_does_not_depend_on_its_batch() -> None:
 
 
 @pytest.mark.parametrize("fill", [0.0, 1.0])
-def test_points_that_are_all_alike_and_silence_are_no_error(fill: float) -> None:
+@pytest.mark.parametrize("soft", [False, True])
+def test_points_that_are_all_alike_and_silence_are_no_error(fill: float, soft: bool) -> None:
     alike = torch.full((1, BINS * FRAMES, 4), 0.5)
-    masks = cluster(alike, torch.full((1, BINS, FRAMES), fill) + 0j, 3)
-    assert torch.equal(masks.sum(dim=1), torch.ones(1, BINS, FRAMES))
+    masks = cluster(alike, torch.full((1, BINS, FRAMES), fill) + 0j, 3, soft=soft)
+    torch.testing.assert_close(masks.sum(dim=1), torch.ones(1, BINS, FRAMES))
 
 
 @pytest.mark.parametrize("frames", [1, 2])

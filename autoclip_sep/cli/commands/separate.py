@@ -197,7 +197,7 @@ def _into_stream(
 
 def _say_latency(run: trained.Trained, sound: Sound) -> None:
     samples, rate = latency(run, sound.sample_rate), sound.sample_rate
-    how = "" if run.separation.streams else ", a chunk, as the network isn't causal"
+    how = "" if run.separation.streams else ", a chunk, which is separated as a whole"
     said = f"separate: latency {samples} samples ({1000 * samples / rate:.1f} ms at {rate} Hz){how}"
     print(said, file=sys.stderr)
 
