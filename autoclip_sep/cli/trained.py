@@ -95,11 +95,8 @@ def adapted(run: Trained, settings: Mapping[str, Any]) -> Trained:
         )
     if not 2 <= sources <= MOST_SOURCES and changed:
         raise InputError(f"sources={sources}: must be from 2 to {MOST_SOURCES}")
-    chunk = settings.get("chunk", CHUNK) * run.config["data"]["sample_rate"]
-    return replace(
-        run,
-        separation=replace(
-            separation, sources=sources, soft=settings["masks"] == "soft",
-            chunk=chunk, overlap=int(OVERLAP * chunk),
-        ),
-    )  # fmt: skip
+    separation = replace(separation, sources=sources, soft=settings["masks"] == "soft")
+    if settings.get("chunk"):
+        chunk = settings["chunk"] * run.config["data"]["sample_rate"]
+        separation = replace(separation, chunk=chunk, overlap=int(OVERLAP * chunk))
+    return replace(run, separation=separation)

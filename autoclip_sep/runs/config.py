@@ -27,7 +27,7 @@ TYPES: dict[str, Any] = {
     "seed": Seed, "runs": str, "force": bool, "percentile": float | None, "threads": Threads,
     "run": str, "input": str, "output": str, "split": str, "checkpoint": str, "device": str,
     "downmix": bool, "bss_eval": bool | None, "metrics": str | Sequence[str] | None,
-    "progress": bool, "masks": Literal["hard", "soft"], "chunk": Seconds, "format": str,
+    "progress": bool, "masks": Literal["hard", "soft"], "chunk": Seconds | None, "format": str,
     "sources": Count | None, "sample_rate": Count | None, "channels": Count | None,
     "data": Group, "loss": Group, "model": Group, "clipping": Group, "optimizer": Group,
     "scheduler": Group, "logger": Group, "trainer": Group, "stft": Group,

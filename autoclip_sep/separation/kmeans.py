@@ -18,7 +18,7 @@ from autoclip_sep.precision import full_precision
 RANGE_DB = 40.0
 RESTARTS = 4
 MOST_ITERATIONS = 100
-ALPHA = 5.0  # of soft masks
+ALPHA = 5.0  # of soft masks; 2 to 5 are 0.3 dB apart on the demo corpus' validation set
 
 
 @full_precision

@@ -81,9 +81,7 @@ def _separate(settings: Mapping[str, Any], sink: BinaryIO | None) -> None:
         sound = _standard_input(settings) if piped else _sound(given)
         _into_stream(run, sound, sink, settings)
     elif piped:
-        sound = _standard_input(settings)
-        _say_latency(run, sound)
-        _into_folder(run, sound, output / "stdin", settings, set())
+        _into_folder(run, _standard_input(settings), output / "stdin", settings, set())
     else:
         name = sound_tree.folder_name(given, sound_tree.names_in(given.parent))
         _into_folder(run, _sound(given), output / name, settings, {_place(given)})
