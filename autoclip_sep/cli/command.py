@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import torch
 import yaml
 
-from autoclip_sep.cli import compose, config_files, launch, system_errors, terminal
+from autoclip_sep.cli import branch, compose, config_files, launch, system_errors, terminal
 from autoclip_sep.cli.main import as_called, called
 from autoclip_sep.clipping import NegativeLoss, NonFiniteGradients
 from autoclip_sep.errors import InputError
@@ -186,6 +186,8 @@ def set_threads(threads: int) -> None:
 
 def _compose(name: str, arguments: Sequence[str]) -> dict[str, Any]:
     """The config that the arguments ask for; InputError where there is none."""
+    if name == "train" and branch.asked(arguments):
+        return branch.config(arguments)[0]
     return compose.plain(compose.compose(name, arguments))
 
 

@@ -41,6 +41,8 @@ TYPES: dict[str, Any] = {
     "loss.scale_invariant": bool, "loss.objective": Group, "trust": str | Sequence[str],
     "clipping._target_": str, "clipping.percentile": float | None, "trainer.epochs": int,
     "trainer.batch_size": int, "trainer.probe_points": int,
+    "init_from": str | None, "init_strict": bool, "freeze": str | Sequence[str] | None,
+    "branch_from": str | None, "step": Annotated[int, range(1, 2**63)] | None,
     "rates": Mapping[str, Mapping[str, Mapping[str, float]]],
 }  # fmt: skip
 
