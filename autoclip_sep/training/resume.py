@@ -62,9 +62,9 @@ class SavedRun:
         random_states = distributed.gather(random_state.capture())
         if self.first:
             epochs, state = self.progress.epoch - 1, self.state(random_states)
-            self.checkpoints.save(self.kind, self.steps, epochs, state)
             if keep or self.keeps(self.steps):
                 self.checkpoints.save("kept", self.steps, epochs, state, keep=None)
+            self.checkpoints.save(self.kind, self.steps, epochs, state)
             self.write_status("running")
 
     def state(self, random: list[random_state.RandomState]) -> State:

@@ -141,7 +141,10 @@ def _replayed(planned: Plan, device: torch.device) -> tuple[dict[str, Any], Sett
         return None
     built = build_parts(trunk, device)
     built["logger"] = build(NO_LOGGER, "logger")
-    if branching.from_the_start(planned.branch(), planned.directory) and trunk.source is not None:
+    from_the_start = branching.from_the_start(planned.branch(), planned.directory)
+    if from_the_start and "branch_from" in trunk.config:
+        raise InputError(f"{trunk.directory} is a branch whose first checkpoint is gone")
+    if from_the_start and trunk.source is not None:
         start = _start(trunk, built["model"])
         before = run_directory.read_provenance(trunk.directory).get("start", {})
         if start["sha256"] != before.get("sha256"):
