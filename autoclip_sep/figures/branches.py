@@ -36,13 +36,12 @@ UNNAMED = ("clipping.", "percentile", "branch_from", "step", "init_", "data.", "
            "force", "trainer.")  # fmt: skip
 
 
-def trunk_of(run: RunFound) -> RunFound | None:
-    """The run that a branch left, where it is still there; None for a run that is no branch."""
+def trunk_of(run: RunFound) -> Path | None:
+    """The directory of the run that a branch left; None for a run that is no branch."""
     origin = run.config.get("branch_from")
     if not isinstance(origin, str):
         return None
-    place = Path(os.path.normpath(run.directory.parents[4] / origin))
-    return RunFound(place) if (place / "dynamics.csv").is_file() else None
+    return Path(os.path.normpath(run.directory.parents[4] / origin))
 
 
 def draw_all(runs: DataFrame, output: Path) -> list[str]:
@@ -50,9 +49,12 @@ def draw_all(runs: DataFrame, output: Path) -> list[str]:
     groups: dict[tuple[Path, int], list[RunFound]] = {}
     for run in runs["run"]:
         if trunk := trunk_of(run):
-            groups.setdefault((trunk.directory, int(run.config["step"])), []).append(run)
+            groups.setdefault((trunk, int(run.config["step"])), []).append(run)
     lines = []
     for (directory, step), found in groups.items():
+        if not (directory / "dynamics.csv").is_file():
+            lines.append(f"not drawn: {found[0].directory}: its trunk isn't at {directory}")
+            continue
         several = [found[start : start + MOST] for start in range(0, len(found), MOST)]
         for number, some in enumerate(several, start=1):
             name = "_".join(["branches", *directory.parts[-5:], f"step{step}"])
@@ -71,8 +73,8 @@ def draw(trunk: RunFound, branches: Sequence[RunFound], step: int, stem: Path) -
     """
     rows = [_rows(run) for run in (trunk, *branches)]
     first, last = _window(rows[0]["step"], [one["step"] for one in rows[1:]], step)
-    shown = [_from_the_trunk(one, rows[0], step) for one in rows[1:]]
-    shown = [one[one["step"].between(first, last)] for one in (rows[0], *shown)]
+    begins = [first, *[step] * len(branches)]
+    shown = [one[one["step"].between(begin, last)] for one, begin in zip(rows, begins, strict=True)]
     figure = Figure(figsize=(10, 6.4), layout="constrained")
     axes = figure.subplot_mosaic(
         [["names", "names"], ["loss", "grad_norm"], ["step_norm", "threshold"]],
@@ -112,11 +114,6 @@ def _window(trunk: pd.Series, branches: Sequence[pd.Series], step: int) -> tuple
     spacing = min(one.diff().min() for one in (trunk, *branches) if len(one) > 1)
     after = min(recorded.max() - step, AFTER * spacing)
     return step - max(after / 3, spacing), step + after
-
-
-def _from_the_trunk(rows: DataFrame, trunk: DataFrame, step: int) -> DataFrame:
-    """A branch's rows after the step, which begin where the trunk's end."""
-    return pd.concat([trunk[trunk["step"] <= step].tail(1), rows[rows["step"] > step]])
 
 
 def _panel(axes: Axes, column: str, runs: Sequence[DataFrame], step: int) -> None:
