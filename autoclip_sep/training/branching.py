@@ -77,6 +77,7 @@ def begin_and_fit(branch: Branch, replay: Trainer, trainer: Trainer) -> None:
         begun = position(found)[0] if found else 0
         if begun < branch.step:
             tqdm.write(f"replaying steps {begun + 1} to {branch.step} of {branch.trunk}")
+    replay.loader = trainer.loader  # the same batches, read by the same workers
     distributed.gather(None)  # all wait for the first process' files, here and below
     replay.fit(until=branch.step)
     distributed.gather(None)
