@@ -29,6 +29,7 @@ TYPES: dict[str, Any] = {
     "downmix": bool, "bss_eval": bool | None, "metrics": str | Sequence[str] | None,
     "progress": bool, "masks": Literal["hard", "soft"], "chunk": Seconds | None, "format": str,
     "sources": Count | None, "sample_rate": Count | None, "channels": Count | None,
+    "batch_size": Count, "workers": Threads | None,
     "data": Group, "loss": Group, "model": Group, "clipping": Group, "optimizer": Group,
     "scheduler": Group, "logger": Group, "trainer": Group, "stft": Group,
     "data.name": str, "data.sample_rate": Count, "data.sources": Count, "data.channels": Count,
