@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from autoclip_sep import masks
-from autoclip_sep.data.store.reading import Split
+from autoclip_sep.data.loading.segments import Recordings
 from autoclip_sep.evaluation.metric import Metric
-from autoclip_sep.evaluation.score import score_split, summarise
+from autoclip_sep.evaluation.score import score, summarise
 from autoclip_sep.evaluation.si_sdr import SiSdr
 from autoclip_sep.evaluation.system import System
 from autoclip_sep.files import sweep
@@ -101,31 +101,29 @@ def bounds(sources: int, stft: STFT, device: torch.device) -> dict[str, System]:
     return {"mixture": Unprocessed(sources, device), **ideal}
 
 
-def score(
+def score_all(
     metrics: Sequence[Metric],
-    split: Split,
+    split: Recordings,
     split_name: str,
     folder: Path,
     provenance: Mapping[str, Any],
-    stft: STFT,
-    device: torch.device,
+    systems: Mapping[str, System],
     **how: Any,
 ) -> list[tuple[Metric, dict[str, dict[str, Any]]]]:
     """Score every bound into <folder>/<bound>/; each metric with its summaries by bound.
 
-    provenance: of the corpus; the STFT's is added. how: as of `score_split`.
+    provenance: of the corpus and the STFT. how: as of `score`.
     """
-    made_by = {"window_length": stft.window_length, "hop_length": stft.hop_length}
-    tables = {}
-    for name, system in bounds(split.sources, stft, device).items():
+    tables = {
+        name: {folder / name / metric.file_name(split_name): metric for metric in metrics}
+        for name in systems
+    }
+    for name, system in systems.items():
         sweep(folder / name)
-        own = {"bound": name, **provenance, **({} if name == "mixture" else made_by)}
-        for metric in metrics:
-            tables[metric, name] = folder / name / metric.file_name(split_name)
-            score_split(metric, system, split, tables[metric, name], own, **how)
+        score(tables[name], system, split, {"bound": name, **provenance}, **how)
     return [
-        (metric, {n: summarise(metric, path) for (one, n), path in tables.items() if one is metric})
-        for metric in metrics
+        (metric, {name: summarise(metric, list(own)[n]) for name, own in tables.items()})
+        for n, metric in enumerate(metrics)
     ]
 
 

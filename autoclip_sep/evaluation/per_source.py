@@ -66,13 +66,13 @@ class PerSource(Metric):
         lines = []
         for score, title in self.scores.items():
             lines.append(f"{title:19} {self._line(score, summary)}")
-            if self.improves:
+            if f"{score}_improvement_mean" in summary:
                 improvement = self._line(f"{score}_improvement", summary)
                 lines.append(f"{f'{title} improvement':19} {improvement}")
         for name, own in summary.get("sources", {}).items():
             for score in self.scores if own else ():
                 line = f"  {name:17} {self._line(score, own)}"
-                if self.improves:
+                if f"{score}_improvement_mean" in own:
                     mean = own[f"{score}_improvement_mean"]
                     line += f"   improvement {self._number(mean)}"
                 lines.append(line)
@@ -90,15 +90,19 @@ class PerSource(Metric):
         return f"{value:6.{self.digits}f}{self.unit}"
 
     def _averages(self, table: DataFrame) -> dict[str, Any]:
-        """Means and medians of the defined scores; empty where there are none."""
-        table = table[self._columns()].dropna()
+        """Means and medians of the defined scores; empty where there are none.
+
+        Those of improvements are left out where no mixture has a score, since it isn't known.
+        """
+        table = table.dropna(subset=[*self.scores])
         if table.empty:
             return {}
         averages: dict[str, Any] = {}
         for score in self.scores:
             values = {score: table[score]}
             if self.improves:
-                values[f"{score}_improvement"] = table[score] - table[f"{score}_mixture"]
+                improvement = (table[score] - table[f"{score}_mixture"]).dropna()
+                values |= {f"{score}_improvement": improvement} if len(improvement) else {}
             for name, column in values.items():
                 # fmean sums exactly, unlike pandas: the last digits don't depend on the order.
                 averages[f"{name}_mean"] = fmean(column)

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from autoclip_sep import parallel
 from autoclip_sep.data.loading.loaders import evaluation_batches
-from autoclip_sep.data.store.reading import Split
+from autoclip_sep.data.loading.segments import Recordings
 from autoclip_sep.errors import InputError
 from autoclip_sep.evaluation.metric import Metric, Separated
 from autoclip_sep.evaluation.system import System
@@ -34,7 +34,12 @@ Rows = list[dict[str, Any]]
 
 
 def score_split(
-    metric: Metric, system: System, split: Split, path: Path, provenance: dict[str, Any], **how: Any
+    metric: Metric,
+    system: System,
+    split: Recordings,
+    path: Path,
+    provenance: dict[str, Any],
+    **how: Any,
 ) -> None:
     """`score` by one metric, its rows to `path`."""
     score({path: metric}, system, split, provenance, **how)
@@ -43,7 +48,7 @@ def score_split(
 def score(
     metrics: Mapping[Path, Metric],
     system: System,
-    split: Split,
+    split: Recordings,
     provenance: dict[str, Any],
     *,
     sample_rate: int,

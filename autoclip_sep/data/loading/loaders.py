@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from autoclip_sep.data.loading.augmentation import RandomMixtures, RandomTracks
-from autoclip_sep.data.loading.segments import Segments, segments, whole
+from autoclip_sep.data.loading.segments import Recordings, Segments, segments, whole
 from autoclip_sep.data.store.reading import Split
 from autoclip_sep.errors import InputError
 from autoclip_sep.parallel import stop_signals_blocked
@@ -126,7 +126,7 @@ def _give_up(error: Exception, batch: object) -> None:
 
 
 def evaluation_batches(
-    split: Split, batch_size: int, without: Collection[str] = (), most: int | None = None
+    split: Recordings, batch_size: int, without: Collection[str] = (), most: int | None = None
 ) -> Iterator[Batch]:
     """Whole items, each once, only equal lengths together: padding would change scores.
 
