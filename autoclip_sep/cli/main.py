@@ -14,6 +14,7 @@ COMMANDS = {
     "train": ("train.py", "train a separation network, or resume a run"),
     "evaluate": ("evaluate.py", "score a trained run on its corpus' test set"),
     "score": ("scripts/score.py", "score anybody's estimates beside their references"),
+    "bounds": ("scripts/bounds.py", "score a corpus' mixtures and ideal masks"),
     "separate": ("separate.py", "separate audio files with a trained run"),
     "check-data": ("scripts/check_data.py", "look at a corpus before hours are spent on it"),
     "prepare-wsj0-mix": ("scripts/prepare_wsj0_mix.py", "make WSJ0-2mix and -3mix from WSJ0"),

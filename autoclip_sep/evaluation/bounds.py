@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from autoclip_sep import masks
-from autoclip_sep.data.loading.segments import Recordings
+from autoclip_sep.data.store.reading import Split
 from autoclip_sep.evaluation.metric import Metric
 from autoclip_sep.evaluation.score import score, summarise
 from autoclip_sep.evaluation.si_sdr import SiSdr
@@ -103,43 +103,52 @@ def bounds(sources: int, stft: STFT, device: torch.device) -> dict[str, System]:
 
 def score_all(
     metrics: Sequence[Metric],
-    split: Recordings,
+    split: Split,
     split_name: str,
     folder: Path,
     provenance: Mapping[str, Any],
-    systems: Mapping[str, System],
+    stft: STFT,
+    device: torch.device,
     **how: Any,
-) -> list[tuple[Metric, dict[str, dict[str, Any]]]]:
-    """Score every bound into <folder>/<bound>/; each metric with its summaries by bound.
+) -> dict[Metric, dict[str, dict[str, Any]]]:
+    """Score every bound into <folder>/<bound>/; the summaries by metric and bound.
 
-    provenance: of the corpus and the STFT. how: as of `score`.
+    provenance: of the corpus, to which the STFT is added. how: as of `score`.
     """
+    systems = bounds(split.sources, stft, device)
+    made_by = {"window_length": stft.window_length, "hop_length": stft.hop_length}
     tables = {
-        name: {folder / name / metric.file_name(split_name): metric for metric in metrics}
+        (metric, name): folder / name / metric.file_name(split_name)
+        for metric in metrics
         for name in systems
     }
     for name, system in systems.items():
         sweep(folder / name)
-        score(tables[name], system, split, {"bound": name, **provenance}, **how)
-    return [
-        (metric, {name: summarise(metric, list(own)[n]) for name, own in tables.items()})
-        for n, metric in enumerate(metrics)
-    ]
+        own = {tables[metric, name]: metric for metric in metrics}
+        score(own, system, split, {"bound": name, **made_by, **provenance}, **how)
+    return {
+        metric: {name: summarise(metric, tables[metric, name]) for name in systems}
+        for metric in metrics
+    }
 
 
 def as_text(
-    metric: Metric, summaries: Mapping[str, Mapping[str, Any]], run: Mapping[str, Any] | None = None
+    metric: Metric,
+    summaries: Mapping[str, Mapping[str, Any]],
+    stft: STFT,
+    run: Mapping[str, Any] | None = None,
 ) -> str:
     """A metric's summaries by bound, for a terminal; of SI-SDR a line each, a run's among them.
 
     run: its summary. gap: by how much a mask is better than the run.
     """
-    rows = {name.replace("_", " "): summary for name, summary in summaries.items()}
+    rows = {title(name): summary for name, summary in summaries.items()}
+    made = f"masks of an STFT with windows of {stft.window_length} samples, hop {stft.hop_length}"
     if not isinstance(metric, SiSdr):
-        return "\n".join(f"{name}:\n{metric.as_text(row)}" for name, row in rows.items())
+        return "\n".join([*(f"{name}:\n{metric.as_text(row)}" for name, row in rows.items()), made])
+    lines = [f"{'means in dB':31}{'SI-SDR':>9}{'improvement':>13}" + ("     gap" if run else "")]
     if run is not None:
         rows = {"mixture": rows.pop("mixture"), "this run": run, **rows}
-    lines = [f"{'SI-SDR, means in dB':31}{'SI-SDR':>9}{'improvement':>13}{'gap' if run else '':>8}"]
     for name, row in rows.items():
         gap = ""
         if run is not None and name not in ("mixture", "this run"):
@@ -148,4 +157,9 @@ def as_text(
         lines.append(
             f"{name:31}{row['si_sdr_mean']:9.2f}{row['si_sdr_improvement_mean']:13.2f}{gap}{silent}"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, made])
+
+
+def title(name: str) -> str:
+    """A bound's name for people: phase-sensitive mask."""
+    return name.replace("_", " ").replace("phase sensitive", "phase-sensitive")

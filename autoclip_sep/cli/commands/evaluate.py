@@ -8,9 +8,10 @@ import torch
 from autoclip_sep.cli import command, compose, corpus, metrics, sources, trained
 from autoclip_sep.cli.arguments import check_choice
 from autoclip_sep.cli.build import call, trust
-from autoclip_sep.evaluation import attributes
+from autoclip_sep.evaluation import attributes, bounds
 from autoclip_sep.evaluation.metric import Metric
 from autoclip_sep.evaluation.score import score, summarise
+from autoclip_sep.evaluation.si_sdr import SiSdr
 from autoclip_sep.files import sweep
 from autoclip_sep.names import shown
 from autoclip_sep.parallel import cores
@@ -26,9 +27,11 @@ is also scored by BSS Eval v4, into <split>_bss_eval.csv; bss_eval=true or false
 metrics=NAME or metrics=[NAME,NAME] takes others: si_sdr, snr, sdr, bss_eval, stoi, estoi, pesq_nb,
 pesq_wb, squim. Your own is metrics=PACKAGE.MODULE.CLASS, or a .yaml file with such a _target_, with
 trust=PACKAGE, which lets the run name your own code, too; it is imported from the working folder as
-well. What was scored before isn't scored again. data.root= says where the corpus lies now if it
-moved; another corpus than the run's is refused, unless force=true. masks=soft is for networks that
-cluster embeddings; its scores lie in <run>/evaluation/soft_masks.
+well. The mixture and ideal masks are scored by SI-SDR, too, into <run>/evaluation/bounds/, and the
+run's gap to each mask is printed; bounds=all does so by every metric, bounds=false leaves it out.
+What was scored before isn't scored again. data.root= says where the corpus lies now if it moved;
+another corpus than the run's is refused, unless force=true. masks=soft is for networks that cluster
+embeddings; its scores lie in <run>/evaluation/soft_masks.
 """
 
 
@@ -61,6 +64,13 @@ def evaluate(arguments: Sequence[str]) -> None:
         "corpus": data["name"],
         "fingerprint": store.fingerprint,
     }
+    how = {
+        "sample_rate": store.sample_rate,
+        "names": sources.names(run.config),
+        "progress": settings["progress"],
+        "batch_size": settings["batch_size"],
+        "workers": workers(settings["workers"], chosen, device),
+    }
     folder = run.directory / "evaluation"
     if settings["masks"] == "soft":  # beside the scores that figures and tables take
         folder /= "soft_masks"
@@ -69,25 +79,26 @@ def evaluate(arguments: Sequence[str]) -> None:
     with run_directory.lock(folder):
         sweep(folder)
         tables = {folder / metric.file_name(settings["split"]): metric for metric in chosen}
-        score(
-            tables,
-            run.separation,
-            split,
-            provenance,
-            sample_rate=store.sample_rate,
-            names=sources.names(run.config),
-            progress=settings["progress"],
-            batch_size=settings["batch_size"],
-            workers=workers(settings["workers"], chosen, device),
-        )
+        score(tables, run.separation, split, provenance, **how)
+        summaries = {metric: summarise(metric, path) for path, metric in tables.items()}
         for path, metric in tables.items():
-            print(f"{heading}\n{metric.as_text(summarise(metric, path))}\n{shown(str(path))}")
+            print(f"{heading}\n{metric.as_text(summaries[metric])}\n{shown(str(path))}")
             heading = ""
         attributes.write(
             folder / f"{settings['split']}_items.csv", split, store.sample_rate,
             sources.names(run.config), corpus.corpus_of(config),
             attributes.provenance(data["name"], store), progress=settings["progress"],
         )  # fmt: skip
+        if settings["bounds"]:
+            every = settings["bounds"] == "all"
+            wanted = [metric for metric in chosen if every or isinstance(metric, SiSdr)]
+            of_corpus = {key: provenance[key] for key in ("corpus", "fingerprint")}
+            stft, place = run.separation.stft, folder / "bounds"
+            found = bounds.score_all(
+                wanted, split, settings["split"], place, of_corpus, stft, device, **how
+            )
+            for metric in wanted:
+                print(f"\n{bounds.as_text(metric, found[metric], stft, summaries[metric])}")
 
 
 def choose(settings: Mapping[str, Any], data: Mapping[str, Any]) -> list[Metric]:
