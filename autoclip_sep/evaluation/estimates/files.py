@@ -20,7 +20,6 @@ from autoclip_sep.parallel import in_parallel
 from autoclip_sep.types import Batch
 
 FEW = 200  # items whose headers are read sooner than other processes start
-SHOWN = 3  # wrong items in one line
 
 
 class References:
@@ -44,8 +43,8 @@ class References:
         )  # fmt: skip
         wrong += _unlike(matched.items, [header for header, _ in found] if not wrong else [])
         if wrong:
-            more = f"; and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
-            raise InputError("; ".join(wrong[:SHOWN]) + more)
+            more = f" ({len(wrong)} of {len(matched.items)} items can't be scored)"
+            raise InputError(wrong[0] + more)
         self.items = [item.name for item in matched.items]
         self.lengths: NDArray[np.int64] = np.array([header.frames for header, _ in found])
         self.sample_rate = found[0][0].sample_rate

@@ -84,9 +84,7 @@ def read(root: Path, names: Sequence[str], wanted: Kind) -> Folder:
             layout, roles, most = way, found, len(told)
     folder = Folder(root, layout)
     if not roles:
-        plain = {path: _parts(root, path) for path in paths}
-        kind: Kind = "mixture" if wanted == "mixture" else "source"
-        roles = {path: _Role("/".join(parts), kind, "1") for path, parts in plain.items()}
+        roles = {path: _Role("/".join(_parts(root, path)), wanted, "1") for path in paths}
     elif wanted == "estimate" and all(r is None or r.kind != "estimate" for r in roles.values()):
         wanted = "source"
     for path, role in roles.items():

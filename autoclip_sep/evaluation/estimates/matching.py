@@ -92,10 +92,7 @@ def match(estimates: Folder, references: Folder, mixtures: Folder | None = None)
         ("estimates", _described(estimates)),
         ("references", _described(references)),
         ("mixtures", said),
-        (
-            "scored",
-            f"{len(items)} items of {len(theirs)} sources: {_paired(ours, theirs, permute)}",
-        ),
+        ("scored", f"{len(items)} items, sources {_paired(ours, theirs, permute)}"),
         *_left_out(estimates, references, same, whole, (ours, theirs)),
     ]
     numbered = all(source.isdecimal() for source in theirs)
@@ -107,8 +104,9 @@ def _sources(estimates: Folder, references: Folder) -> tuple[list[str], list[str
     """The sources to score as estimates and as references call them, and whether to permute."""
     ours, theirs = estimates.sources, references.sources
     named = [name for name in theirs if name in ours and not name.isdecimal()]
-    if named:
+    if named and not any(source.isdecimal() for source in ours):
         return named, named, False
+    # Beside s1 and s2 noise is no third source.
     ours, theirs = _numbered(ours), _numbered(theirs)
     if len(ours) != len(theirs):
         raise InputError(
@@ -130,7 +128,7 @@ def _check_apart(estimates: Folder, references: Folder, item: tuple[str, str]) -
 
 
 def _numbered(sources: Sequence[str]) -> list[str]:
-    """Those with a number, if there are any: beside s1 and s2 noise is no third one."""
+    """Those with a number, or all where none has one."""
     return [source for source in sources if source.isdecimal()] or list(sources)
 
 
@@ -163,17 +161,17 @@ def _mixtures(
     of_kind = next(iter(folder.mixtures.values()), {})
     same = _same(of_kind, names) if given else {name: name for name in names if name in of_kind}
     if len(same) == len(names):
-        return {
-            name: of_kind[own] for name, own in same.items()
-        }, f"files in {shown(str(folder.root))}"
+        found = {name: of_kind[own] for name, own in same.items()}
+        return found, f"{shown(str(folder.root))}: {next(iter(folder.mixtures))}"
     without = [name for name in names if name not in same]
     if given:
         raise InputError(
             f"{given.root} has no mixture of {len(without)} of {len(names)} items: {_some(without)}"
         )
+    lack = f"not there for {len(without)} of {len(names)} items"
     if len(summed) > 1:
-        return {}, f"none given: taken to be the sum of the references {', '.join(summed)}"
-    return {}, "none given, and one reference makes none: nothing is compared with them"
+        return {}, f"{lack}: taken to be the sums of the references {', '.join(summed)}"
+    return {}, f"{lack}: improvements over them are left out"
 
 
 def _names(items: Sequence[str], root: str) -> dict[str, str]:
@@ -188,7 +186,7 @@ def _described(folder: Folder) -> str:
 
 def _paired(ours: Sequence[str], theirs: Sequence[str], permute: bool) -> str:
     if permute:
-        return f"{', '.join(ours)} in the order that fits {', '.join(theirs)} best, item by item"
+        return f"{', '.join(ours)} in the order that fits {', '.join(theirs)} best in each"
     return ", ".join(theirs)
 
 
@@ -205,16 +203,16 @@ def _left_out(
         "items without estimates": [name for name in references.items if name not in same],
         "items without references": [name for name in estimates.items if name not in own],
         "items that lack a source": [name for name in same if name not in whole],
-        "references without estimates, part of the mixtures": [
+        "references that aren't scored, but are in the mixtures": [
             source for source in references.sources if source not in theirs
         ],
-        "estimates without references": [s for s in estimates.sources if s not in ours],
+        "estimates that aren't scored": [s for s in estimates.sources if s not in ours],
         **{f"other files below {shown(str(folder.root))}": [
             path.relative_to(folder.root).as_posix() for path in folder.others if path not in used
         ] for folder in (estimates, references)},
     }  # fmt: skip
     return [
-        ("left out", f"{len(what)} {kind}: {_some(what)}") for kind, what in kinds.items() if what
+        ("left out", f"{kind} ({len(what)}): {_some(what)}") for kind, what in kinds.items() if what
     ]
 
 
