@@ -199,7 +199,7 @@ def test_scored_items_are_kept_until_files_change_and_other_folders_are_refused(
     assert other["provenance"]["files"] != note["provenance"]["files"]
     assert changed != whole
     os.rename("out", "other")
-    with pytest.raises(InputError, match="scores of estimates=.*/out: choose another folder"):
+    with pytest.raises(InputError, match=r"scores of estimates=.*/out: choose another folder"):
         run("estimates=other", "references=musdb", "output=scores/out")
 
 
