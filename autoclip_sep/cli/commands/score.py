@@ -52,7 +52,7 @@ def score(arguments: Sequence[str]) -> None:
     command.set_threads(settings["threads"])
     device = call(find_device, "device", settings["device"])
     trust(settings["trust"])
-    chosen = metrics.named(settings["metrics"])
+    chosen = metrics.named(settings["metrics"] or "si_sdr")
     matched = _matched(settings)
     references = References(matched, settings["tolerance"], settings["progress"])
     roots = {key: str(Path(settings[key]).resolve()) for key in ("estimates", "references")}
