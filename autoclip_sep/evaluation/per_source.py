@@ -37,13 +37,15 @@ class PerSource(Metric):
         """The `scores` of an estimate (C, T) of a source (C, T); NaN where undefined."""
 
     def score(self, separated: Separated) -> Iterator[dict[str, Any]]:
-        """One row for each source."""
+        """One row for each source; a mixture that is silent, or isn't known, has no score."""
         mixture, rate = separated.batch.mixture[0], separated.sample_rate
+        known = bool(mixture.any())
         pairs = zip(separated.in_order()[0], separated.batch.sources[0], strict=True)
         for estimate, reference in pairs:
             values = list(self.measure(estimate, reference, rate))
             if self.improves:
-                values += self.measure(mixture, reference, rate)
+                unknown = [math.nan] * len(self.scores)
+                values += self.measure(mixture, reference, rate) if known else unknown
             yield dict(zip(self._columns(), values, strict=True))
 
     def summarise(self, table: DataFrame) -> dict[str, Any]:
