@@ -125,7 +125,8 @@ def score_all(
     for name, system in systems.items():
         sweep(folder / name)
         own = {tables[metric, name]: metric for metric in metrics}
-        score(own, system, split, {"bound": name, **made_by, **provenance}, **how)
+        if own:
+            score(own, system, split, {"bound": name, **made_by, **provenance}, **how)
     return {
         metric: {name: summarise(metric, tables[metric, name]) for name in systems}
         for metric in metrics

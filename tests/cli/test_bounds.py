@@ -53,6 +53,8 @@ def test_a_run_is_shown_beside_them_with_its_gap(place, capsys):
     run = only_run(place / "runs")
     evaluate([f"run={run}", QUIET, "bounds=false"])
     assert not (run / "evaluation" / "bounds").exists()
+    evaluate([f"run={run}", QUIET, "metrics=snr"])
+    assert not (run / "evaluation" / "bounds").exists()
     capsys.readouterr()
     evaluate([f"run={run}", QUIET])
     lines = {line[:31].strip(): line.split() for line in capsys.readouterr().out.splitlines()}
@@ -62,6 +64,9 @@ def test_a_run_is_shown_beside_them_with_its_gap(place, capsys):
         gap = lines[name.replace("_", " ").replace("phase sensitive", "phase-sensitive")][-1]
         assert float(gap) == pytest.approx(found[name]["si_sdr_mean"] - own, abs=0.006)
     assert float(lines["this run"][-2]) == pytest.approx(own, abs=0.006)
+    evaluate([f"run={run}", QUIET, "metrics=[snr,si_sdr]", "bounds=all"])
+    assert set(summaries(run / "evaluation" / "bounds", "test_snr")) == {"mixture", *MASKS}
+    assert "phase-sensitive mask:\nSNR                 mean" in capsys.readouterr().out
     with pytest.raises(InputError, match="bounds=some: must be true or false or all"):
         evaluate([f"run={run}", QUIET, "bounds=some"])
 

@@ -54,6 +54,6 @@ def score_bounds(arguments: Sequence[str]) -> None:
             batch_size=settings["batch_size"],
             workers=workers(settings["workers"], chosen, device),
         )
-    for metric in chosen:
-        print(f"{bounds.as_text(metric, found[metric], stft)}\n")
+    for metric, rows in found.items():
+        print(f"{bounds.as_text(metric, rows, stft)}\n")
     print(shown(str(folder)))

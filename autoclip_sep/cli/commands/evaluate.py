@@ -80,8 +80,9 @@ def evaluate(arguments: Sequence[str]) -> None:
         sweep(folder)
         tables = {folder / metric.file_name(settings["split"]): metric for metric in chosen}
         score(tables, run.separation, split, provenance, **how)
-        summaries = {metric: summarise(metric, path) for path, metric in tables.items()}
+        summaries = {}
         for path, metric in tables.items():
+            summaries[metric] = summarise(metric, path)
             print(f"{heading}\n{metric.as_text(summaries[metric])}\n{shown(str(path))}")
             heading = ""
         attributes.write(
@@ -89,16 +90,14 @@ def evaluate(arguments: Sequence[str]) -> None:
             sources.names(run.config), corpus.corpus_of(config),
             attributes.provenance(data["name"], store), progress=settings["progress"],
         )  # fmt: skip
-        if settings["bounds"]:
-            every = settings["bounds"] == "all"
-            wanted = [metric for metric in chosen if every or isinstance(metric, SiSdr)]
-            of_corpus = {key: provenance[key] for key in ("corpus", "fingerprint")}
-            stft, place = run.separation.stft, folder / "bounds"
-            found = bounds.score_all(
-                wanted, split, settings["split"], place, of_corpus, stft, device, **how
-            )
-            for metric in wanted:
-                print(f"\n{bounds.as_text(metric, found[metric], stft, summaries[metric])}")
+        by, stft = settings["bounds"], run.separation.stft
+        wanted = [one for one in chosen if by == "all" or (by and isinstance(one, SiSdr))]
+        of_corpus = {key: provenance[key] for key in ("corpus", "fingerprint")}
+        found = bounds.score_all(
+            wanted, split, settings["split"], folder / "bounds", of_corpus, stft, device, **how
+        )
+        for metric, rows in found.items():
+            print(f"\n{bounds.as_text(metric, rows, stft, summaries[metric])}")
 
 
 def choose(settings: Mapping[str, Any], data: Mapping[str, Any]) -> list[Metric]:
