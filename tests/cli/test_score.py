@@ -268,7 +268,7 @@ def test_sources_may_have_any_names(tmp_path, capsys):
     for what, folder in enumerate(("references", "out")):
         put(tmp_path / folder, sounds(), pattern=SONG, what=what, names=("violin", "cello"))
     folders = [f"estimates={tmp_path}/out", f"references={tmp_path}/references"]
-    run(*folders, f"output={tmp_path}/x", "sources=[violin,cello]")
+    run(*folders, f"output={tmp_path}/x", "sources=[violin,'',cello]")
     assert "sources cello, violin" in capsys.readouterr().out
     assert {source for _, source in rows(tmp_path / "x")} == {"cello", "violin"}
     run(*folders, f"output={tmp_path}/y")  # without them each file is an item of its own

@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +76,9 @@ class References:
             for path in item.all:
                 stat = os.stat(path)
                 state.update(
-                    f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode(errors="replace")
+                    f"{path.absolute()}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode(
+                        errors="replace"
+                    )
                 )
         return state.hexdigest()
 
@@ -100,10 +102,13 @@ class Estimates:
 
     def whole(self, batch: Batch) -> Tensor:
         """(B, S, C, T) on the CPU; longer files are cut, shorter ones end in zeros."""
-        paths = {item.name: item.estimates for item in self.matched.items}
         length = batch.mixture.shape[-1]
-        signals = [torch.from_numpy(_read(paths[name], length)) for name in batch.items]
+        signals = [torch.from_numpy(_read(self._paths[name], length)) for name in batch.items]
         return torch.stack(signals)
+
+    @cached_property
+    def _paths(self) -> dict[str, tuple[Path, ...]]:
+        return {item.name: item.estimates for item in self.matched.items}
 
 
 def _measure(item: ItemFiles, tolerance: int) -> tuple[AudioInfo, int]:

@@ -135,7 +135,7 @@ def _role(item: str, found: re.Match[str]) -> _Role:
 
 def _word(names: Sequence[str]) -> re.Pattern[str]:
     """What names a source, an estimate of one, or a mixture."""
-    known = "|".join(map(re.escape, names))
+    known = "|".join(map(re.escape, filter(None, names)))
     return re.compile(
         r"(?P<mixture>mix(?:ture)?(?:[_-](?:clean|both|single|noisy|anechoic|reverb))*)"
         rf"|(?:(?P<name>{known})|(?:s|spk|speaker|source|src)[_-]?(?P<number>\d+))"
