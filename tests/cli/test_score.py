@@ -237,7 +237,7 @@ def broken(folder):
         (None, ["mixtures=out/a"], "out/a has no mixture of 3 of 3 items: test/a"),
         (None, ["metrics=si_srd"], r"no such metric \(did you mean si_sdr\?\)"),
         (None, ["tolerance=-1"], "tolerance=-1: must be an integer from 0"),
-        (None, ["sources=[a,[b]]"], r"sources=\[a, \[b\]\]: must be"),
+        (None, ["names=[a,[b]]"], r"names=\[a, \[b\]\]: must be"),
     ],
 )
 def test_what_cannot_be_scored_is_one_line(songs, change, arguments, expected):
@@ -268,7 +268,7 @@ def test_sources_may_have_any_names(tmp_path, capsys):
     for what, folder in enumerate(("references", "out")):
         put(tmp_path / folder, sounds(), pattern=SONG, what=what, names=("violin", "cello"))
     folders = [f"estimates={tmp_path}/out", f"references={tmp_path}/references"]
-    run(*folders, f"output={tmp_path}/x", "sources=[violin,'',cello]")
+    run(*folders, f"output={tmp_path}/x", "names=[violin,'',cello]")
     assert "sources cello, violin" in capsys.readouterr().out
     assert {source for _, source in rows(tmp_path / "x")} == {"cello", "violin"}
     run(*folders, f"output={tmp_path}/y")  # without them each file is an item of its own

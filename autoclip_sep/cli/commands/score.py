@@ -21,13 +21,13 @@ from autoclip_sep.training.settings import find_device
 
 USAGE = """
 python scripts/score.py estimates=FOLDER references=FOLDER [mixtures=FOLDER] [metrics=NAME]
-    [output=scores/NAME] [tolerance=SAMPLES] [sources=[NAME,NAME]]
+    [output=scores/NAME] [tolerance=SAMPLES] [names=[NAME,NAME]]
 
 Scores files of estimates, whatever made them, beside files of references. Both folders may be laid
 out as s1/a.wav s2/a.wav (WSJ0-mix, LibriMix), a/vocals.wav (MUSDB18-HQ, open-unmix, demucs), or
 a_source1.wav (speechbrain); estimates may lie beside references as s1_estimate.wav or
 a_source1hat.wav (asteroid, speechbrain). Items belong together by name; sources by name, or in the
-order with the highest SI-SDR where they are numbered. sources= says what sources are called, where
+order with the highest SI-SDR where they are numbered. names= says what sources are called, where
 neither vocals, drums, ... nor numbers. What has no counterpart is named and left out.
 
 Mixtures are those of mixtures=, or lie beside the references (mix/a.wav, a/mixture.wav), or are
@@ -82,7 +82,7 @@ def score(arguments: Sequence[str]) -> None:
 
 def _matched(settings: Mapping[str, Any]) -> Matched:
     """What the settings' folders have in common."""
-    called, mixtures = settings["sources"], settings["mixtures"]
+    called, mixtures = settings["names"], settings["mixtures"]
     names = [called] if isinstance(called, str) else [str(name) for name in called]
     return match(
         layouts.read(Path(settings["estimates"]), names, "estimate"),

@@ -112,7 +112,7 @@ def _sources(estimates: Folder, references: Folder) -> tuple[list[str], list[str
         raise InputError(
             f"{estimates.root} has estimates of {len(ours)} sources ({', '.join(ours)}),"
             f" {references.root} has {len(theirs)} references ({', '.join(theirs)}): without names"
-            " in common there must be as many; sources=[NAME,...] says what files are called"
+            " in common there must be as many; names=[NAME,...] says what files are called"
         )
     return ours, theirs, len(theirs) > 1
 
