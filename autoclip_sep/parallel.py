@@ -10,7 +10,7 @@ from multiprocessing import resource_tracker
 from typing import Any, TypeVar
 
 from joblib import Parallel, delayed
-from joblib.externals.loky import get_reusable_executor
+from joblib.externals.loky import ProcessPoolExecutor, get_reusable_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm import tqdm
 
@@ -80,29 +80,25 @@ class Beside:
 
     def __init__(self, processes: int) -> None:
         self._processes = processes
-        self._begun = False
+        self._pool: ProcessPoolExecutor | None = None  # not the one that joblib uses again
 
     def __enter__(self) -> "Beside":
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
-        if kind is not None and self._begun:
-            self._executor().shutdown(kill_workers=True)
+        if self._pool is not None:
+            self._pool.shutdown(kill_workers=kind is not None)
 
     def submit(self, function: Callable[..., Result], *arguments: Any) -> "Future[Result]":
         """Begin a function in one of the processes; its result is for `result`."""
         if not self._processes:
             return done(function(*arguments))
-        if not self._begun:
-            _restart_in_another_folder()
-            self._begun = True
         with _killed_told(), stop_signals_blocked():  # a process may be started at any time
-            future: Future[Result] = self._executor().submit(function, *arguments)
+            if self._pool is None:
+                threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+                self._pool = ProcessPoolExecutor(self._processes, timeout=IDLE, env=threads)
+            future: Future[Result] = self._pool.submit(function, *arguments)
             return future
-
-    def _executor(self) -> Any:
-        threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-        return get_reusable_executor(self._processes, timeout=IDLE, env=threads)
 
 
 def done(value: Result) -> "Future[Result]":
