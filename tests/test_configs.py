@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from autoclip_sep.cli import compose, config_files
-from autoclip_sep.cli.build import build
+from autoclip_sep.building import config_files
+from autoclip_sep.building.build import build
+from autoclip_sep.cli import compose
 from autoclip_sep.cli.commands.train import build_parts, check_heads
 from autoclip_sep.cli.plan import plan
 from autoclip_sep.errors import InputError

@@ -18,9 +18,9 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
-from autoclip_sep.cli import config_files
+from autoclip_sep.building import config_files
+from autoclip_sep.building.config_files import check_marks, files, is_group, text
 from autoclip_sep.cli.arguments import near
-from autoclip_sep.cli.config_files import check_marks, files, is_group, text
 from autoclip_sep.errors import InputError
 from autoclip_sep.runs.config import Config, checked, read_yaml
 from autoclip_sep.runs.older_configs import SETTINGS, upgraded

@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 
-from autoclip_sep.cli import compose, sources, system_errors
-from autoclip_sep.cli.build import build, foreign_packages
+from autoclip_sep.building.build import build, foreign_packages
+from autoclip_sep.cli import compose, system_errors
 from autoclip_sep.clipping import Clipper
 from autoclip_sep.errors import InputError
-from autoclip_sep.runs import run_directory
+from autoclip_sep.runs import run_directory, sources
 from autoclip_sep.runs.config import Config
 from autoclip_sep.training.settings import Settings
 

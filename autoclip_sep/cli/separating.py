@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from autoclip_sep.audio import resampling
-from autoclip_sep.cli import sources
 from autoclip_sep.cli.trained import Trained
 from autoclip_sep.errors import InputError
 from autoclip_sep.names import shown
+from autoclip_sep.runs import sources
 
 Block = NDArray[np.float32]
 

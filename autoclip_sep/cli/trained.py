@@ -7,13 +7,12 @@ from typing import Any
 
 import torch
 
-from autoclip_sep.cli import sources
-from autoclip_sep.cli.build import NotBuilt, build
+from autoclip_sep.building.build import NotBuilt, build
 from autoclip_sep.errors import InputError
 from autoclip_sep.evaluation.separation import Separation
 from autoclip_sep.names import shown
 from autoclip_sep.permutation import MOST_SOURCES
-from autoclip_sep.runs import checkpoint, run_directory
+from autoclip_sep.runs import checkpoint, run_directory, sources
 from autoclip_sep.runs.checkpoint import CheckpointFolder
 from autoclip_sep.runs.saved_state import validated_weights
 

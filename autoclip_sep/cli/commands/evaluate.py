@@ -3,16 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from autoclip_sep.cli import command, compose, corpus, sources, trained
+from autoclip_sep.building.build import build, call, trust
+from autoclip_sep.cli import command, compose, corpus, trained
 from autoclip_sep.cli.arguments import check_choice, near
-from autoclip_sep.cli.build import build, call, trust
 from autoclip_sep.errors import InputError
 from autoclip_sep.evaluation import attributes
 from autoclip_sep.evaluation.metric import Metric, metrics
 from autoclip_sep.evaluation.score import score_split, summarise
 from autoclip_sep.files import sweep
 from autoclip_sep.names import shown
-from autoclip_sep.runs import run_directory
+from autoclip_sep.runs import run_directory, sources
 from autoclip_sep.training.settings import find_device
 
 USAGE = """

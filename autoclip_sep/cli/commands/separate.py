@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from autoclip_sep.audio import pipes, soundfiles
+from autoclip_sep.building.build import call, trust
 from autoclip_sep.cli import command, compose, sound_tree, trained
 from autoclip_sep.cli.arguments import check_choice
-from autoclip_sep.cli.build import call, trust
 from autoclip_sep.cli.separating import Sound, latency, separated, source_names
 from autoclip_sep.errors import InputError
 from autoclip_sep.names import shown
