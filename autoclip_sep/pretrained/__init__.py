@@ -1,0 +1,1 @@
+"""Trained networks to load and to carry away."""
