@@ -14,6 +14,7 @@ COMMANDS = {
     "train": ("train.py", "train a separation network, or resume a run"),
     "evaluate": ("evaluate.py", "score a trained run on its corpus' test set"),
     "separate": ("separate.py", "separate audio files with a trained run"),
+    "export": ("scripts/export_model.py", "write a trained network into a folder to carry away"),
     "check-data": ("scripts/check_data.py", "look at a corpus before hours are spent on it"),
     "prepare-wsj0-mix": ("scripts/prepare_wsj0_mix.py", "make WSJ0-2mix and -3mix from WSJ0"),
     "prepare-librimix": ("scripts/prepare_librimix.py", "make LibriMix from LibriSpeech"),

@@ -26,7 +26,7 @@ FREE = re.compile(
     r"logger\..*|runs|force|seed|percentile"
     rf"|{run_directory.LABELLED}"
     r"|trainer\.(epochs|progress|workers|threads|device|checkpoint_every)"
-    r"|(.*\.)?(root|store|corpora)|data\.corpus\.expected.*"
+    r"|(.*\.)?(root|store|corpora)|data\.(licence|corpus\.expected.*)"
 )
 # Of these, the ones that say which run it is: they may not change when a run goes on.
 FIXED = re.compile(r"seed|percentile|clipping\..*")

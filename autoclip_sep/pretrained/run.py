@@ -2,38 +2,33 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from autoclip_sep.building.build import NotBuilt, build
 from autoclip_sep.errors import InputError
-from autoclip_sep.evaluation.separation import Separation
 from autoclip_sep.names import shown
-from autoclip_sep.runs import checkpoint, run_directory, sources
+from autoclip_sep.pretrained.model import Model, separation_of
+from autoclip_sep.runs import checkpoint, run_directory
 from autoclip_sep.runs.checkpoint import CheckpointFolder
 from autoclip_sep.runs.saved_state import validated_weights
 
-CHUNK = 60  # seconds
-OVERLAP = 1 / 12  # of a chunk
-
 
 @dataclass(frozen=True)
-class Trained:
+class Trained(Model):
     """A run's config, its network with the weights of a checkpoint, and which one that was.
 
-    checkpoint, sha256: its name and digest. epochs: how many it had been trained for.
+    checkpoint, sha256: its name and digest. steps, epochs: how long it had been trained.
     """
 
     directory: Path
-    config: dict[str, Any]
-    separation: Separation
     checkpoint: str
     sha256: str
+    steps: int
     epochs: int
 
 
-def load(directory: str, kind: str, device: torch.device) -> Trained:
+def load(directory: str | Path, kind: str, device: torch.device) -> Trained:
     """Read a run; kind is the checkpoint wanted: best or last.
 
     Raises InputError where the directory is no run, or has no checkpoint yet, or one whose weights
@@ -52,25 +47,17 @@ def load(directory: str, kind: str, device: torch.device) -> Trained:
         raise InputError(f"{path} has no '{kind}' checkpoint yet: {what}")
     used = folder.paths(kind)[-1 - len(complaints)]
     try:
-        model = build(config["model"], "model")
-        stft = build(config["stft"], "stft").to(device)
-        model.load_state_dict(validated_weights(state["model"], model))
-        rate = config["data"]["sample_rate"]
-        separation = Separation(
-            model.to(device),
-            stft,
-            config["data"]["sources"],
-            device,
-            permute=sources.are_permuted(config),
-            chunk=CHUNK * rate,
-            overlap=int(OVERLAP * CHUNK * rate),
-            scaled=not config["loss"].get("scale_invariant", False),
-        )
+        network = build(config["model"], "model")
+        stft = build(config["stft"], "stft")
+        network.load_state_dict(validated_weights(state["model"], network))
+        separation = separation_of(config, network, stft, device)
     except NotBuilt as error:
         raise InputError(f"{path}: {error}") from error
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = str(error).strip().split("\n")[0]
         raise InputError(f"{used} doesn't fit the config beside it: {reason}") from error
+    _, steps, epochs = used.stem.split("-")
     return Trained(
-        path, config, separation, used.stem, checkpoint.digest(used), int(used.stem.split("-")[2])
-    )
+        str(path), config, separation, path, used.stem, checkpoint.digest(used), int(steps),
+        int(epochs),
+    )  # fmt: skip
