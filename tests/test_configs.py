@@ -84,9 +84,11 @@ def test_an_experiment_of_another_command_composes(choice, name):
         assert compose.plain(compose.compose(name, job))
 
 
-@pytest.mark.parametrize("name", ["evaluate", "separate"])
-def test_the_other_commands_configs_compose(name):
-    assert "run" in compose.missing_keys(compose.compose(name, []))
+@pytest.mark.parametrize(
+    ("name", "key"), [("evaluate", "run"), ("separate", "input"), ("export", "output")]
+)
+def test_the_other_commands_configs_compose(name, key):
+    assert key in compose.missing_keys(compose.compose(name, []))
 
 
 def test_every_group_is_in_the_defaults():

@@ -17,7 +17,7 @@ HEADER = {
     "tags": ["audio", "source-separation"],
 }
 NOT_STATED = "not stated"
-UNITS = {"si_sdr": "SI-SDR [dB]", "si_sdr_improvement": "SI-SDR improvement [dB]"}
+UNITS = {"si_sdr": "SI-SDR, dB", "si_sdr_improvement": "SI-SDR improvement, dB"}
 USE = """## Use
 
 ```python

@@ -10,7 +10,6 @@ from autoclip_sep.building.build import build, find
 from autoclip_sep.errors import InputError
 from autoclip_sep.pretrained.run import Trained
 from autoclip_sep.runs import records, run_directory
-from autoclip_sep.statistics.interval import LEVEL, interval
 
 SPLITS = ("train", "valid", "test")
 MIXTURE = "_mixture"  # the unprocessed mixture's scores end so
@@ -90,6 +89,9 @@ def _table(path: Path) -> Iterator[dict[str, Any]]:
 
 def _summary(name: str, items: list[str], values: list[float]) -> Iterator[dict[str, Any]]:
     """Mean, interval and median over items, each the mean of its sources; none of no scores."""
+    # Here, as scipy.stats takes a second, and commands that read a model needn't wait for it.
+    from autoclip_sep.statistics.interval import LEVEL, interval
+
     by_item: dict[str, list[float]] = {}
     for item, value in zip(items, values, strict=True):
         if math.isfinite(value):
