@@ -27,6 +27,8 @@ from autoclip_sep.text import read_text
 FORMAT = 1  # of config.json; a reader refuses later ones
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 FILES = (CONFIG, WEIGHTS, CARD)
+SAMPLES = 512  # of silence, with which a network is tried
+MOST = 64  # sources or channels
 
 # Of the run's config: what separation needs, and nothing that names a place on this machine.
 KEPT = {
@@ -80,7 +82,8 @@ def read(folder: Path, device: torch.device, name: str = "") -> Model:
         network = build(config["model"], "model")
         stft = build(config["stft"], "stft")
         network.load_state_dict(validated_weights(saved, network))
-        separation = separation_of(config, network, stft, device)
+        model = Model(name or str(folder), config, separation_of(config, network, stft, device))
+        _try(model)
     except NotBuilt as error:
         raise InputError(f"{folder / CONFIG}: {error}") from error
     except InputError:
@@ -88,7 +91,21 @@ def read(folder: Path, device: torch.device, name: str = "") -> Model:
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = str(error).strip().split("\n")[0]
         raise InputError(f"{folder / WEIGHTS} doesn't fit {CONFIG}: {reason}") from error
-    return Model(name or str(folder), config, separation)
+    return model
+
+
+def _try(model: Model) -> None:
+    """Refuse a network that doesn't give the sources and channels that its config says."""
+    data = model.config["data"]
+    for key in ("sources", "channels"):
+        if data[key] > MOST:
+            raise InputError(f"{model.name}: data.{key}={data[key]}: at most {MOST}")
+    separated = model.separate(torch.zeros(data["channels"], SAMPLES))
+    if separated.shape != (data["sources"], data["channels"], SAMPLES):
+        raise InputError(
+            f"{model.name}: its network gives {len(separated)} sources, {CONFIG} says "
+            f"data.sources={data['sources']}"
+        )
 
 
 def _read_config(path: Path) -> Config:

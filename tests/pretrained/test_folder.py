@@ -137,6 +137,14 @@ def test_what_is_no_config_of_a_model_is_one_line(
     refused(folder, said)
 
 
+def test_a_config_that_counts_otherwise_than_its_network_is_refused(folder: Path) -> None:
+    data = json.loads((folder / "config.json").read_text())["data"]
+    change(folder, data={**data, "sources": 3})
+    refused(folder, r"its network gives 2 sources, config.json says data.sources=3")
+    change(folder, data={**data, "channels": 10**6})
+    refused(folder, r"data.channels=1000000: at most 64")
+
+
 def test_a_network_larger_than_its_file_is_never_made(folder: Path) -> None:
     model = json.loads((folder / "config.json").read_text())["model"]
     change(folder, model={**model, "hidden": 10**6})
