@@ -138,14 +138,14 @@ def about(model: Model) -> dict[str, str]:
 
 
 def separator_of(model: Model) -> Separator:
-    """A copy of the network on the CPU; InputError where it has no mask network."""
+    """A frozen copy of the network on the CPU; InputError where it has no mask network."""
     network = model.separation.model
     if not isinstance(network, Separator):
         raise InputError(
             f"{model.name}: {type(network).__name__} has no mask network between magnitudes and "
             "masks; formats=[safetensors] takes any network"
         )
-    return deepcopy(network).cpu()
+    return deepcopy(network).cpu().requires_grad_(False)
 
 
 def _example(network: MaskNetwork) -> tuple[Tensor]:
