@@ -66,6 +66,8 @@ def read_network(config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Ne
     rnn = re.compile(r"layers\.recurrent_stack\.rnn\.weight_ih_l\d+")
     if sum(bool(rnn.fullmatch(key)) for key in weights) != layers:
         _refuse("recurrent_stack.num_layers", layers)
+    if list(weights["layers.recurrent_stack.rnn.weight_ih_l0"].shape)[1:] != [bins]:
+        _refuse("recurrent_stack.num_features", bins)
     sizes = {name: _head(name, parts[name]["args"], bins) for name in ACTIVATIONS if name in parts}
     if not sizes:
         _refuse("its outputs", "neither mask nor embedding")

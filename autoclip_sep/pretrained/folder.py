@@ -44,11 +44,16 @@ def save_pretrained(model: Model, folder: str | Path) -> Path:
     """
     safetensors = require("safetensors.torch", "saving a model")
     place, content = Path(folder), describe(model)
+    try:
+        about = card.text(content)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        what = f"training or scores in its {CONFIG} are malformed"
+        raise InputError(f"{model.name}: {what} ({type(error).__name__} {error})") from error
     state = model.separation.model.state_dict()
     weights = {key: value.detach().cpu().contiguous().clone() for key, value in state.items()}
     place.mkdir(parents=True, exist_ok=True)
     write_whole(place / WEIGHTS, safetensors.save(weights, metadata={"format": "pt"}))
-    write_text(place / CARD, card.text(content))
+    write_text(place / CARD, about)
     write_json(place / CONFIG, content)  # last: a folder with it is whole
     return place
 

@@ -42,6 +42,9 @@ TYPES: dict[str, Any] = {
     "loss.scale_invariant": bool, "loss.objective": Group, "trust": str | Sequence[str],
     "clipping._target_": str, "clipping.percentile": float | None, "trainer.epochs": int,
     "trainer.batch_size": int, "trainer.probe_points": int,
+    "stft.window_length": Count, "stft.hop_length": Count, "model.stft": Group,
+    "model.stft.window_length": Count, "model.stft.hop_length": Count,
+    "training": Group, "scores": Sequence[Group],
     "rates": Mapping[str, Mapping[str, Mapping[str, float]]],
 }  # fmt: skip
 

@@ -214,6 +214,7 @@ def test_weights_that_dont_fit_the_config_are_named(tmp_path: Path) -> None:
     for changes, said in (
         ({"layers.mask.linear.weight": torch.zeros(9, 12)}, r"."),
         ({"layers.mask.linear.bias": torch.full((3 * BINS,), torch.nan)}, r"not finite"),
+        ({"layers.recurrent_stack.rnn.weight_ih_l0": torch.zeros(24, 7)}, r"num_features"),
         ({"layers.extra.weight": torch.zeros(1)}, r"layers.extra.weight"),
     ):
         torch.save({**held, "state_dict": {**good, **changes}}, tmp_path / "bad.pth")

@@ -11,6 +11,7 @@ import pytest
 import safetensors.torch
 import torch
 
+from autoclip_sep.building import build as building
 from autoclip_sep.errors import InputError
 from autoclip_sep.pretrained import from_pretrained, save_pretrained
 from tests.commands import ENVIRONMENT
@@ -115,6 +116,25 @@ def test_foreign_code_is_not_built(folder: Path, target: Any, said: str) -> None
     refused(folder, rf"config\.json: model\._target_ is .*{said}")
 
 
+def test_trusted_code_is(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "somebodys.py").write_text(
+        "import torch\nfrom autoclip_sep.types import Estimate\n"
+        "class Halves(torch.nn.Module):\n"
+        "    heads = ('waveforms',)\n"
+        "    def forward(self, batch):\n"
+        "        halves = [batch.mixture / 2] * 2\n"
+        "        return Estimate(waveforms=torch.stack(halves, dim=1))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(building, "TRUSTED", set())
+    change(folder, model={"_target_": "somebodys.Halves"})
+    safetensors.torch.save_file({}, folder / "model.safetensors")
+    refused(folder, r"trust=PACKAGE")
+    mixture = torch.randn(1, 100)
+    found = from_pretrained(folder, trust="somebodys").separate(mixture)
+    assert torch.equal(found, torch.stack([mixture / 2] * 2))
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -125,6 +145,8 @@ def test_foreign_code_is_not_built(folder: Path, target: Any, said: str) -> None
         ('{"format": 2}', "reads 1: pip install --upgrade"),
         ('{"format": 1}', "model is missing"),
         ('{"format": 1, "data": 3}', "data=3: must be a mapping"),
+        ('{"format": 1, "stft": {"window_length": 1e12}}', "stft.window_length"),
+        ('{"format": 1, "scores": [3]}', "scores"),
         ('{"format": 1, "x": "' + 10**6 * "x" + '"}', "too large"),
         (b"\xff\xfe\x00", "can't be read"),
     ],
@@ -169,6 +191,14 @@ def test_weights_that_dont_fit_are_named(
     weights.pop(key, None)
     safetensors.torch.save_file(weights if value is None else {**weights, key: value}, path)
     refused(folder, said)
+
+
+def test_malformed_scores_make_no_card(folder: Path, tmp_path: Path) -> None:
+    for wrong in ({"scores": [{"split": "test"}]}, {"training": {"corpus": 3}}):
+        change(folder, **{"scores": [], "training": {}, **wrong})
+        with pytest.raises(InputError, match="are malformed"):
+            save_pretrained(from_pretrained(folder), tmp_path / "copy")
+        assert not (tmp_path / "copy").exists()
 
 
 def test_a_damaged_or_missing_file_is_one_line(folder: Path, tmp_path: Path) -> None:
