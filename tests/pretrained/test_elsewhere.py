@@ -1,47 +1,97 @@
 """Models that lie elsewhere: on a hub, and published weights. No test has a network."""
 
+import hashlib
+import json
+import subprocess
+import sys
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from urllib.error import URLError
 
-import huggingface_hub
 import pytest
 import torch
 import torchaudio
+from huggingface_hub import constants
 from torchaudio.models import ConvTasNet, HDemucs
 from torchaudio.pipelines import SourceSeparationBundle
 
 from autoclip_sep.errors import InputError
 from autoclip_sep.pretrained import from_pretrained, published, save_pretrained
 from autoclip_sep.types import Batch
+from tests.commands import ENVIRONMENT
 from tests.pretrained.runs import untrained
 
 
-def test_a_hubs_model_is_read_from_what_is_downloaded_of_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class Hub(SimpleHTTPRequestHandler):
+    """As much of the hub's interface as a download needs; /me/speech is the folder `kept`."""
+
+    kept: Path
+    asked: list[str]
+    revision = "0" * 40
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_GET(self) -> None:
+        self.asked.append(f"{self.command} {self.path}")
+        if self.path.startswith("/api/models/me/speech/tree"):
+            files = [
+                {"type": "file", "path": path.name, "oid": "0", "size": path.stat().st_size}
+                for path in self.kept.iterdir()
+            ]
+            body = json.dumps(files).encode()
+        elif self.path.startswith("/api/models/me/speech"):
+            names = [{"rfilename": path.name} for path in self.kept.iterdir()]
+            body = json.dumps({"id": "me/speech", "sha": self.revision, "siblings": names}).encode()
+        elif self.path.startswith("/me/"):
+            body = (self.kept / self.path.rpartition("/")[2]).read_bytes()
+        else:
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Type", "application/json")
+        self.send_header("ETag", f'"{hashlib.sha256(body).hexdigest()}"')
+        self.send_header("X-Repo-Commit", self.revision)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+def test_a_hubs_model_comes_from_its_server_and_nothing_else_of_it(tmp_path: Path) -> None:
     model = from_pretrained(untrained(tmp_path / "run"))
-    kept = save_pretrained(model, tmp_path / "snapshot")
-    asked: list[Any] = []
+    Hub.kept, Hub.asked = save_pretrained(model, tmp_path / "kept"), []
+    (Hub.kept / "pickled.bin").write_bytes(b"no")
+    torch.save(torch.randn(1, 1000), tmp_path / "mixture.pt")
+    program = (
+        "import sys, torch; from autoclip_sep.pretrained import from_pretrained\n"
+        "torch.save(from_pretrained('me/speech').separate(torch.load(sys.argv[1])), sys.argv[2])\n"
+    )
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        place = {"HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_HOME": str(tmp_path)}
+        subprocess.run(
+            [sys.executable, "-c", program, tmp_path / "mixture.pt", tmp_path / "sources.pt"],
+            cwd=tmp_path, env={**ENVIRONMENT, **place, "HF_HUB_OFFLINE": "0"}, check=True,
+        )  # fmt: skip
+        server.shutdown()
 
-    def download(name: str, *, allow_patterns: list[str]) -> str:
-        asked.append((name, allow_patterns))
-        return str(kept)
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-    found = from_pretrained("some-one/speech_2mix.v1")
-
-    assert asked == [("some-one/speech_2mix.v1", ["config.json", "model.safetensors", "README.md"])]
-    assert found.name == "some-one/speech_2mix.v1"
-    mixture = torch.randn(1, 1000)
-    assert torch.equal(found.separate(mixture), model.separate(mixture))
+    expected = model.separate(torch.load(tmp_path / "mixture.pt"))
+    assert torch.equal(torch.load(tmp_path / "sources.pt"), expected)
+    files = {path.rpartition("/")[2] for path in Hub.asked if path.startswith("GET /me/")}
+    assert files == {"config.json", "model.safetensors", "README.md"}
 
 
 def test_without_network_and_copy_a_hubs_name_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(
         InputError, match=r"^runs/demo: no such folder, and it can't be had"
     ) as said:
