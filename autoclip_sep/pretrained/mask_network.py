@@ -113,7 +113,7 @@ def save_onnx(model: Model, folder: Path) -> Path:
     content = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        # Not through torch.export: ONNX has an LSTM, which is many times faster than a scan.
+        # Not through torch.export: ONNX has an LSTM, which is faster than a scan.
         torch.onnx.export(
             network, _example(network), cast(Any, content), dynamo=False, opset_version=OPSET,
             input_names=["magnitude"], output_names=network.outputs, dynamic_axes=axes,
@@ -149,7 +149,7 @@ def separator_of(model: Model) -> Separator:
 
 
 def _example(network: MaskNetwork) -> tuple[Tensor]:
-    return (torch.rand(BATCH, network.network.stft.bins, FRAMES),)
+    return (torch.ones(BATCH, network.network.stft.bins, FRAMES),)
 
 
 def _write(path: Path, content: bytes) -> Path:
