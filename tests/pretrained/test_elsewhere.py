@@ -4,6 +4,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -127,9 +128,7 @@ def published_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ):
         bundle = SourceSeparationBundle(f"models/{name}.pt", factory, rate)
         monkeypatch.setattr(torchaudio.pipelines, name, bundle)
-        entry = published.Published(
-            about.data, {**about.model, **small}, about.scale_invariant, about.seconds
-        )
+        entry = replace(about, model={**about.model, **small})
         monkeypatch.setitem(published.MODELS, name, entry)
     return tmp_path / "hub" / "torchaudio" / "models"
 

@@ -16,7 +16,7 @@ CASES = [
     (["loss=mask_inference"], ["masks"]),
     (["loss=deep_clustering", "model.embedding_size=3"], ["embedding"]),
     (["loss=chimera", "model.embedding_size=3", "model.batch_norm=false"], ["masks", "embedding"]),
-    (["loss=snr"], ["masks"]),
+    (["loss=snr", "model=lstm_causal_demo"], ["masks"]),
 ]
 
 
