@@ -70,7 +70,7 @@ def describe(model: Model) -> dict[str, Any]:
         about = {"training": facts.training(model), "scores": facts.scores(model)}
     else:
         about = {key: config[key] for key in ("training", "scores") if key in config}
-    return {"format": FORMAT, "autoclip_sep": __version__, **kept, **about}
+    return {"format_version": FORMAT, "autoclip_sep": __version__, **kept, **about}
 
 
 def read(folder: Path, device: torch.device, name: str = "") -> Model:
@@ -128,11 +128,13 @@ def _read_config(path: Path) -> Config:
         if isinstance(error, InputError):
             raise
         raise InputError(f"cannot read {path}: {shown(str(error))}") from error
-    if not isinstance(content, dict) or type(content.get("format")) is not int:
-        raise InputError(f"{path} isn't the config of a model of autoclip_sep: it has no format")
-    if content["format"] > FORMAT:
+    if not isinstance(content, dict) or type(content.get("format_version")) is not int:
         raise InputError(
-            f"{path} has format {content['format']}, this version reads {FORMAT}: "
+            f"{path} isn't the config of a model of autoclip_sep: it has no format_version"
+        )
+    if content["format_version"] > FORMAT:
+        raise InputError(
+            f"{path} has format_version {content['format']}, this version reads {FORMAT}: "
             "pip install --upgrade autoclip_sep"
         )
     return checked(upgraded(content), str(path))
