@@ -134,7 +134,7 @@ def _read_config(path: Path) -> Config:
         )
     if content["format_version"] > FORMAT:
         raise InputError(
-            f"{path} has format_version {content['format']}, this version reads {FORMAT}: "
+            f"{path} has format_version {content['format_version']}, this version reads {FORMAT}: "
             "pip install --upgrade autoclip_sep"
         )
     return checked(upgraded(content), str(path))
