@@ -16,7 +16,7 @@ def one_hot_of_largest(values: Tensor, dim: int) -> Tensor:
 
 @full_precision
 def ideal_binary_mask(source_stft: Tensor) -> Tensor:
-    """(B, S, F, N) complex to (B, S, F, N): 1 for the loudest source of a point, 0 for the rest.
+    """(B, S, *, F, N) complex to real: 1 for the loudest source of a point, 0 for the rest.
 
     One-hot everywhere. Where sources are equally loud, silence included, the first of them wins.
     """
@@ -26,7 +26,7 @@ def ideal_binary_mask(source_stft: Tensor) -> Tensor:
 
 @full_precision
 def ideal_ratio_mask(source_stft: Tensor) -> Tensor:
-    """(B, S, F, N) complex to (B, S, F, N): each source's share of the summed magnitudes.
+    """(B, S, *, F, N) complex to real: each source's share of the summed magnitudes.
 
     The masks of a point sum to 1; at a silent point the sources share equally.
     """
@@ -39,7 +39,7 @@ def ideal_ratio_mask(source_stft: Tensor) -> Tensor:
 
 @full_precision
 def phase_sensitive_mask(mixture_stft: Tensor, source_stft: Tensor) -> Tensor:
-    """(B, F, N) and (B, S, F, N) complex to (B, S, F, N): |S| / |X| cos(theta_X - theta_S).
+    """(B, *, F, N) and (B, S, *, F, N) complex to real: |S| / |X| cos(theta_X - theta_S).
 
     The real mask with which the masked mixture is nearest to the source (Erdogan et al. 2015).
     Unbounded, of either sign; 0 where the mixture is silent.
@@ -48,6 +48,11 @@ def phase_sensitive_mask(mixture_stft: Tensor, source_stft: Tensor) -> Tensor:
     power = mixture.abs().square()
     projection = (source_stft * mixture.conj()).real
     return projection / power.masked_fill(power == 0, 1.0)
+
+
+def truncated_phase_sensitive_mask(mixture_stft: Tensor, source_stft: Tensor) -> Tensor:
+    """The same, clamped to [0, 1]: the nearest to the source of what a sigmoid can give."""
+    return phase_sensitive_mask(mixture_stft, source_stft).clamp(0.0, 1.0)
 
 
 def frame_major(points: Tensor) -> Tensor:

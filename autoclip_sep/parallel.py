@@ -1,12 +1,13 @@
-"""One function over many tasks, on several cores, with a progress bar."""
+"""One function over many tasks on several cores, and functions in processes beside this one."""
 
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from multiprocessing import resource_tracker
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from joblib import Parallel, delayed
 from joblib.externals.loky import get_reusable_executor
@@ -16,6 +17,7 @@ from tqdm import tqdm
 from autoclip_sep.errors import InputError
 
 MANY = 1000  # failures after which the work ends
+IDLE = 300  # seconds after which processes without work end
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 _begun_in: list[str] = []  # the working folder in which the idle processes were started
 Task = TypeVar("Task")
@@ -70,10 +72,62 @@ def _restart_in_another_folder() -> None:
     _begun_in[:] = [here]
 
 
+class Beside:
+    """Processes that compute while this one does something else; without any, this one does it all.
+
+    They begin with the first function. An exception that leaves the `with` kills them.
+    """
+
+    def __init__(self, processes: int) -> None:
+        self._processes = processes
+        self._begun = False
+
+    def __enter__(self) -> "Beside":
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is not None and self._begun:
+            self._executor().shutdown(kill_workers=True)
+
+    def submit(self, function: Callable[..., Result], *arguments: Any) -> "Future[Result]":
+        """Begin a function in one of the processes; its result is for `result`."""
+        if not self._processes:
+            return done(function(*arguments))
+        if not self._begun:
+            _restart_in_another_folder()
+            self._begun = True
+        with _killed_told(), stop_signals_blocked():  # a process may be started at any time
+            future: Future[Result] = self._executor().submit(function, *arguments)
+            return future
+
+    def _executor(self) -> Any:
+        threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+        return get_reusable_executor(self._processes, timeout=IDLE, env=threads)
+
+
+def done(value: Result) -> "Future[Result]":
+    """A result that is there already."""
+    future: Future[Result] = Future()
+    future.set_result(value)
+    return future
+
+
+def result(future: "Future[Result]") -> Result:
+    """The result, waited for; raises InputError where a process was killed."""
+    with _killed_told():
+        return future.result()
+
+
 def _unless_killed(results: Iterable[Result]) -> Iterator[Result]:
     """The results as they arrive; raises InputError where a process was killed."""
-    try:
+    with _killed_told():
         yield from results
+
+
+@contextmanager
+def _killed_told() -> Iterator[None]:
+    try:
+        yield
     except TerminatedWorkerError as error:
         raise InputError(
             "a worker process was killed, perhaps because memory ran out; free some memory and"

@@ -46,6 +46,18 @@ class Batch:
             self.items,
         )
 
+    def item(self, b: int) -> "Batch":
+        """Example b alone (B = 1), in memory of its own."""
+        if len(self.items) == 1:
+            return self
+        one = slice(b, b + 1)
+        return Batch(
+            self.mixture[one].clone(),
+            self.sources[one].clone(),
+            self.lengths[one].clone(),
+            self.items[one],
+        )
+
     def pin_memory(self) -> "Batch":
         """The same batch in pinned memory; a DataLoader calls this by its name."""
         return Batch(

@@ -89,9 +89,12 @@ class Peak(Metric):
     name = "peak"
     columns = {"peak": float}
 
+    def __init__(self, scale: float = 1.0) -> None:
+        self.scale = scale
+
     def score(self, separated):
         for signal in separated.in_order()[0]:
-            yield {"peak": float(signal.abs().max())}
+            yield {"peak": self.scale * float(signal.abs().max())}
 
     def summarise(self, table):
         return {"peak": table["peak"].max()}
@@ -124,6 +127,7 @@ FILES = {
     "scheduler/warm": "_target_: mine.code.Warm\n_partial_: true\ninterval: step\n"
     "monitor: null\nsteps: 4\n",
     "logger/lines": "_target_: mine.code.Lines\n",
+    "metric/loudest": "_target_: mine.code.Peak\nscale: 2.0\n",
     "data/pairs": "defaults: [tree]\nname: pairs\ncorpus:\n  _target_: mine.code.Pairs\n",
     "experiment/all": "# @package _global_\ndefaults:\n  - override /model: filter\n"
     "  - override /loss: distance\nseed: 3\n",
@@ -229,6 +233,13 @@ def test_a_metric_is_added_by_its_class(added: Path, capsys: pytest.CaptureFixtu
     (peak,) = re.findall(r"highest peak (\S+)", capsys.readouterr().out)
     rows = records.read(plan(arguments).directory / "evaluation" / "test_peak.csv")
     assert float(peak) == pytest.approx(max(float(row["peak"]) for row in rows), abs=1e-3)
+    evaluate(
+        [run, "trust=mine", "metrics=mine/metric/loudest.yaml"]
+    )  # those of scale 1 are no good
+    (twice,) = re.findall(r"highest peak (\S+)", capsys.readouterr().out)
+    assert float(twice) == pytest.approx(2 * float(peak), abs=2e-3)
+    with pytest.raises(InputError, match=r"metrics=mine/metric/none.yaml: there is no such file"):
+        evaluate([run, "trust=mine", "metrics=mine/metric/none.yaml"])
     with pytest.raises(InputError, match=r"metrics=sisdr: .*did you mean si_sdr\?"):
         evaluate([run, "trust=mine", "metrics=sisdr"])
     with pytest.raises(InputError, match=r"metrics=mine\.code\.Distance: that is no .*Metric"):

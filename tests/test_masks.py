@@ -9,6 +9,7 @@ from autoclip_sep.masks import (
     ideal_ratio_mask,
     magnitude_weight,
     phase_sensitive_mask,
+    truncated_phase_sensitive_mask,
 )
 
 
@@ -43,6 +44,8 @@ def test_phase_sensitive_mask_is_the_projection_on_the_mixture() -> None:
     mixture = torch.tensor([[[2 + 0j]]], dtype=torch.complex128)
     mask = phase_sensitive_mask(mixture, points(1 + 1j, 1 - 1j, -4, 1j)).flatten()
     torch.testing.assert_close(mask, torch.tensor([0.5, 0.5, -2.0, 0.0]).double())
+    truncated = truncated_phase_sensitive_mask(mixture, points(1 + 1j, 5, -4, 1j)).flatten()
+    torch.testing.assert_close(truncated, torch.tensor([0.5, 1.0, 0.0, 0.0]).double())
     assert phase_sensitive_mask(mixture * 0, points(1, 0)).flatten().tolist() == [0, 0]
 
 

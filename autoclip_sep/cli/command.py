@@ -14,7 +14,7 @@ import torch
 import yaml
 
 from autoclip_sep.building import config_files
-from autoclip_sep.cli import compose, launch, system_errors, terminal
+from autoclip_sep.cli import branch, compose, launch, system_errors, terminal
 from autoclip_sep.cli.main import as_called, called
 from autoclip_sep.clipping import NegativeLoss, NonFiniteGradients
 from autoclip_sep.errors import InputError
@@ -26,6 +26,7 @@ from autoclip_sep.training.settings import MOST
 
 # What a person can cause and mend: wrong input, a full disk, a learning rate that is far too high.
 EXPECTED = (InputError, NegativeLoss, NonFiniteGradients, OSError)
+OF_CORPORA = ("train", "bounds")  # commands that make objects of the user's own configs
 LONGEST = 2000  # characters of an error: whatever is listed in it, it is read on a screen
 Job = Callable[[Sequence[str]], Any]
 
@@ -68,7 +69,7 @@ def _with_flags(
     name: str, job: Job, check: Job, finished: Callable[[Any], bool], given: list[str]
 ) -> None:
     """Do what Hydra's own flags ask for."""
-    given = with_config_dirs(given, refuse=name != "train")
+    given = with_config_dirs(given, refuse=name not in OF_CORPORA)
     flags = [argument for argument in given if argument.startswith("-")]
     arguments = [argument for argument in given if not argument.startswith("-")]
     if flags == ["--cfg"] and "job" in arguments:
@@ -77,7 +78,7 @@ def _with_flags(
     elif flags in (["-m"], ["--multirun"]):
         _multirun(name, job, check, finished, arguments)
     elif flags:
-        own = ", --config-dir=FOLDER" if name == "train" else ""
+        own = ", --config-dir=FOLDER" if name in OF_CORPORA else ""
         raise InputError(f"unknown flag {flags[0]}: there are --help, --cfg job{own} and -m")
     else:
         job(arguments)
@@ -187,6 +188,8 @@ def set_threads(threads: int) -> None:
 
 def _compose(name: str, arguments: Sequence[str]) -> dict[str, Any]:
     """The config that the arguments ask for; InputError where there is none."""
+    if name == "train" and branch.asked(arguments):
+        return branch.config(arguments)[0]
     return compose.plain(compose.compose(name, arguments))
 
 

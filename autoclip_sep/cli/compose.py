@@ -27,7 +27,10 @@ from autoclip_sep.runs.older_configs import SETTINGS, upgraded
 from autoclip_sep.runs.run_directory import flatten
 
 # Values of these keys are paths: text, whatever characters they hold.
-PATH_KEY = re.compile(r"(?:run|runs|input|output|(?:[^+~].*\.)?(?:root|store|corpora))")
+PATH_KEY = re.compile(
+    r"(?:run|runs|input|output|init_from|branch_from|estimates|references|mixtures"
+    r"|(?:[^+~].*\.)?(?:root|store|corpora))"
+)
 
 INTERPOLATION = r"\$\{"
 
@@ -58,7 +61,7 @@ def compose(name: str, arguments: Sequence[str]) -> DictConfig:
     rest, paths = set_paths_aside(arguments)
     words = [*rest]
     for key, _, value in (one.partition("=") for one in paths):
-        words.append(f"{key}={_quoted(_escaped(value, INTERPOLATION))}")
+        words.append(f"{key}={_quoted(literal(value))}")
     overrides = parse(words)
     for override in overrides:
         if not override.type == OverrideType.CHANGE or override.package is not None:
@@ -174,6 +177,11 @@ def _compose(name: str, arguments: Sequence[str]) -> DictConfig:
         places = ",".join(_quoted(f"file://{folder}") for folder in config_files.ADDED)
         words = [*([f"hydra.searchpath=[{places}]"] if config_files.ADDED else []), *arguments]
         return hydra_compose(name, overrides=words, return_hydra_config=True)
+
+
+def literal(text: str) -> str:
+    """Text in which OmegaConf finds nothing to interpolate."""
+    return _escaped(text, INTERPOLATION)
 
 
 def _quoted(text: str) -> str:

@@ -13,6 +13,8 @@ PROGRAM, MODULE = "autoclip-sep", "autoclip_sep.cli.main"
 COMMANDS = {
     "train": ("train.py", "train a separation network, or resume a run"),
     "evaluate": ("evaluate.py", "score a trained run on its corpus' test set"),
+    "score": ("scripts/score.py", "score anybody's estimates beside their references"),
+    "bounds": ("scripts/bounds.py", "score a corpus' mixtures and ideal masks"),
     "separate": ("separate.py", "separate audio files with a trained run"),
     "export": ("scripts/export_model.py", "write a trained network into a folder to carry away"),
     "check-data": ("scripts/check_data.py", "look at a corpus before hours are spent on it"),

@@ -12,11 +12,12 @@ from typing import Any
 import torch
 
 from autoclip_sep.building.build import build, foreign_packages
-from autoclip_sep.cli import compose, system_errors
+from autoclip_sep.cli import branch, compose, system_errors
 from autoclip_sep.clipping import Clipper
 from autoclip_sep.errors import InputError
 from autoclip_sep.runs import run_directory, sources
 from autoclip_sep.runs.config import Config
+from autoclip_sep.training.branching import Branch
 from autoclip_sep.training.settings import Settings
 
 NAMED = ("data", "loss", "model", "clipping")  # the groups whose choices a directory's name tells
@@ -25,26 +26,46 @@ NAMED = ("data", "loss", "model", "clipping")  # the groups whose choices a dire
 FREE = re.compile(
     r"logger\..*|runs|force|seed|percentile"
     rf"|{run_directory.LABELLED}"
-    r"|trainer\.(epochs|progress|workers|threads|device|checkpoint_every)"
+    r"|trainer\.(epochs|progress|workers|threads|device|checkpoint_every|keep_every)"
     r"|(.*\.)?(root|store|corpora)|data\.(licence|corpus\.expected.*)"
 )
 # Of these, the ones that say which run it is: they may not change when a run goes on.
 FIXED = re.compile(r"seed|percentile|clipping\..*")
+# Settings of runs that start from another one; a run that has none of them doesn't name them.
+START: dict[str, Any] = {
+    "init_from": None, "init_strict": True, "freeze": None, "branch_from": None, "step": None,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A train command, understood and checked; nothing is on disk yet."""
+    """A train command, understood and checked; nothing is on disk yet.
+
+    source: of its initial weights. trunk: the run that it is a branch of.
+    """
 
     config: dict[str, Any]
     clipper: Clipper
     settings: Settings
     directory: Path
+    source: Path | None = None
+    trunk: "Plan | None" = None
 
     @property
     def seed(self) -> int:
         """Of initialisation, data order and dropout."""
         return int(self.config["seed"])
+
+    def branch(self) -> Branch:
+        """What this run has of its trunk."""
+        assert self.trunk is not None
+        own, trunk = self.config, self.trunk.config
+        clipper, optimizer = (
+            own[key]["_target_"] == trunk[key]["_target_"] for key in ("clipping", "optimizer")
+        )
+        rates = (one["optimizer"].get("lr") for one in (own, trunk))
+        scheduled = own["scheduler"] == trunk["scheduler"] and len({*map(str, rates)}) == 1
+        return Branch(self.trunk.directory, own["step"], clipper, optimizer, scheduled)
 
     def evaluation(self) -> list[str]:
         """The arguments of evaluate.py for this run."""
@@ -110,6 +131,8 @@ def plan(arguments: Sequence[str]) -> Plan:
 
     Raises InputError for whatever is wrong with it.
     """
+    if branch.asked(arguments):
+        return _branch(*branch.config(arguments))
     composed = compose.compose("train", arguments)
     return understand(compose.plain(composed), compose.choices(composed))
 
@@ -118,6 +141,8 @@ def understand(config: dict[str, Any], chosen: Mapping[str, str]) -> Plan:
     """The plan that a composed config is; chosen: the file of each group. Raises as `plan` does."""
     clipper: Clipper = build(config["clipping"], "clipping")
     settings: Settings = build(config["trainer"], "trainer")
+    source = Path(config["init_from"]) if config["init_from"] is not None else None
+    config = _without_usual_start(Config(config))
     given = run_directory.flatten(config)
     names = tuple(f"{group}={chosen[group]}" for group in NAMED)
     required = tuple(f"{key}={given[key]}" for key in _keys_required(names))
@@ -127,7 +152,61 @@ def understand(config: dict[str, Any], chosen: Mapping[str, str]) -> Plan:
     changed = run_directory.changed(config, default, ignored=FREE.fullmatch)
     parts = (chosen["data"], chosen["loss"], chosen["model"], clipper.label)
     directory = Path(config["runs"]) / run_directory.directory_name(parts, config["seed"], changed)
-    return Plan(config, clipper, settings, directory)
+    return Plan(config, clipper, settings, directory, source)
+
+
+def _without_usual_start(config: Config) -> Config:
+    """The config without the settings of START that are as usual, its paths seen from `runs`."""
+    if config["step"] is not None and config["branch_from"] is None:
+        raise InputError("step: only a branch leaves at one; add branch_from=RUN")
+    if config["init_strict"] is not True and config["init_from"] is None:
+        raise InputError("init_strict: there are no initial weights; add init_from=RUN")
+    paths = {
+        key: branch.origin(config[key], config["runs"])
+        for key in ("init_from", "branch_from")
+        if config[key] is not None
+    }
+    kept = {k: v for k, v in config.items() if k not in START or v != START[k]}
+    return Config({**kept, **paths})
+
+
+def of_run(directory: Path) -> Plan:
+    """The plan of a run that was begun before."""
+    config = run_directory.read_config(directory)
+    source = config.get("init_from")
+    runs = Path(os.path.realpath(directory)).parents[4] if source else Path()
+    return Plan(
+        config,
+        build(config["clipping"], "clipping"),
+        build(config["trainer"], "trainer"),
+        directory,
+        source=runs / source if source else None,
+    )
+
+
+def _branch(config: Config, trunk: Path) -> Plan:
+    """The plan of a branch; chosen names of data, loss and model are its trunk's."""
+    of_trunk = of_run(trunk)
+    first = of_trunk.config.get("step", 1)
+    if config["step"] < first:
+        raise InputError(
+            f"step={config['step']}: {trunk} is a branch from step {first} on; branch from its "
+            f"trunk instead, {of_trunk.config['branch_from']}"
+        )
+    clipper: Clipper = build(config["clipping"], "clipping")
+    settings: Settings = build(config["trainer"], "trainer")
+    config = _without_usual_start(Config({**START, **config}))
+    place = Path(os.path.realpath(trunk))
+    parts = place.parts[-5:-2]
+    if not re.match(r"seed\d", place.name) or len(place.parts) < 6:  # renamed
+        network = str(config["model"]["_target_"]).rpartition(".")[2]
+        parts = (config["data"]["name"], config["loss"]["name"], network)
+    changed = run_directory.changed(config, of_trunk.config, ignored=FREE.fullmatch)
+    if "freeze" in of_trunk.config and "freeze" not in config:
+        changed["freeze"] = None
+    name = run_directory.directory_name((*parts, clipper.label), config["seed"], changed)
+    name = name.with_name(f"{name.name}-{of_trunk.clipper.label}-step{config['step']}")
+    return Plan(config, clipper, settings, Path(config["runs"]) / name, trunk=of_trunk)
 
 
 def _check_network(given: run_directory.Flat, default: run_directory.Flat) -> None:

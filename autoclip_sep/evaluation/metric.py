@@ -1,28 +1,26 @@
-"""The base class of metrics. Each has a file in this folder, and is found by this base class."""
+"""The base class of metrics. Each has a file in this folder, and one in configs/metric/."""
 
-import importlib
-import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
 from pandas import DataFrame
 from torch import Tensor
 
-from autoclip_sep import evaluation
 from autoclip_sep.metrics.si_sdr import si_sdr_permuted
-from autoclip_sep.permutation import reorder
 from autoclip_sep.types import Batch
 
 
 @dataclass(frozen=True)
 class Separated:
-    """One mixture with its sources (B = 1), and a network's estimate of them.
+    """One mixture with its sources (B = 1), and a system's estimate of them.
 
     estimate: (1, S, C, T), on the CPU. names: those of the sources, or "1", "2", ...
-    permute: whether estimates may come in any order. device: for long computations.
+    permute: whether estimates may come in any order. device: for long computations; the CPU in a
+    worker process.
     """
 
     batch: Batch
@@ -32,26 +30,43 @@ class Separated:
     sample_rate: int
     device: torch.device
 
-    def in_order(self) -> Tensor:
-        """The estimates (1, S, C, T) in the order of the sources, found by SI-SDR if `permute`."""
+    @cached_property
+    def order(self) -> list[int]:
+        """The estimate assigned to each source, from 0: by the best SI-SDR if `permute`."""
         if not self.permute:
-            return self.estimate
+            return list(range(self.estimate.shape[1]))
         _, order = si_sdr_permuted(self.estimate.flatten(2), self.batch.sources.flatten(2))
-        return reorder(self.estimate, order)
+        return [int(e) for e in order[0]]
+
+    def in_order(self) -> Tensor:
+        """The estimates (1, S, C, T) in the order of the sources."""
+        return self.estimate[:, self.order] if self.permute else self.estimate
 
 
 class Metric(ABC):
     """Scores every source of a mixture, and summarises a table of such scores.
 
-    name: that in metrics=... columns: those of its table beside item and source, with their types.
+    name: that of its table. columns: those of its table beside item and source, with their types.
+    least_rate: the lowest sample rate it can score [Hz]. settings: what a config gave it; scores
+    made with others aren't kept.
     """
 
-    name: ClassVar[str]
+    name: str
     columns: ClassVar[Mapping[str, type]]
+    least_rate: ClassVar[int] = 0
+    settings: Mapping[str, Any] = {}
 
     def file_name(self, split: str) -> str:
         """The name of its table."""
         return f"{split}_{self.name}.csv"
+
+    def in_workers(self, device: torch.device) -> bool:
+        """Whether other processes score, where there are any, while this one separates.
+
+        For what takes longer than sending them the signals, unless it computes on `device`. Such a
+        metric keeps nothing from one mixture to the next.
+        """
+        return False
 
     @abstractmethod
     def score(self, separated: Separated) -> Iterator[dict[str, Any]]:
@@ -64,14 +79,3 @@ class Metric(ABC):
     @abstractmethod
     def as_text(self, summary: Mapping[str, Any]) -> str:
         """A summary for a terminal."""
-
-
-def metrics() -> dict[str, type[Metric]]:
-    """All metrics of this folder, by name."""
-    for module in pkgutil.iter_modules(evaluation.__path__):
-        importlib.import_module(f"{evaluation.__name__}.{module.name}")
-    return {
-        metric.name: metric
-        for metric in Metric.__subclasses__()
-        if metric.__module__.startswith(f"{evaluation.__name__}.")
-    }

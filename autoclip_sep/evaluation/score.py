@@ -1,90 +1,153 @@
-"""Resumable score tables: one row for each source of each item of a split."""
+"""The one scoring loop: separates every item of a split once and scores it by any metrics.
 
-from collections import Counter
-from collections.abc import Sequence
+Metrics that take long are computed in other processes while this one separates. Items of one length
+are separated together; others aren't padded to one length, since the end of a padded mixture
+changes what a bidirectional LSTM makes of its beginning.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pandas import DataFrame
+import torch
 from tqdm import tqdm
 
+from autoclip_sep import parallel
 from autoclip_sep.data.loading.loaders import evaluation_batches
-from autoclip_sep.data.store.reading import Split
+from autoclip_sep.data.loading.segments import Recordings
 from autoclip_sep.errors import InputError
 from autoclip_sep.evaluation.metric import Metric, Separated
 from autoclip_sep.evaluation.system import System
-from autoclip_sep.runs import records, run_directory
+from autoclip_sep.evaluation.tables import Table, summarise
+from autoclip_sep.types import Batch
 
-KEYS = ("item", "source")  # their names
+__all__ = ["score", "score_split", "summarise"]
+
+TOGETHER = 2**22  # samples of a batch's mixtures
+WAITING = 2**28  # samples of all signals that wait for other processes: a gigabyte
+AHEAD = 2  # items for each process that may wait for it: as many as loky's queue takes
+CPU = torch.device("cpu")
+Rows = list[dict[str, Any]]
 
 
 def score_split(
     metric: Metric,
     system: System,
-    split: Split,
+    split: Recordings,
     path: Path,
+    provenance: dict[str, Any],
+    **how: Any,
+) -> None:
+    """`score` by one metric, its rows to `path`."""
+    score({path: metric}, system, split, provenance, **how)
+
+
+def score(
+    metrics: Mapping[Path, Metric],
+    system: System,
+    split: Recordings,
     provenance: dict[str, Any],
     *,
     sample_rate: int,
     names: Sequence[str] = (),
     progress: bool = True,
+    batch_size: int = 1,
+    workers: int = 0,
 ) -> None:
-    """Write a row for every source of every item to `path`; finished items are skipped.
+    """Write a row for every source of every item to the table of each metric.
 
-    provenance: what the scores depend on (checkpoint, corpus, ...), kept in the .json beside the
+    Items that a table has are skipped. What is in it at the end depends neither on batches nor on
+    workers nor on how often it was interrupted.
+
+    provenance: what the scores depend on (checkpoint, corpus, ...), kept in the .json beside each
     table; scores of a different provenance are deleted first. names: those of the sources, in the
-    corpus' order; by default "1", "2", ...
+    corpus' order; by default "1", "2", ... batch_size: items of one length that are separated
+    together at most. workers: other processes, for metrics that take long.
+    Raises InputError where a metric can't score this sample rate.
     """
     names = names or [str(s + 1) for s in range(system.sources)]
-    table, done = _open_table(path, (*KEYS, *metric.columns), provenance, len(names))
-    bar = tqdm(total=len(split), initial=len(done), unit="item", desc=path.stem,
+    for metric in metrics.values():
+        if sample_rate < metric.least_rate:
+            raise InputError(
+                f"metric {metric.name} needs {metric.least_rate} Hz or more; these recordings have "
+                f"{sample_rate} Hz"
+            )
+    tables = [Table(path, metric, provenance, len(names)) for path, metric in metrics.items()]
+    done = set.intersection(*(table.done for table in tables))
+    batches = evaluation_batches(split, batch_size, done, TOGETHER)
+    bar = tqdm(total=len(split), initial=len(done), unit="item", desc=tables[0].path.stem,
                disable=None if progress else True)  # fmt: skip
-    with bar:
-        for batch in evaluation_batches(split, batch_size=1, without=done):
-            separated = Separated(
-                batch, system.whole(batch), names, system.permute, sample_rate,
-                system.device,
-            )  # fmt: skip
-            for name, scores in zip(names, metric.score(separated), strict=True):
-                table.append({"item": batch.items[0], "source": name, **scores})
-            bar.update()
-    table.close()
+    waiting: deque[_Begun] = deque()
+    with bar, parallel.Beside(workers) as beside:
+        for separated in _separated(batches, system, names, sample_rate):
+            waiting.append(_begin(separated, tables, beside))
+            while _too_much(waiting, workers):
+                _finish(waiting.popleft(), bar)
+        while waiting:
+            _finish(waiting.popleft(), bar)
+    for table in tables:
+        table.close()
 
 
-def summarise(metric: Metric, path: Path) -> dict[str, Any]:
-    """The metric's summary of a table, also written into the .json beside it.
+@dataclass(frozen=True)
+class _Begun:
+    """An item, and the metrics that lack it: scored here, or perhaps still being scored beside.
 
-    Raises InputError where no score is defined.
+    samples: of all its signals, estimates included.
     """
-    # dtype=object: pandas' string type can't hold names in another encoding than UTF-8.
-    table = DataFrame(records.read(path), dtype=object).astype(dict(metric.columns))
-    summary = metric.summarise(table)
-    if not summary:
-        raise InputError(
-            f"{path}: nothing was scored, something is silent in each of its {len(table)} rows"
-        )
-    note = _note(path)
-    content = {**run_directory.read_json(note), "summary": summary}
-    run_directory.write_json(note, content)
-    return summary
+
+    item: str
+    names: Sequence[str]
+    here: list[tuple[Table, Rows]]
+    there: list[Table]
+    rows: Future[list[Rows]]
+    samples: int
 
 
-def _open_table(
-    path: Path, columns: Sequence[str], provenance: dict[str, Any], rows_per_item: int
-) -> tuple[records.Records, set[str]]:
-    """The table, and its complete items; rows of incomplete items are dropped."""
-    note = _note(path)
-    if run_directory.read_json(note).get("provenance") != provenance:
-        path.unlink(missing_ok=True)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        run_directory.write_json(note, {"provenance": provenance})
-    table = records.Records(path, columns)
-    count = Counter(row["item"] for row in table.rows())
-    done = {item for item, number in count.items() if number == rows_per_item}
-    if done != count.keys():
-        table.keep(lambda row: row["item"] in done)
-    return table, done
+def _separated(
+    batches: Iterator[Batch], system: System, names: Sequence[str], sample_rate: int
+) -> Iterator[Separated]:
+    """The items of the batches, one by one."""
+    for batch in batches:
+        estimate = system.whole(batch)
+        for b in range(len(batch.items)):
+            # In memory of its own: a view would be sent to a worker with the whole batch.
+            one = estimate[b : b + 1].clone() if len(batch.items) > 1 else estimate
+            yield Separated(batch.item(b), one, names, system.permute, sample_rate, system.device)
 
 
-def _note(path: Path) -> Path:
-    return path.with_suffix(".json")
+def _begin(separated: Separated, tables: Sequence[Table], beside: parallel.Beside) -> _Begun:
+    """Hand an item to the metrics that are computed beside, and score it by the other ones."""
+    (item,) = separated.batch.items
+    lacking = [table for table in tables if item not in table.done]
+    there = [table for table in lacking if table.metric.in_workers(separated.device)]
+    rows: Future[list[Rows]] = parallel.done([])
+    if there:
+        metrics = [table.metric for table in there]
+        rows = beside.submit(_rows, metrics, replace(separated, device=CPU))
+    here = [table for table in lacking if table not in there]
+    scored = list(zip(here, _rows([table.metric for table in here], separated), strict=True))
+    samples = separated.batch.mixture.numel() + 2 * separated.estimate.numel()
+    return _Begun(item, separated.names, scored, there, rows, samples)
+
+
+def _rows(metrics: Sequence[Metric], separated: Separated) -> list[Rows]:
+    return [list(metric.score(separated)) for metric in metrics]
+
+
+def _finish(begun: _Begun, bar: tqdm) -> None:
+    """Wait for an item's scores, and write them."""
+    beside: list[Rows] = parallel.result(begun.rows)
+    for table, rows in (*begun.here, *zip(begun.there, beside, strict=True)):
+        table.write(begun.item, begun.names, rows)
+    bar.update()
+
+
+def _too_much(waiting: Sequence[_Begun], workers: int) -> bool:
+    """Whether the first of those that wait must be finished before another one is separated."""
+    if len(waiting) <= 1 and workers:
+        return False
+    return len(waiting) > AHEAD * workers or sum(begun.samples for begun in waiting) > WAITING

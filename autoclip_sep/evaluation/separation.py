@@ -49,10 +49,23 @@ class Separation:
         return _finite(waveforms, batch.items)
 
     def whole(self, batch: Batch) -> Tensor:
-        """The same for one mixture (B = 1) of any length; the waveforms are on the CPU."""
-        if batch.mixture.shape[-1] <= self.chunk:
+        """The same for mixtures of any one length; the waveforms are on the CPU.
+
+        An item's waveforms don't depend on the others but for the last bit of float32. k-means
+        turns that bit into tenths of a decibel, as it may draw other starting points, so networks
+        that are separated by it get one mixture at a time.
+        """
+        if batch.mixture.shape[-1] <= self.chunk and (len(batch.items) == 1 or not self._clusters):
             return self(batch.to(self.device)).cpu()
-        return torch.cat(list(self.stream([batch.mixture[0]])), dim=-1)[None]
+        if batch.mixture.shape[-1] <= self.chunk:
+            return torch.cat([self.whole(batch.item(b)) for b in range(len(batch.items))])
+        streams = (self.stream([mixture]) for mixture in batch.mixture)
+        return torch.stack([torch.cat(list(stream), dim=-1) for stream in streams])
+
+    @property
+    def _clusters(self) -> bool:
+        """Whether the network gives embeddings alone."""
+        return set(getattr(self.model, "heads", ())) == {"embedding"}
 
     def stream(self, mixture: Iterable[Tensor]) -> Iterator[Tensor]:
         """A mixture without references, blockwise: (C, n) to (S, C, n).

@@ -1,23 +1,24 @@
 """SI-SDR of every source, and its improvement over the mixture."""
 
-from collections.abc import Iterator, Mapping
-from statistics import fmean, median
+from collections.abc import Iterator, Sequence
+from math import isnan
 from typing import Any, ClassVar
 
-import torch
-from pandas import DataFrame
+from torch import Tensor
 
-from autoclip_sep.evaluation.metric import Metric, Separated
-from autoclip_sep.metrics.si_sdr import si_sdr, si_sdr_permuted
+from autoclip_sep.evaluation.metric import Separated
+from autoclip_sep.evaluation.per_source import PerSource
+from autoclip_sep.metrics.si_sdr import si_sdr
 
 
-class SiSdr(Metric):
-    """Under the best permutation where estimates come in any order.
-
-    The channels of a mixture are scored as one long signal.
-    """
+class SiSdr(PerSource):
+    """Of all channels as one long signal, under the best permutation where there may be several."""
 
     name = "si_sdr"
+    scores: ClassVar = {"si_sdr": "SI-SDR"}
+    unit = " dB"
+    improves = True
+    undefined = "silent"
     columns: ClassVar = {
         "estimate": str,  # the one assigned to the source
         "si_sdr": float,  # dB; NaN where reference or estimate is silent
@@ -29,72 +30,14 @@ class SiSdr(Metric):
         """The split alone."""
         return f"{split}.csv"
 
+    def measure(self, estimate: Tensor, reference: Tensor, sample_rate: int) -> Sequence[float]:
+        """In float64: the last bit of float32 is 2e-6 dB."""
+        return [float(si_sdr(estimate.flatten().double(), reference.flatten()))]
+
     def score(self, separated: Separated) -> Iterator[dict[str, Any]]:
         """One row for each source."""
-        estimate = separated.estimate.flatten(2)
-        reference = separated.batch.sources.flatten(2)  # (1, S, C * T)
-        mixture = separated.batch.mixture.flatten(1)
+        assigned = separated.names
         if separated.permute:
-            scores, order = si_sdr_permuted(estimate, reference)
-            assigned = [str(e + 1) for e in order[0].tolist()]
-        else:
-            # One by one: all sources of a song at once in float64 would take gigabytes.
-            pairs = zip(estimate.unbind(1), reference.unbind(1), strict=True)
-            scores = torch.stack([si_sdr(*pair) for pair in pairs], dim=1)
-            assigned = list(separated.names)
-        for s, score in enumerate(scores[0].tolist()):
-            before = float(si_sdr(mixture, reference[:, s]))
-            yield {
-                "estimate": assigned[s], "si_sdr": score, "si_sdr_mixture": before,
-                "silent": int(score != score),
-            }  # fmt: skip
-
-    def summarise(self, table: DataFrame) -> dict[str, Any]:
-        """Means and medians of SI-SDR and of its improvement [dB], and their counts.
-
-        Silent sources are counted, never averaged. Named sources are also averaged one by one.
-        """
-        summary = _averages(table)
-        if not summary:
-            return {}
-        summary["mixtures"] = table["item"].nunique()
-        summary["silent"] = int(table["silent"].sum())
-        named = table[~table["source"].str.isdecimal()].groupby("source", sort=False)
-        if len(named):
-            summary["sources"] = {str(name): _averages(rows) for name, rows in named}
-        return summary
-
-    def as_text(self, summary: Mapping[str, Any]) -> str:
-        """Two lines, one for each named source, and the counts."""
-        lines = [
-            f"SI-SDR              mean {summary['si_sdr_mean']:6.2f} dB   "
-            f"median {summary['si_sdr_median']:6.2f} dB",
-            f"SI-SDR improvement  mean {summary['si_sdr_improvement_mean']:6.2f} dB   "
-            f"median {summary['si_sdr_improvement_median']:6.2f} dB",
-        ]
-        for name, own in summary.get("sources", {}).items():
-            if own:
-                lines.append(
-                    f"  {name:17} mean {own['si_sdr_mean']:6.2f} dB   "
-                    f"median {own['si_sdr_median']:6.2f} dB   "
-                    f"improvement {own['si_sdr_improvement_mean']:6.2f} dB"
-                )
-        lines.append(
-            f"{summary['scored']} sources of {summary['mixtures']} mixtures scored, "
-            f"{summary['silent']} silent"
-        )
-        return "\n".join(lines)
-
-
-def _averages(table: DataFrame) -> dict[str, Any]:
-    """Means and medians of the defined scores; empty where there are none."""
-    scores = table[["si_sdr"]].assign(si_sdr_improvement=table["si_sdr"] - table["si_sdr_mixture"])
-    scores = scores.dropna()
-    if scores.empty:
-        return {}
-    averages: dict[str, Any] = {}
-    for name in scores:
-        # fmean sums exactly, unlike pandas: the last digits don't depend on the order of rows.
-        averages[f"{name}_mean"] = fmean(scores[name])
-        averages[f"{name}_median"] = median(scores[name])
-    return {**averages, "scored": len(scores)}
+            assigned = [str(e + 1) for e in separated.order]
+        for estimate, row in zip(assigned, super().score(separated), strict=True):
+            yield {"estimate": estimate, **row, "silent": int(isnan(row["si_sdr"]))}

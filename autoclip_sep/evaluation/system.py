@@ -28,4 +28,4 @@ class System(Protocol):
         """Where it computes."""
 
     def whole(self, batch: Batch) -> Tensor:
-        """Waveforms (B, S, C, T) on the CPU, for mixtures of any length."""
+        """Waveforms (B, S, C, T) on the CPU, for B mixtures of any one length."""

@@ -21,6 +21,7 @@ KINDS = {
     "strategies": ("Strategies", "What does each strategy gain, and what does it cost to tune?"),
     "spikes": ("Spikes", "When do gradients stand out, and which examples are in them?"),
     "correlations": ("Correlations", "How closely does smoothness follow the gradient norm?"),
+    "branches": ("Branches", "What changed from a step on, with other settings?"),
     "supersampling": ("ALRC", "What does ALRC change in its own experiment?"),
     "comparison": ("Comparison", "Where does a run leave its references?"),
     "replay": ("Replay", "What would AutoClip have clipped of recorded norms?"),

@@ -23,6 +23,8 @@ RUNS = "*/*/*/*/seed*/dynamics.csv"  # below the folder of all runs
 # The paper's AutoClip: the whole history, the global norm, from the first step on.
 PAPERS = {"window": None, "scope": "global", "warmup": 0}
 
+NUMBERS = Mapping[str, Real | Mapping[str, Any]]  # of a summary of scores; NaN is one
+
 GROUP = ["corpus", "loss", "variant"]  # what runs must share to be compared
 TASK = ["corpus", "variant"]
 
@@ -112,8 +114,21 @@ class RunFound:
     def score(self, split: str = "test") -> dict[str, Any]:
         """The summary of an evaluation; empty where there is none."""
         path = self.directory / "evaluation" / f"{split}.json"
-        numbers = Mapping[str, Real | Mapping[str, Any]]  # NaN is one
-        return Config(run_directory.read_json(path, summary=numbers).get("summary", {}), str(path))
+        return Config(run_directory.read_json(path, summary=NUMBERS).get("summary", {}), str(path))
+
+    def bounds(self, split: str = "test") -> dict[str, dict[str, Any]]:
+        """The summaries of the mixtures' and ideal masks' scores, with the STFT of the masks.
+
+        By their folders' names: mixture, ideal_binary_mask, ...; empty where there are none.
+        """
+        found: dict[str, dict[str, Any]] = {}
+        for path in sorted((self.directory / "evaluation" / "bounds").glob(f"*/{split}.json")):
+            note = run_directory.read_json(path, summary=NUMBERS, provenance=Mapping[str, Any])
+            if summary := note.get("summary"):
+                made_by = dict(note.get("provenance", {}))
+                stft = {key: made_by.get(key) for key in ("window_length", "hop_length")}
+                found[path.parent.name] = Config({**summary, **stft}, str(path))
+        return found
 
 
 def second_half(step: Series, values: Series) -> Series:

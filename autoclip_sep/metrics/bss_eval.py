@@ -3,9 +3,11 @@
 Source: Vincent, Gribonval and Févotte, "Performance measurement in blind audio source separation"
 (2006); Stöter, Liutkus and Ito, "The 2018 signal separation evaluation campaign" (2018).
 Scores equal those of the package museval, as a test checks. museval takes minutes and gigabytes for
-a song: it factorises the same equations for every source and transforms whole signals at once.
-Here one factorisation serves all sources, and signals are processed blockwise. In both, the filters
-and all scores but SDR are ill-conditioned where no source has energy in a part of the band.
+a song: it factorises the same equations for every source, filters every window to subtract the
+results, and transforms whole signals at once. Here the equations are solved by a recursion, the
+energies of filtered windows are those of their spectra, and signals are processed blockwise. In
+both, the filters and all scores but SDR are ill-conditioned where no source has energy in a part
+of the band.
 Difference: scores are clamped to +-100 dB like SI-SDR, and undefined for silence, where museval
 raises.
 
@@ -18,18 +20,20 @@ The filters are least-squares filters of the whole signal; energy ratios are tak
 from typing import NamedTuple
 
 import torch
+from scipy.fft import next_fast_len
 from torch import Tensor
 from torch.nn.functional import pad
 
 from autoclip_sep.errors import InputError
+from autoclip_sep.metrics import _toeplitz as toeplitz
 from autoclip_sep.metrics.si_sdr import LIMIT
 from autoclip_sep.precision import full_precision
 
 TAPS = 512  # coefficients of a filter, from one channel to one channel
 REACH = TAPS - 1
-BLOCK = 2**15  # samples per transform for the correlations
-TOGETHER = 8  # blocks or windows at a time
-RIDGES = (0.0, 1e-12, 1e-9)  # relative to the mean energy, for identical sources or channels
+# Larger tensors take longer than their sizes say: the system gives their memory page by page.
+BLOCK, BLOCKS = 2**13, 8  # samples of a transform for the correlations, and transforms at a time
+TOGETHER = 4  # windows at a time
 
 
 class BSSEval(NamedTuple):
@@ -64,16 +68,16 @@ def bss_eval(
     if not _sounding(estimate, reference, length).all():
         undefined = reference.new_full((len(reference), 1), torch.nan, dtype=torch.float64)
         return BSSEval(undefined, undefined, undefined, undefined)
-    correlations = _correlations(reference.flatten(0, 1), estimate.flatten(0, 1))
+    lags, cross = _correlations(reference.flatten(0, 1), estimate.flatten(0, 1))
     window = min(round(seconds * sample_rate), length)
-    size = 1 << (window + REACH - 1).bit_length()
-    filters = _filters(correlations, *reference.shape[:2])
-    own, joint = (_matrices(torch.fft.rfft(taps, size)) for taps in filters)
+    size = next_fast_len(window + REACH, real=True)
+    filters = _filters(lags, cross, *reference.shape[:2])
+    spectra = torch.fft.rfft(filters, size, dim=0).contiguous()
     scores = []
     for start in range(0, length // window * window, TOGETHER * window):
         stop = min(start + TOGETHER * window, length // window * window)
         part = slice(start, stop)
-        scores.append(_scores(estimate[..., part], reference[..., part], window, own, joint))
+        scores.append(_scores(estimate[..., part], reference[..., part], window, spectra, size))
     return BSSEval(*torch.cat(scores, dim=-1).cpu())
 
 
@@ -83,93 +87,78 @@ def _sounding(estimate: Tensor, reference: Tensor, window: int) -> Tensor:
     return pair.unflatten(-1, (-1, window)).any(dim=-1).flatten(0, 1).all(dim=0)
 
 
-def _correlations(references: Tensor, estimates: Tensor) -> Tensor:
-    """sum over t of reference_p[t + lag] signal_q[t], for lags -511 to 511: (P, 2 P, 1023).
+def _correlations(references: Tensor, estimates: Tensor) -> tuple[Tensor, Tensor]:
+    """sum over t of reference_p[t - lag] signal_q[t] for lags 0 to 511: two of (TAPS, P, P).
 
-    references, estimates: (P, T), all channels of all sources; signal_q is a reference, then an
-    estimate.
+    references, estimates: (P, T), all channels of all sources; signal_q is a reference in the
+    first result, an estimate in the second.
     """
-    step, length = BLOCK - 2 * REACH, references.shape[-1]
+    step, length = BLOCK - REACH, references.shape[-1]
     total: Tensor | float = 0.0
-    for start in range(0, length, TOGETHER * step):
-        stop = start + min(TOGETHER, -(-(length - start) // step)) * step
-        signals = torch.cat([_piece(references, start, stop), _piece(estimates, start, stop)])
-        later = torch.fft.rfft(signals.unflatten(-1, (-1, step)), BLOCK)
-        around = _piece(references, start - REACH, stop + REACH).unfold(-1, BLOCK, step)
-        later = later.conj_physical().transpose(0, 1)
-        total = total + _matrices(torch.fft.rfft(around)) @ _matrices(later)
+    for start in range(0, length, BLOCKS * step):
+        stop = start + min(BLOCKS, -(-(length - start) // step)) * step
+        earlier = _piece(references, start - REACH, stop)
+        signals = torch.cat([earlier[:, REACH:], _piece(estimates, start, stop)])
+        own = torch.fft.rfft(signals.unflatten(-1, (-1, step)), BLOCK)
+        earlier = torch.fft.rfft(earlier.unfold(-1, BLOCK, step))
+        total = total + _matrices(earlier) @ _matrices(own.conj_physical().transpose(0, 1))
     assert isinstance(total, Tensor)
-    return torch.fft.irfft(total.movedim(0, -1), BLOCK)[..., : 2 * REACH + 1]
+    both = torch.fft.irfft(total, BLOCK, dim=0)[:TAPS].flip(0)
+    return both[..., : len(references)], both[..., len(references) :]
 
 
-def _filters(correlations: Tensor, sources: int, channels: int) -> tuple[Tensor, Tensor]:
-    """Least-squares filters from each source alone and from all of them to the estimates.
+def _filters(lags: Tensor, cross: Tensor, sources: int, channels: int) -> Tensor:
+    """Least-squares filters from the references to each estimate: (TAPS, 2 * S * C, S * C).
 
-    Returns (S, C, C, TAPS) and (S, C, S * C, TAPS): estimate, its channel, input channel, taps.
+    The first S * C rows are the filters to the channels of the estimates from all references, the
+    other ones those from the estimate's own source alone.
     """
-    signals = sources * channels
-    taps = torch.arange(TAPS, device=correlations.device)
-    # Rows are references delayed by m, columns references delayed by n: their lag is n - m.
-    gram = correlations[:, :signals][..., taps - taps[:, None] + REACH]
-    gram = gram.transpose(1, 2).reshape(signals * TAPS, signals * TAPS)
-    cross = correlations[:, signals:, :TAPS].flip(-1)  # lags 0, -1, ... -511
-    cross = cross.transpose(1, 2).reshape(signals * TAPS, signals)
-    joint = _solve(gram, cross).T.reshape(sources, channels, signals, TAPS)
-    own = []
-    for source in range(sources):
-        rows = slice(source * channels * TAPS, (source + 1) * channels * TAPS)
-        columns = slice(source * channels, (source + 1) * channels)
-        solved = _solve(gram[rows, rows], cross[rows, columns])
-        own.append(solved.T.reshape(channels, channels, TAPS))
-    return torch.stack(own), joint
+    joint = toeplitz.solve(lags[None], cross[None])[0].mT
+    shape = (TAPS, sources, channels, sources, channels)
+    blocks = (part.reshape(shape).diagonal(dim1=1, dim2=3) for part in (lags, cross))
+    own = toeplitz.solve(*(block.permute(3, 0, 1, 2).contiguous() for block in blocks))
+    apart = torch.zeros(shape, dtype=lags.dtype, device=lags.device)
+    apart.diagonal(dim1=1, dim2=3).copy_(own.permute(1, 3, 2, 0))
+    return torch.cat([joint, apart.flatten(3).flatten(1, 2)], dim=1)
 
 
-def _solve(gram: Tensor, right: Tensor) -> Tensor:
-    """gram^-1 right, by Cholesky, with a ridge where identical sources make it singular."""
-    for ridge in RIDGES:
-        raised = gram.clone()
-        raised.diagonal().add_(ridge * gram.diagonal().mean())
-        factor, failed = torch.linalg.cholesky_ex(raised)
-        if not failed:
-            break
-    return torch.cholesky_solve(right, factor)
-
-
-def _scores(estimate: Tensor, reference: Tensor, window: int, own: Tensor, joint: Tensor) -> Tensor:
+def _scores(estimate: Tensor, reference: Tensor, window: int, filters: Tensor, size: int) -> Tensor:
     """The four scores (4, S, windows) of whole windows (S, C, T).
 
-    own, joint: the filters' spectra, (S, F, C, C) and (S, F, C, S * C).
+    filters: the spectra (F, 2 * S * C, S * C) of filters for transforms of `size`, which hold a
+    window and what a filter adds to it: by Parseval's theorem energies are those of spectra.
     """
-    size = 2 * (own.shape[1] - 1)
+    sources, channels = reference.shape[:2]
     estimates, references = (
-        signal.double().unflatten(-1, (-1, window)) for signal in (estimate, reference)
-    )
-    spectra = _matrices(torch.fft.rfft(references, size))  # (S, F, C, windows)
-    everything = spectra.transpose(0, 1).flatten(1, 2)  # (F, S * C, windows)
-    own_part, joint_part = (
-        torch.fft.irfft(part.movedim(1, -1), size)[..., : window + REACH]
-        for part in (own @ spectra, joint @ everything)
-    )
-    source, padded = pad(references, (0, REACH)), pad(estimates, (0, REACH))
+        torch.fft.rfft(signal.double().flatten(0, 1).unflatten(-1, (-1, window)), size)
+        .movedim(-1, 0)
+        .contiguous()
+        for signal in (estimate, reference)
+    )  # (F, S * C, windows)
+    joint_part, own_part = (filters @ references).tensor_split(2, dim=1)
+    weight = torch.full((len(filters),), 2.0, dtype=torch.float64, device=filters.device)
+    weight[0] = 1.0
+    if size % 2 == 0:
+        weight[-1] = 1.0
+
+    def energy(spectra: Tensor) -> Tensor:
+        squares = torch.view_as_real(spectra).square().flatten(1)
+        return (weight @ squares).reshape(sources, channels, -1, 2).sum(dim=(1, 3))
+
     pairs = (
-        (source, padded - source),
-        (source, own_part - source),
+        (references, estimates - references),
+        (references, own_part - references),
         (own_part, joint_part - own_part),
-        (joint_part, padded - joint_part),
+        (joint_part, estimates - joint_part),
     )
-    ratios = torch.stack([_energy(signal) / _energy(error) for signal, error in pairs])
+    ratios = torch.stack([energy(signal) / energy(error) for signal, error in pairs])
     scores = (10 * ratios.log10()).clamp(-LIMIT, LIMIT)
     return scores.where(_sounding(estimate, reference, window), torch.nan)
 
 
 def _matrices(spectra: Tensor) -> Tensor:
-    """(..., P, Q, F) to (..., F, P, Q), contiguous for fast batched products."""
-    return spectra.movedim(-1, -3).contiguous()
-
-
-def _energy(signal: Tensor) -> Tensor:
-    """(S, C, windows, T) to (S, windows)."""
-    return signal.square().sum(dim=(1, 3))
+    """(P, Q, F) to (F, P, Q), contiguous for fast batched products."""
+    return spectra.movedim(-1, 0).contiguous()
 
 
 def _piece(signals: Tensor, start: int, stop: int) -> Tensor:

@@ -23,7 +23,7 @@ def si_sdr(estimate: Tensor, reference: Tensor) -> Tensor:
     NaN, "undefined", for a silent reference or a silent estimate: callers exclude and count
     those.
     """
-    product = (estimate.double() * reference.double()).sum(dim=-1)
+    product = _product(estimate.double(), reference.double())
     score = _score(product, _energy(estimate), _energy(reference))
     return score.to(estimate.dtype)
 
@@ -47,7 +47,13 @@ def si_sdr_permuted(estimate: Tensor, reference: Tensor) -> tuple[Tensor, Tensor
 
 
 def _energy(signal: Tensor) -> Tensor:
-    return signal.double().square().sum(dim=-1)
+    """(..., T) to (...), without a copy of the squares, which takes longer than the sum."""
+    return _product(signal.double(), signal.double())
+
+
+def _product(one: Tensor, other: Tensor) -> Tensor:
+    """<one, other>, (..., T) to (...)."""
+    return (one.unsqueeze(-2) @ other.unsqueeze(-1)).squeeze(-1).squeeze(-1)
 
 
 def _score(product: Tensor, estimate_energy: Tensor, reference_energy: Tensor) -> Tensor:

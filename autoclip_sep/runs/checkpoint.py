@@ -44,7 +44,8 @@ def _digest_path(path: Path) -> Path:
     return path.with_name(path.name + ".sha256")
 
 
-def _delete(path: Path) -> None:
+def delete(path: Path) -> None:
+    """Delete a checkpoint and its digest."""
     path.unlink()
     _digest_path(path).unlink(missing_ok=True)
 
@@ -75,6 +76,13 @@ def save(path: Path, state: State) -> None:
         path.unlink(missing_ok=True)  # it exists if only the sync of its folder failed
         _digest_path(path).unlink(missing_ok=True)
         raise
+
+
+def copy(path: Path, to: Path) -> None:
+    """Copy a checkpoint and its digest to a path that doesn't exist yet."""
+    to.parent.mkdir(exist_ok=True)
+    _write(_digest_path(to), f"{digest(path)}  {to.name}\n".encode())
+    _write(to, path.read_bytes())
 
 
 def load(path: Path, map_location: torch.device | str = "cpu") -> State:
@@ -121,8 +129,19 @@ def globals_of(content: bytes) -> Iterator[str]:
                 yield str(argument)
 
 
+KINDS = ("last", "best", "kept", "trunk")
+
+
+def position(path: Path) -> tuple[int, int]:
+    """The step of a checkpoint and the epochs done, by its name."""
+    _, step, epochs = path.stem.split("-")
+    return int(step), int(epochs)
+
+
 class CheckpointFolder:
     """The checkpoints of one run: ``last-*.pt`` to resume from, ``best-*.pt`` to use.
+
+    ``kept-*.pt`` are the ones to branch from; ``trunk-*.pt`` are a branch's until it begins.
 
     Their names end in ``<step>-<epochs done>``: a run can be resumed both after the last step of an
     epoch and after the epoch's validation.
@@ -141,25 +160,28 @@ class CheckpointFolder:
         """Create the folder and delete leftovers of killed saves: for the holder of the lock."""
         self.folder.mkdir(parents=True, exist_ok=True)
         sweep(self.folder)
-        for kind in ("last", "best"):
+        for kind in KINDS:
             for path in self.folder.glob(f"{kind}-*.pt.sha256"):
                 if not path.with_suffix("").exists():
                     path.unlink()
 
-    def save(self, kind: str, step: int, epochs: int, state: State, keep: int = 2) -> Path:
-        """Save a state unless that file exists, then delete all but the newest `keep`."""
+    def save(self, kind: str, step: int, epochs: int, state: State, keep: int | None = 2) -> Path:
+        """Save a state unless that file exists, then delete all but the newest `keep`.
+
+        keep: None deletes none.
+        """
         path = self.folder / f"{kind}-{step:09d}-{epochs:05d}.pt"
         if path not in self.paths(kind):
             save(path, state)
-        for old in self.paths(kind)[:-keep]:
-            _delete(old)
+        for old in self.paths(kind)[:-keep] if keep else []:
+            delete(old)
         return path
 
     def discard_after(self, kind: str, step: int) -> None:
         """Delete the checkpoints of later steps, which will be computed again."""
         for path in self.paths(kind):
-            if int(path.stem.split("-")[1]) > step:
-                _delete(path)
+            if position(path)[0] > step:
+                delete(path)
 
     def set_aside(self, kind: str, number: int) -> None:
         """Rename the newest `number` checkpoints, found damaged, so that their names are free."""

@@ -23,6 +23,7 @@ Seed = Annotated[int, range(2**31)]
 Count = Annotated[int, range(1, 1_000_001)]  # more of anything counted here is a mistake
 Seconds = Annotated[int, range(1, 3601)]
 Threads = Annotated[int, range(10_001)]
+Samples = Annotated[int, range(1_000_001)]
 TYPES: dict[str, Any] = {
     "seed": Seed, "runs": str, "force": bool, "percentile": float | None, "threads": Threads,
     "run": str | None, "input": str, "output": str, "split": str, "checkpoint": str, "device": str,
@@ -30,6 +31,9 @@ TYPES: dict[str, Any] = {
     "downmix": bool, "bss_eval": bool | None, "metrics": str | Sequence[str] | None,
     "progress": bool, "masks": Literal["hard", "soft"], "chunk": Seconds | None, "format": str,
     "sources": Count | None, "sample_rate": Count | None, "channels": Count | None,
+    "batch_size": Count, "workers": Threads | None,
+    "bounds": bool | Literal["all"], "estimates": str, "references": str,
+    "mixtures": str | None, "names": str | Sequence[str | int], "tolerance": Samples,
     "data": Group, "loss": Group, "model": Group | str | None, "clipping": Group,
     "optimizer": Group, "scheduler": Group, "logger": Group, "trainer": Group, "stft": Group,
     "data.name": str, "data.sample_rate": Count, "data.sources": Count, "data.channels": Count,
@@ -45,6 +49,8 @@ TYPES: dict[str, Any] = {
     "stft.window_length": Count, "stft.hop_length": Count, "model.stft": Group,
     "model.stft.window_length": Count, "model.stft.hop_length": Count,
     "training": Group, "scores": Sequence[Group],
+    "init_from": str | None, "init_strict": bool, "freeze": str | Sequence[str] | None,
+    "branch_from": str | None, "step": Annotated[int, range(1, 2**63)] | None,
     "rates": Mapping[str, Mapping[str, Mapping[str, float]]],
 }  # fmt: skip
 

@@ -2,8 +2,10 @@
 
 import platform
 import subprocess
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -13,9 +15,16 @@ from autoclip_sep.runs import run_directory
 CHECKOUT = Path(__file__).resolve().parents[2]  # not one where a wheel is installed
 
 
-def write(directory: Path, fingerprint: str, device: torch.device) -> None:
-    """Record commit, versions, device, date and corpus; a resumed run keeps its first record."""
-    if run_directory.read_provenance(directory).get("fingerprint") == fingerprint:
+def write(
+    directory: Path, fingerprint: str, device: torch.device, start: Mapping[str, Any] | None = None
+) -> None:
+    """Record commit, versions, device, date and corpus; a resumed run keeps its first record.
+
+    start: of a run that starts from another one, which checkpoint that was, with its sha256.
+    """
+    before = run_directory.read_provenance(directory)
+    start = start or before.get("start")
+    if before.get("fingerprint") == fingerprint and before.get("start") == start:
         return
     note = {
         "commit": commit(),
@@ -26,6 +35,7 @@ def write(directory: Path, fingerprint: str, device: torch.device) -> None:
         "threads": torch.get_num_threads(),
         "date": datetime.now(UTC).date().isoformat(),
         "fingerprint": fingerprint,
+        **({"start": start} if start else {}),
     }
     run_directory.write_json(directory / run_directory.PROVENANCE, note)
 

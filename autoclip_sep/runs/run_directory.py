@@ -152,7 +152,7 @@ def read_json(path: Path, **types: Any) -> Config:
 def read_provenance(directory: Path) -> Config:
     """A run's provenance.json; empty for a new run."""
     texts = dict.fromkeys(("commit", "version", "torch", "python", "device", "date"), str)
-    return read_json(directory / PROVENANCE, fingerprint=str, threads=int, **texts)
+    return read_json(directory / PROVENANCE, fingerprint=str, threads=int, start=Mapping, **texts)
 
 
 def write_state(directory: Path, **state: Any) -> None:

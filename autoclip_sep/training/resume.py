@@ -1,6 +1,6 @@
 """Saves a run in checkpoints, and restores it bit for bit from the newest one."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -33,14 +33,16 @@ class SavedRun:
     """The checkpoints of a run and its state.json. Every process restores, the first one saves.
 
     parts: the objects on whose state the rest of the run depends, beside progress and the random
-    number generators, by their keys in a checkpoint.
+    number generators, by their keys in a checkpoint. kind: of its checkpoints. keeps: whether that
+    of a step is kept for good, too.
     """
 
     def __init__(
-        self, directory: Path, progress: Progress, parts: Mapping[str, Any], device: torch.device
-    ) -> None:
+        self, directory: Path, progress: Progress, parts: Mapping[str, Any], device: torch.device,
+        kind: str = "last", keeps: Callable[[int], bool] = lambda step: False,
+    ) -> None:  # fmt: skip
         self.directory, self.progress, self.parts = directory, progress, parts
-        self.device = device
+        self.device, self.kind, self.keeps = device, kind, keeps
         self.checkpoints = CheckpointFolder(directory / "checkpoints")
         self.first = distributed.rank() == 0
 
@@ -49,16 +51,20 @@ class SavedRun:
         if self.first:
             self.checkpoints.open()
 
-    def save(self) -> None:
+    def save(self, keep: bool = False) -> None:
         """Save everything needed to resume from here; processes wait for each other.
+
+        keep: whether to keep a copy for good, whatever the settings say.
 
         Raises InputError as `check_finite` does, and where the disk is full.
         """
         self.check_finite()
         random_states = distributed.gather(random_state.capture())
         if self.first:
-            epochs = self.progress.epoch - 1
-            self.checkpoints.save("last", self.steps, epochs, self.state(random_states))
+            epochs, state = self.progress.epoch - 1, self.state(random_states)
+            if keep or self.keeps(self.steps):
+                self.checkpoints.save("kept", self.steps, epochs, state, keep=None)
+            self.checkpoints.save(self.kind, self.steps, epochs, state)
             self.write_status("running")
 
     def state(self, random: list[random_state.RandomState]) -> State:
@@ -108,13 +114,24 @@ class SavedRun:
 
         Raises InputError where it isn't of this run; nothing is loaded then.
         """
-        state, errors = self.checkpoints.newest("last")
+        state, errors = self.checkpoints.newest(self.kind)
         if self.first:
             for error in errors:
                 tqdm.write(f"{error}; resuming from the one before")
-            self.checkpoints.set_aside("last", len(errors))
+            self.checkpoints.set_aside(self.kind, len(errors))
         if state is None:
             return False
+        environment = self.load(state)
+        if self.first:
+            self._warn_of_changes(environment)
+            tqdm.write(f"resuming from step {self.steps} (epoch {self.progress.epoch})")
+        return True
+
+    def load(self, state: State) -> Mapping[str, Any]:
+        """Continue from a state; returns the environment that it was saved in.
+
+        Raises InputError where it isn't of this run; nothing is loaded then.
+        """
         state = self._checked(state)
         for key, part in self.parts.items():
             if key in state:  # older states may lack one
@@ -123,15 +140,14 @@ class SavedRun:
             setattr(self.progress, key, state[key])
         mine = min(distributed.rank(), len(state["random"]) - 1)
         random_state.restore(state["random"][mine])
-        if self.first:
-            self._warn_of_changes(state["environment"])
-            tqdm.write(f"resuming from step {self.steps} (epoch {self.progress.epoch})")
-        return True
+        environment: Mapping[str, Any] = state["environment"]
+        return environment
 
-    def forget_later_best(self) -> None:
-        """Delete the best networks of later steps: those steps will be taken again."""
+    def forget_later(self) -> None:
+        """Delete best networks and kept checkpoints of later steps, which will be taken again."""
         if self.first:
-            self.checkpoints.discard_after("best", self.steps)
+            for kind in ("best", "kept"):
+                self.checkpoints.discard_after(kind, self.steps)
 
     def _checked(self, state: State) -> State:
         objects = (self.parts[key] for key in ("model", "optimizer", "clipper"))

@@ -24,6 +24,7 @@ class Settings:
     record_every: steps from one row of dynamics.csv to the next.
     probe_points: points of the smoothness probe, 0 for none.
     checkpoint_every: steps between checkpoints inside an epoch; each epoch ends with one, too.
+    keep_every: steps between checkpoints that are kept for good, to branch from; 0 keeps none.
     workers: processes that read data; 0 reads in the training process.
     threads: torch's threads, 0 for torch's default.
     device: auto, cpu, cuda or cuda:<n>.
@@ -39,6 +40,7 @@ class Settings:
     record_every: Positive = 20
     probe_points: Annotated[int, range(UNBOUNDED)] = 1
     checkpoint_every: Positive = 1000
+    keep_every: Annotated[int, range(UNBOUNDED)] = 0
     workers: Processes = 0
     threads: Processes = 0
     device: str = "auto"
@@ -47,6 +49,14 @@ class Settings:
     def __post_init__(self) -> None:
         for name, hint in get_type_hints(type(self), include_extras=True).items():
             check(getattr(self, name), hint, name)
+
+    def save_after(self, step: int) -> bool:
+        """Whether a checkpoint is due after this step."""
+        return step % self.checkpoint_every == 0 or self.keeps(step)
+
+    def keeps(self, step: int) -> bool:
+        """Whether the checkpoint after this step is kept for good."""
+        return self.keep_every > 0 and step % self.keep_every == 0
 
 
 def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:

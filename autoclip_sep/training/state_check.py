@@ -83,6 +83,15 @@ def _optimizer(saved: Any, optimizer: Optimizer) -> State:
     }
 
 
+def fits_optimizer(saved: Any, optimizer: Optimizer) -> bool:
+    """Whether an optimizer can take over a saved state."""
+    try:
+        _optimizer(saved, optimizer)
+    except ValueError:
+        return False
+    return True
+
+
 def _after_a_step(optimizer: Optimizer) -> State:
     """The state of a copy that has taken one step, with all entries that this kind keeps."""
     twin = copy.deepcopy(optimizer)

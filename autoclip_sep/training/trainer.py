@@ -1,65 +1,40 @@
 """The training loop; the order of its steps is in `Trainer.train_epoch`."""
 
 import time
-from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 
-from autoclip_sep.clipping import Clipper, ClipResult
-from autoclip_sep.data.loading.augmentation import RandomTracks
+from autoclip_sep.clipping import ClipResult
 from autoclip_sep.data.loading.loaders import TrainingLoader
-from autoclip_sep.data.store.reading import Split
 from autoclip_sep.dynamics import Recorder, Spikes
 from autoclip_sep.errors import InputError
-from autoclip_sep.stft import STFT
 from autoclip_sep.training import distributed, preemption
 from autoclip_sep.training.epoch import EpochSums, EpochTimer
-from autoclip_sep.training.loggers import Logger
+from autoclip_sep.training.parts import Parts
 from autoclip_sep.training.report import Report
 from autoclip_sep.training.resume import Progress, SavedRun
-from autoclip_sep.training.schedulers import Schedule
 from autoclip_sep.training.settings import Settings, autocast_dtype
-from autoclip_sep.training.validation import Objective, validate
+from autoclip_sep.training.validation import validate
 from autoclip_sep.types import Batch
-
-
-@dataclass
-class Parts:
-    """The objects of a run, built by cli.
-
-    permute: whether estimates come in any order. augmentation: None trains on the corpus' own
-    mixtures. valid_segments: segments of each mixture in a validation.
-    """
-
-    model: nn.Module
-    objective: Objective
-    clipper: Clipper
-    optimizer: Optimizer
-    scheduler: Schedule
-    stft: STFT
-    train: Split
-    valid: Split
-    logger: Logger
-    permute: bool = True
-    augmentation: RandomTracks | None = None
-    valid_segments: int = 1
 
 
 class Trainer:
     """Trains one run in its directory, from the start or from its newest checkpoint.
 
-    device: that of the model. seed: of the data order and, with the rank, of dropout.
+    device: that of the model. seed: of the data order and, with the rank, of dropout. kind: of the
+    checkpoints that it resumes from and saves.
 
     Raises InputError for settings that don't fit the corpus, before anything is on disk.
     """
 
     def __init__(
-        self, parts: Parts, settings: Settings, directory: Path, seed: int, device: torch.device
-    ) -> None:
+        self, parts: Parts, settings: Settings, directory: Path, seed: int, device: torch.device,
+        kind: str = "last",
+    ) -> None:  # fmt: skip
         self.parts, self.settings, self.device = parts, settings, device
         self.dtype = autocast_dtype(settings.precision, device)
         self.recorder = Recorder(
@@ -82,7 +57,7 @@ class Trainer:
                 "clipper": parts.clipper, "recorder": self.recorder, "spikes": self.spikes,
                 "tally": self.sums,
             },
-            device,
+            device, kind, settings.keeps,
         )  # fmt: skip
         self.report = Report(directory, parts.logger)
         self.loader = TrainingLoader(
@@ -98,8 +73,10 @@ class Trainer:
         )
         torch.manual_seed(seed * 1_000_003 + distributed.rank())
 
-    def fit(self) -> None:
+    def fit(self, until: int | None = None) -> None:
         """Train for `settings.epochs` epochs; return with everything saved.
+
+        until: stop after this step, and after the validation where it is an epoch's last one.
 
         Raises Interrupted after a signal, with everything saved. During the last validation the
         run finishes first; the exception then keeps a sweep from starting its next run.
@@ -110,21 +87,33 @@ class Trainer:
             epochs * self.loader.steps, done, self.progress.epoch, self.settings.progress
         )
         with preemption.watch() as self.preemption, bar:
-            while self.progress.epoch <= epochs:
-                self.train_epoch()
-                self._finish_epoch()
+            while self.progress.epoch <= epochs and not self._has_come_to(until):
+                self.train_epoch(until)
+                if self._has_come_to(until):
+                    self._save()
+                else:
+                    self._finish_epoch()
             self.report.sync()  # raises where a file was deleted: such a run isn't finished
-            self.saved.write_status("finished")
+            if until is None:
+                self.saved.write_status("finished")
             if self._asked_to_stop():
-                raise self._interrupted("stopped; this run is finished")
+                where = "this run is finished" if until is None else "the same command resumes"
+                raise self._interrupted(f"stopped; {where}")
 
-    def train_epoch(self) -> None:
-        """The steps of one epoch, from the run's position in it."""
+    def _has_come_to(self, step: int | None) -> bool:
+        """Whether that many steps are done, with the validation of an epoch that ends there."""
+        validated = self.progress.batch < self.loader.steps
+        return step is not None and self.recorder.steps >= step and validated
+
+    def train_epoch(self, until: int | None = None) -> None:
+        """The steps of one epoch, from the run's position in it, or as far as step `until`."""
         model, recorder = self.parts.model.train(), self.recorder
         clipper, optimizer = self.parts.clipper, self.parts.optimizer
         recorder.epoch = self.progress.epoch
         self.timer = EpochTimer()
-        for host_batch in self.timer.timed(self.loader.epoch(recorder.epoch, self.progress.batch)):
+        batches = self.loader.epoch(recorder.epoch, self.progress.batch)
+        left = None if until is None else max(0, until - recorder.steps)
+        for host_batch in self.timer.timed(islice(batches, left)):
             batch = host_batch.to(self.device)
             with recorder.step(closure=partial(self.mean_loss, batch)) as probe:
                 losses = self.losses(batch)
@@ -164,7 +153,7 @@ class Trainer:
         self.spikes.watch(clip.norm, losses, batch.items, step=step, epoch=epoch)
 
     def _after_step(self) -> None:
-        """Report; save and stop after a signal; save every `checkpoint_every` steps."""
+        """Report; save and stop after a signal; save where a checkpoint is due."""
         step = self.recorder.steps
         self.report.bar.update()
         if step % self.settings.record_every == 0:
@@ -180,7 +169,7 @@ class Trainer:
             raise self._interrupted(
                 f"interrupted at step {step}, saved; the same command resumes there"
             )
-        if step % self.settings.checkpoint_every == 0 and self.progress.batch < self.loader.steps:
+        if self.settings.save_after(step) and self.progress.batch < self.loader.steps:
             self._save()
 
     def _asked_to_stop(self) -> bool:
@@ -241,4 +230,4 @@ class Trainer:
         if not self.saved.restore():
             self.report.require_new()
         self.report.forget_later(self.recorder.steps, self.progress.epoch)
-        self.saved.forget_later_best()
+        self.saved.forget_later()

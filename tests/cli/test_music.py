@@ -14,6 +14,7 @@ from autoclip_sep.cli.commands.evaluate import evaluate
 from autoclip_sep.cli.commands.separate import separate
 from autoclip_sep.cli.commands.train import train
 from autoclip_sep.errors import InputError
+from autoclip_sep.evaluation.bounds import MASKS
 from autoclip_sep.runs import records
 from autoclip_sep.runs.checkpoint import CheckpointFolder
 from autoclip_sep.training.validation import validate
@@ -112,6 +113,11 @@ def test_evaluation_scores_every_source_by_name_once(run, capsys):
     table.write_text(marked)  # would be gone if it were scored again
     evaluate([f"run={run}"])
     assert table.read_text() == marked
+    bounds = run / "evaluation" / "bounds"
+    for name in MASKS:  # stereo, by SI-SDR alone
+        rows = records.read(bounds / name / "test.csv")
+        assert min(float(row["si_sdr"]) - float(row["si_sdr_mixture"]) for row in rows) > 0
+        assert not (bounds / name / "test_bss_eval.csv").exists()
 
 
 def test_bss_eval_is_left_out_on_request(run, capsys):

@@ -11,6 +11,7 @@ import yaml
 from autoclip_sep.building import build, config_files
 from autoclip_sep.cli import command, compose, trained
 from autoclip_sep.cli.commands.evaluate import evaluate
+from autoclip_sep.cli.commands.score import score
 from autoclip_sep.cli.commands.separate import separate
 from autoclip_sep.cli.commands.train import build_parts
 from autoclip_sep.cli.corpus import corpus_of
@@ -100,7 +101,12 @@ def test_every_wrong_value_of_a_train_command_is_one_line(arguments, groups):
 
 
 @pytest.mark.parametrize(
-    ("job", "needs"), [(evaluate, ["run=x"]), (separate, ["run=x", "input=x"])]
+    ("job", "needs"),
+    [
+        (evaluate, ["run=x"]),
+        (separate, ["run=x", "input=x"]),
+        (score, ["estimates=x", "references=x"]),
+    ],
 )
 @pytest.mark.parametrize(
     "value", ["text", "''", "[a,1]", "{a: 1}", "null", "true", "-1", "1e400", "nan", "9" * 5000]

@@ -18,9 +18,10 @@ from autoclip_sep.models.separator import Separator
 from autoclip_sep.runs.checkpoint import CheckpointFolder
 from autoclip_sep.stft import STFT
 from autoclip_sep.training.loggers import NoLogger
+from autoclip_sep.training.parts import Parts
 from autoclip_sep.training.schedulers import Schedule
 from autoclip_sep.training.settings import Settings
-from autoclip_sep.training.trainer import Parts, Trainer
+from autoclip_sep.training.trainer import Trainer
 
 SCHEDULES = {  # an epoch has few steps: rates change within it and between epochs
     "plateau": (partial(ReduceLROnPlateau, factor=0.5, patience=0), "epoch", "valid_loss"),

@@ -3,15 +3,18 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from autoclip_sep.building.build import build, call, trust
-from autoclip_sep.cli import command, compose, corpus, trained
-from autoclip_sep.cli.arguments import check_choice, near
-from autoclip_sep.errors import InputError
-from autoclip_sep.evaluation import attributes
-from autoclip_sep.evaluation.metric import Metric, metrics
-from autoclip_sep.evaluation.score import score_split, summarise
+import torch
+
+from autoclip_sep.building.build import call, trust
+from autoclip_sep.cli import command, compose, corpus, metrics, trained
+from autoclip_sep.cli.arguments import check_choice
+from autoclip_sep.evaluation import attributes, bounds
+from autoclip_sep.evaluation.metric import Metric
+from autoclip_sep.evaluation.score import score, summarise
+from autoclip_sep.evaluation.si_sdr import SiSdr
 from autoclip_sep.files import sweep
 from autoclip_sep.names import shown
+from autoclip_sep.parallel import cores
 from autoclip_sep.runs import run_directory, sources
 from autoclip_sep.training.settings import find_device
 
@@ -21,11 +24,14 @@ python evaluate.py run=runs/... [split=test] [checkpoint=best] [bss_eval=true] [
 Scores every mixture of the split by SI-SDR, under the best permutation where sources have no names.
 Rows go to <run>/evaluation/<split>.csv, the summary to the .json beside it and to the screen. Music
 is also scored by BSS Eval v4, into <split>_bss_eval.csv; bss_eval=true or false decides otherwise.
-metrics=NAME or metrics=[NAME,NAME] takes others; your own is metrics=PACKAGE.MODULE.CLASS with
+metrics=NAME or metrics=[NAME,NAME] takes others: si_sdr, snr, sdr, bss_eval, stoi, estoi, pesq_nb,
+pesq_wb, squim. Your own is metrics=PACKAGE.MODULE.CLASS, or a .yaml file with such a _target_, with
 trust=PACKAGE, which lets the run name your own code, too; it is imported from the working folder as
-well. What was scored before isn't scored again. data.root= says where the corpus lies now if it
-moved; another corpus than the run's is refused, unless force=true. masks=soft is for networks that
-cluster embeddings; its scores lie in <run>/evaluation/soft_masks.
+well. The mixture and ideal masks are scored by SI-SDR, too, into <run>/evaluation/bounds/, and the
+run's gap to each mask is printed; bounds=all does so by every metric, bounds=false leaves it out.
+What was scored before isn't scored again. data.root= says where the corpus lies now if it moved;
+another corpus than the run's is refused, unless force=true. masks=soft is for networks that cluster
+embeddings; its scores lie in <run>/evaluation/soft_masks.
 """
 
 
@@ -41,6 +47,7 @@ def evaluate(arguments: Sequence[str]) -> None:
     check_choice(settings, "checkpoint", "best", "last")
     command.set_threads(settings["threads"])
     device = call(find_device, "device", settings["device"])
+    torch.backends.cudnn.allow_tf32 = False  # three digits: scores would depend on the batch
     trust(settings["trust"])
     run = trained.load(settings["run"], settings["checkpoint"], device)
     run = trained.adapted(run, {"masks": settings["masks"]})
@@ -57,6 +64,13 @@ def evaluate(arguments: Sequence[str]) -> None:
         "corpus": data["name"],
         "fingerprint": store.fingerprint,
     }
+    how = {
+        "sample_rate": store.sample_rate,
+        "names": sources.names(run.config),
+        "progress": settings["progress"],
+        "batch_size": settings["batch_size"],
+        "workers": workers(settings["workers"], chosen, device),
+    }
     folder = run.directory / "evaluation"
     if settings["masks"] == "soft":  # beside the scores that figures and tables take
         folder /= "soft_masks"
@@ -64,25 +78,26 @@ def evaluate(arguments: Sequence[str]) -> None:
     heading = shown(f"{run.directory}  {settings['split']}  ({run.epochs} epochs)")
     with run_directory.lock(folder):
         sweep(folder)
-        for metric in chosen:
-            path = folder / metric.file_name(settings["split"])
-            score_split(
-                metric,
-                run.separation,
-                split,
-                path,
-                provenance,
-                sample_rate=store.sample_rate,
-                names=sources.names(run.config),
-                progress=settings["progress"],
-            )
-            print(f"{heading}\n{metric.as_text(summarise(metric, path))}\n{shown(str(path))}")
+        tables = {folder / metric.file_name(settings["split"]): metric for metric in chosen}
+        score(tables, run.separation, split, provenance, **how)
+        summaries = {}
+        for path, metric in tables.items():
+            summaries[metric] = summarise(metric, path)
+            print(f"{heading}\n{metric.as_text(summaries[metric])}\n{shown(str(path))}")
             heading = ""
         attributes.write(
             folder / f"{settings['split']}_items.csv", split, store.sample_rate,
             sources.names(run.config), corpus.corpus_of(config),
             attributes.provenance(data["name"], store), progress=settings["progress"],
         )  # fmt: skip
+        by, stft = settings["bounds"], run.separation.stft
+        wanted = [one for one in chosen if by == "all" or (by and isinstance(one, SiSdr))]
+        of_corpus = {key: provenance[key] for key in ("corpus", "fingerprint")}
+        found = bounds.score_all(
+            wanted, split, settings["split"], folder / "bounds", of_corpus, stft, device, **how
+        )
+        for metric, rows in found.items():
+            print(f"\n{bounds.as_text(metric, rows, stft, summaries[metric])}")
 
 
 def choose(settings: Mapping[str, Any], data: Mapping[str, Any]) -> list[Metric]:
@@ -94,19 +109,11 @@ def choose(settings: Mapping[str, Any], data: Mapping[str, Any]) -> list[Metric]
     if not asked:
         music = data.get("bss_eval") if settings["bss_eval"] is None else settings["bss_eval"]
         asked = ["si_sdr", "bss_eval"] if music else ["si_sdr"]
-    return [_named(name) for name in ([asked] if isinstance(asked, str) else asked)]
+    return metrics.named(asked)
 
 
-def _named(name: str) -> Metric:
-    known = metrics()
-    if name in known:
-        return known[name]()
-    if "." not in name:
-        raise InputError(
-            f"metrics={name}: there is no such metric{near(name, known)}; "
-            f"there are {', '.join(known)}"
-        )
-    metric = build({"_target_": name}, "metrics")
-    if not isinstance(metric, Metric):
-        raise InputError(f"metrics={name}: that is no {Metric.__module__}.Metric")
-    return metric
+def workers(asked: int | None, chosen: Sequence[Metric], device: torch.device) -> int:
+    """How many processes score beside this one: as asked, or one for each core but this one's."""
+    if asked is None:
+        return cores() - 1 if any(metric.in_workers(device) for metric in chosen) else 0
+    return asked

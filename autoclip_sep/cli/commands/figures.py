@@ -24,7 +24,7 @@ from pandas import DataFrame
 from autoclip_sep import figures
 from autoclip_sep.cli import arguments, command
 from autoclip_sep.errors import InputError
-from autoclip_sep.figures import index, own_records, spikes
+from autoclip_sep.figures import branches, index, own_records, spikes
 from autoclip_sep.figures.clippers import (
     clipped_shares,
     percentiles,
@@ -59,6 +59,7 @@ OF_ALL_RUNS: tuple[Drawer, ...] = (
     correlations.draw_all,
     results.draw_all,
     differences.draw_all,
+    branches.draw_all,
 )
 OF_RECORDS = (
     training_dynamics.draw_records,

@@ -2,6 +2,8 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,13 +18,15 @@ from autoclip_sep.cli.plan import Plan, plan
 from autoclip_sep.errors import InputError
 from autoclip_sep.names import shown
 from autoclip_sep.runs import provenance, run_directory, sources
-from autoclip_sep.training import distributed
+from autoclip_sep.training import branching, distributed, freezing, initial_weights
 from autoclip_sep.training.loggers import FailSafe
+from autoclip_sep.training.parts import Parts
 from autoclip_sep.training.report import HISTORY
 from autoclip_sep.training.schedulers import Schedule, try_optimizer, try_schedule
-from autoclip_sep.training.settings import find_device
-from autoclip_sep.training.trainer import Parts, Trainer
+from autoclip_sep.training.settings import Settings, find_device
+from autoclip_sep.training.trainer import Trainer
 
+NO_LOGGER = {"_target_": "autoclip_sep.training.loggers.NoLogger"}
 USAGE = f"""
 python train.py [-m] [group=choice ...] [key=value ...]
 
@@ -31,6 +35,8 @@ python train.py [-m] [group=choice ...] [key=value ...]
   python train.py -m loss=mask_inference,snr percentile=0,1,10,25,50,90,100
   python train.py -m percentile=1,10 hydra/launcher=joblib hydra.launcher.n_jobs=2
   torchrun --nproc-per-node 2 train.py data=wsj0_2mix
+  python train.py init_from=RUN freeze=[norm,blstm.*]       start from another run's weights
+  python train.py branch_from=RUN step=400 clipping=none    go on from its step with other settings
 
 Groups: data loss model clipping optimizer scheduler logger trainer experiment
 Files of the groups: {config_files.CONFIGS}
@@ -59,26 +65,36 @@ def train(arguments: Sequence[str]) -> None:
     if planned.finished():
         print(f"{place} is finished: nothing to do (trainer.epochs= may grow)")
         return
+    start, replayed = _start(planned, built["model"]), _replayed(planned, device)
     # Before the processes meet: who waits for the corpus here waits at a lock, as long as it takes.
-    data = corpus.of_data(arguments)
+    named = [] if planned.trunk is None else [f"data={planned.config['data']['name']}"]
+    data = [*named, *corpus.of_data(arguments)]
     store = corpus.ready(planned.config, data, force=planned.config["force"])
     with distributed.process_group(device):
-        parts = Parts(**built, train=store.split("train"), valid=store.split("valid"))
-        trainer = Trainer(parts, planned.settings, planned.directory, planned.seed, device)
-        parts.scheduler.check_length(planned.settings.epochs, trainer.loader.steps)
+        splits: dict[str, Any] = {"train": store.split("train"), "valid": store.split("valid")}
+        where = (planned.directory, planned.seed, device)
+        trainer = Trainer(Parts(**built, **splits), planned.settings, *where)
+        trainer.parts.scheduler.check_length(planned.settings.epochs, trainer.loader.steps)
+        fit = trainer.fit
+        if replayed is not None:
+            trunk_parts, trunk_settings = replayed
+            replay = Trainer(Parts(**trunk_parts, **splits), trunk_settings, *where, kind="trunk")
+            branching.check_step(planned.branch(), replay, trainer)
+            fit = partial(branching.begin_and_fit, planned.branch(), replay, trainer)
         if distributed.rank() > 0:
-            trainer.fit()
+            fit()
             return
         with run_directory.lock(planned.directory):
-            corpus.check_unchanged(planned.directory, store, force=planned.config["force"])
+            for run in (planned, *([planned.trunk] if planned.trunk and replayed else [])):
+                corpus.check_unchanged(run.directory, store, force=planned.config["force"])
             run_directory.write_config(planned.directory, planned.config)
-            provenance.write(planned.directory, store.fingerprint, device)
+            provenance.write(planned.directory, store.fingerprint, device, start)
             print(f"{place}  (device {device}, {torch.get_num_threads()} threads)")
-            parts.logger.start(planned.directory, planned.config)
+            trainer.parts.logger.start(planned.directory, planned.config)
             try:
-                trainer.fit()
+                fit()
             finally:
-                parts.logger.finish()
+                trainer.parts.logger.finish()
             next_step = f"next: python evaluate.py {shlex.join(planned.evaluation())}"
             print(as_called(shown(next_step)))
 
@@ -89,6 +105,8 @@ def build_parts(planned: Plan, device: torch.device) -> dict[str, Any]:
     torch.manual_seed(planned.seed)
     model = build(config["model"], "model").to(device)
     check_heads(model, config["loss"]["heads"])
+    if patterns := config.get("freeze"):
+        freezing.freeze(model, patterns)
     optimizer, scheduler = _update(config, model)
     return {
         "model": model,
@@ -102,6 +120,43 @@ def build_parts(planned: Plan, device: torch.device) -> dict[str, Any]:
         "permute": sources.are_permuted(config),
         "valid_segments": config["data"].get("valid_segments", 1),
     }
+
+
+def _start(planned: Plan, model: nn.Module) -> dict[str, Any]:
+    """Which checkpoint a run starts from; initial weights are loaded, unless it is resumed."""
+    if planned.trunk is not None:
+        return branching.start(planned.branch(), planned.directory)
+    if planned.source is None or branching.has_begun(planned.directory):
+        return {}
+    strict = planned.config.get("init_strict", True)
+    start, line = initial_weights.load(model, planned.source, strict=strict)
+    if distributed.rank() == 0:
+        print(shown(line))
+    return start
+
+
+def _replayed(planned: Plan, device: torch.device) -> tuple[dict[str, Any], Settings] | None:
+    """The parts and settings of the trunk of a branch that is still to begin."""
+    trunk = planned.trunk
+    if trunk is None or branching.has_begun(planned.directory):
+        return None
+    built = build_parts(trunk, device)
+    built["logger"] = build(NO_LOGGER, "logger")
+    from_the_start = branching.from_the_start(planned.branch(), planned.directory)
+    if from_the_start and "branch_from" in trunk.config:
+        raise InputError(f"{trunk.directory} is a branch whose first checkpoint is gone")
+    if from_the_start and trunk.source is not None:
+        start = _start(trunk, built["model"])
+        before = run_directory.read_provenance(trunk.directory).get("start", {})
+        if start["sha256"] != before.get("sha256"):
+            raise InputError(
+                f"{trunk.directory} can't be replayed: {start['init_from']} isn't what it started"
+                " from any more; choose a step with a checkpoint before it"
+            )
+    own = planned.settings
+    same = ("workers", "threads", "device", "progress", "checkpoint_every")
+    kept = {name: getattr(own, name) for name in same}
+    return built, replace(trunk.settings, **kept, keep_every=0)
 
 
 def check_heads(model: nn.Module, wanted: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from autoclip_sep.data.loading.augmentation import RandomMixtures, RandomTracks
-from autoclip_sep.data.loading.segments import Segments, segments, whole
+from autoclip_sep.data.loading.segments import Recordings, Segments, segments, whole
 from autoclip_sep.data.store.reading import Split
 from autoclip_sep.errors import InputError
 from autoclip_sep.parallel import stop_signals_blocked
@@ -126,17 +126,19 @@ def _give_up(error: Exception, batch: object) -> None:
 
 
 def evaluation_batches(
-    split: Split, batch_size: int, without: Collection[str] = ()
+    split: Recordings, batch_size: int, without: Collection[str] = (), most: int | None = None
 ) -> Iterator[Batch]:
     """Whole items, each once, only equal lengths together: padding would change scores.
 
     Items come by length, then in the corpus' order. without: names of items to leave out.
+    most: samples of a batch's mixtures, so that memory stays bounded; longer items come alone.
     """
     for length in np.unique(split.lengths):
         items = np.flatnonzero(split.lengths == length)
         items = items[[split.items[item] not in without for item in items]]
-        for start in range(0, len(items), batch_size):
-            yield whole(split, items[start : start + batch_size])
+        size = batch_size if most is None else max(1, min(batch_size, most // max(1, int(length))))
+        for start in range(0, len(items), size):
+            yield whole(split, items[start : start + size])
 
 
 def fixed_segments(

@@ -6,7 +6,8 @@ which process reads a batch, in what order, or where a run was interrupted.
 """
 
 from functools import lru_cache, reduce
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -95,7 +96,25 @@ def segments(
     return as_batch(split, signals, lengths, tuple(split.items[int(item)] for item in items))
 
 
-def whole(split: Split, items: NDArray[np.int64]) -> Batch:
+class Recordings(Protocol):
+    """What can be read whole: a split, or files of any kind.
+
+    items: their names. lengths: (items,) samples. dtype, folder: of what is stored, and where.
+    """
+
+    items: list[str]
+    lengths: NDArray[np.int64]
+    dtype: np.dtype[Any]
+    folder: Path
+
+    def __len__(self) -> int:
+        """How many items."""
+
+    def load(self, i: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Mixture (C, T) and targets (S, C, T) of item i."""
+
+
+def whole(split: Recordings, items: NDArray[np.int64]) -> Batch:
     """Items of one length, whole; mixtures are the corpus' own where the store has them."""
     pairs = [split.load(int(item)) for item in items]
     mixture = torch.from_numpy(np.stack([mixture for mixture, _ in pairs]))
@@ -116,7 +135,7 @@ def as_batch(
     return Batch(mixture, targets, torch.from_numpy(lengths), names)
 
 
-def _check_finite(split: Split, waveforms: Tensor, names: tuple[str, ...]) -> None:
+def _check_finite(split: Recordings, waveforms: Tensor, names: tuple[str, ...]) -> None:
     """Refuse NaN, infinity and what overflows when squared: (B, ...) waveforms.
 
     Before a network sees them: BatchNorm's statistics would keep a NaN although the step is

@@ -1,0 +1,1 @@
+"""Anybody's estimates: files beside files of references, scored as those of a network."""
