@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 import torch
 
-from autoclip_sep.cli import config_files
+from autoclip_sep.building import config_files
 from autoclip_sep.losses.mask_inference import MaskInference
 from faults.trained import SHORT, assert_same_runs
 from tests.golden.make import only_run

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from autoclip_sep.cli import build, config_files
+from autoclip_sep.building import build, config_files
 
 
 def add(monkeypatch: pytest.MonkeyPatch, place: Path, configs: str) -> None:

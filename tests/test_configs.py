@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from autoclip_sep.cli import compose, config_files
-from autoclip_sep.cli.build import build
+from autoclip_sep.building import config_files
+from autoclip_sep.building.build import build
+from autoclip_sep.cli import compose
 from autoclip_sep.cli.commands.train import build_parts, check_heads
 from autoclip_sep.cli.plan import plan
 from autoclip_sep.errors import InputError
@@ -87,9 +88,11 @@ def test_an_experiment_of_another_command_composes(choice, name):
         assert compose.plain(compose.compose(name, job))
 
 
-@pytest.mark.parametrize("name", ["evaluate", "separate"])
-def test_the_other_commands_configs_compose(name):
-    assert "run" in compose.missing_keys(compose.compose(name, []))
+@pytest.mark.parametrize(
+    ("name", "key"), [("evaluate", "run"), ("separate", "input"), ("export", "output")]
+)
+def test_the_other_commands_configs_compose(name, key):
+    assert key in compose.missing_keys(compose.compose(name, []))
 
 
 def test_every_group_is_in_the_defaults():

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from autoclip_sep.audio import soundfiles
-from autoclip_sep.cli import build, config_files, trained
+from autoclip_sep.building import build, config_files
+from autoclip_sep.cli import trained
 from autoclip_sep.cli.commands.evaluate import evaluate
 from autoclip_sep.cli.commands.train import train
 from autoclip_sep.cli.plan import plan

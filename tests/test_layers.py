@@ -15,7 +15,9 @@ PACKAGE = Path(__file__).resolve().parent.parent / "autoclip_sep"
 
 # Files directly in the package, __init__.py aside, are the ground floor: one room, named "".
 STOREYS = {
-    "cli": 4,
+    "cli": 6,
+    "pretrained": 5,
+    "building": 4,
     "training": 3,
     "evaluation": 3,
     "figures": 3,

@@ -13,7 +13,8 @@ from typing import Annotated, Any
 import torch
 import yaml
 
-from autoclip_sep.cli import branch, compose, config_files, launch, system_errors, terminal
+from autoclip_sep.building import config_files
+from autoclip_sep.cli import branch, compose, launch, system_errors, terminal
 from autoclip_sep.cli.main import as_called, called
 from autoclip_sep.clipping import NegativeLoss, NonFiniteGradients
 from autoclip_sep.errors import InputError

@@ -18,9 +18,9 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
-from autoclip_sep.cli import config_files
+from autoclip_sep.building import config_files
+from autoclip_sep.building.config_files import check_marks, files, is_group, text
 from autoclip_sep.cli.arguments import near
-from autoclip_sep.cli.config_files import check_marks, files, is_group, text
 from autoclip_sep.errors import InputError
 from autoclip_sep.runs.config import Config, checked, read_yaml
 from autoclip_sep.runs.older_configs import SETTINGS, upgraded
@@ -40,6 +40,8 @@ UNFORESEEN = (
     ValueError, yaml.YAMLError,
 )  # fmt: skip
 
+TRAINED = ("separate", "export")  # their model= names a trained one; train's chooses a file
+
 LAUNCHERS = ("joblib", "submitit_local", "submitit_slurm")  # of the extra [sweeps]
 
 
@@ -55,6 +57,7 @@ def compose(name: str, arguments: Sequence[str]) -> DictConfig:
     Raises InputError for anything that Hydra refuses, and for additions (``+key=``) and deletions
     (``~key``) of keys, which would otherwise be ignored without a word.
     """
+    arguments, model = _set_model_aside(name, arguments)
     rest, paths = set_paths_aside(arguments)
     words = [*rest]
     for key, _, value in (one.partition("=") for one in paths):
@@ -75,6 +78,8 @@ def compose(name: str, arguments: Sequence[str]) -> DictConfig:
     try:
         config = _compose(name, words)
         check_marks(choices(config))
+        if model:
+            config.model = _escaped(model, INTERPOLATION)
         OmegaConf.to_container(_own(config), resolve=True)
     except InputError:
         raise
@@ -90,6 +95,15 @@ def compose(name: str, arguments: Sequence[str]) -> DictConfig:
         reason = " ".join(str(error).partition("\n")[0].split()) or type(error).__name__
         raise InputError(f"{name} {asked}: makes no config ({reason[:200]})") from error
     return config
+
+
+def _set_model_aside(name: str, arguments: Sequence[str]) -> tuple[list[str], str]:
+    """The arguments without the name of a trained model, which Hydra would take for a file's."""
+    key = "model="
+    named = [one for one in arguments if name in TRAINED and one.startswith(key)]
+    if len(named) > 1:
+        raise InputError(f"{named[1]}: model must have one value")
+    return [one for one in arguments if one not in named], "".join(named).removeprefix(key)
 
 
 def plain(config: DictConfig) -> Config:

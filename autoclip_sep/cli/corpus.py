@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from autoclip_sep.cli import config_files
-from autoclip_sep.cli.build import build
+from autoclip_sep.building import config_files
+from autoclip_sep.building.build import build
 from autoclip_sep.cli.main import as_called
 from autoclip_sep.data.checks.report import Report, check
 from autoclip_sep.data.corpora.base import Corpus

@@ -24,7 +24,8 @@ from hydra.types import HydraContext
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from omegaconf import DictConfig, OmegaConf
 
-from autoclip_sep.cli import compose, config_files
+from autoclip_sep.building import config_files
+from autoclip_sep.cli import compose
 from autoclip_sep.cli.launched import Outcome, Task, why
 from autoclip_sep.errors import InputError
 from autoclip_sep.names import shown

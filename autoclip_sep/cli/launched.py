@@ -15,7 +15,7 @@ from typing import Any, TextIO
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from autoclip_sep.cli import config_files
+from autoclip_sep.building import config_files
 from autoclip_sep.names import shown
 from autoclip_sep.training.preemption import SIGNALS, Interrupted
 

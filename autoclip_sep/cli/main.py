@@ -16,6 +16,7 @@ COMMANDS = {
     "score": ("scripts/score.py", "score anybody's estimates beside their references"),
     "bounds": ("scripts/bounds.py", "score a corpus' mixtures and ideal masks"),
     "separate": ("separate.py", "separate audio files with a trained run"),
+    "export": ("scripts/export_model.py", "write a trained network into a folder to carry away"),
     "check-data": ("scripts/check_data.py", "look at a corpus before hours are spent on it"),
     "prepare-wsj0-mix": ("scripts/prepare_wsj0_mix.py", "make WSJ0-2mix and -3mix from WSJ0"),
     "prepare-librimix": ("scripts/prepare_librimix.py", "make LibriMix from LibriSpeech"),

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from autoclip_sep.cli import config_files
+from autoclip_sep.building import config_files
+from autoclip_sep.building.build import build
 from autoclip_sep.cli.arguments import near
-from autoclip_sep.cli.build import build
 from autoclip_sep.errors import InputError
 from autoclip_sep.evaluation.metric import Metric
 from autoclip_sep.runs.config import read_yaml

@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 
-from autoclip_sep.cli import branch, compose, sources, system_errors
-from autoclip_sep.cli.build import build, foreign_packages
+from autoclip_sep.building.build import build, foreign_packages
+from autoclip_sep.cli import branch, compose, system_errors
 from autoclip_sep.clipping import Clipper
 from autoclip_sep.errors import InputError
-from autoclip_sep.runs import run_directory
+from autoclip_sep.runs import run_directory, sources
 from autoclip_sep.runs.config import Config
 from autoclip_sep.training.branching import Branch
 from autoclip_sep.training.settings import Settings
@@ -27,7 +27,7 @@ FREE = re.compile(
     r"logger\..*|runs|force|seed|percentile"
     rf"|{run_directory.LABELLED}"
     r"|trainer\.(epochs|progress|workers|threads|device|checkpoint_every|keep_every)"
-    r"|(.*\.)?(root|store|corpora)|data\.corpus\.expected.*"
+    r"|(.*\.)?(root|store|corpora)|data\.(licence|corpus\.expected.*)"
 )
 # Of these, the ones that say which run it is: they may not change when a run goes on.
 FIXED = re.compile(r"seed|percentile|clipping\..*")

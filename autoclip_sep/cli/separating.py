@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from autoclip_sep.audio import resampling
-from autoclip_sep.cli import sources
-from autoclip_sep.cli.trained import Trained
 from autoclip_sep.errors import InputError
 from autoclip_sep.names import shown
+from autoclip_sep.pretrained import Model
+from autoclip_sep.runs import sources
 
 Block = NDArray[np.float32]
 
@@ -28,7 +28,7 @@ class Sound:
     blocks: Iterable[Block]
 
 
-def separated(run: Trained, sound: Sound, downmix: bool) -> Iterator[Block]:
+def separated(run: Model, sound: Sound, downmix: bool) -> Iterator[Block]:
     """Blocks (S, C, n), together as long as the sound, at its rate, with the network's channels.
 
     Raises InputError, before the first block, for channels that the network doesn't take.
@@ -49,7 +49,7 @@ def separated(run: Trained, sound: Sound, downmix: bool) -> Iterator[Block]:
     return _separated(run, sound, rate, channels)
 
 
-def _separated(run: Trained, sound: Sound, rate: int, channels: int) -> Iterator[Block]:
+def _separated(run: Model, sound: Sound, rate: int, channels: int) -> Iterator[Block]:
     read = 0
 
     def mixture() -> Iterator[Tensor]:
@@ -66,14 +66,14 @@ def _separated(run: Trained, sound: Sound, rate: int, channels: int) -> Iterator
         written = min(read, written + block.shape[-1])
 
 
-def latency(run: Trained, sample_rate: int) -> int:
+def latency(run: Model, sample_rate: int) -> int:
     """Samples, at the sound's rate, that `separated` needs beyond one to give it, at the most."""
     own = run.config["data"]["sample_rate"]
     inside = run.separation.latency + resampling.latency(own, sample_rate)
     return resampling.latency(sample_rate, own) + ceil(inside * sample_rate / own)
 
 
-def source_names(run: Trained) -> list[str]:
+def source_names(run: Model) -> list[str]:
     """vocals, drums, ...; s1, s2, ... where sources or estimates have no names."""
     names = sources.names(run.config)
     if run.separation.permute or names[0].isdecimal():

@@ -1,86 +1,39 @@
-"""A trained run, read back from its directory."""
+"""The trained network that a command names, as its settings want it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import torch
 
-from autoclip_sep.cli import sources
-from autoclip_sep.cli.build import NotBuilt, build
 from autoclip_sep.errors import InputError
-from autoclip_sep.evaluation.separation import Separation
-from autoclip_sep.names import shown
 from autoclip_sep.permutation import MOST_SOURCES
-from autoclip_sep.runs import checkpoint, run_directory
-from autoclip_sep.runs.checkpoint import CheckpointFolder
-from autoclip_sep.runs.saved_state import validated_weights
+from autoclip_sep.pretrained import Model, from_pretrained
+from autoclip_sep.pretrained.model import OVERLAP
+from autoclip_sep.pretrained.run import Trained, load
 
-CHUNK = 60  # seconds
-OVERLAP = 1 / 12  # of a chunk
+__all__ = ["Trained", "adapted", "load", "load_model"]
+
+M = TypeVar("M", bound=Model)
 
 
-@dataclass(frozen=True)
-class Trained:
-    """A run's config, its network with the weights of a checkpoint, and which one that was.
+def load_model(settings: Mapping[str, Any], device: torch.device) -> Model:
+    """What run= or model= names; of a run, the best or the last weights, as checkpoint= says.
 
-    checkpoint, sha256: its name and digest. epochs: how many it had been trained for.
+    Raises InputError where neither or both are given, and as `from_pretrained` does.
     """
-
-    directory: Path
-    config: dict[str, Any]
-    separation: Separation
-    checkpoint: str
-    sha256: str
-    epochs: int
-
-
-def load(directory: str, kind: str, device: torch.device) -> Trained:
-    """Read a run; kind is the checkpoint wanted: best or last.
-
-    Raises InputError where the directory is no run, or has no checkpoint yet, or one whose weights
-    don't fit the run's network or aren't finite.
-    """
-    path = Path(directory)
-    config = run_directory.read_config(path)
-    folder = CheckpointFolder(path / "checkpoints")
-    state, complaints = folder.newest(kind)
-    for complaint in complaints:
-        print(shown(f"{complaint}; using the one before"))
-    if state is None:
-        what = "train it for an epoch first"
-        if folder.paths("last"):
-            what = "no epoch had a finite validation loss; train on, or take checkpoint=last"
-        raise InputError(f"{path} has no '{kind}' checkpoint yet: {what}")
-    used = folder.paths(kind)[-1 - len(complaints)]
-    try:
-        model = build(config["model"], "model")
-        stft = build(config["stft"], "stft").to(device)
-        model.load_state_dict(validated_weights(state["model"], model))
-        rate = config["data"]["sample_rate"]
-        separation = Separation(
-            model.to(device),
-            stft,
-            config["data"]["sources"],
-            device,
-            permute=sources.are_permuted(config),
-            chunk=CHUNK * rate,
-            overlap=int(OVERLAP * CHUNK * rate),
-            scaled=not config["loss"].get("scale_invariant", False),
-        )
-    except NotBuilt as error:
-        raise InputError(f"{path}: {error}") from error
-    except (KeyError, RuntimeError, TypeError, ValueError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise InputError(f"{used} doesn't fit the config beside it: {reason}") from error
-    return Trained(
-        path, config, separation, used.stem, checkpoint.digest(used), int(used.stem.split("-")[2])
-    )
+    run, model = settings["run"], settings["model"]
+    if run and model:
+        raise InputError(f"run={run} and model={model}: give one of them")
+    if run:
+        return load(run, settings["checkpoint"], device)
+    if model:
+        return from_pretrained(model, device=device, checkpoint=settings["checkpoint"])
+    raise InputError("run is missing: add run=... or model=...")
 
 
-def adapted(run: Trained, settings: Mapping[str, Any]) -> Trained:
-    """The run as it is to separate by the settings `masks` and, where given, `sources` and `chunk`.
+def adapted(run: M, settings: Mapping[str, Any]) -> M:
+    """The model as it is to separate by `masks` and, where given, `sources` and `chunk`.
 
     Raises InputError for a network that can't: only clusters may be soft, or of another number.
     """
@@ -91,7 +44,7 @@ def adapted(run: Trained, settings: Mapping[str, Any]) -> Trained:
     if changed and not separation.clusters:
         raise InputError(
             f"{asked}: only a network that clusters embeddings can, such as one of "
-            f"loss=deep_clustering; {run.directory} gives {separation.sources} sources by itself"
+            f"loss=deep_clustering; {run.name} gives {separation.sources} sources by itself"
         )
     if not 2 <= sources <= MOST_SOURCES and changed:
         raise InputError(f"sources={sources}: must be from 2 to {MOST_SOURCES}")

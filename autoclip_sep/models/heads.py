@@ -31,5 +31,5 @@ class EmbeddingHead(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """(B, N, inputs) to (B, K, D)."""
         logits: Tensor = widen(self.linear(features))
-        points = logits.sigmoid().reshape(len(features), -1, self.size)
+        points = logits.sigmoid().unflatten(-1, (-1, self.size)).flatten(1, 2)
         return functional.normalize(points, dim=-1)

@@ -25,11 +25,11 @@ class Separator(nn.Module):
     heads: any of "masks", "embedding", "waveforms". Waveforms are the inverse STFT of the masked
     mixture, so they come with masks. Channels are separated one by one, by the same
     weights. Recurrent and linear layers run under the caller's autocast, all else in full
-    precision.
+    precision. magnitude_floor: nothing is quieter than that to the network.
 
     bidirectional: false for a causal network, which can separate a stream: see `next_masks`.
 
-    Raises InputError for an unknown head, or none.
+    Raises InputError for an unknown head, or none, and for a floor that isn't positive.
     """
 
     def __init__(
@@ -43,12 +43,16 @@ class Separator(nn.Module):
         embedding_size: int = 20,
         batch_norm: bool = True,
         bidirectional: bool = True,
+        magnitude_floor: float = MAGNITUDE_FLOOR,
     ) -> None:
         super().__init__()
         self.stft = stft
         self.heads = frozenset([heads] if isinstance(heads, str) else heads)
         if not self.heads or not self.heads <= set(HEADS):
             raise InputError(f"heads={sorted(self.heads)}: one or more of {', '.join(HEADS)}")
+        if not magnitude_floor > 0:
+            raise InputError(f"magnitude_floor={magnitude_floor}: must be greater than 0")
+        self.magnitude_floor = magnitude_floor
         bins = stft.bins
         self.norm = nn.BatchNorm1d(bins) if batch_norm else nn.Identity()
         self.blstm = BLSTM(bins, hidden, layers, dropout, bidirectional)
@@ -65,7 +69,7 @@ class Separator(nn.Module):
         """Mixtures (B, C, T) to an estimate with the requested heads."""
         channels, length = batch.mixture.shape[1:]
         spectrum = self.stft.transform(batch.mixture.flatten(0, 1))
-        features = self.blstm(self.norm(log_magnitude(spectrum)).transpose(1, 2))
+        features = self.blstm(self.norm(self.log_magnitude(spectrum)).transpose(1, 2))
 
         masks = embedding = waveforms = None
         if self.mask_head is not None:
@@ -89,15 +93,19 @@ class Separator(nn.Module):
         """
         assert self.streams
         assert self.mask_head is not None
-        features = self.norm(log_magnitude(spectrum)).transpose(1, 2)
+        features = self.norm(self.log_magnitude(spectrum)).transpose(1, 2)
         features, state = self.blstm.going_on(features, state)
         return self.mask_head(features), state
 
+    def log_magnitude(self, spectrum: Tensor) -> Tensor:
+        """What the layers see of a spectrum: ln |X|, floored."""
+        return log_magnitude(spectrum, self.magnitude_floor)
+
 
 @full_precision
-def log_magnitude(spectrum: Tensor) -> Tensor:
-    """ln |X|, floored at 1e-8: 154 dB below a full-scale sine, whose magnitude is 1/2."""
-    return spectrum.abs().clamp_min(MAGNITUDE_FLOOR).log()
+def log_magnitude(spectrum: Tensor, floor: float = MAGNITUDE_FLOOR) -> Tensor:
+    """ln |X|, floored, by default 154 dB below a full-scale sine, whose magnitude is 1/2."""
+    return spectrum.abs().clamp_min(floor).log()
 
 
 def _unfold(folded: Tensor | None, channels: int) -> Tensor | None:

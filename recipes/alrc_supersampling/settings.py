@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import torch
 from network import ERRORS
 
+from autoclip_sep.building.build import build, call
 from autoclip_sep.cli import compose
 from autoclip_sep.cli.arguments import check_choice
-from autoclip_sep.cli.build import build, call
 from autoclip_sep.clipping import Clipper
 from autoclip_sep.errors import InputError
 from autoclip_sep.runs import run_directory

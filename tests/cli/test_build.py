@@ -4,7 +4,7 @@ from contextlib import suppress
 import pytest
 import torch
 
-from autoclip_sep.cli.build import build, find
+from autoclip_sep.building.build import build, find
 from autoclip_sep.clipping import AutoClip
 from autoclip_sep.errors import InputError
 

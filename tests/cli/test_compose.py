@@ -1,6 +1,7 @@
 import pytest
 
-from autoclip_sep.cli import compose, config_files
+from autoclip_sep.building import config_files
+from autoclip_sep.cli import compose
 from autoclip_sep.cli.plan import plan
 from autoclip_sep.errors import InputError
 from autoclip_sep.runs import run_directory

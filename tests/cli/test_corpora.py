@@ -10,8 +10,8 @@ import pytest
 
 from autoclip_sep import parallel
 from autoclip_sep.audio import soundfiles
+from autoclip_sep.building.build import build
 from autoclip_sep.cli import compose
-from autoclip_sep.cli.build import build
 from autoclip_sep.cli.commands import evaluate, train
 from autoclip_sep.errors import InputError
 from autoclip_sep.runs import records

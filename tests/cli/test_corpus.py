@@ -10,7 +10,8 @@ import pytest
 
 from autoclip_sep import parallel
 from autoclip_sep.audio import soundfiles
-from autoclip_sep.cli import compose, config_files, corpus
+from autoclip_sep.building import config_files
+from autoclip_sep.cli import compose, corpus
 from autoclip_sep.cli.commands import evaluate, train
 from autoclip_sep.cli.plan import plan
 from autoclip_sep.data.checks import statistics

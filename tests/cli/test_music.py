@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from autoclip_sep.audio import soundfiles
+from autoclip_sep.building.build import build
 from autoclip_sep.cli import trained
-from autoclip_sep.cli.build import build
 from autoclip_sep.cli.commands.evaluate import evaluate
 from autoclip_sep.cli.commands.separate import separate
 from autoclip_sep.cli.commands.train import train

@@ -8,7 +8,8 @@ import pytest
 import torch
 import yaml
 
-from autoclip_sep.cli import build, command, compose, config_files, sources, trained
+from autoclip_sep.building import build, config_files
+from autoclip_sep.cli import command, compose, trained
 from autoclip_sep.cli.commands.evaluate import evaluate
 from autoclip_sep.cli.commands.score import score
 from autoclip_sep.cli.commands.separate import separate
@@ -16,7 +17,7 @@ from autoclip_sep.cli.commands.train import build_parts
 from autoclip_sep.cli.corpus import corpus_of
 from autoclip_sep.cli.plan import plan, understand
 from autoclip_sep.errors import InputError
-from autoclip_sep.runs import run_directory
+from autoclip_sep.runs import run_directory, sources
 from autoclip_sep.runs.checkpoint import CheckpointFolder
 from autoclip_sep.runs.config import checked
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from autoclip_sep.audio import soundfiles
-from autoclip_sep.cli import config_files
+from autoclip_sep.building import config_files
 from autoclip_sep.cli.commands.evaluate import evaluate
 from autoclip_sep.cli.commands.train import train
 from autoclip_sep.cli.plan import plan

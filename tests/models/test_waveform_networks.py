@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from autoclip_sep.building.build import build
 from autoclip_sep.cli import compose
-from autoclip_sep.cli.build import build
 from autoclip_sep.errors import InputError
 from autoclip_sep.models.conv_tasnet import ConvTasNet
 from autoclip_sep.models.hdemucs import HDemucs

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from autoclip_sep.building.build import build, call
 from autoclip_sep.cli import compose
-from autoclip_sep.cli.build import build, call
 from autoclip_sep.cli.commands.train import build_parts
 from autoclip_sep.cli.plan import plan
 from autoclip_sep.figures.runs import find

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from autoclip_sep.cli import command, compose, corpus, metrics, sources
+from autoclip_sep.building.build import build, call, trust
+from autoclip_sep.cli import command, compose, corpus, metrics
 from autoclip_sep.cli.arguments import check_choice
-from autoclip_sep.cli.build import build, call, trust
 from autoclip_sep.cli.commands.evaluate import workers
 from autoclip_sep.evaluation import bounds
 from autoclip_sep.names import shown
-from autoclip_sep.runs import run_directory
+from autoclip_sep.runs import run_directory, sources
 from autoclip_sep.training.settings import find_device
 
 USAGE = """

@@ -22,7 +22,8 @@ from pathlib import Path
 
 from pandas import DataFrame
 
-from autoclip_sep.cli import arguments, build, command, corpus, sources
+from autoclip_sep.building import build
+from autoclip_sep.cli import arguments, command, corpus
 from autoclip_sep.data.speakers import genders
 from autoclip_sep.errors import InputError
 from autoclip_sep.evaluation import attributes
@@ -30,7 +31,7 @@ from autoclip_sep.figures.scores import breakdown_picture
 from autoclip_sep.figures.scores.breakdown import as_markdown, break_down
 from autoclip_sep.files import write_whole
 from autoclip_sep.names import check_name, shown, some
-from autoclip_sep.runs import run_directory, scores
+from autoclip_sep.runs import run_directory, scores, sources
 from autoclip_sep.runs.score_groups import find, gather
 
 PLACES = ("root", "store", "corpora")

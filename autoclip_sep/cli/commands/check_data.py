@@ -24,7 +24,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from autoclip_sep.cli import arguments, build, command, compose, corpus
+from autoclip_sep.building import build
+from autoclip_sep.cli import arguments, command, compose, corpus
 from autoclip_sep.data.checks.report import Report
 from autoclip_sep.data.corpora.base import Corpus
 from autoclip_sep.errors import InputError

@@ -5,9 +5,9 @@ from typing import Any
 
 import torch
 
-from autoclip_sep.cli import command, compose, corpus, metrics, sources, trained
+from autoclip_sep.building.build import call, trust
+from autoclip_sep.cli import command, compose, corpus, metrics, trained
 from autoclip_sep.cli.arguments import check_choice
-from autoclip_sep.cli.build import call, trust
 from autoclip_sep.evaluation import attributes, bounds
 from autoclip_sep.evaluation.metric import Metric
 from autoclip_sep.evaluation.score import score, summarise
@@ -15,7 +15,7 @@ from autoclip_sep.evaluation.si_sdr import SiSdr
 from autoclip_sep.files import sweep
 from autoclip_sep.names import shown
 from autoclip_sep.parallel import cores
-from autoclip_sep.runs import run_directory
+from autoclip_sep.runs import run_directory, sources
 from autoclip_sep.training.settings import find_device
 
 USAGE = """

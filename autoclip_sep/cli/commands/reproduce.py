@@ -30,9 +30,10 @@ from pathlib import Path
 import torch
 import yaml
 
-from autoclip_sep.cli import arguments, command, compose, config_files
+from autoclip_sep.building import config_files
+from autoclip_sep.building.build import build
+from autoclip_sep.cli import arguments, command, compose
 from autoclip_sep.cli.arguments import check_choice
-from autoclip_sep.cli.build import build
 from autoclip_sep.cli.commands import figures
 from autoclip_sep.cli.corpus import prepare
 from autoclip_sep.cli.main import MODULE

@@ -5,8 +5,8 @@ from pathlib import Path
 from textwrap import indent
 from typing import Any
 
+from autoclip_sep.building.build import call, trust
 from autoclip_sep.cli import command, compose, metrics
-from autoclip_sep.cli.build import call, trust
 from autoclip_sep.cli.commands.evaluate import workers
 from autoclip_sep.errors import InputError
 from autoclip_sep.evaluation.estimates import layouts

@@ -6,17 +6,19 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from autoclip_sep.audio import pipes, soundfiles
+from autoclip_sep.building.build import call, trust
 from autoclip_sep.cli import command, compose, sound_tree, trained
 from autoclip_sep.cli.arguments import check_choice
-from autoclip_sep.cli.build import call, trust
 from autoclip_sep.cli.separating import Sound, latency, separated, source_names
 from autoclip_sep.errors import InputError
 from autoclip_sep.names import shown
+from autoclip_sep.pretrained import Model
 from autoclip_sep.separation.source_files import write_sources
 from autoclip_sep.training.settings import find_device
 
 USAGE = """
 python separate.py run=runs/... input=mix.wav [output=separated] [downmix=true]
+python separate.py model=FOLDER|OWNER/NAME|torchaudio:CONVTASNET_BASE_LIBRI2MIX input=mix.wav
 ffmpeg -i mix.mp4 -f wav - | python separate.py run=runs/... input=- output=- > sources.wav
 
 Writes <output>/<name>/s1.wav, s2.wav, ... at the input's rate and length; sources that have names
@@ -74,7 +76,7 @@ def _separate(settings: Mapping[str, Any], sink: BinaryIO | None) -> None:
         if sink:
             raise InputError(f"input={given}: a folder can't go into one stream, name an output=")
         tree = sound_tree.below(given, output)
-    run = trained.adapted(trained.load(settings["run"], settings["checkpoint"], device), settings)
+    run = trained.adapted(trained.load_model(settings, device), settings)
     if not piped and given.is_dir():
         _separate_tree(run, tree, output, settings)
     elif sink:
@@ -88,7 +90,7 @@ def _separate(settings: Mapping[str, Any], sink: BinaryIO | None) -> None:
 
 
 def _separate_tree(
-    run: trained.Trained, tree: sound_tree.SoundTree, output: Path, settings: Mapping[str, Any]
+    run: Model, tree: sound_tree.SoundTree, output: Path, settings: Mapping[str, Any]
 ) -> None:
     """All sounds of a folder, whichever of them fail; exits with 1 then."""
     for path, why in sorted(tree.others.items()):
@@ -148,7 +150,7 @@ def _standard_input(settings: Mapping[str, Any]) -> Sound:
 
 
 def _into_folder(
-    run: trained.Trained,
+    run: Model,
     sound: Sound,
     folder: Path,
     settings: Mapping[str, Any],
@@ -171,9 +173,7 @@ def _into_folder(
     print(shown(f"{sound.name} -> {paths[0]} ... {paths[-1].name}"))
 
 
-def _into_stream(
-    run: trained.Trained, sound: Sound, sink: BinaryIO, settings: Mapping[str, Any]
-) -> None:
+def _into_stream(run: Model, sound: Sound, sink: BinaryIO, settings: Mapping[str, Any]) -> None:
     """Each block as soon as it is there, the channels of the first source first."""
     encoding, clipped = settings["format"], 0
     blocks = separated(run, sound, settings["downmix"])
@@ -193,7 +193,7 @@ def _into_stream(
         print(f"separate: {clipped} samples beyond full scale were clipped; format=f32le keeps all")
 
 
-def _say_latency(run: trained.Trained, sound: Sound) -> None:
+def _say_latency(run: Model, sound: Sound) -> None:
     samples, rate = latency(run, sound.sample_rate), sound.sample_rate
     how = "" if run.separation.streams else ", a chunk, which is separated as a whole"
     said = f"separate: latency {samples} samples ({1000 * samples / rate:.1f} ms at {rate} Hz){how}"

@@ -10,13 +10,14 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from autoclip_sep.cli import command, config_files, corpus, sources
-from autoclip_sep.cli.build import build, call
+from autoclip_sep.building import config_files
+from autoclip_sep.building.build import build, call
+from autoclip_sep.cli import command, corpus
 from autoclip_sep.cli.main import as_called
 from autoclip_sep.cli.plan import Plan, plan
 from autoclip_sep.errors import InputError
 from autoclip_sep.names import shown
-from autoclip_sep.runs import provenance, run_directory
+from autoclip_sep.runs import provenance, run_directory, sources
 from autoclip_sep.training import branching, distributed, freezing, initial_weights
 from autoclip_sep.training.loggers import FailSafe
 from autoclip_sep.training.parts import Parts

@@ -8,6 +8,7 @@ synthetic speech has no room, no noise, and less variety than people.
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -37,6 +38,9 @@ class Demo(SpeechMixtures):
     speakers are heard nowhere else, those of valid are the training speakers, as in WSJ0-2mix.
     utterances: sentences per speaker. root, store: folders for the audio and the store.
     """
+
+    content: ClassVar = "synthetic speech, without room or noise"
+    licence: ClassVar = "no recordings: synthesised by espeak-ng"
 
     name: str = "demo"
     train: int = 3000

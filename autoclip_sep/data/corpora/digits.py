@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,9 @@ class Digits(SpeechMixtures):
     root: the dataset's folder. train, valid, test: mixtures. utterances: of each speaker in each
     split, of `shortest` to `longest` digits. corpora, store: folders for the audio and the store.
     """
+
+    content: ClassVar = "spoken English digits, strung together"
+    licence: ClassVar = "CC BY-SA 4.0 (Free Spoken Digit Dataset)"
 
     sample_rate = RATE
 

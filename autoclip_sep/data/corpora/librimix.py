@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from autoclip_sep.data.corpora._from_files import Tree, check_names_apart
 from autoclip_sep.data.creation.librimix_metadata import read_mixtures
@@ -31,6 +32,9 @@ class LibriMix(Tree):
     mixture: mix_clean, mix_both or mix_single; the signals in it are those of its tables. Noise is
     no target.
     """
+
+    content: ClassVar = "read English audiobooks, added up"
+    licence: ClassVar = "CC BY 4.0 (LibriSpeech); noise CC BY-NC 4.0 (WHAM!)"
 
     splits: Mapping[str, str | None] = field(
         default_factory=lambda: {"train": "train-100", "valid": "dev", "test": "test"}

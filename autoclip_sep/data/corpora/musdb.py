@@ -15,6 +15,7 @@ import importlib.util
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import yaml
 
@@ -47,6 +48,9 @@ class Musdb(FileCorpus):
     is in the mixtures and is not. count: how many sources these are. channels: what the files must
     have. store: folder for the store.
     """
+
+    content: ClassVar = "songs, most of them pop and rock"
+    licence: ClassVar = "for education and research only (MUSDB18)"
 
     sample_rate = RATE
 

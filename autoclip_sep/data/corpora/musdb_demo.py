@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -32,6 +33,9 @@ class MusdbDemo(GeneratedCorpus):
     train, valid, test: tracks, each about `seconds` long. sources, count: as in `Musdb`. root,
     store: folders for the audio and the store.
     """
+
+    content: ClassVar = "synthetic instruments"
+    licence: ClassVar = "no recordings: synthesised"
 
     sample_rate = musdb.RATE
 

@@ -3,8 +3,8 @@
 import pytest
 
 from autoclip_sep import parallel
+from autoclip_sep.building.build import build
 from autoclip_sep.cli import compose
-from autoclip_sep.cli.build import build
 from autoclip_sep.errors import InputError
 
 

@@ -20,7 +20,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from autoclip_sep.cli import config_files
+from autoclip_sep.building import config_files
 from autoclip_sep.clipping import Clipper
 from autoclip_sep.data.corpora.base import Corpus
 from autoclip_sep.data.loading.augmentation import RandomTracks

@@ -1,0 +1,1 @@
+"""Configs to objects: the files in configs/, and the classes that a config may name."""
