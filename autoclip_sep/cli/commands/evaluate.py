@@ -1,6 +1,7 @@
 """``python evaluate.py``: a trained run's scores on its corpus."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -8,6 +9,7 @@ import torch
 from autoclip_sep.building.build import call, trust
 from autoclip_sep.cli import command, compose, corpus, metrics, trained
 from autoclip_sep.cli.arguments import check_choice
+from autoclip_sep.data.store.reading import Store
 from autoclip_sep.evaluation import attributes, bounds
 from autoclip_sep.evaluation.metric import Metric
 from autoclip_sep.evaluation.score import score, summarise
@@ -53,51 +55,57 @@ def evaluate(arguments: Sequence[str]) -> None:
     run = trained.adapted(run, {"masks": settings["masks"]})
     chosen = choose(settings, run.config["data"])
     config = corpus.moved(run.config, settings["data"])
-    data = config["data"]
     places = [one for one in arguments if one.startswith(("data.", "trust="))]
     store = corpus.ready(config, [f"run={settings['run']}", *places], force=settings["force"])
     corpus.check_unchanged(run.directory, store, force=settings["force"])
-    split = store.split(settings["split"])
-    provenance = {
-        "checkpoint": run.checkpoint,
-        "sha256": run.sha256,
-        "corpus": data["name"],
-        "fingerprint": store.fingerprint,
-    }
-    how = {
-        "sample_rate": store.sample_rate,
-        "names": sources.names(run.config),
-        "progress": settings["progress"],
-        "batch_size": settings["batch_size"],
-        "workers": workers(settings["workers"], chosen, device),
-    }
     folder = run.directory / "evaluation"
     if settings["masks"] == "soft":  # beside the scores that figures and tables take
         folder /= "soft_masks"
-        provenance["masks"] = "soft"
-    heading = shown(f"{run.directory}  {settings['split']}  ({run.epochs} epochs)")
     with run_directory.lock(folder):
         sweep(folder)
-        tables = {folder / metric.file_name(settings["split"]): metric for metric in chosen}
-        score(tables, run.separation, split, provenance, **how)
-        summaries = {}
-        for path, metric in tables.items():
-            summaries[metric] = summarise(metric, path)
-            print(f"{heading}\n{metric.as_text(summaries[metric])}\n{shown(str(path))}")
-            heading = ""
-        attributes.write(
-            folder / f"{settings['split']}_items.csv", split, store.sample_rate,
-            sources.names(run.config), corpus.corpus_of(config),
-            attributes.provenance(data["name"], store), progress=settings["progress"],
-        )  # fmt: skip
-        by, stft = settings["bounds"], run.separation.stft
-        wanted = [one for one in chosen if by == "all" or (by and isinstance(one, SiSdr))]
-        of_corpus = {key: provenance[key] for key in ("corpus", "fingerprint")}
-        found = bounds.score_all(
-            wanted, split, settings["split"], folder / "bounds", of_corpus, stft, device, **how
-        )
-        for metric, rows in found.items():
-            print(f"\n{bounds.as_text(metric, rows, stft, summaries[metric])}")
+        _score(run, chosen, settings, config, store, folder)
+
+
+def _score(
+    run: trained.Trained,
+    chosen: Sequence[Metric],
+    settings: Mapping[str, Any],
+    config: Mapping[str, Any],
+    store: Store,
+    folder: Path,
+) -> None:
+    """Score the run and the bounds of its corpus, and write down what is known of the items."""
+    name, device = settings["split"], run.separation.device
+    split = store.split(name)
+    of_corpus = {"corpus": config["data"]["name"], "fingerprint": store.fingerprint}
+    provenance = {"checkpoint": run.checkpoint, "sha256": run.sha256, **of_corpus}
+    if settings["masks"] == "soft":
+        provenance["masks"] = "soft"
+    names, progress = sources.names(run.config), settings["progress"]
+    how = {
+        "sample_rate": store.sample_rate,
+        "names": names,
+        "progress": progress,
+        "batch_size": settings["batch_size"],
+        "workers": workers(settings["workers"], chosen, device),
+    }
+    tables = {folder / metric.file_name(name): metric for metric in chosen}
+    score(tables, run.separation, split, provenance, **how)
+    heading = shown(f"{run.directory}  {name}  ({run.epochs} epochs)")
+    summaries = {}
+    for path, metric in tables.items():
+        summaries[metric] = summarise(metric, path)
+        print(f"{heading}\n{metric.as_text(summaries[metric])}\n{shown(str(path))}")
+        heading = ""
+    attributes.write(
+        folder / f"{name}_items.csv", split, store.sample_rate, names, corpus.corpus_of(config),
+        attributes.provenance(config["data"]["name"], store), progress=progress,
+    )  # fmt: skip
+    by, stft = settings["bounds"], run.separation.stft
+    wanted = [one for one in chosen if by == "all" or (by and isinstance(one, SiSdr))]
+    found = bounds.score_all(wanted, split, name, folder / "bounds", of_corpus, stft, device, **how)
+    for metric, rows in found.items():
+        print(f"\n{bounds.as_text(metric, rows, stft, summaries[metric])}")
 
 
 def choose(settings: Mapping[str, Any], data: Mapping[str, Any]) -> list[Metric]:
