@@ -18,6 +18,7 @@ STOREYS = {
     "cli": 6,
     "pretrained": 5,
     "building": 4,
+    "report": 4,
     "training": 3,
     "evaluation": 3,
     "figures": 3,
