@@ -61,6 +61,7 @@ def test_a_run_is_trained_scored_and_used_from_an_installed_wheel(installed, tmp
     run = only_run(tmp_path / "runs").relative_to(tmp_path)
     assert '"commit": "unknown"' in (tmp_path / run / "provenance.json").read_text()
     assert "SI-SDR" in done([program, "evaluate", f"run={run}"], tmp_path)
+    assert str(run / "report.html") in done([program, "report", f"run={run}"], tmp_path)
     done([program, "separate", f"run={run}", *SEPARATE], tmp_path)
     assert {path.name for path in tmp_path.glob("separated/*/*")} == {"s1.wav", "s2.wav"}
     assert {path.name for path in tmp_path.iterdir()} == {"corpus", "runs", "separated", "store"}

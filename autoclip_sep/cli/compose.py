@@ -28,7 +28,7 @@ from autoclip_sep.runs.run_directory import flatten
 
 # Values of these keys are paths: text, whatever characters they hold.
 PATH_KEY = re.compile(
-    r"(?:run|runs|input|output|init_from|branch_from|estimates|references|mixtures"
+    r"(?:run|runs|a|b|input|output|init_from|branch_from|estimates|references|mixtures"
     r"|(?:[^+~].*\.)?(?:root|store|corpora))"
 )
 

@@ -22,6 +22,7 @@ COMMANDS = {
     "prepare-librimix": ("scripts/prepare_librimix.py", "make LibriMix from LibriSpeech"),
     "replay": ("scripts/replay.py", "what AutoClip would have clipped of recorded norms"),
     "compare": ("scripts/compare_run.py", "where a run leaves its reference"),
+    "report": ("scripts/report.py", "a run, or two compared, as one HTML page to read and hear"),
     "compare-scores": (
         "scripts/compare_scores.py",
         "which of two systems scores higher",

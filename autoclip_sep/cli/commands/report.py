@@ -1,0 +1,106 @@
+"""A run, or a comparison of two, as one HTML page: ``python scripts/report.py``."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from autoclip_sep import __version__
+from autoclip_sep.cli import command, compose, corpus, sources, trained
+from autoclip_sep.cli.arguments import check_choice
+from autoclip_sep.cli.build import call, trust
+from autoclip_sep.errors import InputError
+from autoclip_sep.figures.run_pairs import pairs
+from autoclip_sep.figures.runs import GROUP, RunFound, frame
+from autoclip_sep.names import shown
+from autoclip_sep.report import report as page
+from autoclip_sep.report.examples import Material
+from autoclip_sep.report.sides import Reported, reported
+from autoclip_sep.runs.score_groups import find
+from autoclip_sep.training.settings import find_device
+
+USAGE = """
+python scripts/report.py run=runs/... [output=report.html]
+python scripts/report.py runs=[A,B] [output=report.html]
+python scripts/report.py a=FOLDER b=FOLDER
+
+Writes one HTML file that needs no network: scores with intervals, learning curves, step sizes and
+smoothness, thresholds, spikes with the recordings in them, settings, and the best, the median and
+the worst example with spectrograms, masks and sounds. Two runs, or two groups of runs that differ
+in their seed, are compared: a, b and runs name run directories, or folders of such.
+
+Evaluate the runs first. Sounds need the checkpoints and the corpus (data.root= where it moved);
+without them the page has none, and says so. trust=PACKAGE lets a run name your own code.
+"""
+
+
+def main() -> None:
+    """The command."""
+    command.main("report", report, USAGE)
+
+
+def report(arguments: Sequence[str]) -> None:
+    """Write the report that the arguments ask for."""
+    settings = compose.plain(compose.compose("report", arguments))
+    check_choice(settings, "split", "train", "valid", "test")
+    command.set_threads(settings["threads"])
+    trust(settings["trust"])
+    groups = read_groups(settings)
+    alone = len(groups) == len(groups[0]) == 1
+    folder = groups[0][0] if alone and groups[0][0].is_dir() else Path()
+    output = Path(settings["output"] or folder / "report.html")
+    write(reported(groups, settings["split"]), settings, output)
+
+
+def write(found: Reported, settings: Mapping[str, Any], output: Path) -> None:
+    """Write the page and print its path, and what isn't in it."""
+    for line in page.write(found, partial(_material, found, settings), output, __version__):
+        print(shown(f"left out: {line}"))
+    print(shown(str(output)))
+
+
+def of_pairs(directories: Sequence[Path], folder: Path) -> None:
+    """Reports of runs with p = 10 against those with p = 100 or none, for each corpus and loss.
+
+    Prints the path of each, or in one line why there is none.
+    """
+    runs = frame([RunFound(directory.resolve()) for directory in directories])
+    groups = [runs[(runs[GROUP] == pair[GROUP].iloc[0]).all(axis=1)] for pair in pairs(runs)]
+    for members in groups:
+        sides = [members[members["percentile"] == p].drop_duplicates("seed") for p in (10, 100)]
+        found = reported([[run.directory for run in side["run"]] for side in sides])
+        ending = f"_{members['loss'].iloc[0]}" if len(groups) > 1 else ""
+        try:
+            write(
+                found, compose.plain(compose.compose("report", [])), folder / f"report{ending}.html"
+            )
+        except InputError as error:
+            print(shown(f"no report: {error}"))
+
+
+def read_groups(settings: Mapping[str, Any]) -> list[list[Path]]:
+    """One or two groups of runs. Raises InputError unless the settings name either."""
+    given = {key: settings[key] for key in ("run", "runs", "a", "b") if settings[key]}
+    if list(given) == ["run"]:
+        return [find(given["run"])]
+    if list(given) == ["a", "b"]:
+        return [find(given[key]) for key in ("a", "b")]
+    if list(given) == ["runs"] and len(pair := _listed(given["runs"])) == 2:
+        return [find(one) for one in pair]
+    raise InputError("which runs? run=RUN, or to compare two runs=[A,B], or a=... b=...")
+
+
+def _listed(text: str) -> list[str]:
+    """`[one,other]` as its parts; anything else is one path."""
+    is_list = text.startswith("[") and text.endswith("]") and not Path(text).exists()
+    return [part.strip() for part in text[1:-1].split(",")] if is_list else [text]
+
+
+def _material(found: Reported, settings: Mapping[str, Any]) -> Material:
+    """The networks and the corpus. Raises InputError where either isn't at hand."""
+    device = call(find_device, "device", settings["device"])
+    runs = [trained.load(str(side.first.directory), "best", device) for side in found.sides]
+    store = corpus.prepare(corpus.moved(runs[0].config, settings["data"]))
+    for run in runs:
+        corpus.check_unchanged(run.directory, store, force=False)
+    return Material(store, [run.separation for run in runs], sources.names(runs[0].config))
