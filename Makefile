@@ -29,7 +29,7 @@ help:  ## Show this list
 install: $(INSTALLED)  ## Create .venv with the versions of constraints.txt (about 6 GB)
 	@echo "$(VENV) is ready"
 
-demo: $(INSTALLED)  ## Train with and without AutoClip on the built-in corpus, evaluate, draw Figure 1
+demo: $(INSTALLED)  ## Train with and without AutoClip on the built-in corpus, evaluate, draw Figure 1, report
 	$(PY) scripts/reproduce.py experiment=demo
 
 reproduce-figures: $(INSTALLED)  ## The main job: train, then draw all figures and tables (SCALE=full, SCALE=paper)

@@ -55,6 +55,7 @@ class Run:
 
 side_by_side.subprocess = SimpleNamespace(Popen=Run, STDOUT=None)
 reproduce.figures.run = lambda words: print("drawn:", *words)
+reproduce.report.of_pairs = lambda directories, folder: None
 reproduce.main()
 """
 
@@ -85,6 +86,9 @@ def test_both_runs_are_trained_scored_and_drawn(place):
     table = (place / "figures" / "results.md").read_text()
     assert "| AutoClip, p = 10 | 1 |" in table
     assert "| No clipping | 1 |" in table
+    report = (place / "figures" / "report.html").read_text()
+    assert "AutoClip p = 10 against no clipping" in report
+    assert report.count("<audio") == 3 * (1 + 2 + 2 * 2)  # mixture, references, estimates of both
 
 
 def test_a_second_call_changes_nothing(place):
@@ -101,7 +105,7 @@ def test_kept_records_draw_the_same_figure_and_table(place):
     table = (place / "again" / "results.md").read_text()
     assert table == (place / "figures" / "results.md").read_text()
     names = [{path.name for path in place.glob(f"{folder}/*")} for folder in ("figures", "again")]
-    assert names[0] == names[1]
+    assert names[0] == names[1] | {"report.html"}
 
 
 def test_a_failing_run_is_reported_and_the_others_are_drawn(place):

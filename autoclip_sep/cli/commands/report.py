@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from autoclip_sep import __version__
-from autoclip_sep.cli import command, compose, corpus, sources, trained
+from autoclip_sep.building.build import call, trust
+from autoclip_sep.cli import command, compose, corpus, trained
 from autoclip_sep.cli.arguments import check_choice
-from autoclip_sep.cli.build import call, trust
 from autoclip_sep.errors import InputError
 from autoclip_sep.figures.run_pairs import pairs
 from autoclip_sep.figures.runs import GROUP, RunFound, frame
@@ -16,6 +16,7 @@ from autoclip_sep.names import shown
 from autoclip_sep.report import report as page
 from autoclip_sep.report.examples import Material
 from autoclip_sep.report.sides import Reported, reported
+from autoclip_sep.runs import sources
 from autoclip_sep.runs.score_groups import find
 from autoclip_sep.training.settings import find_device
 

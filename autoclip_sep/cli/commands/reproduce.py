@@ -12,8 +12,8 @@ GPU).
 
 Runs go side by side as processes of few threads, which is faster than one after the other. Finished
 runs are skipped, interrupted ones resumed, a failed one doesn't stop the others. Pictures and
-tables go to figures/, those of a loss as soon as all its runs are scored. Ctrl-C stops all runs
-with their work saved.
+tables go to figures/, those of a loss as soon as all its runs are scored; at the end figures/
+report.html compares p = 10 with no clipping. Ctrl-C stops all runs with their work saved.
 """
 
 import os
@@ -34,7 +34,7 @@ from autoclip_sep.building import config_files
 from autoclip_sep.building.build import build
 from autoclip_sep.cli import arguments, command, compose
 from autoclip_sep.cli.arguments import check_choice
-from autoclip_sep.cli.commands import figures
+from autoclip_sep.cli.commands import figures, report
 from autoclip_sep.cli.corpus import prepare
 from autoclip_sep.cli.main import MODULE
 from autoclip_sep.cli.plan import Plan, plan
@@ -104,6 +104,7 @@ def reproduce(given: Sequence[str]) -> int:
     finally:  # whatever stops the drawing, such as a full disk
         for line in errors:
             print(shown(f"failed: {line}"), file=sys.stderr)
+    report.of_pairs([run.directory for _, run in planned if _is_done(run)], Path("figures"))
     return 1 if errors else 0
 
 
