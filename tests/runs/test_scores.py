@@ -115,7 +115,9 @@ def test_what_is_no_group(tmp_path, runs):
 
 
 @pytest.mark.parametrize(
-    "content", [b"no gzip", gzip.compress(b"item,source\n" * 100)[:30], gzip.compress(b"a")[:-4]]
+    "content",
+    [b"no gzip", gzip.compress(b"item,source\n" * 100)[:30], gzip.compress(b"a")[:-4]],
+    ids=["plain", "cut", "without its length"],  # gzip writes the time into the content
 )
 def test_what_cannot_be_unpacked_is_one_line(tmp_path, content):
     path = tmp_path / "test.csv.gz"
