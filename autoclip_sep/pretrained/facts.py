@@ -88,7 +88,10 @@ def _table(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _summary(name: str, items: list[str], values: list[float]) -> Iterator[dict[str, Any]]:
-    """Mean, interval and median over items, each the mean of its sources; none of no scores."""
+    """Mean and interval over items, which weigh as many sources as have a score; none of no scores.
+
+    The mean is that over sources, as evaluate.py's. The median is that of the items' means.
+    """
     # Here, as scipy.stats takes a second, and commands that read a model needn't wait for it.
     from autoclip_sep.statistics.interval import LEVEL, interval
 
@@ -99,9 +102,10 @@ def _summary(name: str, items: list[str], values: list[float]) -> Iterator[dict[
     if not by_item:
         return
     means = [fmean(sources) for sources in by_item.values()]
-    found = interval(means)
+    counts = [len(sources) for sources in by_item.values()]
+    found = interval(means, counts)
     bounds = [found.low, found.high] if math.isfinite(found.low) else None
-    defined = sum(map(len, by_item.values()))
+    defined = sum(counts)
     yield {
         "score": name, "mean": found.mean, "interval": bounds, "level": LEVEL,
         "median": median(means), "items": len(means), "undefined": len(values) - defined,

@@ -273,3 +273,13 @@ def test_sources_may_have_any_names(tmp_path, capsys):
     assert {source for _, source in rows(tmp_path / "x")} == {"cello", "violin"}
     run(*folders, f"output={tmp_path}/y")  # without them each file is an item of its own
     assert "6 items, sources 1" in capsys.readouterr().out
+
+
+def test_items_whose_names_look_alike_are_refused(tmp_path):
+    """Each would be scored by the estimates of the last one."""
+    made = sounds()
+    alike = {"a\n": made["a"], "a\\n": made["b_0.5_c"]}
+    put(tmp_path / "r", alike, pattern="{item}/s{n}.wav", what=0)
+    put(tmp_path / "e", alike, pattern="{item}/s{n}.wav", what=1)
+    with pytest.raises(InputError, match="two items would both be called"):
+        run(f"estimates={tmp_path / 'e'}", f"references={tmp_path / 'r'}", f"output={tmp_path}/s")
