@@ -61,12 +61,15 @@ def _node(node: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def scores(run: Trained) -> list[dict[str, Any]]:
-    """A row for each score in the run's tables of this very checkpoint; means are over items."""
+    """A row for each score in the run's tables of this very checkpoint and of the run's corpus."""
     rows = []
+    corpus = run_directory.read_provenance(run.directory).get("fingerprint")
     for path in sorted((run.directory / "evaluation").glob("*.csv")):
         split, _, metric = path.stem.partition("_")
         of = run_directory.read_json(path.with_suffix(".json")).get("provenance", {})
-        if split in SPLITS and isinstance(of, Mapping) and of.get("sha256") == run.sha256:
+        if not isinstance(of, Mapping) or corpus not in (None, of.get("fingerprint", corpus)):
+            continue  # of another corpus, by force=true
+        if split in SPLITS and of.get("sha256") == run.sha256:
             table = _table(path)
             rows += [{"split": split, "metric": metric or "si_sdr", **row} for row in table]
     return rows

@@ -39,6 +39,18 @@ def test_scores_of_another_checkpoint_are_left_out(tmp_path: Path) -> None:
     assert "was not evaluated" in card.text(described(run))
 
 
+def test_scores_of_another_corpus_are_left_out(tmp_path: Path) -> None:
+    """As evaluate.py makes them with force=true: the card says that they are of the run's own."""
+    run = evaluated(untrained(tmp_path / "run"))
+    note = run / "evaluation" / "test.json"
+    provenance = json.loads(note.read_text())["provenance"]
+    note.write_text(json.dumps({"provenance": {**provenance, "fingerprint": "b"}}))
+    (run / "provenance.json").write_text('{"fingerprint": "a"}')
+    assert described(run)["scores"] == []
+    (run / "provenance.json").write_text('{"fingerprint": "b"}')
+    assert len(described(run)["scores"]) == 2
+
+
 def test_training_is_told_as_the_run_recorded_it(tmp_path: Path) -> None:
     run = untrained(tmp_path / "run", "percentile=25", "loss=snr", "optimizer.lr=0.002", "seed=4")
     text = card.text(described(run))

@@ -1,11 +1,13 @@
 """What the sections say of runs whose numbers are known."""
 
 import math
+import shutil
 
 import numpy as np
 import pytest
 
 from autoclip_sep.errors import InputError
+from autoclip_sep.figures.runs import RunFound
 from autoclip_sep.report import (
     breakdown,
     curves,
@@ -149,6 +151,25 @@ def test_bounds_and_other_metrics_are_rows(add):
     (found,) = metrics.section(one).parts
     assert found.columns == ["", "SDR"]
     assert found.rows[0][1].startswith("4.00 (")
+
+
+def test_bounds_of_another_corpus_are_no_bounds(add):
+    """As where the run was evaluated again, on another corpus by force and without bounds."""
+    run = add([[4.0, 6.0], [5.0, 5.0]])
+    folder = run / "evaluation" / "bounds" / "ideal_binary"
+    folder.mkdir(parents=True)
+    shutil.copy(run / "evaluation" / "test.csv", folder)
+    for place, fingerprint in ((run / "evaluation", "a"), (folder, "b")):
+        run_directory.write_json(
+            place / "test.json", {"provenance": {"fingerprint": fingerprint}, "summary": {"x": 1.0}}
+        )
+    assert not reported([[run]]).sides[0].bounds()
+    assert not RunFound(run).bounds()
+    run_directory.write_json(
+        folder / "test.json", {"provenance": {"fingerprint": "a"}, "summary": {"x": 1.0}}
+    )
+    assert reported([[run]]).sides[0].bounds()
+    assert RunFound(run).bounds()
 
 
 def test_a_breakdown_names_what_sets_mixtures_apart(add):
