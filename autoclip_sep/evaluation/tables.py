@@ -63,7 +63,8 @@ def summarise(metric: Metric, path: Path) -> dict[str, Any]:
     summary = metric.summarise(table)
     if not summary:
         raise InputError(
-            f"{path}: nothing was scored, something is silent in each of its {len(table)} rows"
+            f"{path}: nothing was scored, something is silent, or too short, in each of its"
+            f" {len(table)} rows"
         )
     note = _note(path)
     content = {**run_directory.read_json(note), "summary": summary}

@@ -15,7 +15,7 @@ from pandas import Categorical, DataFrame
 from autoclip_sep.errors import InputError
 from autoclip_sep.figures import clipping_methods
 from autoclip_sep.figures.record_files import Columns, Series, columns
-from autoclip_sep.runs import run_directory
+from autoclip_sep.runs import run_directory, scores
 from autoclip_sep.runs.config import Config
 
 RUNS = "*/*/*/*/seed*/dynamics.csv"  # below the folder of all runs
@@ -119,13 +119,16 @@ class RunFound:
     def bounds(self, split: str = "test") -> dict[str, dict[str, Any]]:
         """The summaries of the mixtures' and ideal masks' scores, with the STFT of the masks.
 
-        By their folders' names: mixture, ideal_binary_mask, ...; empty where there are none.
+        By their folders' names: mixture, ideal_binary_mask, ...; empty where there are none. Those
+        of another corpus than the run's scores are left out.
         """
+        corpus = scores.corpus(self.directory / "evaluation" / f"{split}.csv")
         found: dict[str, dict[str, Any]] = {}
         for path in sorted((self.directory / "evaluation" / "bounds").glob(f"*/{split}.json")):
             note = run_directory.read_json(path, summary=NUMBERS, provenance=Mapping[str, Any])
-            if summary := note.get("summary"):
-                made_by = dict(note.get("provenance", {}))
+            made_by = dict(note.get("provenance", {}))
+            summary = note.get("summary")
+            if summary and (not corpus or made_by.get("fingerprint", corpus) == corpus):
                 stft = {key: made_by.get(key) for key in ("window_length", "hop_length")}
                 found[path.parent.name] = Config({**summary, **stft}, str(path))
         return found

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from autoclip_sep.errors import InputError
 from autoclip_sep.interop import nussl_weights
-from autoclip_sep.interop.nussl_config import Network, STFTSettings, read_network, read_stft
+from autoclip_sep.interop.nussl_config import MOST, Network, STFTSettings, read_network, read_stft
 from autoclip_sep.models.separator import Separator
 from autoclip_sep.names import shown, some
 from autoclip_sep.runs.checkpoint import PLAIN, globals_of
@@ -142,6 +142,8 @@ def _understood(held: Mapping[str, Any]) -> Checkpoint:
     )
     if rate is None or params is None:
         raise InputError("its metadata has no sample_rate or no stft_params")
+    if not 0 < rate <= MOST:
+        raise InputError(f"its sample_rate is {rate}: must be from 1 to {MOST:,} Hz")
     _check_transforms([p[key] for p in places for key in p if "transforms" in str(key)])
     stft = read_stft(params.parts, rate, network.bins)
     mapped = nussl_weights.from_nussl(

@@ -16,6 +16,7 @@ CLASSES = {
     "estimates": ("Mask",),
 }  # fmt: skip
 ACTIVATIONS = {"mask": {"sigmoid"}, "embedding": {"sigmoid", "unit_norm"}}
+MOST = 10**6  # samples of a window, or in a second
 FLOOR = 1e-4  # of nussl's AmplitudeToDB
 INSIDE = {"BatchNorm": "batch_norm", "InstanceNorm": "instance_norm"}
 
@@ -87,6 +88,9 @@ def read_stft(params: tuple[Any, ...], sample_rate: int, bins: int) -> STFTSetti
     hop_length = window_length // 4 if hop_length is None else hop_length
     if window_type not in (None, "sqrt_hann"):
         _refuse("the window of its STFT", window_type)
+    for name, length in (("window", window_length), ("hop", hop_length)):
+        if type(length) is not int or not 0 < length <= MOST:
+            _refuse(f"the {name} of its STFT", length)
     if window_length // 2 + 1 != bins:
         _refuse("its window length", f"{window_length} for {bins} bins")
     return STFTSettings(window_length, hop_length)

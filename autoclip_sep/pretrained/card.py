@@ -105,9 +105,9 @@ def _scores(rows: Any) -> str:
         lines.append(f"| {' | '.join(map(_plain, cells))} |")
     level = f"{rows[0].get('level', 0.95):.0%}".replace("%", " %")
     return "\n".join(lines) + (
-        f"\n\nMeans are over items, each the mean of its sources; intervals hold "
-        f"{level} over items, of this network alone. Scores of silent sources are undefined and "
-        "left out."
+        f"\n\nMeans are over sources, medians over items, each the mean of its sources; intervals "
+        f"hold {level} over items, of this network alone. Scores of silent sources are undefined "
+        "and left out."
     )
 
 

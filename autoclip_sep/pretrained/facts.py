@@ -61,12 +61,15 @@ def _node(node: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def scores(run: Trained) -> list[dict[str, Any]]:
-    """A row for each score in the run's tables of this very checkpoint; means are over items."""
+    """A row for each score in the run's tables of this very checkpoint and of the run's corpus."""
     rows = []
+    corpus = run_directory.read_provenance(run.directory).get("fingerprint")
     for path in sorted((run.directory / "evaluation").glob("*.csv")):
         split, _, metric = path.stem.partition("_")
         of = run_directory.read_json(path.with_suffix(".json")).get("provenance", {})
-        if split in SPLITS and isinstance(of, Mapping) and of.get("sha256") == run.sha256:
+        if not isinstance(of, Mapping) or corpus not in (None, of.get("fingerprint", corpus)):
+            continue  # of another corpus, by force=true
+        if split in SPLITS and of.get("sha256") == run.sha256:
             table = _table(path)
             rows += [{"split": split, "metric": metric or "si_sdr", **row} for row in table]
     return rows
@@ -88,7 +91,10 @@ def _table(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _summary(name: str, items: list[str], values: list[float]) -> Iterator[dict[str, Any]]:
-    """Mean, interval and median over items, each the mean of its sources; none of no scores."""
+    """Mean and interval over items, which weigh as many sources as have a score; none of no scores.
+
+    The mean is that over sources, as evaluate.py's. The median is that of the items' means.
+    """
     # Here, as scipy.stats takes a second, and commands that read a model needn't wait for it.
     from autoclip_sep.statistics.interval import LEVEL, interval
 
@@ -99,9 +105,10 @@ def _summary(name: str, items: list[str], values: list[float]) -> Iterator[dict[
     if not by_item:
         return
     means = [fmean(sources) for sources in by_item.values()]
-    found = interval(means)
+    counts = [len(sources) for sources in by_item.values()]
+    found = interval(means, counts)
     bounds = [found.low, found.high] if math.isfinite(found.low) else None
-    defined = sum(map(len, by_item.values()))
+    defined = sum(counts)
     yield {
         "score": name, "mean": found.mean, "interval": bounds, "level": LEVEL,
         "median": median(means), "items": len(means), "undefined": len(values) - defined,

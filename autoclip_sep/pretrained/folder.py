@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from autoclip_sep import __version__
 from autoclip_sep.building.build import NotBuilt, build
@@ -20,7 +21,7 @@ from autoclip_sep.pretrained.model import Model, separation_of
 from autoclip_sep.pretrained.run import Trained
 from autoclip_sep.runs.config import MOST_BYTES, Config, checked
 from autoclip_sep.runs.older_configs import upgraded
-from autoclip_sep.runs.run_directory import write_json, write_text
+from autoclip_sep.runs.run_directory import flatten, write_json, write_text
 from autoclip_sep.runs.saved_state import validated_weights
 from autoclip_sep.text import read_text
 
@@ -29,6 +30,8 @@ CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 FILES = (CONFIG, WEIGHTS, CARD)
 SAMPLES = 512  # of silence, with which a network is tried
 MOST = 64  # sources or channels
+MOST_WEIGHTS = 20_000  # tensors of a network
+LARGEST = 10**6  # number in its config: of layers, units, ...
 
 # Of the run's config: what separation needs, and nothing that names a place on this machine.
 KEPT = {
@@ -81,7 +84,7 @@ def read(folder: Path, device: torch.device, name: str = "") -> Model:
     """
     config = _read_config(folder / CONFIG)
     try:
-        with torch.device("meta"):  # shapes alone: a config may ask for any size
+        with torch.device("meta"), _few_weights():  # shapes alone: a config may ask for any size
             shapes = _shapes(build(config["model"], "model"))
         saved = _read_weights(folder / WEIGHTS, shapes)
         network = build(config["model"], "model")
@@ -97,6 +100,24 @@ def read(folder: Path, device: torch.device, name: str = "") -> Model:
         reason = str(error).strip().split("\n")[0]
         raise InputError(f"{folder / WEIGHTS} doesn't fit {CONFIG}: {reason}") from error
     return model
+
+
+@contextmanager
+def _few_weights() -> Iterator[None]:
+    """Refuse a network of endless layers, which takes hours to build even of shapes alone."""
+    count = 0
+
+    def counted(*_: object) -> None:
+        nonlocal count
+        count += 1
+        if count > MOST_WEIGHTS:
+            raise InputError(f"{CONFIG}: its network has more than {MOST_WEIGHTS:,} weights")
+
+    handle = register_module_parameter_registration_hook(counted)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def _try(model: Model) -> None:
@@ -137,7 +158,11 @@ def _read_config(path: Path) -> Config:
             f"{path} has format_version {content['format_version']}, this version reads {FORMAT}: "
             "pip install --upgrade autoclip_sep"
         )
-    return checked(upgraded(content), str(path))
+    config = checked(upgraded(content), str(path))
+    for key, value in flatten(config["model"]).items():
+        if isinstance(value, int) and abs(value) > LARGEST:
+            raise InputError(f"{path}: model.{key}={value}: at most {LARGEST:,}")
+    return config
 
 
 def _shapes(network: nn.Module) -> dict[str, list[int]]:

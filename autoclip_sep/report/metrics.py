@@ -11,7 +11,7 @@ from autoclip_sep.report.plots import with_interval
 from autoclip_sep.report.section import Section, Table
 from autoclip_sep.report.sides import Reported, Side
 from autoclip_sep.runs import scores
-from autoclip_sep.statistics.interval import interval
+from autoclip_sep.statistics.interval import of_items
 
 COUNTS = ["estimate", "frames", "silent"]  # columns that are no scores
 NAMES = {"bss_eval": "BSS Eval v4", "stoi": "STOI", "pesq": "PESQ", "snr": "SNR", "sdr": "SDR"}
@@ -72,7 +72,6 @@ def _by_source(table: DataFrame) -> list[tuple[str, DataFrame]]:
 def _cell(table: DataFrame, column: str) -> str:
     if column not in table:
         return "–"
-    values = table[column].where(np.isfinite(table[column]))
-    known = values.groupby(level="item", sort=False).mean().dropna()
-    digits = 3 if known.abs().max() <= 1 else 2  # STOI
-    return with_interval(interval(known), digits) if len(known) else "–"
+    known = table.loc[np.isfinite(table[column]), [column]]
+    digits = 3 if known[column].abs().max() <= 1 else 2  # STOI
+    return with_interval(of_items(known), digits) if len(known) else "–"

@@ -12,7 +12,7 @@ from autoclip_sep.names import shown
 from autoclip_sep.report.plots import decimal, label, layout, numbers, signed, with_interval
 from autoclip_sep.report.section import Part, Plot, Section, Table
 from autoclip_sep.report.sides import GAIN, Reported, Side
-from autoclip_sep.statistics.interval import Interval, interval
+from autoclip_sep.statistics.interval import Interval, of_items
 from autoclip_sep.statistics.paired import Paired, paired
 
 LONG = 18  # letters of a name that is written in two lines
@@ -20,7 +20,7 @@ LONG = 18  # letters of a name that is written in two lines
 
 @dataclass(frozen=True)
 class Line:
-    """A row of the table and of the plot: means over items, in dB."""
+    """A row of the table and of the plot, in dB."""
 
     name: str
     colour: str
@@ -58,17 +58,8 @@ def section(reported: Reported) -> Section:
 
 
 def _line(name: str, colour: str, improvement: DataFrame, si_sdr: DataFrame) -> Line:
-    of_items = [_by_item(table) for table in (improvement, si_sdr)]
-    lowest = float(np.quantile(of_items[0].mean(axis=0), 0.1))
-    return Line(name, colour, interval(of_items[0]), interval(of_items[1]), lowest)
-
-
-def _by_item(table: DataFrame) -> np.ndarray:
-    """Means over sources (seeds, items), of the rows that have a score in every run."""
-    means = table.dropna().groupby(level="item", sort=False).mean()
-    if means.empty:
-        raise InputError("no item has a score in every run")
-    return means.T.to_numpy()
+    lowest = float(improvement.dropna().groupby(level="item").mean().mean(axis=1).quantile(0.1))
+    return Line(name, colour, of_items(improvement), of_items(si_sdr), lowest)
 
 
 def _bounds(sides: Sequence[Side]) -> list[Line]:
@@ -186,7 +177,7 @@ def _sources(reported: Reported) -> list[Table]:
         for source, table in side.improvement.dropna().groupby(level="source", sort=False):
             if not str(source).isdecimal():
                 own = cells.setdefault(shown(str(source)), {})
-                own[side.name] = with_interval(interval(_by_item(table)))
+                own[side.name] = with_interval(of_items(table))
     names = [side.name for side in reported.sides]
     rows = [[source, *(own.get(name, "–") for name in names)] for source, own in cells.items()]
     heads = [f"{name} [dB]" for name in names]

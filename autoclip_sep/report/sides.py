@@ -76,10 +76,15 @@ class Side:
         return self.improvement.iloc[:, 0].groupby(level="item", sort=False).mean().dropna()
 
     def bounds(self) -> dict[str, DataFrame]:
-        """Tables of ideal masks' scores on the same items, by their names, of the first run."""
+        """Tables of ideal masks' scores on the same items, by their names, of the first run.
+
+        Those of another corpus are left out: the run may have been evaluated on both.
+        """
         found = {}
         for folder in sorted((self.first.directory / "evaluation" / "bounds").glob("*")):
-            if path := scores.tables(folder, self.split).get("si_sdr"):
+            path = scores.tables(folder, self.split).get("si_sdr")
+            corpora = self.scores.corpora
+            if path and (not corpora or scores.corpus(path) in {"", *corpora}):
                 table = scores.read(path)
                 found[shown(folder.name).replace("_", " ")] = table.where(np.isfinite(table))
         return found

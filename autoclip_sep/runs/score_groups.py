@@ -74,7 +74,7 @@ def gather(
             twice = " ".join(table.index[table.index.duplicated()][0])
             raise InputError(f"{path}: {shown(twice)} is scored twice")
         columns[column] = table
-        corpora |= {str(scores.note(path).get("provenance", {}).get("fingerprint", ""))} - {""}
+        corpora |= {scores.corpus(path)} - {""}
     if not common:
         _check_same(places, list(columns.values()), corpora)
     joined = concat([one.iloc[:, 0] for one in columns.values()], axis=1, join="inner")

@@ -106,6 +106,11 @@ def note(table: Path) -> Config:
     return run_directory.read_json(path, provenance=Mapping[str, Any], summary=Mapping[str, Any])
 
 
+def corpus(table: Path) -> str:
+    """The fingerprint of what a table's scores are of; empty where that isn't known."""
+    return str(note(table).get("provenance", {}).get("fingerprint", ""))
+
+
 def keep(source: Path, folder: Path) -> None:
     """Write what is worth keeping of a table into a folder, as <name>.csv.gz: scores in few digits.
 

@@ -16,11 +16,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from pandas import DataFrame
 from scipy import stats
 
 from autoclip_sep.errors import InputError
 
 LEVEL = 0.95
+ITEM = "item"  # the level of an index that says which rows belong together
 DRAWS = 10_000
 TOGETHER = 500  # draws at a time, which bounds the memory
 SEED = 0
@@ -53,6 +55,18 @@ def interval(values: ArrayLike, weights: ArrayLike | None = None, level: float =
     counts = np.ones(found.shape[1]) if weights is None else np.asarray(weights, np.float64)
     mean = float(np.average(found.mean(axis=0), weights=counts))
     return Interval(mean, *bounds([found], counts, level), *found.shape)
+
+
+def of_items(scores: DataFrame, level: float = LEVEL) -> Interval:
+    """The same of scores by item and source, a column for each seed.
+
+    Items are what is drawn; in the mean they weigh as many sources as have a score in every seed.
+    """
+    by_item = scores[np.isfinite(scores).all(axis=1)].groupby(level=ITEM, sort=False)
+    means = by_item.mean()
+    if means.empty:
+        raise InputError("no item has a score in every run")
+    return interval(means.T, by_item.size(), level)
 
 
 def matrix(values: ArrayLike) -> Values:

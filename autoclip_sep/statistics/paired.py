@@ -13,10 +13,8 @@ from scipy import stats
 
 from autoclip_sep.errors import InputError
 from autoclip_sep.names import some
-from autoclip_sep.statistics.interval import LEVEL, Values, bounds
+from autoclip_sep.statistics.interval import ITEM, LEVEL, Values, bounds
 from autoclip_sep.statistics.seeds_needed import seeds_needed
-
-ITEM = "item"  # the level of an index that says which rows belong together
 
 
 @dataclass(frozen=True)

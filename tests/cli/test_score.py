@@ -273,3 +273,28 @@ def test_sources_may_have_any_names(tmp_path, capsys):
     assert {source for _, source in rows(tmp_path / "x")} == {"cello", "violin"}
     run(*folders, f"output={tmp_path}/y")  # without them each file is an item of its own
     assert "6 items, sources 1" in capsys.readouterr().out
+
+
+def test_items_whose_names_look_alike_are_refused(tmp_path):
+    """Each would be scored by the estimates of the last one."""
+    made = sounds()
+    alike = {"a\n": made["a"], "a\\n": made["b_0.5_c"]}
+    put(tmp_path / "r", alike, pattern="{item}/s{n}.wav", what=0)
+    put(tmp_path / "e", alike, pattern="{item}/s{n}.wav", what=1)
+    with pytest.raises(InputError, match="two items would both be called"):
+        run(f"estimates={tmp_path / 'e'}", f"references={tmp_path / 'r'}", f"output={tmp_path}/s")
+
+
+def test_a_metric_that_is_nowhere_defined_doesnt_lose_the_others(tmp_path, capsys):
+    """Speech too short for STOI has an SI-SDR."""
+    pytest.importorskip("pystoi")
+    made = {name: [one[..., :400] for one in pair] for name, pair in sounds().items()}
+    put(tmp_path / "r", made, pattern="s{n}/{item}.wav", what=0)
+    put(tmp_path / "e", made, pattern="s{n}/{item}.wav", what=1)
+    arguments = [f"estimates={tmp_path / 'e'}", f"references={tmp_path / 'r'}", "workers=0"]
+    with pytest.raises(InputError, match=r"test_stoi\.csv: nothing was scored"):
+        run(*arguments, f"output={tmp_path}/s", "metrics=[stoi,si_sdr]")
+    assert "6 sources of 3 mixtures scored" in capsys.readouterr().out
+    note = json.loads((tmp_path / "s" / "test.json").read_text())
+    assert note["summary"]["scored"] == 6
+    assert "test_stoi.csv: nothing was scored" in (tmp_path / "s" / "results.md").read_text()

@@ -42,6 +42,14 @@ def test_numbers_are_cut_at_their_quartiles():
     assert found.worst.iloc[0].to_dict() == {"score": 1.0, "seconds": 1.0}
 
 
+def test_bounds_have_as_many_digits_as_tell_the_bins_apart():
+    seconds = 30 + np.arange(COUNT) / 10_000  # three digits would call all of them 30 .. 30
+    found = break_down(scores(np.ones((COUNT, 2))), items(seconds=seconds))
+    assert list(groups(found, "length [s]")) == [
+        "30 .. 30.001", "30.001 .. 30.002", "30.002 .. 30.003", "30.003 .. 30.004",
+    ]  # fmt: skip
+
+
 def test_genders_speakers_and_levels_are_of_the_source_that_is_scored():
     values = np.tile([[1.0, 2.0], [3.0, 5.0]], (COUNT // 2, 1))
     known = items(

@@ -207,6 +207,23 @@ def test_another_window_or_transform_is_refused(tmp_path: Path) -> None:
             nussl_checkpoint.load(tmp_path / f"{name}.pth")
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("RATE", 0, "sample_rate is 0"), ("RATE", -8000, "sample_rate is -8000"),
+        ("RATE", 10**12, "sample_rate is 1000000000000"), ("HOP", "x", "the hop of its STFT"),
+    ],
+)  # fmt: skip
+def test_impossible_numbers_are_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: Any, said: str
+) -> None:
+    config = builders.build_recurrent_dpcl(**SHARED, **EMBEDDING)
+    monkeypatch.setitem(globals(), name, value)
+    theirs(config, tmp_path / "model.pth")
+    with pytest.raises(InputError, match=said):
+        nussl_checkpoint.load(tmp_path / "model.pth")
+
+
 def test_weights_that_dont_fit_the_config_are_named(tmp_path: Path) -> None:
     theirs(MI(**SHARED, **MASKS), tmp_path / "m.pth")
     held = torch.load(tmp_path / "m.pth", weights_only=False)

@@ -15,20 +15,20 @@ def described(run: Path) -> dict:
     return folder.describe(from_pretrained(run))
 
 
-def test_scores_are_means_over_items_with_intervals_and_counts(tmp_path: Path) -> None:
+def test_scores_are_evaluates_means_with_intervals_over_items_and_counts(tmp_path: Path) -> None:
     found = described(evaluated(untrained(tmp_path / "run")))["scores"]
 
     by_name = {row["score"]: row for row in found}
     assert list(by_name) == ["si_sdr", "si_sdr_improvement"]
     row = by_name["si_sdr"]
-    expected = interval([6.0, 9.0, 2.0])  # a, b without its silent source, c
-    assert row["mean"] == pytest.approx(17 / 3)
+    expected = interval([6.0, 9.0, 2.0], [2, 1, 2])  # a, b without its silent source, c
+    assert row["mean"] == pytest.approx((5 + 7 + 9 + 1 + 3) / 5)
     assert row["interval"] == [expected.low, expected.high]
     assert (row["median"], row["items"], row["undefined"]) == (6.0, 3, 1)
-    assert by_name["si_sdr_improvement"]["mean"] == pytest.approx((5.5 + 7 + 2.5) / 3)
+    assert by_name["si_sdr_improvement"]["mean"] == pytest.approx((5 + 6 + 7 + 2 + 3) / 5)
     text = card.text(described(tmp_path / "run"))
     assert (
-        f"| test | SI-SDR, dB | 5.67 | {expected.low:.2f} to {expected.high:.2f} | 6.00 | 3 | 1 |"
+        f"| test | SI-SDR, dB | 5.00 | {expected.low:.2f} to {expected.high:.2f} | 6.00 | 3 | 1 |"
         in text
     )
 
@@ -37,6 +37,18 @@ def test_scores_of_another_checkpoint_are_left_out(tmp_path: Path) -> None:
     run = evaluated(untrained(tmp_path / "run"), sha256="0" * 64)
     assert described(run)["scores"] == []
     assert "was not evaluated" in card.text(described(run))
+
+
+def test_scores_of_another_corpus_are_left_out(tmp_path: Path) -> None:
+    """As evaluate.py makes them with force=true: the card says that they are of the run's own."""
+    run = evaluated(untrained(tmp_path / "run"))
+    note = run / "evaluation" / "test.json"
+    provenance = json.loads(note.read_text())["provenance"]
+    note.write_text(json.dumps({"provenance": {**provenance, "fingerprint": "b"}}))
+    (run / "provenance.json").write_text('{"fingerprint": "a"}')
+    assert described(run)["scores"] == []
+    (run / "provenance.json").write_text('{"fingerprint": "b"}')
+    assert len(described(run)["scores"]) == 2
 
 
 def test_training_is_told_as_the_run_recorded_it(tmp_path: Path) -> None:

@@ -167,6 +167,17 @@ def test_a_config_that_counts_otherwise_than_its_network_is_refused(folder: Path
     refused(folder, r"data.channels=1000000: at most 64")
 
 
+@pytest.mark.parametrize(
+    ("layers", "said"), [(10**9, "model.layers=1000000000: at most"), (10**5, "more than 20,000")]
+)
+def test_a_network_of_endless_layers_is_refused_at_once(
+    folder: Path, layers: int, said: str
+) -> None:
+    model = json.loads((folder / "config.json").read_text())["model"]
+    change(folder, model={**model, "layers": layers})
+    refused(folder, said)
+
+
 def test_a_network_larger_than_its_file_is_never_made(folder: Path) -> None:
     model = json.loads((folder / "config.json").read_text())["model"]
     change(folder, model={**model, "hidden": 10**6})

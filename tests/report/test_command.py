@@ -1,8 +1,12 @@
 """The command: where the page goes, and what is a line instead."""
 
+import json
+import shutil
 import sys
 
 import pytest
+
+from autoclip_sep.runs.checkpoint import digest
 
 
 def test_a_runs_page_lies_in_its_directory(place, runs, here):
@@ -10,6 +14,23 @@ def test_a_runs_page_lies_in_its_directory(place, runs, here):
     assert said[-1] == str(runs[0] / "report.html")
     assert "left out: examples" not in "\n".join(said)
     assert "autoclip" in (place / runs[0] / "report.html").read_text().lower()
+
+
+def test_sounds_are_those_of_the_network_that_was_scored(place, runs, here, tmp_path):
+    shutil.copytree(place / runs[0], tmp_path / "run")
+    note = tmp_path / "run" / "evaluation" / "test.json"
+    content = json.loads(note.read_text())
+    note.write_text(json.dumps({**content, "provenance": {
+        **content["provenance"], "checkpoint": "best-000000001-00001", "sha256": "0" * 64,
+    }}))  # fmt: skip
+    given = [f"run={tmp_path}/run", f"output={tmp_path}/page.html"]
+    said = here(place, "report", *given).stdout
+    assert "its scores are of best-000000001-00001" in said
+    last = max((tmp_path / "run" / "checkpoints").glob("last-*.pt"))
+    note.write_text(json.dumps({**content, "provenance": {
+        **content["provenance"], "checkpoint": last.stem, "sha256": digest(last),
+    }}))  # fmt: skip
+    assert "left out: examples" not in here(place, "report", *given).stdout
 
 
 def test_a_moved_corpus_costs_the_sounds_alone(place, runs, here, tmp_path):

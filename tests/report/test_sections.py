@@ -1,11 +1,13 @@
 """What the sections say of runs whose numbers are known."""
 
 import math
+import shutil
 
 import numpy as np
 import pytest
 
 from autoclip_sep.errors import InputError
+from autoclip_sep.figures.runs import RunFound
 from autoclip_sep.report import (
     breakdown,
     curves,
@@ -17,6 +19,7 @@ from autoclip_sep.report import (
     spikes,
 )
 from autoclip_sep.report.report import write
+from autoclip_sep.report.section import Table
 from autoclip_sep.report.sides import reported
 from autoclip_sep.runs import run_directory
 from autoclip_sep.runs.records import Records
@@ -88,9 +91,19 @@ def test_a_difference_that_is_the_same_everywhere_is_certain(add):
 
 
 def test_silent_sources_are_left_out_and_counted(add):
-    section = results.section(reported([[add([[4.0, math.nan], [6.0, 6.0], [5.0, 5.0]])]]))
-    assert section.figure == "+5.00 dB"
+    run = add([[4.0, math.nan], [6.0, 6.0], [5.0, 5.0]])
+    section = results.section(reported([[run]]))
+    assert section.figure == "+5.20 dB"  # of five sources, as evaluate.py's mean
     assert "Left out without a finite score: 1 of 6 sources." in section.answer
+
+
+def test_the_difference_of_two_is_that_of_their_means_where_sources_are_silent(add):
+    gains = [[4.0, math.nan], [6.0, 7.0], [1.0, 2.0]]
+    a, b = add(gains), add([[1.0, math.nan], [3.0, 3.0], [3.0, 3.0]], "autoclip_p100")
+    section = results.section(reported([[a], [b]]))
+    table = next(part for part in section.parts if isinstance(part, Table))
+    assert [row[1].partition(" ")[0] for row in table.rows] == ["4.00", "2.60"]
+    assert section.figure == "+1.40 dB"
 
 
 def test_one_mixture_has_no_interval(add):
@@ -138,6 +151,25 @@ def test_bounds_and_other_metrics_are_rows(add):
     (found,) = metrics.section(one).parts
     assert found.columns == ["", "SDR"]
     assert found.rows[0][1].startswith("4.00 (")
+
+
+def test_bounds_of_another_corpus_are_no_bounds(add):
+    """As where the run was evaluated again, on another corpus by force and without bounds."""
+    run = add([[4.0, 6.0], [5.0, 5.0]])
+    folder = run / "evaluation" / "bounds" / "ideal_binary"
+    folder.mkdir(parents=True)
+    shutil.copy(run / "evaluation" / "test.csv", folder)
+    for place, fingerprint in ((run / "evaluation", "a"), (folder, "b")):
+        run_directory.write_json(
+            place / "test.json", {"provenance": {"fingerprint": fingerprint}, "summary": {"x": 1.0}}
+        )
+    assert not reported([[run]]).sides[0].bounds()
+    assert not RunFound(run).bounds()
+    run_directory.write_json(
+        folder / "test.json", {"provenance": {"fingerprint": "a"}, "summary": {"x": 1.0}}
+    )
+    assert reported([[run]]).sides[0].bounds()
+    assert RunFound(run).bounds()
 
 
 def test_a_breakdown_names_what_sets_mixtures_apart(add):

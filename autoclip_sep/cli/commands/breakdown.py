@@ -57,7 +57,7 @@ def run(words: Sequence[str]) -> None:
     output = Path(given["output"] or first / "evaluation")
     table = items_of(first, split, given)
     items = scores.read_items(table)
-    measured = str(scores.note(table).get("provenance", {}).get("fingerprint", ""))
+    measured = scores.corpus(table)
     if measured and group.corpora - {measured}:
         raise InputError(f"{table} is of another corpus than the scores: evaluate the run again")
     if given["speakers"]:

@@ -10,6 +10,7 @@ from autoclip_sep.building.build import call, trust
 from autoclip_sep.cli import command, compose, corpus, metrics, trained
 from autoclip_sep.cli.arguments import check_choice
 from autoclip_sep.data.store.reading import Store
+from autoclip_sep.errors import InputError
 from autoclip_sep.evaluation import attributes, bounds
 from autoclip_sep.evaluation.metric import Metric
 from autoclip_sep.evaluation.score import score, summarise
@@ -92,9 +93,14 @@ def _score(
     tables = {folder / metric.file_name(name): metric for metric in chosen}
     score(tables, run.separation, split, provenance, **how)
     heading = shown(f"{run.directory}  {name}  ({run.epochs} epochs)")
-    summaries = {}
+    summaries: dict[Metric, dict[str, Any]] = {}
+    undefined: list[str] = []
     for path, metric in tables.items():
-        summaries[metric] = summarise(metric, path)
+        try:
+            summaries[metric] = summarise(metric, path)
+        except InputError as error:  # the other metrics may be defined
+            undefined.append(str(error))
+            continue
         print(f"{heading}\n{metric.as_text(summaries[metric])}\n{shown(str(path))}")
         heading = ""
     attributes.write(
@@ -102,10 +108,12 @@ def _score(
         attributes.provenance(config["data"]["name"], store), progress=progress,
     )  # fmt: skip
     by, stft = settings["bounds"], run.separation.stft
-    wanted = [one for one in chosen if by == "all" or (by and isinstance(one, SiSdr))]
+    wanted = [one for one in summaries if by == "all" or (by and isinstance(one, SiSdr))]
     found = bounds.score_all(wanted, split, name, folder / "bounds", of_corpus, stft, device, **how)
     for metric, rows in found.items():
         print(f"\n{bounds.as_text(metric, rows, stft, summaries[metric])}")
+    if undefined:
+        raise InputError(undefined[0])
 
 
 def choose(settings: Mapping[str, Any], data: Mapping[str, Any]) -> list[Metric]:

@@ -5,6 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from autoclip_sep import __version__
 from autoclip_sep.building.build import call, trust
 from autoclip_sep.cli import command, compose, corpus, trained
@@ -16,7 +18,7 @@ from autoclip_sep.names import shown
 from autoclip_sep.report import report as page
 from autoclip_sep.report.examples import Material
 from autoclip_sep.report.sides import Reported, reported
-from autoclip_sep.runs import sources
+from autoclip_sep.runs import scores, sources
 from autoclip_sep.runs.score_groups import find
 from autoclip_sep.training.settings import find_device
 
@@ -100,8 +102,21 @@ def _listed(text: str) -> list[str]:
 def _material(found: Reported, settings: Mapping[str, Any]) -> Material:
     """The networks and the corpus. Raises InputError where either isn't at hand."""
     device = call(find_device, "device", settings["device"])
-    runs = [trained.load(str(side.first.directory), "best", device) for side in found.sides]
+    runs = [_scored(side.first.directory, found.split, device) for side in found.sides]
     store = corpus.prepare(corpus.moved(runs[0].config, settings["data"]))
     for run in runs:
         corpus.check_unchanged(run.directory, store, force=False)
     return Material(store, [run.separation for run in runs], sources.names(runs[0].config))
+
+
+def _scored(directory: Path, split: str, device: torch.device) -> trained.Trained:
+    """The network whose scores the page shows. Raises InputError where that isn't kept any more."""
+    of = scores.note(directory / "evaluation" / f"{split}.csv").get("provenance", {})
+    kind = "last" if str(of.get("checkpoint", "")).startswith("last-") else "best"
+    run = trained.load(str(directory), kind, device)
+    if of.get("sha256", run.sha256) != run.sha256:
+        raise InputError(
+            f"{directory}: its scores are of {of.get('checkpoint')}, and its {kind} checkpoint is "
+            f"{run.checkpoint}: evaluate it again"
+        )
+    return run

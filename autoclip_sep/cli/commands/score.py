@@ -63,7 +63,8 @@ def score(arguments: Sequence[str]) -> None:
         _check_same(path, roots)
     notes = [f"{word:12}{line}" for word, line in (*matched.notes, *references.notes)]
     print("\n".join(notes))
-    said = []
+    said: list[str] = []
+    undefined: list[str] = []
     with run_directory.lock(folder):
         sweep(folder)
         score_files(
@@ -72,12 +73,18 @@ def score(arguments: Sequence[str]) -> None:
             progress=settings["progress"], workers=workers(settings["workers"], chosen, device),
         )  # fmt: skip
         for path, metric in tables.items():
-            said.append(metric.as_text(summarise(metric, path)))
-            print(f"\n{said[-1]}\n{shown(str(path))}")
+            try:
+                said.append(metric.as_text(summarise(metric, path)))
+            except InputError as error:  # the other metrics may be defined
+                undefined.append(str(error))
+            else:
+                print(f"\n{said[-1]}\n{shown(str(path))}")
         # Indented text is shown as it is, whatever names hold.
-        text = indent("\n\n".join(["\n".join(notes), *said]), "    ")
+        text = indent("\n\n".join(["\n".join(notes), *said, *map(shown, undefined)]), "    ")
         write_whole(folder / RESULTS, f"# Scores\n\n{text}\n".encode())
     print(shown(str(folder / RESULTS)))
+    if undefined:
+        raise InputError(undefined[0])
 
 
 def _matched(settings: Mapping[str, Any]) -> Matched:

@@ -3,6 +3,7 @@
 Whatever is left out has a line in the notes.
 """
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -175,9 +176,15 @@ def _mixtures(
 
 
 def _names(items: Sequence[str], root: str) -> dict[str, str]:
-    """What items are called in tables; an item that is its whole folder, like the folder."""
+    """What items are called in tables; an item that is its whole folder, like the folder.
+
+    Raises InputError where two would be called the same: one would get the other's scores.
+    """
     apart = len({_last(name) for name in items}) == len(items)
-    return {name: shown((_last(name) if apart else name) or root) for name in items}
+    names = {name: shown((_last(name) if apart else name) or root) for name in items}
+    if twice := [name for name, count in Counter(names.values()).items() if count > 1]:
+        raise InputError(f"two items would both be called {twice[0]} in tables: rename one")
+    return names
 
 
 def _described(folder: Folder) -> str:

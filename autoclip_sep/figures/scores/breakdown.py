@@ -5,7 +5,9 @@ seeds where there are several. All attributes group the same items: a group may 
 another reason than the one that names it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from pandas import DataFrame, Interval, Series, concat, qcut
@@ -21,6 +23,7 @@ FEWEST = 5  # items in a bin
 MOST = 20  # groups of one attribute: of more, the lowest and the highest
 LEAST = 3  # items of each of those, unless all have one
 WORST = 10
+DIGITS = range(3, 10)  # of a bin's bounds
 COLUMNS = ["attribute", "group", "items", "sources", "mean", "low", "high"]
 
 
@@ -72,13 +75,21 @@ def bins(values: Series) -> Series:
     if count < 2:
         return Series(dtype=object)
     cut = qcut(values, count, duplicates="drop")
-    return cut.cat.rename_categories([_bounds(one, values.min()) for one in cut.cat.categories])
+    return cut.cat.rename_categories(_bounds([*cut.cat.categories], values.min()))
 
 
-def _bounds(bin: Interval, least: float) -> str:
-    """The first bin begins below the least value for pandas, at it for a reader."""
-    left, right = (round(end, 9) + 0.0 for end in (max(bin.left, least), bin.right))  # no -1e-16
-    return f"{left:.3g} .. {right:.3g}"
+def _bounds(cut: Sequence[Interval], least: float) -> list[str]:
+    """The bins' names, in as many digits as tell all ends apart, from 3 on.
+
+    The first bin begins below the least value for pandas, at it for a reader.
+    """
+    ends = [least, *(bin.right for bin in cut)]
+    for digits in (*DIGITS, None):
+        # Without digits a float is as long as it must be; + 0.0: no -0.
+        names = [f"{round(end, 9) + 0.0:.{digits}g}" if digits else repr(end) for end in ends]
+        if len({*names}) == len(ends):
+            break
+    return [f"{left} .. {right}" for left, right in pairwise(names)]
 
 
 def _means(scores: DataFrame, labels: Series) -> DataFrame:
