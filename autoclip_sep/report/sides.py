@@ -81,7 +81,9 @@ class Side:
         for folder in sorted((self.first.directory / "evaluation" / "bounds").glob("*")):
             if path := scores.tables(folder, self.split).get("si_sdr"):
                 table = scores.read(path)
-                found[shown(folder.name).replace("_", " ")] = table.where(np.isfinite(table))
+                name = shown(folder.name).replace("_", " ")
+                name = name.replace("phase sensitive", "phase-sensitive")
+                found[name] = table.where(np.isfinite(table))
         return found
 
 
