@@ -238,7 +238,7 @@ def _unknown_key(name: str, key: str, overrides: list[Override]) -> str:
     keys = sorted({*flatten(values), *values})
     if other:
         settings = flatten(values)
-        hint = near(key, settings)
+        hint = near(key, [one for one in settings if "." not in one])
         return f"{key}: {name} has no such setting{hint}; there are {', '.join(settings)}"
     owners = [
         f"{path.parent.name}={path.stem}"
