@@ -237,7 +237,9 @@ def _unknown_key(name: str, key: str, overrides: list[Override]) -> str:
     values: Any = OmegaConf.to_container(_own(config))
     keys = sorted({*flatten(values), *values})
     if other:
-        return f"{key}: {name} has no such setting; there are {', '.join(flatten(values))}"
+        settings = flatten(values)
+        hint = near(key, [one for one in settings if "." not in one])
+        return f"{key}: {name} has no such setting{hint}; there are {', '.join(settings)}"
     owners = [
         f"{path.parent.name}={path.stem}"
         for path in sorted(files(), key=lambda path: (len(path.stem), path))

@@ -124,7 +124,8 @@ def _panel(axes: Axes, column: str, runs: Sequence[DataFrame], step: int) -> Non
     for number, (one, colour) in enumerate(zip(runs, style.SERIES, strict=False)):
         drawn = one[column].where(np.isfinite(one[column]))
         drawn = drawn.where(drawn > 0) if logarithmic else drawn
-        axes.plot(one["step"], drawn, color=colour, **_look(number))
+        held = "steps-pre" if column == "threshold" else "default"  # it changes at once
+        axes.plot(one["step"], drawn, color=colour, drawstyle=held, **_look(number))
     axes.axvline(step, color="black", linestyle=":", linewidth=1)
     if len(positive) == 0 and logarithmic:
         axes.text(0.5, 0.5, "none", transform=axes.transAxes, ha="center", color=style.SMALL_PRINT)

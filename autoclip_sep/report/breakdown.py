@@ -60,8 +60,9 @@ def _answer(found: Breakdown) -> str:
         if len(rows) <= FEW and gap > most and low.high < high.low:
             most = gap
             words = (
-                f"Groups are farthest apart by {attribute}: {decimal(low.mean)} dB in"
-                f" {_words(low.group)}, {decimal(high.mean)} dB in {_words(high.group)}."
+                f"Largest gap, of attributes with up to {FEW} groups: by {attribute},"
+                f" {decimal(low.mean)} dB for {_words(low.group)} and {decimal(high.mean)} dB for"
+                f" {_words(high.group)}."
             )
     return words
 

@@ -52,8 +52,8 @@ def _plot(reported: Reported, unit: str, title: str, columns: tuple[str, ...]) -
         values = side.first.history[columns[0]]
         return f"from {_short(values[0])} to {_short(values[-1])}"
 
-    answer = f"In validation {reported.told(ends)}."
-    caption = "Solid in validation, dotted in training." if len(columns) > 1 else ""
+    answer = f"Validation: {reported.told(ends)}."
+    caption = "Solid: validation; dotted: training." if len(columns) > 1 else ""
     return Plot(
         title,
         answer,

@@ -79,7 +79,7 @@ def _against(reported: Reported) -> Plot:
     }  # fmt: skip
     points = _points(x, y, a.colour, "%{x:.2f} dB, %{y:.2f} dB")
     better = float((y > x).mean())
-    answer = f"{a.name} is above the diagonal, better, for {100 * better:.0f} % of the mixtures."
+    answer = f"{100 * better:.0f} % of the mixtures lie above the diagonal: better with {a.text}."
     axes = layout(f"{label(b.name)} [dB]", f"{label(a.name)} [dB]", x_range=ends, y_range=ends)
     return Plot("Mixture by mixture", answer, [diagonal, points], axes, beside=True)
 

@@ -14,7 +14,16 @@ from autoclip_sep.runs import scores
 from autoclip_sep.statistics.interval import of_items
 
 COUNTS = ["estimate", "frames", "silent"]  # columns that are no scores
-NAMES = {"bss_eval": "BSS Eval v4", "stoi": "STOI", "pesq": "PESQ", "snr": "SNR", "sdr": "SDR"}
+NAMES = {
+    "bss_eval": "BSS Eval v4",
+    "stoi": "STOI",
+    "estoi": "ESTOI",
+    "pesq_nb": "PESQ (narrow band)",
+    "pesq_wb": "PESQ (wide band)",
+    "squim": "SQUIM",
+    "snr": "SNR",
+    "sdr": "SDR",
+}
 
 
 def section(reported: Reported) -> Section:
@@ -26,7 +35,7 @@ def section(reported: Reported) -> Section:
              for name, table in _tables(side).items()}  # fmt: skip
     metrics = list(dict.fromkeys(name for name, _ in found))
     if not metrics:
-        raise InputError("the runs are scored by SI-SDR alone")
+        raise InputError("no scores by any but SI-SDR")
     parts = []
     for metric in metrics:
         own = {side: table for (name, side), table in found.items() if name == metric}

@@ -28,7 +28,7 @@ Make = Callable[[], Section]
 def write(
     reported: Reported, material: Callable[[], Material], output: Path, version: str
 ) -> list[str]:
-    """Write the page; a line for each section that is left out.
+    """Write the page; a line for each section that is left out, with whole paths.
 
     material: gives what sounds are made of, or raises InputError where it isn't at hand.
     Raises InputError where plotly is missing, or all of it would be left out.
@@ -57,8 +57,8 @@ def write(
     sections = [*_made(first, left_out), *made, *_made(rest, left_out)]
     if not sections:
         raise InputError(f"nothing to report of {reported.title}: {left_out[0]}")
-    left_out = [_without_folders(line, reported) for line in left_out]
-    content = page.page(reported.title, reported.subject, sections, left_out, version, plotly)
+    travelling = [_without_folders(line, reported) for line in left_out]
+    content = page.page(reported.title, reported.subject, sections, travelling, version, plotly)
     output.parent.mkdir(parents=True, exist_ok=True)
     write_whole(output, content)
     return left_out

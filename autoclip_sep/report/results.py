@@ -41,9 +41,10 @@ def section(reported: Reported) -> Section:
     lines = [*sides, *bounds]
     parts: list[Part] = []
     if reported.compared:  # ideal masks are far above, beside them no difference would be seen
-        parts.append(_plot(sides, "Bars are 95 % intervals of each by itself."))
+        parts.append(_plot(sides, _means(sides), "Bars are 95 % intervals of each by itself."))
     elif bounds:
-        parts.append(_plot(lines, "Bars are 95 % intervals."))
+        words = f"{_means(sides)}; {_means(bounds[-1:])}"
+        parts.append(_plot(lines, words, "Bars are 95 % intervals."))
     parts += [_table(lines), *_sources(reported)]
     if not reported.compared:
         (line,), (side,) = sides, reported.sides
@@ -52,9 +53,9 @@ def section(reported: Reported) -> Section:
         return Section("Result", answer, parts, signed(line.improvement.mean, "dB"), unit)
     a, b = reported.sides
     difference = paired(a.improvement, b.improvement)
-    parts.append(_comparison(difference))
+    parts.append(_comparison(difference, a, b))
     return Section("Result", _verdict(difference, a, b), parts, signed(difference.mean, "dB"),
-                   f"SI-SDR: {a.name} over {b.text}")  # fmt: skip
+                   f"SI-SDR: {a.name} over {b.text}", _clear(difference))  # fmt: skip
 
 
 def _line(name: str, colour: str, improvement: DataFrame, si_sdr: DataFrame) -> Line:
@@ -90,7 +91,7 @@ def _gap(line: Line, bounds: Sequence[Line]) -> str:
     best = bounds[-1]
     gap = best.improvement.mean - line.improvement.mean
     name = f"{best.name[0].lower()}{best.name[1:]}"
-    return f"The best bound, {name}, is {decimal(gap)} dB higher."
+    return f"The best bound, the {name}, is {decimal(gap)} dB higher."
 
 
 def _verdict(one: Paired, a: Side, b: Side) -> str:
@@ -98,35 +99,44 @@ def _verdict(one: Paired, a: Side, b: Side) -> str:
     if math.isnan(one.low):
         return "One mixture is too few to tell."
     between = f"{signed(one.low)} to {signed(one.high, 'dB')}"
-    if one.low > 0 or one.high < 0:
+    if _clear(one):
         better = a if one.mean > 0 else b
         first = f"{better.name} separates better: 95 % interval {between}."
     else:
         first = f"No clear winner: the 95 % interval, {between}, includes zero."
-    counts = (
-        f"{one.items:,} mixtures, of which {100 * one.better_share:.0f} % are better with {a.text}"
-    )
+    counts = f"{a.name} is better on {100 * one.better_share:.0f} % of {one.items:,} mixtures"
     seeds = f"{one.seeds_a} and {one.seeds_b} seeds"
+    if one.seeds_a == one.seeds_b:
+        seeds = f"{one.seeds_a} seeds each"
     if max(one.seeds_a, one.seeds_b) == 1:
         seeds = "one seed each: other seeds may differ"
     return f"{first} {counts}; {seeds}."
 
 
-def _comparison(one: Paired) -> Table:
+def _clear(one: Paired) -> bool:
+    """Whether the interval excludes zero."""
+    return one.low > 0 or one.high < 0
+
+
+def _comparison(one: Paired, a: Side, b: Side) -> Table:
     seeds = f"{one.seeds_needed:,}" if one.seeds_needed else "unknown: it takes two seeds a side"
     rows = [
         ["Mean difference", signed(one.mean, "dB")],
         ["95 % interval", f"{signed(one.low)} to {signed(one.high)} dB"],
-        ["Mixtures where the first is better", f"{100 * one.better_share:.1f} %"],
+        [f"Mixtures where {a.text} is better", f"{100 * one.better_share:.1f} %"],
         ["Probability of improvement", f"{100 * one.probability_of_improvement:.1f} %"],
         ["Wilcoxon signed-rank test, p", f"{one.p_value:.2g}"],
         ["Sources left out for silence", f"{one.dropped}"],
         ["Seeds that would tell (80 % power)", seeds],
     ]
-    return Table("The comparison in numbers", ["", "First less second"], rows, folded=True)
+    return Table("The comparison in numbers", ["", f"{a.name} minus {b.text}"], rows, folded=True)
 
 
-def _plot(lines: Sequence[Line], note: str) -> Plot:
+def _means(lines: Sequence[Line]) -> str:
+    return "; ".join(f"{line.name} {signed(line.improvement.mean, 'dB')}" for line in lines)
+
+
+def _plot(lines: Sequence[Line], words: str, note: str) -> Plot:
     """A point with its interval for each, the highest above."""
     ordered = sorted(lines, key=lambda line: line.improvement.mean)
     data = []
@@ -147,7 +157,6 @@ def _plot(lines: Sequence[Line], note: str) -> Plot:
         "SI-SDR improvement [dB]", "", y_showgrid=False, y_range=[-0.6, len(lines) - 0.4],
         y_tickvals=list(range(len(lines))), y_ticktext=[_folded(line.name) for line in ordered],
     )  # fmt: skip
-    words = "; ".join(f"{line.name} {signed(line.improvement.mean, 'dB')}" for line in lines)
     return Plot("Mean over mixtures", f"{words}.", data, axes, note, beside=True,
                 height=5 + 2.5 * len(lines))  # fmt: skip
 

@@ -94,7 +94,8 @@ Part = Plot | Table | Text | Example
 class Section:
     """A part of the page under a heading. answer: its result in a sentence, below the heading.
 
-    figure, unit: a number to be set large, and what it is.
+    figure, unit: a number to be set large, and what it is. clear: whether it may be set in colour,
+    as a finding; a difference that may be none isn't.
     """
 
     title: str
@@ -102,6 +103,7 @@ class Section:
     parts: Sequence[Part] = field(default_factory=list)
     figure: str = ""
     unit: str = ""
+    clear: bool = True
 
     @property
     def name(self) -> str:

@@ -86,7 +86,9 @@ class Side:
             corpora = self.scores.corpora
             if path and (not corpora or scores.corpus(path) in {"", *corpora}):
                 table = scores.read(path)
-                found[shown(folder.name).replace("_", " ")] = table.where(np.isfinite(table))
+                name = shown(folder.name).replace("_", " ")
+                name = name.replace("phase sensitive", "phase-sensitive")
+                found[name] = table.where(np.isfinite(table))
         return found
 
 

@@ -91,6 +91,6 @@ def _table(side: Side, table: DataFrame) -> Table:
         times = f"{ratio:.1f}" if np.isfinite(ratio) else "not finite"
         first = batch.iloc[0]
         rows.append([f"{step:,.0f}", times, f"{first['loss']:.3g}", shown(first["item"]) + others])
-    columns = ["Iteration", "Times the median", "Largest loss", "Its recording"]
+    columns = ["Iteration", "Times the median", "Largest loss", "Recording with that loss"]
     return Table(f"Highest spikes: {side.name}, seed {side.first.config['seed']}", columns, rows,
                  words=[3])  # fmt: skip

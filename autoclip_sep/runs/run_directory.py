@@ -125,8 +125,7 @@ def read_config(directory: Path) -> Config:
         absent = "a file" if directory.exists() else "not there"
         what = f"it holds {some(found, 5) or 'nothing'}" if found is not None else absent
         raise InputError(
-            f"{directory} is not a run directory ({what}): run= must name one with config.yaml "
-            "and checkpoints/"
+            f"{directory} is not a run directory ({what}): a run holds config.yaml and checkpoints/"
         )
     content = read_yaml(path)
     if not isinstance(content, dict):

@@ -83,7 +83,7 @@ def scores(place: Path, metric: str, split: str = "test") -> tuple[DataFrame, Pa
     metric: a column, or `<metric>.<column>` where several tables have one of that name.
     Raises InputError where there is none, naming those there are.
     """
-    found = {"": place} if place.is_file() else tables(place, split)
+    found = {_metric(place, split): place} if place.is_file() else tables(place, split)
     if not found:
         raise InputError(f"{place} has no scores of {split}: evaluate.py run={place} makes them")
     table, _, column = metric.rpartition(".")
@@ -93,9 +93,15 @@ def scores(place: Path, metric: str, split: str = "test") -> tuple[DataFrame, Pa
         names = " or ".join(f"metric={name}.{column}" for name in having)
         raise InputError(f"metric={metric}: {place} has several of that name: {names}")
     if not having:
-        known = sorted({str(name) for values in read_in.values() for name in values})
+        known = sorted({str(name) for path in found.values() for name in read(path)})
         raise InputError(f"metric={metric}: {place} has no such scores; it has {some(known, 20)}")
     return read_in[having[0]][[column]], found[having[0]]
+
+
+def _metric(table: Path, split: str) -> str:
+    """What a table is of by its name, as for `tables`; a table of any other name is of SI-SDR."""
+    name, _, metric = table.name.removesuffix(".gz").removesuffix(".csv").partition(f"{split}_")
+    return "si_sdr" if name or not metric else metric
 
 
 def note(table: Path) -> Config:

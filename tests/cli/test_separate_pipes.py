@@ -107,7 +107,7 @@ def test_other_networks_are_late_by_a_chunk(whole: Path, tmp_path: Path):
     job.give(samples[0, 8001:].tobytes())
     rest, said, code = job.end()
     assert (code, len(content + rest)) == (0, 8 * 30_000)
-    assert "latency 8000 samples (1000.0 ms at 8000 Hz), a chunk" in said
+    assert "latency 8000 samples (1.0 s at 8000 Hz): a chunk" in said
 
 
 def test_only_audio_reaches_standard_output(causal: Path, tmp_path: Path):

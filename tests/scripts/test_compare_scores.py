@@ -68,7 +68,7 @@ def test_named_sources_get_a_line_each_and_one_seed_says_what_it_is(tmp_path, sa
     assert [line.split()[0] for line in said.splitlines() if "% of 40" in line] == [
         "all", "vocals", "drums",
     ]  # fmt: skip
-    assert "one seed: the interval is of that very network" in said
+    assert "one seed: the interval holds for these very networks" in said
 
 
 def test_a_table_of_anybodys_estimates_beside_a_run(tmp_path, say):
@@ -78,6 +78,14 @@ def test_a_table_of_anybodys_estimates_beside_a_run(tmp_path, say):
     said = say(f"a={run}", f"b={table}")
     assert "50 % of 40" in said
     assert "+0.00 .. +0.00" in said
+
+
+def test_a_table_is_of_the_metric_that_its_name_says(tmp_path, say):
+    run = add_run(tmp_path, "p10", 0, 0.5)
+    table = (run / "evaluation/test.csv").rename(tmp_path / "test_sdr.csv")
+    assert "+0.00 .. +0.00" in say(f"a={table}", f"b={table}", "metric=sdr.si_sdr")
+    with pytest.raises(InputError, match=r"has no such scores; it has si_sdr"):
+        say(f"a={table}", f"b={table}", "metric=snr.si_sdr")
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def run(words: Sequence[str]) -> None:
     write_whole(stem.with_suffix(".md"), text.encode(errors="replace"))
     content = found.groups.to_csv(index=False)
     write_whole(stem.with_suffix(".csv"), content.encode(errors="replace"))
-    notes = [name, f"{len(set(items.index)):,} items of {split}, the numbers are those of a group"]
+    notes = [name, f"{len(set(items.index)):,} items of {split}; small numbers: items of a group"]
     print(text)
     try:
         picture = breakdown_picture.draw(found, metric, f"{metric} by group", notes, stem)

@@ -195,8 +195,10 @@ def _into_stream(run: Model, sound: Sound, sink: BinaryIO, settings: Mapping[str
 
 def _say_latency(run: Model, sound: Sound) -> None:
     samples, rate = latency(run, sound.sample_rate), sound.sample_rate
-    how = "" if run.separation.streams else ", a chunk, which is separated as a whole"
-    said = f"separate: latency {samples} samples ({1000 * samples / rate:.1f} ms at {rate} Hz){how}"
+    how = "" if run.separation.streams else ": a chunk, separated as a whole"
+    seconds = samples / rate
+    late = f"{seconds:.1f} s" if seconds >= 1 else f"{1000 * seconds:.1f} ms"
+    said = f"separate: latency {samples} samples ({late} at {rate} Hz){how}"
     print(said, file=sys.stderr)
 
 

@@ -89,7 +89,8 @@ def train(arguments: Sequence[str]) -> None:
                 corpus.check_unchanged(run.directory, store, force=planned.config["force"])
             run_directory.write_config(planned.directory, planned.config)
             provenance.write(planned.directory, store.fingerprint, device, start)
-            print(f"{place}  (device {device}, {torch.get_num_threads()} threads)")
+            threads = torch.get_num_threads()
+            print(f"{place}  (device {device}, {threads} thread{'s' * (threads != 1)})")
             trainer.parts.logger.start(planned.directory, planned.config)
             try:
                 fit()

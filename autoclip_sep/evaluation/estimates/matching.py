@@ -111,9 +111,9 @@ def _sources(estimates: Folder, references: Folder) -> tuple[list[str], list[str
     ours, theirs = _numbered(ours), _numbered(theirs)
     if len(ours) != len(theirs):
         raise InputError(
-            f"{estimates.root} has estimates of {len(ours)} sources ({', '.join(ours)}),"
-            f" {references.root} has {len(theirs)} references ({', '.join(theirs)}): without names"
-            " in common there must be as many; names=[NAME,...] says what files are called"
+            f"{estimates.root} has sources {', '.join(ours)}, {references.root} has"
+            f" {', '.join(theirs)}: without names in common, their numbers must be equal;"
+            " names=[NAME,...] says what files are called"
         )
     return ours, theirs, len(theirs) > 1
 
@@ -193,7 +193,7 @@ def _described(folder: Folder) -> str:
 
 def _paired(ours: Sequence[str], theirs: Sequence[str], permute: bool) -> str:
     if permute:
-        return f"{', '.join(ours)} in the order that fits {', '.join(theirs)} best in each"
+        return f"{', '.join(ours)}, in each item in the order closest to {', '.join(theirs)}"
     return ", ".join(theirs)
 
 

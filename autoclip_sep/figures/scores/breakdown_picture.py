@@ -38,7 +38,7 @@ def draw(found: Breakdown, metric: str, title: str, notes: Sequence[str], stem: 
     low, high = np.nanmin(bounds), np.nanmax(bounds)
     for one in figure.axes:
         one.set_xlim(low - 0.05 * (high - low) - 1e-9, high + 0.14 * (high - low) + 1e-9)
-    notes = [f"mean {metric} with its 95 % interval, dotted: of all", *notes]
+    notes = [f"mean {metric} with its 95 % interval; dotted: the mean of all", *notes]
     figure.suptitle(_plain(title), fontsize=13, weight="bold")
     style.footer(figure, _plain(style.BETWEEN.join(notes)))
     style.save(figure, stem, (".png",))

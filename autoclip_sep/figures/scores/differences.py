@@ -47,7 +47,7 @@ def notes(found: Paired) -> list[str]:
         lines.append(f"{found.dropped} sources are left out: some run has no finite score there")
     fewest = min(found.seeds_a, found.seeds_b)
     if fewest == 1:
-        lines.append("one seed: the interval is of that very network, not of what made it")
+        lines.append("one seed: the interval holds for these very networks, not for other seeds")
     else:
         of = (
             "differences between seeds"
@@ -57,8 +57,8 @@ def notes(found: Paired) -> list[str]:
         freedom = fewest - 1 if found.by_seed else found.seeds_a + found.seeds_b - 2
         low, high = sd_bounds(found.seed_sd, freedom)
         lines.append(
-            f"standard deviation of {of}: {found.seed_sd:.2g}; so few seeds know it to"
-            f" {low:.2g} .. {high:.2g}, and the seeds needed no better"
+            f"standard deviation of {of}: {found.seed_sd:.2g}; from so few seeds it"
+            f" may be {low:.2g} .. {high:.2g}, and the seeds needed are as uncertain"
         )
     lines.append("Wilcoxon's p is of the items' means over these seeds, and holds for no others")
     return lines
