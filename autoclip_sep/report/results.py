@@ -48,7 +48,7 @@ def section(reported: Reported) -> Section:
     parts += [_table(lines), *_sources(reported)]
     if not reported.compared:
         (line,), (side,) = sides, reported.sides
-        answer = f"{_range(line.improvement)} {_undefined(side)}{_gap(line, bounds)}"
+        answer = f"{_range(line.improvement)} {_undefined(side)}{_gap(line, bounds, side)}"
         unit = "SI-SDR improvement over the mixture"
         return Section("Result", answer, parts, signed(line.improvement.mean, "dB"), unit)
     a, b = reported.sides
@@ -85,13 +85,13 @@ def _undefined(side: Side) -> str:
     return f"Left out without a finite score: {undefined} of {len(side.improvement):,} sources. "
 
 
-def _gap(line: Line, bounds: Sequence[Line]) -> str:
-    if not bounds:
+def _gap(line: Line, bounds: Sequence[Line], side: Side) -> str:
+    """How far the run is from the best ideal mask of its kind."""
+    best = next((one for one in bounds if one.name.lower() == side.bound), None)
+    if best is None:
         return ""
-    best = bounds[-1]
     gap = best.improvement.mean - line.improvement.mean
-    name = f"{best.name[0].lower()}{best.name[1:]}"
-    return f"The best bound, the {name}, is {decimal(gap)} dB higher."
+    return f"Its bound, the {side.bound}, is {decimal(gap)} dB higher."
 
 
 def _verdict(one: Paired, a: Side, b: Side) -> str:

@@ -12,7 +12,7 @@ from pandas import DataFrame, Series
 from autoclip_sep.errors import InputError
 from autoclip_sep.figures.runs import RunFound
 from autoclip_sep.names import shown
-from autoclip_sep.runs import scores
+from autoclip_sep.runs import scores, sources
 from autoclip_sep.runs.score_groups import Group, alike, gather
 
 KEYS = ("a", "b")
@@ -86,10 +86,20 @@ class Side:
             corpora = self.scores.corpora
             if path and (not corpora or scores.corpus(path) in {"", *corpora}):
                 table = scores.read(path)
-                name = shown(folder.name).replace("_", " ")
-                name = name.replace("phase sensitive", "phase-sensitive")
-                found[name] = table.where(np.isfinite(table))
+                found[_title(folder.name)] = table.where(np.isfinite(table))
         return found
+
+    @property
+    def bound(self) -> str | None:
+        """The best ideal mask of the kind that the runs separate by; None where there is none."""
+        if not (self.first.directory / "config.yaml").is_file():
+            return None
+        name = sources.bound(self.first.config)
+        return name and _title(name)
+
+
+def _title(bound: str) -> str:
+    return shown(bound).replace("_", " ").replace("phase sensitive", "phase-sensitive")
 
 
 @dataclass(frozen=True)

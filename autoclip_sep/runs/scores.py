@@ -95,7 +95,10 @@ def scores(place: Path, metric: str, split: str = "test") -> tuple[DataFrame, Pa
     if not having:
         known = sorted({str(name) for path in found.values() for name in read(path)})
         raise InputError(f"metric={metric}: {place} has no such scores; it has {some(known, 20)}")
-    return read_in[having[0]][[column]], found[having[0]]
+    values, path = read_in[having[0]][[column]], found[having[0]]
+    if note(path).keys() == {"provenance"} and values.notna().to_numpy().any():
+        raise InputError(f"{path} is incomplete: call what scores it once more, it goes on there")
+    return values, path
 
 
 def _metric(table: Path, split: str) -> str:

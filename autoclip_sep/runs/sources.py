@@ -14,6 +14,20 @@ def are_permuted(config: Mapping[str, Any]) -> bool:
     return config["data"]["permute"] or not NAMING_HEADS & set(config["loss"]["heads"])
 
 
+def bound(config: Mapping[str, Any]) -> str | None:
+    """The best ideal mask of the kind that a run separates by; None where it uses no masks.
+
+    Clusters give binary masks, mask heads masks within [0, 1], and so do waveforms of this
+    package's own network, which are the masked mixture.
+    """
+    heads = set(config.get("loss", {}).get("heads", ()))
+    if heads == {"embedding"}:
+        return "ideal_binary_mask"
+    own = str(config["model"].get("_target_")) == "autoclip_sep.models.separator.Separator"
+    masked = "masks" in heads or ("waveforms" in heads and own)
+    return "truncated_phase_sensitive_mask" if masked else None
+
+
 def names(config: Mapping[str, Any]) -> tuple[str, ...]:
     """The sources' names in the corpus' order; numbers from 1 where it has none.
 

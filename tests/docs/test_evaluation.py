@@ -62,7 +62,10 @@ def test_every_command_of_the_page_runs(here: Callable[..., object], place: Path
         if importlib.util.find_spec("pesq") is None:  # compiled, so not everywhere
             words = [word.replace(",pesq_nb", "") for word in words]
         if script == "scripts/compare_run.py":
-            words = [f"run={TRAINED}/autoclip_p10/seed0", f"reference={TRAINED}/autoclip_p100/seed0"]
+            words = [
+                f"run={TRAINED}/autoclip_p10/seed0",
+                f"reference={TRAINED}/autoclip_p100/seed0",
+            ]
         if "estimates=separated" in words:
             mixtures = "wsj0-mix/2speakers/wav8k/min/tt/mix"
             here(place, "separate", f"run={TRAINED}/autoclip_p10/seed0", f"input={mixtures}")

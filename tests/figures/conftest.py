@@ -75,6 +75,7 @@ def add_run(tmp_path):
         directory.mkdir(parents=True)
         run_directory.write_config(directory, {
             "seed": seed, "clipping": clipping(label), "model": network,
+            "loss": {"heads": ["masks"]},
             "trainer": {"epochs": epochs, "batch_size": 4, "probe_points": 1},
         })  # fmt: skip
         came = {"commit": commit, "device": "a CPU", "date": "2026-01-02", "fingerprint": "f" * 64}

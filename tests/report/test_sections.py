@@ -38,7 +38,7 @@ def _add(tmp_path):
         run_directory.write_config(run_made(run), {
             "seed": seed, "clipping": {
                 "_target_": "autoclip_sep.clipping.AutoClip", "percentile": float(label[10:]),
-            }, "data": {"name": "demo"}, "loss": {"name": "mask_inference"},
+            }, "data": {"name": "demo"}, "loss": {"name": "mask_inference", "heads": ["masks"]},
             "model": {"name": "blstm_demo"}, "trainer": {"epochs": 2, "batch_size": 4},
         })  # fmt: skip
         table = Records(run / "evaluation" / "test.csv", SI_SDR)
@@ -129,7 +129,7 @@ def test_sides_that_are_called_the_same_are_told_apart(add):
 
 def test_bounds_and_other_metrics_are_rows(add):
     run = add([[4.0, 6.0], [5.0, 5.0]], names=("vocals", "drums"))
-    bounds = run / "evaluation" / "bounds" / "ideal_binary"
+    bounds = run / "evaluation" / "bounds" / "truncated_phase_sensitive_mask"
     table = Records(bounds / "test.csv", SI_SDR)
     for item in ("item0", "item1"):
         for source in ("vocals", "drums"):
@@ -143,10 +143,10 @@ def test_bounds_and_other_metrics_are_rows(add):
     other.close()
     one = reported([[run]])
     section = results.section(one)
-    assert "The best bound, the ideal binary, is 7.00 dB higher." in section.answer
+    assert "Its bound, the truncated phase-sensitive mask, is 7.00 dB higher." in section.answer
     plot, table, by_source = section.parts
-    assert "Ideal binary +12.00 dB" in plot.answer
-    assert [row[0] for row in table.rows] == ["AutoClip p = 10", "Ideal binary"]
+    assert "Truncated phase-sensitive mask +12.00 dB" in plot.answer
+    assert [row[0] for row in table.rows] == ["AutoClip p = 10", "Truncated phase-sensitive mask"]
     assert [row[0] for row in by_source.rows] == ["vocals", "drums"]
     (found,) = metrics.section(one).parts
     assert found.columns == ["", "SDR"]
@@ -156,7 +156,7 @@ def test_bounds_and_other_metrics_are_rows(add):
 def test_bounds_of_another_corpus_are_no_bounds(add):
     """As where the run was evaluated again, on another corpus by force and without bounds."""
     run = add([[4.0, 6.0], [5.0, 5.0]])
-    folder = run / "evaluation" / "bounds" / "ideal_binary"
+    folder = run / "evaluation" / "bounds" / "truncated_phase_sensitive_mask"
     folder.mkdir(parents=True)
     shutil.copy(run / "evaluation" / "test.csv", folder)
     for place, fingerprint in ((run / "evaluation", "a"), (folder, "b")):

@@ -20,9 +20,17 @@ def add(run, rows, name="test", seed=None, fingerprint="f"):
         run_directory.write_config(run, {"seed": seed})
     text = SCORES.format("".join(f"{item},1,1,{score!r},1.0\n" for item, score in rows.items()))
     (folder / f"{name}.csv").write_bytes(text.encode(errors="surrogateescape"))
-    note = {"provenance": {"fingerprint": fingerprint}}
+    note = {"provenance": {"fingerprint": fingerprint}, "summary": {"scored": 1}}
     (folder / f"{name}.json").write_text(json.dumps(note))
     return run
+
+
+def test_a_stopped_evaluation_is_refused(tmp_path):
+    run = add(tmp_path / "run", {"a": 1.0}, seed=0)
+    note = {"provenance": {"fingerprint": "f"}}  # what scores it adds the summary at the end
+    (run / "evaluation" / "test.json").write_text(json.dumps(note))
+    with pytest.raises(InputError, match=r"test\.csv is incomplete"):
+        gather([run], "si_sdr")
 
 
 def column(group):

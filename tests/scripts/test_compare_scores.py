@@ -25,7 +25,9 @@ def add_run(root, clipping, seed, gain, sources=("1", "2"), silent=()):
         score = "nan" if (i, s) in silent else chance[i, s] + own[i, s] + gain
         lines.append(f"{ITEMS[i]},{sources[s]},{score},0.0")
     (run / "evaluation/test.csv").write_text("\n".join([*lines, ""]))
-    (run / "evaluation/test.json").write_text(json.dumps({"provenance": {"fingerprint": "f"}}))
+    (run / "evaluation/test.json").write_text(
+        json.dumps({"provenance": {"fingerprint": "f"}, "summary": {"scored": 1}})
+    )
     return run
 
 

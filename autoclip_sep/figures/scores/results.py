@@ -1,8 +1,8 @@
 """SI-SDR of runs in a table, mean and standard deviation over seeds, and the bounds beside them.
 
 Bounds are what the mixtures and ideal masks score on a run's corpus, where it was evaluated with
-them. A run's gap is that to the truncated phase-sensitive mask, the best of the masks within
-[0, 1]. Waveform networks and other masks aren't bounded by it.
+them. A run's gap is that to the best ideal mask of the kind that it separates by; a network that
+gives waveforms has none.
 """
 
 import math
@@ -17,20 +17,23 @@ from pandas import DataFrame
 from autoclip_sep.figures import markdown
 from autoclip_sep.figures.over_seeds import mean, sd
 from autoclip_sep.files import write_whole
+from autoclip_sep.runs import sources
 
 COLUMNS = ["corpus", "loss", "variant", "clipping"]  # what the runs of a line share
-BEST = "truncated_phase_sensitive_mask"
-GAP = "gap to the truncated phase-sensitive mask [dB]"
+GAP = "gap to its bound [dB]"
 
 
 def table(runs: DataFrame) -> DataFrame:
     """A line for every group of evaluated runs, by corpus, loss, model, then clipping; dB.
 
     Of runs that are the same to the paper (no clipping, and p = 100) each seed counts once. gap:
-    NaN where no run of the line has bounds.
+    NaN where no run of the line has a bound.
     """
     once = runs[runs["scored"]].drop_duplicates([*COLUMNS, "seed"])
-    best = [run.bounds().get(BEST, {}).get("si_sdr_mean", math.nan) for run in once["run"]]
+    best = [
+        run.bounds().get(sources.bound(run.config) or "", {}).get("si_sdr_mean", math.nan)
+        for run in once["run"]
+    ]
     return once.assign(gap=best - once["si_sdr"]).groupby(COLUMNS).agg(
         seeds=("seed", "size"),
         si_sdr=("si_sdr", fmean),
