@@ -37,7 +37,11 @@ class PerSource(Metric):
         """The `scores` of an estimate (C, T) of a source (C, T); NaN where undefined."""
 
     def score(self, separated: Separated) -> Iterator[dict[str, Any]]:
-        """One row for each source; a mixture that is silent, or isn't known, has no score."""
+        """One row for each source.
+
+        A mixture has no score where it is silent or isn't known, and where it is the source itself,
+        all else being silent: there is nothing to improve on.
+        """
         mixture, rate = separated.batch.mixture[0], separated.sample_rate
         known = bool(mixture.any())
         pairs = zip(separated.in_order()[0], separated.batch.sources[0], strict=True)
@@ -45,7 +49,8 @@ class PerSource(Metric):
             values = list(self.measure(estimate, reference, rate))
             if self.improves:
                 unknown = [math.nan] * len(self.scores)
-                values += self.measure(mixture, reference, rate) if known else unknown
+                mixed = known and not torch.equal(mixture, reference)
+                values += self.measure(mixture, reference, rate) if mixed else unknown
             yield dict(zip(self._columns(), values, strict=True))
 
     def summarise(self, table: DataFrame) -> dict[str, Any]:

@@ -194,3 +194,13 @@ def test_squim_reads_the_weights_that_are_there(tmp_path, monkeypatch):
         expected = [float(score) for score in network(estimate[0])]
     assert list(row.values()) == pytest.approx(expected, rel=1e-4)
     assert list(row) == ["squim_stoi", "squim_pesq", "squim_si_sdr"]
+
+
+@pytest.mark.parametrize("name", ["si_sdr", "snr"])
+def test_a_mixture_that_is_the_source_leaves_nothing_to_improve(name):
+    """All other sources are silent: 100 dB of the mixture would drown all other improvements."""
+    noise = torch.randn(2, 1, 800, generator=torch.Generator().manual_seed(0))
+    sources = noise * torch.tensor([1.0, 0.0])[:, None, None]
+    first, _ = metric(name).score(separated(sources + 0.1 * noise.flip(0), sources))
+    assert math.isnan(first[f"{name}_mixture"])
+    assert 15 < first[name] < 25
