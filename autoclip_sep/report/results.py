@@ -9,13 +9,14 @@ from pandas import DataFrame
 
 from autoclip_sep.errors import InputError
 from autoclip_sep.names import shown
-from autoclip_sep.report.plots import decimal, label, layout, numbers, signed, with_interval
+from autoclip_sep.report.plots import decimal, label, layout, limits, numbers, signed, with_interval
 from autoclip_sep.report.section import Part, Plot, Section, Table
 from autoclip_sep.report.sides import GAIN, Reported, Side
 from autoclip_sep.statistics.interval import Interval, of_items
 from autoclip_sep.statistics.paired import Paired, paired
 
 LONG = 18  # letters of a name that is written in two lines
+GAINED = "SI-SDR improvement [dB]"
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,9 @@ def section(reported: Reported) -> Section:
     bounds = _bounds(reported.sides)
     lines = [*sides, *bounds]
     parts: list[Part] = []
-    if reported.compared:  # ideal masks are far above, beside them no difference would be seen
-        parts.append(_plot(sides, _means(sides), "Bars are 95 % intervals of each by itself."))
-    elif bounds:
+    if not reported.compared and bounds:
         words = f"{_means(sides)}; {_means(bounds[-1:])}"
-        parts.append(_plot(lines, words, "Bars are 95 % intervals."))
+        parts.append(_plot("Mean over mixtures", GAINED, lines, words))
     parts += [_table(lines), *_sources(reported)]
     if not reported.compared:
         (line,), (side,) = sides, reported.sides
@@ -53,7 +52,7 @@ def section(reported: Reported) -> Section:
         return Section("Result", answer, parts, signed(line.improvement.mean, "dB"), unit)
     a, b = reported.sides
     difference = paired(a.improvement, b.improvement)
-    parts.append(_comparison(difference, a, b))
+    parts = [_difference(difference, a, b), *parts, _comparison(difference, a, b)]
     return Section("Result", _verdict(difference, a, b), parts, signed(difference.mean, "dB"),
                    f"SI-SDR: {a.name} over {b.text}", _clear(difference))  # fmt: skip
 
@@ -136,8 +135,19 @@ def _means(lines: Sequence[Line]) -> str:
     return "; ".join(f"{line.name} {signed(line.improvement.mean, 'dB')}" for line in lines)
 
 
-def _plot(lines: Sequence[Line], words: str, note: str) -> Plot:
-    """A point with its interval for each, the highest above."""
+def _difference(one: Paired, a: Side, b: Side) -> Plot:
+    """By how much a is better, beside zero; the intervals of each by itself say less."""
+    found = Interval(one.mean, one.low, one.high, one.seeds_a, one.items)
+    line = Line("Difference", a.colour, found, found, math.nan)
+    ends = limits([[0.0, one.mean, one.low, one.high]], margin=0.1)
+    axis = f"{a.name} minus {b.text} [dB]"
+    return _plot("Difference of the means", axis, [line], f"{with_interval(found)} dB", ends)
+
+
+def _plot(
+    title: str, axis: str, lines: Sequence[Line], words: str, ends: Sequence[float] | None = None
+) -> Plot:
+    """A point with its interval for each, the highest above. ends: of an axis that shows zero."""
     ordered = sorted(lines, key=lambda line: line.improvement.mean)
     data = []
     for place, line in enumerate(ordered):
@@ -153,11 +163,13 @@ def _plot(lines: Sequence[Line], words: str, note: str) -> Plot:
             "text": [f"{label(line.name)}: {with_interval(one)} dB"],
             "hovertemplate": "%{text}<extra></extra>",
         })  # fmt: skip
+    zero = {"x_range": ends, "x_zeroline": True, "x_zerolinecolor": "@muted"} if ends else {}
     axes = layout(
-        "SI-SDR improvement [dB]", "", y_showgrid=False, y_range=[-0.6, len(lines) - 0.4],
+        axis, "", y_showgrid=False, y_range=[-0.6, len(lines) - 0.4],
         y_tickvals=list(range(len(lines))), y_ticktext=[_folded(line.name) for line in ordered],
+        **zero,
     )  # fmt: skip
-    return Plot("Mean over mixtures", f"{words}.", data, axes, note, beside=True,
+    return Plot(title, f"{words}.", data, axes, "Bars are 95 % intervals.", beside=True,
                 height=5 + 2.5 * len(lines))  # fmt: skip
 
 

@@ -19,12 +19,13 @@ class Group:
 
     table: rows indexed by item and source, a column for each seed, or for each table that has
     none, under its path. places: of the runs or tables, in the order of the columns. corpora: the
-    fingerprints of what was scored, where that is known.
+    fingerprints of what was scored, and weights: best or last, both where that is known.
     """
 
     table: DataFrame
     places: Sequence[Path]
     corpora: frozenset[str]
+    weights: frozenset[str] = frozenset()
 
 
 def find(where: str) -> list[Path]:
@@ -61,10 +62,10 @@ def gather(
 
     common: whether only the items that all have are taken, where they aren't the same.
     Raises InputError where one isn't scored by this metric, two have the same seed, or they scored
-    different items or corpora.
+    different items or corpora, or the best weights of one and the last of another.
     """
     columns: dict[str, DataFrame] = {}
-    corpora: set[str] = set()
+    corpora, weights = set[str](), set[str]()
     for place in places:
         table, path = scores.scores(place, metric, split)
         column = _seed(place)
@@ -75,10 +76,14 @@ def gather(
             raise InputError(f"{path}: {shown(twice)} is scored twice")
         columns[column] = table
         corpora |= {scores.corpus(path)} - {""}
+        weights |= {scores.weights(path)} - {""}
+    _check_weights(weights)
     if not common:
         _check_same(places, list(columns.values()), corpora)
     joined = concat([one.iloc[:, 0] for one in columns.values()], axis=1, join="inner")
-    return Group(joined.set_axis([*columns], axis=1), places, frozenset(corpora))
+    return Group(
+        joined.set_axis([*columns], axis=1), places, frozenset(corpora), frozenset(weights)
+    )
 
 
 def alike(a: Group, b: Group, *, common: bool = False) -> tuple[DataFrame, DataFrame]:
@@ -87,12 +92,21 @@ def alike(a: Group, b: Group, *, common: bool = False) -> tuple[DataFrame, DataF
     common: whether the items that both have are taken, where they aren't the same. Raises
     InputError where they aren't the same, or there are none in common.
     """
+    _check_weights(a.weights | b.weights)
     if not common:
         _check_same([a.places[0], b.places[0]], [a.table, b.table], a.corpora | b.corpora)
     rows = a.table.index.intersection(b.table.index)
     if rows.empty:
         raise InputError(f"{a.places[0]} and {b.places[0]} have no item in common")
     return a.table.loc[rows], b.table.loc[rows]
+
+
+def _check_weights(weights: set[str] | frozenset[str]) -> None:
+    if len(weights) > 1:
+        raise InputError(
+            f"scores of different weights ({' and '.join(sorted(weights))}): evaluate all runs by"
+            " the same checkpoint="
+        )
 
 
 def _check_same(

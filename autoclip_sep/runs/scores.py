@@ -120,6 +120,12 @@ def corpus(table: Path) -> str:
     return str(note(table).get("provenance", {}).get("fingerprint", ""))
 
 
+def weights(table: Path) -> str:
+    """Which weights of a run a table's scores are of, best or last; empty where it is no run's."""
+    checkpoint = str(note(table).get("provenance", {}).get("checkpoint", ""))
+    return checkpoint.partition("-")[0]
+
+
 def keep(source: Path, folder: Path) -> None:
     """Write what is worth keeping of a table into a folder, as <name>.csv.gz: scores in few digits.
 

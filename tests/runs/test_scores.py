@@ -25,6 +25,19 @@ def add(run, rows, name="test", seed=None, fingerprint="f"):
     return run
 
 
+def test_best_and_last_weights_are_not_compared(tmp_path):
+    for seed, checkpoint in enumerate(("best-000000002-00001", "last-000000004-00002")):
+        run = add(tmp_path / f"seed{seed}", {"a": 1.0}, seed=seed)
+        provenance = {"fingerprint": "f", "checkpoint": checkpoint}
+        note = {"provenance": provenance, "summary": {"scored": 1}}
+        (run / "evaluation" / "test.json").write_text(json.dumps(note))
+    one, other = tmp_path / "seed0", tmp_path / "seed1"
+    with pytest.raises(InputError, match="different weights"):
+        gather([one, other], "si_sdr")
+    with pytest.raises(InputError, match="different weights"):
+        alike(gather([one], "si_sdr"), gather([other], "si_sdr"))
+
+
 def test_a_stopped_evaluation_is_refused(tmp_path):
     run = add(tmp_path / "run", {"a": 1.0}, seed=0)
     note = {"provenance": {"fingerprint": "f"}}  # what scores it adds the summary at the end
