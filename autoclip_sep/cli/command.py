@@ -14,7 +14,7 @@ import torch
 import yaml
 
 from autoclip_sep.building import config_files
-from autoclip_sep.cli import branch, compose, launch, system_errors, terminal
+from autoclip_sep.cli import compose, launch, system_errors, terminal
 from autoclip_sep.cli.main import as_called, called
 from autoclip_sep.clipping import NegativeLoss, NonFiniteGradients
 from autoclip_sep.errors import InputError
@@ -33,14 +33,16 @@ Job = Callable[[Sequence[str]], Any]
 
 def main(
     name: str, job: Job, usage: str, check: Job | None = None,
-    finished: Callable[[Any], bool] = lambda checked: False,
+    finished: Callable[[Any], bool] = lambda checked: False, config: Job | None = None,
 ) -> None:  # fmt: skip
     """Run a command with Hydra's flags: with ``-m``, once for each combination of the values.
 
     check: what raises where a combination can't be meant, called for all before the first one runs.
     finished: whether nothing is left to do, of what `check` returned: no launcher is asked for it.
+    config: the config that the arguments ask for; by default that of configs/<name>.yaml.
     """
-    script(name, partial(_with_flags, name, job, check or partial(_compose, name), finished), usage)
+    config = config or partial(_compose, name)
+    script(name, partial(_with_flags, name, job, check or config, finished, config), usage)
 
 
 def script(name: str, job: Callable[[list[str]], int | None], usage: str) -> None:
@@ -66,7 +68,7 @@ def script(name: str, job: Callable[[list[str]], int | None], usage: str) -> Non
 
 
 def _with_flags(
-    name: str, job: Job, check: Job, finished: Callable[[Any], bool], given: list[str]
+    name: str, job: Job, check: Job, finished: Callable[[Any], bool], config: Job, given: list[str]
 ) -> None:
     """Do what Hydra's own flags ask for."""
     given = with_config_dirs(given, refuse=name not in OF_CORPORA)
@@ -74,7 +76,7 @@ def _with_flags(
     arguments = [argument for argument in given if not argument.startswith("-")]
     if flags == ["--cfg"] and "job" in arguments:
         arguments.remove("job")
-        print(yaml.safe_dump(_compose(name, arguments), sort_keys=False).strip())
+        print(yaml.safe_dump(config(arguments), sort_keys=False).strip())
     elif flags in (["-m"], ["--multirun"]):
         _multirun(name, job, check, finished, arguments)
     elif flags:
@@ -188,8 +190,6 @@ def set_threads(threads: int) -> None:
 
 def _compose(name: str, arguments: Sequence[str]) -> dict[str, Any]:
     """The config that the arguments ask for; InputError where there is none."""
-    if name == "train" and branch.asked(arguments):
-        return branch.config(arguments)[0]
     return compose.plain(compose.compose(name, arguments))
 
 

@@ -126,6 +126,13 @@ class Plan:
         return not (asked and had) or os.path.realpath(asked) == os.path.realpath(had)
 
 
+def asked_for(arguments: Sequence[str]) -> dict[str, Any]:
+    """The config that a train command asks for; raises InputError where there is none."""
+    if branch.asked(arguments):
+        return branch.config(arguments)[0]
+    return compose.plain(compose.compose("train", arguments))
+
+
 def plan(arguments: Sequence[str]) -> Plan:
     """Understand a train command.
 

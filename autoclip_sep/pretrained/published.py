@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torchaudio import pipelines
 
 from autoclip_sep.building.build import build
 from autoclip_sep.errors import InputError
@@ -70,6 +69,8 @@ def load(name: str, device: torch.device) -> Model:
     """
     if name not in MODELS:
         raise InputError(f"{PREFIX}{name}: there is no such model; there are {', '.join(MODELS)}")
+    from torchaudio import pipelines  # here: no other model needs it, and it takes its time
+
     about, bundle = MODELS[name], getattr(pipelines, name)
     config = Config({
         "data": {**about.data, "sample_rate": bundle.sample_rate},

@@ -14,7 +14,7 @@ from autoclip_sep.building import config_files
 from autoclip_sep.building.build import build, call
 from autoclip_sep.cli import command, corpus
 from autoclip_sep.cli.main import as_called
-from autoclip_sep.cli.plan import Plan, plan
+from autoclip_sep.cli.plan import Plan, asked_for, plan
 from autoclip_sep.errors import InputError
 from autoclip_sep.names import shown
 from autoclip_sep.runs import provenance, run_directory, sources
@@ -50,7 +50,7 @@ interrupted run and leaves a finished one as it is. Ctrl-C saves first.
 
 def main() -> None:
     """The command."""
-    command.main("train", train, USAGE, check=plan, finished=Plan.finished)
+    command.main("train", train, USAGE, check=plan, finished=Plan.finished, config=asked_for)
 
 
 def train(arguments: Sequence[str]) -> None:
