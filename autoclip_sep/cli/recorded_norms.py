@@ -16,7 +16,6 @@ from torch import Tensor
 
 from autoclip_sep.clipping.history import is_row, unpack
 from autoclip_sep.errors import InputError
-from autoclip_sep.names import shown
 from autoclip_sep.runs import checkpoint
 from autoclip_sep.runs.checkpoint import CheckpointFolder
 from autoclip_sep.runs.saved_state import is_mapping
@@ -85,11 +84,8 @@ def _of_run(directory: Path, column: str | None) -> RecordedNorms:
     table = directory / "dynamics.csv"
     folder = CheckpointFolder(directory / "checkpoints")
     recorded = None
-    if column is None and folder.paths("last"):
-        state, complaints = folder.newest("last")
-        for complaint in complaints:
-            print(shown(f"{complaint}; using the one before"), file=sys.stderr)
-        path = folder.paths("last")[-1 - len(complaints)]
+    if column is None and (last := folder.read("last", sys.stderr)):
+        path, state = last
         try:
             recorded = _of_state(state, str(path))
         except InputError:

@@ -14,21 +14,16 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from autoclip_sep.data.corpora.base import KnowsSpeakers
-from autoclip_sep.data.store.reading import Split, Store
+from autoclip_sep.data.store.reading import Split
 from autoclip_sep.files import write_whole
 from autoclip_sep.runs import records, run_directory
+from autoclip_sep.runs.scores import JOINED
 
 FRAME = 0.032  # seconds
 ACTIVE = 1e-4  # of the power of a source's loudest frame: 40 dB below it
 BLOCK = 2**12  # frames in memory at a time
-JOINED = " + "  # between the speakers of a mixture, and between their genders
 
 Row = dict[str, Any]
-
-
-def provenance(corpus: str, store: Store) -> dict[str, str]:
-    """What the table of a corpus depends on."""
-    return {"corpus": corpus, "fingerprint": store.fingerprint}
 
 
 def write(

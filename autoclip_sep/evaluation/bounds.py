@@ -24,6 +24,7 @@ from autoclip_sep.evaluation.score import score, summarise
 from autoclip_sep.evaluation.si_sdr import SiSdr
 from autoclip_sep.evaluation.system import System
 from autoclip_sep.files import sweep
+from autoclip_sep.runs.sources import bound_title
 from autoclip_sep.separation.separate import apply_masks
 from autoclip_sep.stft import STFT
 from autoclip_sep.types import Batch
@@ -143,7 +144,7 @@ def as_text(
 
     run: its summary. gap: by how much a mask is better than the run.
     """
-    rows = {title(name): summary for name, summary in summaries.items()}
+    rows = {bound_title(name): summary for name, summary in summaries.items()}
     made = f"masks of an STFT with windows of {stft.window_length} samples, hop {stft.hop_length}"
     if not isinstance(metric, SiSdr):
         return "\n".join([*(f"{name}:\n{metric.as_text(row)}" for name, row in rows.items()), made])
@@ -159,8 +160,3 @@ def as_text(
             f"{name:31}{row['si_sdr_mean']:9.2f}{row['si_sdr_improvement_mean']:13.2f}{gap}{silent}"
         )
     return "\n".join([*lines, made])
-
-
-def title(name: str) -> str:
-    """A bound's name for people: phase-sensitive mask."""
-    return name.replace("_", " ").replace("phase sensitive", "phase-sensitive")

@@ -55,17 +55,12 @@ class Separation:
         turns that bit into tenths of a decibel, as it may draw other starting points, so networks
         that are separated by it get one mixture at a time.
         """
-        if batch.mixture.shape[-1] <= self.chunk and (len(batch.items) == 1 or not self._clusters):
+        if batch.mixture.shape[-1] <= self.chunk and (len(batch.items) == 1 or not self.clusters):
             return self(batch.to(self.device)).cpu()
         if batch.mixture.shape[-1] <= self.chunk:
             return torch.cat([self.whole(batch.item(b)) for b in range(len(batch.items))])
         streams = (self.stream([mixture]) for mixture in batch.mixture)
         return torch.stack([torch.cat(list(stream), dim=-1) for stream in streams])
-
-    @property
-    def _clusters(self) -> bool:
-        """Whether the network gives embeddings alone."""
-        return set(getattr(self.model, "heads", ())) == {"embedding"}
 
     def stream(self, mixture: Iterable[Tensor]) -> Iterator[Tensor]:
         """A mixture without references, blockwise: (C, n) to (S, C, n).

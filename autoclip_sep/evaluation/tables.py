@@ -1,17 +1,17 @@
 """Score tables on the disk: which items are complete, and what sums them up."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pandas import DataFrame
 
+from autoclip_sep.data.store.reading import Store
 from autoclip_sep.errors import InputError
 from autoclip_sep.evaluation.metric import Metric
 from autoclip_sep.runs import records, run_directory
-
-KEYS = ("item", "source")  # their names
+from autoclip_sep.runs.scores import KEYS, note_path
 
 
 class Table:
@@ -27,7 +27,7 @@ class Table:
         self.path, self.metric = path, metric
         if metric.settings:
             provenance = {**provenance, "metric": dict(metric.settings)}
-        note = _note(path)
+        note = note_path(path)
         if run_directory.read_json(note).get("provenance") != provenance:
             path.unlink(missing_ok=True)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,11 +66,26 @@ def summarise(metric: Metric, path: Path) -> dict[str, Any]:
             f"{path}: nothing was scored, something is silent, or too short, in each of its"
             f" {len(table)} rows"
         )
-    note = _note(path)
+    note = note_path(path)
     content = {**run_directory.read_json(note), "summary": summary}
     run_directory.write_json(note, content)
     return summary
 
 
-def _note(path: Path) -> Path:
-    return path.with_suffix(".json")
+def summarise_all(
+    tables: Mapping[Path, Metric],
+) -> tuple[dict[Metric, dict[str, Any]], list[str]]:
+    """The summaries of the metrics with a score, and of each other one why it has none."""
+    found: dict[Metric, dict[str, Any]] = {}
+    undefined: list[str] = []
+    for path, metric in tables.items():
+        try:
+            found[metric] = summarise(metric, path)
+        except InputError as error:  # the others may be defined
+            undefined.append(str(error))
+    return found, undefined
+
+
+def of_corpus(name: str, store: Store) -> dict[str, str]:
+    """What a table depends on of the corpus."""
+    return {"corpus": name, "fingerprint": store.fingerprint}

@@ -3,17 +3,19 @@
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from statistics import fmean, median
 from typing import Any
+
+import numpy as np
 
 from autoclip_sep.building.build import build, find
 from autoclip_sep.errors import InputError
 from autoclip_sep.pretrained.run import Trained
 from autoclip_sep.runs import records, run_directory
+from autoclip_sep.runs import scores as score_tables
+from autoclip_sep.runs.scores import BEFORE, GAIN
+from autoclip_sep.statistics.interval import LEVEL, of_items
 
-SPLITS = ("train", "valid", "test")
-MIXTURE = "_mixture"  # the unprocessed mixture's scores end so
-NO_SCORES = {"item", "source", "estimate", "silent"}
+SPLITS = ("test", "train", "valid")
 
 
 def training(run: Trained) -> dict[str, Any]:
@@ -63,60 +65,32 @@ def _node(node: Mapping[str, Any]) -> dict[str, Any]:
 def scores(run: Trained) -> list[dict[str, Any]]:
     """A row for each score in the run's tables of this very checkpoint and of the run's corpus."""
     rows = []
-    corpus = run_directory.read_provenance(run.directory).get("fingerprint")
-    for path in sorted((run.directory / "evaluation").glob("*.csv")):
-        split, _, metric = path.stem.partition("_")
-        of = run_directory.read_json(path.with_suffix(".json")).get("provenance", {})
-        if not isinstance(of, Mapping) or corpus not in (None, of.get("fingerprint", corpus)):
-            continue  # of another corpus, by force=true
-        if split in SPLITS and of.get("sha256") == run.sha256:
-            table = _table(path)
-            rows += [{"split": split, "metric": metric or "si_sdr", **row} for row in table]
+    fingerprint = run_directory.read_provenance(run.directory).get("fingerprint")
+    for split in SPLITS:
+        for metric, path in score_tables.tables(run.directory, split).items():
+            of = score_tables.note(path).get("provenance", {})
+            other = fingerprint not in (None, of.get("fingerprint", fingerprint))  # by force=true
+            if of.get("sha256") == run.sha256 and not other:
+                rows += [{"split": split, "metric": metric, **row} for row in _summaries(path)]
     return rows
 
 
-def _table(path: Path) -> Iterator[dict[str, Any]]:
-    """Each column of numbers, and how much better it is than the mixture's where that is known."""
-    rows = records.read(path)
-    columns = [key for key in (rows[0] if rows else {}) if key not in NO_SCORES]
-    numbers = {key: [_number(row[key]) for row in rows] for key in columns}
-    items = [row["item"] for row in rows]
-    for key, values in numbers.items():
-        if key.endswith(MIXTURE):
-            continue
-        yield from _summary(key, items, values)
-        if before := numbers.get(key + MIXTURE):
-            better = [one - other for one, other in zip(values, before, strict=True)]
-            yield from _summary(f"{key}_improvement", items, better)
+def _summaries(path: Path) -> Iterator[dict[str, Any]]:
+    """Of each score, and of how much better it is than the mixture's where that is known.
 
-
-def _summary(name: str, items: list[str], values: list[float]) -> Iterator[dict[str, Any]]:
-    """Mean and interval over items, which weigh as many sources as have a score; none of no scores.
-
-    The mean is that over sources, as evaluate.py's. The median is that of the items' means.
+    The mean is over sources, as evaluate.py's, its interval over items, which weigh as many sources
+    as have a score. The median is that of the items' means.
     """
-    # Here, as scipy.stats takes a second, and commands that read a model needn't wait for it.
-    from autoclip_sep.statistics.interval import LEVEL, interval
-
-    by_item: dict[str, list[float]] = {}
-    for item, value in zip(items, values, strict=True):
-        if math.isfinite(value):
-            by_item.setdefault(item, []).append(value)
-    if not by_item:
-        return
-    means = [fmean(sources) for sources in by_item.values()]
-    counts = [len(sources) for sources in by_item.values()]
-    found = interval(means, counts)
-    bounds = [found.low, found.high] if math.isfinite(found.low) else None
-    defined = sum(counts)
-    yield {
-        "score": name, "mean": found.mean, "interval": bounds, "level": LEVEL,
-        "median": median(means), "items": len(means), "undefined": len(values) - defined,
-    }  # fmt: skip
-
-
-def _number(text: Any) -> float:
-    try:
-        return float(text)
-    except (TypeError, ValueError):
-        return math.nan
+    table, columns = score_tables.read(path), records.header(path)
+    known = [name for name in map(str, table) if name not in score_tables.COUNTS]
+    for name in sorted(known, key=lambda name: columns.index(name.removesuffix(GAIN))):
+        defined = table[name][np.isfinite(table[name])]
+        if name.endswith(BEFORE) or defined.empty:
+            continue
+        found = of_items(defined.to_frame())
+        yield {
+            "score": name, "mean": found.mean,
+            "interval": [found.low, found.high] if math.isfinite(found.low) else None,
+            "level": LEVEL, "median": float(defined.groupby("item").mean().median()),
+            "items": found.items, "undefined": len(table) - len(defined),
+        }  # fmt: skip

@@ -16,7 +16,7 @@ from autoclip_sep.errors import InputError
 from autoclip_sep.files import write_whole
 from autoclip_sep.names import shown, some
 from autoclip_sep.optional import require
-from autoclip_sep.pretrained import card, facts
+from autoclip_sep.pretrained import card
 from autoclip_sep.pretrained.model import Model, separation_of
 from autoclip_sep.pretrained.run import Trained
 from autoclip_sep.runs.config import MOST_BYTES, Config, checked
@@ -70,6 +70,9 @@ def describe(model: Model) -> dict[str, Any]:
     }
     kept |= {"model": config["model"], "stft": config["stft"]}
     if isinstance(model, Trained):
+        # Here: it needs pandas and scipy.stats, and who only reads a model needn't wait for them.
+        from autoclip_sep.pretrained import facts
+
         about = {"training": facts.training(model), "scores": facts.scores(model)}
     else:
         about = {key: config[key] for key in ("training", "scores") if key in config}

@@ -7,10 +7,9 @@ import torch
 
 from autoclip_sep.building.build import NotBuilt, build
 from autoclip_sep.errors import InputError
-from autoclip_sep.names import shown
 from autoclip_sep.pretrained.model import Model, separation_of
 from autoclip_sep.runs import checkpoint, run_directory
-from autoclip_sep.runs.checkpoint import CheckpointFolder
+from autoclip_sep.runs.checkpoint import CheckpointFolder, position
 from autoclip_sep.runs.saved_state import validated_weights
 
 
@@ -37,15 +36,13 @@ def load(directory: str | Path, kind: str, device: torch.device) -> Trained:
     path = Path(directory)
     config = run_directory.read_config(path)
     folder = CheckpointFolder(path / "checkpoints")
-    state, complaints = folder.newest(kind)
-    for complaint in complaints:
-        print(shown(f"{complaint}; using the one before"))
-    if state is None:
+    found = folder.read(kind)
+    if found is None:
         what = "train it for an epoch first"
         if folder.paths("last"):
             what = "no epoch had a finite validation loss; train on, or take checkpoint=last"
         raise InputError(f"{path} has no '{kind}' checkpoint yet: {what}")
-    used = folder.paths(kind)[-1 - len(complaints)]
+    used, state = found
     try:
         network = build(config["model"], "model")
         stft = build(config["stft"], "stft")
@@ -56,8 +53,5 @@ def load(directory: str | Path, kind: str, device: torch.device) -> Trained:
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = str(error).strip().split("\n")[0]
         raise InputError(f"{used} doesn't fit the config beside it: {reason}") from error
-    _, steps, epochs = used.stem.split("-")
-    return Trained(
-        str(path), config, separation, path, used.stem, checkpoint.digest(used), int(steps),
-        int(epochs),
-    )  # fmt: skip
+    sha256 = checkpoint.digest(used)
+    return Trained(str(path), config, separation, path, used.stem, sha256, *position(used))

@@ -7,7 +7,7 @@ import numpy as np
 
 from autoclip_sep.errors import InputError
 from autoclip_sep.figures.run_dynamics import RunDynamics, dynamics
-from autoclip_sep.figures.runs import RunFound, second_half
+from autoclip_sep.figures.runs import RunFound
 from autoclip_sep.figures.smoothing import running_median
 from autoclip_sep.report.plots import (
     MOST_POINTS,
@@ -81,9 +81,7 @@ def _positive(reported: Reported, column: str) -> bool:
 
 
 def _variation(run: RunFound) -> str:
-    sizes = run.dynamics["step_norm"]
-    later = second_half(run.dynamics["step"], sizes)
-    return f"{100 * later.std() / later.mean():.0f} %"
+    return f"{100 * run.step_variation:.0f} %"
 
 
 def _fall(run: RunFound) -> str:

@@ -71,7 +71,6 @@ def _against(reported: Reported) -> Plot:
     a, b = reported.sides
     both = a.by_item.index.intersection(b.by_item.index)
     x, y = b.by_item[both], a.by_item[both]
-    reported.check_alike()
     ends = limits([x, y])
     diagonal: Trace = {
         "type": "scatter", "mode": "lines", "x": ends, "y": ends, "hoverinfo": "skip",

@@ -13,7 +13,6 @@ from autoclip_sep.report.sides import Reported, Side
 from autoclip_sep.runs import scores
 from autoclip_sep.statistics.interval import of_items
 
-COUNTS = ["estimate", "frames", "silent"]  # columns that are no scores
 NAMES = {
     "bss_eval": "BSS Eval v4",
     "stoi": "STOI",
@@ -53,7 +52,9 @@ def _tables(side: Side) -> dict[str, DataFrame]:
     for metric, path in scores.tables(side.first.directory, side.split).items():
         table = scores.read(path)
         columns = [name for name in table if not str(name).endswith(scores.BEFORE)]
-        table = table[columns].drop(columns=COUNTS, errors="ignore").dropna(axis=1, how="all")
+        table = (
+            table[columns].drop(columns=scores.COUNTS, errors="ignore").dropna(axis=1, how="all")
+        )
         if metric != "si_sdr" and len(table.columns):
             found[metric] = table
     return found

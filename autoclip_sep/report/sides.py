@@ -86,7 +86,7 @@ class Side:
             corpora = self.scores.corpora
             if path and (not corpora or scores.corpus(path) in {"", *corpora}):
                 table = scores.read(path)
-                found[_title(folder.name)] = table.where(np.isfinite(table))
+                found[sources.bound_title(shown(folder.name))] = table.where(np.isfinite(table))
         return found
 
     @property
@@ -95,11 +95,7 @@ class Side:
         if not (self.first.directory / "config.yaml").is_file():
             return None
         name = sources.bound(self.first.config)
-        return name and _title(name)
-
-
-def _title(bound: str) -> str:
-    return shown(bound).replace("_", " ").replace("phase sensitive", "phase-sensitive")
+        return name and sources.bound_title(name)
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,13 @@ import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import torch
 
 from autoclip_sep.errors import InputError
 from autoclip_sep.files import sweep, write_whole
+from autoclip_sep.names import shown
 
 State = dict[str, Any]
 
@@ -203,3 +204,13 @@ class CheckpointFolder:
         if errors:
             raise InputError(f"no whole '{kind}' checkpoint in {self.folder}: {errors[0]}")
         return None, errors
+
+    def read(self, kind: str, file: TextIO | None = None) -> tuple[Path, State] | None:
+        """The newest whole checkpoint, with its path; None where there are none.
+
+        Prints a line for each newer one, to standard output or to the file. Raises as `newest`.
+        """
+        state, errors = self.newest(kind)
+        for error in errors:
+            print(shown(f"{error}; using the one before"), file=file)
+        return None if state is None else (self.paths(kind)[-1 - len(errors)], state)

@@ -19,10 +19,9 @@ from autoclip_sep.runs import records, run_directory
 from autoclip_sep.runs.config import Config
 
 KEYS = ["item", "source"]
-NAMES = [
-    "speakers",
-    "genders",
-]  # columns of items' tables that aren't numbers, even if they look so
+COUNTS = ["estimate", "frames", "silent"]  # columns that are no scores
+NAMES = ["speakers", "genders"]  # columns of items' tables that are text, even if they look else
+JOINED = " + "  # between the speakers of a mixture, and between their genders
 BEFORE, GAIN = "_mixture", "_improvement"
 DIGITS = 5  # that are kept of a score: SI-SDR to 0.001 dB
 
@@ -111,8 +110,13 @@ def note(table: Path) -> Config:
     """The .json beside a table: provenance, what its scores depend on, and, once it is complete,
     their summary. Empty where there is none.
     """
-    path = table.with_name(table.name.removesuffix(".gz")).with_suffix(".json")
-    return run_directory.read_json(path, provenance=Mapping[str, Any], summary=Mapping[str, Any])
+    types = {"provenance": Mapping[str, Any], "summary": Mapping[str, Any]}
+    return run_directory.read_json(note_path(table), **types)
+
+
+def note_path(table: Path) -> Path:
+    """Where the note of a table lies."""
+    return table.with_name(table.name.removesuffix(".gz")).with_suffix(".json")
 
 
 def corpus(table: Path) -> str:

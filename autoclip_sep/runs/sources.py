@@ -28,6 +28,11 @@ def bound(config: Mapping[str, Any]) -> str | None:
     return "truncated_phase_sensitive_mask" if masked else None
 
 
+def bound_title(name: str) -> str:
+    """A bound's name for people: phase-sensitive mask."""
+    return name.replace("_", " ").replace("phase sensitive", "phase-sensitive")
+
+
 def names(config: Mapping[str, Any]) -> tuple[str, ...]:
     """The sources' names in the corpus' order; numbers from 1 where it has none.
 

@@ -60,9 +60,10 @@ def interval(values: ArrayLike, weights: ArrayLike | None = None, level: float =
 def of_items(scores: DataFrame, level: float = LEVEL) -> Interval:
     """The same of scores by item and source, a column for each seed.
 
-    Items are what is drawn; in the mean they weigh as many sources as have a score in every seed.
+    Items are what is drawn, in the order of their names: the table's doesn't matter. In the mean
+    they weigh as many sources as have a score in every seed.
     """
-    by_item = scores[np.isfinite(scores).all(axis=1)].groupby(level=ITEM, sort=False)
+    by_item = scores[np.isfinite(scores).all(axis=1)].groupby(level=ITEM)
     means = by_item.mean()
     if means.empty:
         raise InputError("no item has a score in every run")

@@ -4,8 +4,9 @@ import math
 
 from scipy import stats
 
+from autoclip_sep.statistics.interval import LEVEL
+
 POWER = 0.8
-LEVEL = 0.95
 MOST = 10**6
 FARTHEST = 1e4  # of what scipy is asked for; nobody misses an effect that is so large
 

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from autoclip_sep.errors import InputError
-from autoclip_sep.names import shown, some
+from autoclip_sep.names import some
 from autoclip_sep.optional import require
 from autoclip_sep.runs import checkpoint
 from autoclip_sep.runs.checkpoint import CheckpointFolder
@@ -56,15 +56,13 @@ def _read(source: Path) -> tuple[Path, str, Any]:
         return source, checkpoint.digest(source), saved
     if (source / "config.yaml").is_file():
         folder = CheckpointFolder(source / "checkpoints")
-        state, complaints = folder.newest("best")
-        for complaint in complaints:
-            print(shown(f"{complaint}; using the one before"))
-        if state is None:
+        best = folder.read("best")
+        if best is None:
             raise InputError(
                 f"init_from={source}: it has no best checkpoint yet; train it for an epoch, or name"
                 " one of its checkpoints"
             )
-        used = folder.paths("best")[-1 - len(complaints)]
+        used, state = best
         return used, checkpoint.digest(used), _model(state)
     found = sorted(source.glob("*.safetensors")) if source.is_dir() else []
     if len(found) != 1:

@@ -8,6 +8,7 @@ from autoclip_sep.cli import command, compose, corpus, metrics
 from autoclip_sep.cli.arguments import check_choice
 from autoclip_sep.cli.commands.evaluate import workers
 from autoclip_sep.evaluation import bounds
+from autoclip_sep.evaluation.tables import of_corpus
 from autoclip_sep.names import shown
 from autoclip_sep.runs import run_directory, sources
 from autoclip_sep.training.settings import find_device
@@ -45,7 +46,7 @@ def score_bounds(arguments: Sequence[str]) -> None:
             store.split(settings["split"]),
             settings["split"],
             folder,
-            {"corpus": settings["data"]["name"], "fingerprint": store.fingerprint},
+            of_corpus(settings["data"]["name"], store),
             stft,
             device,
             sample_rate=store.sample_rate,

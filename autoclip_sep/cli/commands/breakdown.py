@@ -27,6 +27,7 @@ from autoclip_sep.cli import arguments, command, corpus
 from autoclip_sep.data.speakers import genders
 from autoclip_sep.errors import InputError
 from autoclip_sep.evaluation import attributes
+from autoclip_sep.evaluation.tables import of_corpus
 from autoclip_sep.figures.scores import breakdown_picture
 from autoclip_sep.figures.scores.breakdown import as_markdown, break_down
 from autoclip_sep.files import write_whole
@@ -112,5 +113,5 @@ def measure(run: Path, split: str, path: Path, given: Mapping[str, str]) -> None
     corpus.check_unchanged(run, store, force=False)
     attributes.write(
         path, store.split(split), store.sample_rate, sources.names(config),
-        corpus.corpus_of(config), attributes.provenance(config["data"]["name"], store),
+        corpus.corpus_of(config), of_corpus(config["data"]["name"], store),
     )  # fmt: skip

@@ -13,8 +13,9 @@ from autoclip_sep.data.store.reading import Store
 from autoclip_sep.errors import InputError
 from autoclip_sep.evaluation import attributes, bounds
 from autoclip_sep.evaluation.metric import Metric
-from autoclip_sep.evaluation.score import score, summarise
+from autoclip_sep.evaluation.score import score
 from autoclip_sep.evaluation.si_sdr import SiSdr
+from autoclip_sep.evaluation.tables import of_corpus, summarise_all
 from autoclip_sep.files import sweep
 from autoclip_sep.names import shown
 from autoclip_sep.parallel import cores
@@ -78,8 +79,8 @@ def _score(
     """Score the run and the bounds of its corpus, and write down what is known of the items."""
     name, device = settings["split"], run.separation.device
     split = store.split(name)
-    of_corpus = {"corpus": config["data"]["name"], "fingerprint": store.fingerprint}
-    provenance = {"checkpoint": run.checkpoint, "sha256": run.sha256, **of_corpus}
+    corpus_scored = of_corpus(config["data"]["name"], store)
+    provenance = {"checkpoint": run.checkpoint, "sha256": run.sha256, **corpus_scored}
     if settings["masks"] == "soft":
         provenance["masks"] = "soft"
     names, progress = sources.names(run.config), settings["progress"]
@@ -93,23 +94,20 @@ def _score(
     tables = {folder / metric.file_name(name): metric for metric in chosen}
     score(tables, run.separation, split, provenance, **how)
     heading = shown(f"{run.directory}  {name}  ({run.epochs} epochs)")
-    summaries: dict[Metric, dict[str, Any]] = {}
-    undefined: list[str] = []
-    for path, metric in tables.items():
-        try:
-            summaries[metric] = summarise(metric, path)
-        except InputError as error:  # the other metrics may be defined
-            undefined.append(str(error))
-            continue
-        print(f"{heading}\n{metric.as_text(summaries[metric])}\n{shown(str(path))}")
+    summaries, undefined = summarise_all(tables)
+    for metric, summary in summaries.items():
+        path = folder / metric.file_name(name)
+        print(f"{heading}\n{metric.as_text(summary)}\n{shown(str(path))}")
         heading = ""
     attributes.write(
         folder / f"{name}_items.csv", split, store.sample_rate, names, corpus.corpus_of(config),
-        attributes.provenance(config["data"]["name"], store), progress=progress,
+        corpus_scored, progress=progress,
     )  # fmt: skip
     by, stft = settings["bounds"], run.separation.stft
     wanted = [one for one in summaries if by == "all" or (by and isinstance(one, SiSdr))]
-    found = bounds.score_all(wanted, split, name, folder / "bounds", of_corpus, stft, device, **how)
+    found = bounds.score_all(
+        wanted, split, name, folder / "bounds", corpus_scored, stft, device, **how
+    )
     for metric, rows in found.items():
         print(f"\n{bounds.as_text(metric, rows, stft, summaries[metric])}")
     if undefined:

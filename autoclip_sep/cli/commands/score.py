@@ -13,7 +13,7 @@ from autoclip_sep.evaluation.estimates import layouts
 from autoclip_sep.evaluation.estimates.files import Estimates, References
 from autoclip_sep.evaluation.estimates.matching import Matched, match
 from autoclip_sep.evaluation.score import score as score_files
-from autoclip_sep.evaluation.score import summarise
+from autoclip_sep.evaluation.tables import summarise_all
 from autoclip_sep.files import sweep, write_whole
 from autoclip_sep.names import shown
 from autoclip_sep.runs import run_directory
@@ -63,8 +63,6 @@ def score(arguments: Sequence[str]) -> None:
         _check_same(path, roots)
     notes = [f"{word:12}{line}" for word, line in (*matched.notes, *references.notes)]
     print("\n".join(notes))
-    said: list[str] = []
-    undefined: list[str] = []
     with run_directory.lock(folder):
         sweep(folder)
         score_files(
@@ -72,13 +70,10 @@ def score(arguments: Sequence[str]) -> None:
             sample_rate=references.sample_rate, names=matched.sources,
             progress=settings["progress"], workers=workers(settings["workers"], chosen, device),
         )  # fmt: skip
-        for path, metric in tables.items():
-            try:
-                said.append(metric.as_text(summarise(metric, path)))
-            except InputError as error:  # the other metrics may be defined
-                undefined.append(str(error))
-            else:
-                print(f"\n{said[-1]}\n{shown(str(path))}")
+        summaries, undefined = summarise_all(tables)
+        said = [metric.as_text(summary) for metric, summary in summaries.items()]
+        for metric, text in zip(summaries, said, strict=True):
+            print(f"\n{text}\n{shown(str(folder / metric.file_name(SPLIT)))}")
         # Indented text is shown as it is, whatever names hold.
         text = indent("\n\n".join(["\n".join(notes), *said, *map(shown, undefined)]), "    ")
         write_whole(folder / RESULTS, f"# Scores\n\n{text}\n".encode())

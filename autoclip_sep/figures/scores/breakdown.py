@@ -16,7 +16,7 @@ from autoclip_sep.errors import InputError
 from autoclip_sep.figures import markdown
 from autoclip_sep.figures.scores.groupings import of_sources
 from autoclip_sep.names import shown, some
-from autoclip_sep.statistics.interval import interval
+from autoclip_sep.statistics.interval import of_items
 
 BINS = 4
 FEWEST = 5  # items in a bin
@@ -96,8 +96,7 @@ def _means(scores: DataFrame, labels: Series) -> DataFrame:
     """A row for each group: bins in their order, others from the lowest mean to the highest."""
     rows = []
     for label, members in scores.groupby(labels, observed=True):
-        by_item = members.groupby("item")
-        found = interval(by_item.mean().T, by_item.size())
+        found = of_items(members)
         rows.append([label, found.items, len(members), found.mean, found.low, found.high])
     table = DataFrame(rows, columns=COLUMNS[1:])
     if labels.dtype == "category":

@@ -2,7 +2,8 @@
 
 from pandas import DataFrame, MultiIndex, Series
 
-JOINED = " + "  # between speakers, and between genders, as in evaluation/attributes.py
+from autoclip_sep.runs.scores import JOINED
+
 LEVEL = "_level"
 
 

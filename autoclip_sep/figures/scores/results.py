@@ -51,7 +51,8 @@ def bounds(runs: DataFrame) -> DataFrame:
     """
     found = [
         {
-            "corpus": corpus, "loss": "", "variant": _stft(name, row), "clipping": _title(name),
+            "corpus": corpus, "loss": "", "variant": _stft(name, row),
+            "clipping": sources.bound_title(name),
             "si_sdr": row["si_sdr_mean"], "improvement": row["si_sdr_improvement_mean"],
         }
         for corpus, run in zip(runs["corpus"], runs["run"], strict=True)
@@ -61,10 +62,6 @@ def bounds(runs: DataFrame) -> DataFrame:
     lines = DataFrame(found, columns=[*COLUMNS, *numbers]).astype(numbers)
     once = lines.drop_duplicates([*COLUMNS, "si_sdr"]).sort_values(["corpus", "si_sdr"])
     return once.set_index(COLUMNS)
-
-
-def _title(name: str) -> str:
-    return name.replace("_", " ").replace("phase sensitive", "phase-sensitive")
 
 
 def _stft(name: str, row: Mapping[str, Any]) -> str:
