@@ -33,6 +33,18 @@ def test_scores_are_evaluates_means_with_intervals_over_items_and_counts(tmp_pat
     )
 
 
+def test_counts_of_windows_are_no_scores(tmp_path: Path) -> None:
+    run = evaluated(untrained(tmp_path / "run"))
+    evaluation = run / "evaluation"
+    text = "item,source,sdr,isr,sir,sar,frames,silent\na,1,3.0,4.0,5.0,6.0,30,0\n"
+    (evaluation / "test_bss_eval.csv").write_text(text)
+    (evaluation / "test_bss_eval.json").write_text((evaluation / "test.json").read_text())
+    rows = [row for row in described(run)["scores"] if row["metric"] == "bss_eval"]
+    assert [(row["score"], row["mean"]) for row in rows] == [
+        ("sdr", 3.0), ("isr", 4.0), ("sir", 5.0), ("sar", 6.0),
+    ]  # fmt: skip
+
+
 def test_scores_of_another_checkpoint_are_left_out(tmp_path: Path) -> None:
     run = evaluated(untrained(tmp_path / "run"), sha256="0" * 64)
     assert described(run)["scores"] == []
