@@ -54,7 +54,7 @@ class PerSource(Metric):
             yield dict(zip(self._columns(), values, strict=True))
 
     def summarise(self, table: DataFrame) -> dict[str, Any]:
-        """Means and medians of the scores and of their improvement, and counts.
+        """Means and medians over sources of the scores and of their improvement, and counts.
 
         Named sources are also averaged one by one.
         """

@@ -94,7 +94,7 @@ def _training(content: Node, training: Node) -> Iterator[str]:
 def _scores(rows: Any) -> str:
     if not rows:
         return "None: this checkpoint was not evaluated."
-    lines = ["| split | score | mean | interval | median | items | undefined |",
+    lines = ["| split | score | mean | interval | median | mixtures | undefined |",
              "|---|---|---|---|---|---|---|"]  # fmt: skip
     for row in rows:
         name = UNITS.get(row["score"], f"{row['metric']}: {row['score']}")
@@ -105,9 +105,8 @@ def _scores(rows: Any) -> str:
         lines.append(f"| {' | '.join(map(_plain, cells))} |")
     level = f"{rows[0].get('level', 0.95):.0%}".replace("%", " %")
     return "\n".join(lines) + (
-        f"\n\nMeans are over sources, medians over items, each the mean of its sources; intervals "
-        f"hold {level} over items, of this network alone. Scores of silent sources are undefined "
-        "and left out."
+        f"\n\nMeans and medians are over sources; intervals hold {level} over mixtures, of this "
+        "network alone. Scores of silent sources are undefined and left out."
     )
 
 

@@ -78,8 +78,8 @@ def scores(run: Trained) -> list[dict[str, Any]]:
 def _summaries(path: Path) -> Iterator[dict[str, Any]]:
     """Of each score, and of how much better it is than the mixture's where that is known.
 
-    The mean is over sources, as evaluate.py's, its interval over items, which weigh as many sources
-    as have a score. The median is that of the items' means.
+    Mean and median are over sources, as evaluate.py's, the mean's interval over items, which weigh
+    as many sources as have a score.
     """
     table, columns = score_tables.read(path), records.header(path)
     known = [name for name in map(str, table) if name not in score_tables.COUNTS]
@@ -91,6 +91,6 @@ def _summaries(path: Path) -> Iterator[dict[str, Any]]:
         yield {
             "score": name, "mean": found.mean,
             "interval": [found.low, found.high] if math.isfinite(found.low) else None,
-            "level": LEVEL, "median": float(defined.groupby("item").mean().median()),
+            "level": LEVEL, "median": float(defined.median()),
             "items": found.items, "undefined": len(table) - len(defined),
         }  # fmt: skip

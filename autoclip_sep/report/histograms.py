@@ -20,8 +20,8 @@ def section(reported: Reported) -> Section:
     ends = limits([side.by_item for side in reported.sides], margin=0.02)
     second = _against(reported) if reported.compared else _over_input(reported.sides[0])
     answer = (
-        f"Half of the mixtures improve by more than {reported.told(_median)};"
-        f" {reported.told(_worse)} are no better than before."
+        f"Half of the mixtures, each the mean of its sources, improve by more than"
+        f" {reported.told(_median)}; {reported.told(_worse)} are no better than before."
     )
     return Section("Scores of all mixtures", answer, [_histogram(reported, ends), second])
 

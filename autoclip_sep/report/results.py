@@ -43,7 +43,7 @@ def section(reported: Reported) -> Section:
     parts: list[Part] = []
     if not reported.compared and bounds:
         words = f"{_means(sides)}; {_means(bounds[-1:])}"
-        parts.append(_plot("Mean over mixtures", GAINED, lines, words))
+        parts.append(_plot("Mean over sources", GAINED, lines, words))
     parts += [_table(lines), *_sources(reported)]
     if not reported.compared:
         (line,), (side,) = sides, reported.sides
@@ -187,8 +187,9 @@ def _table(lines: Sequence[Line]) -> Table:
          decimal(line.lowest), f"{line.improvement.items:,}"]
         for line in lines
     ]  # fmt: skip
-    columns = ["", "SI-SDR improvement [dB]", "SI-SDR [dB]", "10th percentile [dB]", "mixtures"]
-    return Table("Means over mixtures, with 95 % intervals", columns, rows)
+    columns = ["", "SI-SDR improvement [dB]", "SI-SDR [dB]", "10th percentile of mixtures [dB]",
+               "mixtures"]  # fmt: skip
+    return Table("Means over sources, with 95 % intervals over mixtures", columns, rows)
 
 
 def _sources(reported: Reported) -> list[Table]:

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from autoclip_sep.evaluation.si_sdr import SiSdr
+from autoclip_sep.evaluation.tables import summarise
 from autoclip_sep.pretrained import card, folder, from_pretrained
 from autoclip_sep.statistics.interval import interval
 from tests.pretrained.runs import evaluated, untrained
@@ -15,8 +17,9 @@ def described(run: Path) -> dict:
     return folder.describe(from_pretrained(run))
 
 
-def test_scores_are_evaluates_means_with_intervals_over_items_and_counts(tmp_path: Path) -> None:
-    found = described(evaluated(untrained(tmp_path / "run")))["scores"]
+def test_scores_are_evaluates_with_intervals_over_items_and_counts(tmp_path: Path) -> None:
+    run = evaluated(untrained(tmp_path / "run"))
+    found = described(run)["scores"]
 
     by_name = {row["score"]: row for row in found}
     assert list(by_name) == ["si_sdr", "si_sdr_improvement"]
@@ -24,11 +27,15 @@ def test_scores_are_evaluates_means_with_intervals_over_items_and_counts(tmp_pat
     expected = interval([6.0, 9.0, 2.0], [2, 1, 2])  # a, b without its silent source, c
     assert row["mean"] == pytest.approx((5 + 7 + 9 + 1 + 3) / 5)
     assert row["interval"] == [expected.low, expected.high]
-    assert (row["median"], row["items"], row["undefined"]) == (6.0, 3, 1)
+    assert (row["median"], row["items"], row["undefined"]) == (5.0, 3, 1)
+    summary = summarise(SiSdr(), run / "evaluation" / "test.csv")
+    for name, row in by_name.items():
+        assert row["mean"] == pytest.approx(summary[f"{name}_mean"])
+        assert row["median"] == summary[f"{name}_median"]
     assert by_name["si_sdr_improvement"]["mean"] == pytest.approx((5 + 6 + 7 + 2 + 3) / 5)
     text = card.text(described(tmp_path / "run"))
     assert (
-        f"| test | SI-SDR, dB | 5.00 | {expected.low:.2f} to {expected.high:.2f} | 6.00 | 3 | 1 |"
+        f"| test | SI-SDR, dB | 5.00 | {expected.low:.2f} to {expected.high:.2f} | 5.00 | 3 | 1 |"
         in text
     )
 

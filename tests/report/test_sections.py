@@ -94,6 +94,8 @@ def test_silent_sources_are_left_out_and_counted(add):
     run = add([[4.0, math.nan], [6.0, 6.0], [5.0, 5.0]])
     section = results.section(reported([[run]]))
     assert section.figure == "+5.20 dB"  # of five sources, as evaluate.py's mean
+    table = next(part for part in section.parts if isinstance(part, Table))
+    assert table.caption == "Means over sources, with 95 % intervals over mixtures"
     assert "Left out without a finite score: 1 of 6 sources." in section.answer
 
 
