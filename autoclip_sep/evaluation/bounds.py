@@ -9,6 +9,7 @@ analysis" (2005); ideal ratio mask, of magnitudes: Huang et al. (2014); phase-se
 truncation included: Erdogan et al. (2015).
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +21,8 @@ from torch import Tensor
 from autoclip_sep import masks
 from autoclip_sep.data.store.reading import Split
 from autoclip_sep.evaluation.metric import Metric
+from autoclip_sep.evaluation.per_source import PerSource
 from autoclip_sep.evaluation.score import score, summarise
-from autoclip_sep.evaluation.si_sdr import SiSdr
 from autoclip_sep.evaluation.system import System
 from autoclip_sep.files import sweep
 from autoclip_sep.runs.sources import bound_title
@@ -140,23 +141,25 @@ def as_text(
     stft: STFT,
     run: Mapping[str, Any] | None = None,
 ) -> str:
-    """A metric's summaries by bound, for a terminal; of SI-SDR a line each, a run's among them.
+    """A metric's summaries by bound, for a terminal; a line each where it has one score in dB.
 
     run: its summary. gap: by how much a mask is better than the run.
     """
     rows = {bound_title(name): summary for name, summary in summaries.items()}
     made = f"masks of an STFT with windows of {stft.window_length} samples, hop {stft.hop_length}"
-    if not isinstance(metric, SiSdr):
+    if not (isinstance(metric, PerSource) and metric.improves and len(metric.scores) == 1):
         return "\n".join([*(f"{name}:\n{metric.as_text(row)}" for name, row in rows.items()), made])
-    lines = [f"{'means in dB':31}{'SI-SDR':>9}{'improvement':>13}" + ("     gap" if run else "")]
+    ((score, title),) = metric.scores.items()
+    head = f"{f'means in{metric.unit}':31}{title:>9}{'improvement':>13}"
+    lines = [head + ("     gap" if run else "")]
     if run is not None:
         rows = {"mixture": rows.pop("mixture"), "this run": run, **rows}
     for name, row in rows.items():
+        mean, improvement = row[f"{score}_mean"], row.get(f"{score}_improvement_mean", math.nan)
         gap = ""
         if run is not None and name not in ("mixture", "this run"):
-            gap = f"{row['si_sdr_mean'] - run['si_sdr_mean']:8.2f}"
-        silent = f"  ({row['silent']} silent)" if row["silent"] else ""
-        lines.append(
-            f"{name:31}{row['si_sdr_mean']:9.2f}{row['si_sdr_improvement_mean']:13.2f}{gap}{silent}"
-        )
+            gap = f"{mean - run[f'{score}_mean']:8.2f}"
+        left_out = row[metric.undefined]
+        note = f"  ({left_out} {metric.undefined})" if left_out else ""
+        lines.append(f"{name:31}{mean:9.2f}{improvement:13.2f}{gap}{note}")
     return "\n".join([*lines, made])
