@@ -11,15 +11,19 @@ from autoclip_sep.evaluation.metric import Metric
 from autoclip_sep.runs.config import read_yaml
 
 
-def named(names: str | Sequence[str]) -> list[Metric]:
+def named(names: str | Sequence[str], sample_rate: int | None = None) -> list[Metric]:
     """The metrics of these names, each once.
 
     A name is that of a file in configs/metric/, the path of such a file of one's own (.yaml), or
-    PACKAGE.MODULE.CLASS. Raises InputError for one that there isn't, or that isn't trusted.
+    PACKAGE.MODULE.CLASS. sample_rate: of what is to be scored [Hz], where that is known.
+    Raises InputError for one that there isn't, that isn't trusted, or that can't score here.
     """
-    return [
-        _named(str(name)) for name in dict.fromkeys([names] if isinstance(names, str) else names)
-    ]
+    words = dict.fromkeys([names] if isinstance(names, str) else names)
+    metrics = [_named(str(word)) for word in words]
+    if sample_rate is not None:
+        for metric in metrics:
+            metric.check(sample_rate)
+    return metrics
 
 
 def _named(name: str) -> Metric:

@@ -10,6 +10,7 @@ import torch
 from pandas import DataFrame
 from torch import Tensor
 
+from autoclip_sep.errors import InputError
 from autoclip_sep.metrics.si_sdr import si_sdr_permuted
 from autoclip_sep.types import Batch
 
@@ -67,6 +68,18 @@ class Metric(ABC):
         metric keeps nothing from one mixture to the next.
         """
         return False
+
+    def check(self, sample_rate: int) -> None:
+        """Raises InputError for a rate that is too low, then for what it needs and isn't here."""
+        if sample_rate < self.least_rate:
+            raise InputError(
+                f"metric {self.name} needs {self.least_rate} Hz or more; these recordings have "
+                f"{sample_rate} Hz"
+            )
+        self.find()
+
+    def find(self) -> None:
+        """Find the package or the weights that it needs. Raises InputError where they are not."""
 
     @abstractmethod
     def score(self, separated: Separated) -> Iterator[dict[str, Any]]:

@@ -23,10 +23,12 @@ class Pesq(PerChannel):
     """Undefined where the package finds no utterance. band: narrow, wide."""
 
     def __init__(self, band: Literal["narrow", "wide"] = "wide") -> None:
-        require("pesq", "PESQ")
         self.mode, self.least_rate = MODES[band], RATES[band]  # type: ignore[misc]
         self.name = f"pesq_{self.mode}"
         self.scores = {self.name: f"PESQ ({band} band)"}  # type: ignore[misc]
+
+    def find(self) -> None:
+        require("pesq", "PESQ")
 
     def channel(self, estimate: Tensor, reference: Tensor, sample_rate: int) -> Sequence[float]:
         package: Any = require("pesq", "PESQ")

@@ -18,7 +18,6 @@ from tqdm import tqdm
 from autoclip_sep import parallel
 from autoclip_sep.data.loading.loaders import evaluation_batches
 from autoclip_sep.data.loading.segments import Recordings
-from autoclip_sep.errors import InputError
 from autoclip_sep.evaluation.metric import Metric, Separated
 from autoclip_sep.evaluation.system import System
 from autoclip_sep.evaluation.tables import Table, summarise
@@ -66,15 +65,11 @@ def score(
     table; scores of a different provenance are deleted first. names: those of the sources, in the
     corpus' order; by default "1", "2", ... batch_size: items of one length that are separated
     together at most. workers: other processes, for metrics that take long.
-    Raises InputError where a metric can't score this sample rate.
+    Raises InputError where a metric can't score this sample rate, or needs what isn't here.
     """
     names = names or [str(s + 1) for s in range(system.sources)]
     for metric in metrics.values():
-        if sample_rate < metric.least_rate:
-            raise InputError(
-                f"metric {metric.name} needs {metric.least_rate} Hz or more; these recordings have "
-                f"{sample_rate} Hz"
-            )
+        metric.check(sample_rate)
     tables = [Table(path, metric, provenance, len(names)) for path, metric in metrics.items()]
     done = set.intersection(*(table.done for table in tables))
     batches = evaluation_batches(split, batch_size, done, TOGETHER)

@@ -18,7 +18,7 @@ class Sdr(PerChannel):
     unit = " dB"
     improves = True
 
-    def __init__(self) -> None:
+    def find(self) -> None:
         require("fast_bss_eval", "SDR")
 
     def channel(self, estimate: Tensor, reference: Tensor, sample_rate: int) -> Sequence[float]:

@@ -36,6 +36,8 @@ class Squim(PerChannel):
 
     def __init__(self) -> None:
         self._model: Any = None
+
+    def find(self) -> None:
         weights = Path(torch.hub.get_dir()) / "torchaudio" / "models" / WEIGHTS
         if not weights.is_file():
             raise InputError(f"metric squim: there are no weights at {weights}: get {URL}")

@@ -25,10 +25,12 @@ class Stoi(PerChannel):
     digits = 3
 
     def __init__(self, extended: bool = False) -> None:
-        require("pystoi", "STOI")
         self.extended = extended
         self.name = "estoi" if extended else "stoi"
         self.scores = {self.name: self.name.upper()}  # type: ignore[misc]
+
+    def find(self) -> None:
+        require("pystoi", "STOI")
 
     def channel(self, estimate: Tensor, reference: Tensor, sample_rate: int) -> Sequence[float]:
         package: Any = require("pystoi", "STOI")

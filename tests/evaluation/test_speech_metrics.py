@@ -1,6 +1,7 @@
 """SNR, SDR, STOI, PESQ, SQUIM: the packages' numbers, and what has no score."""
 
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -165,6 +166,22 @@ def test_rates_below_what_a_metric_needs_are_refused(tmp_path, tiny_store, name,
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("name", "needs", "rate"),
+    [("squim", "no weights", 8000), ("pesq_wb", "pesq", 8000), ("pesq_nb", "pesq", 4000)],
+)
+def test_a_rate_that_is_too_low_is_told_before_what_is_missing(
+    tmp_path, monkeypatch, name, needs, rate
+):
+    """Whoever fetched 28 MB of weights for recordings of 8 kHz would be told so only then."""
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setitem(sys.modules, "pesq", None)  # as if it weren't installed
+    with pytest.raises(InputError, match=rf"{name} needs \d+ Hz or more; .* have {rate} Hz"):
+        named(name, rate)
+    with pytest.raises(InputError, match=needs):
+        named(name, RATE)
+
+
 @pytest.mark.parametrize("name", ["pesq_wb", "pesq_nb"])
 def test_other_rates_are_resampled(name):
     reference = speech(2.0, rate=44100)
@@ -179,15 +196,15 @@ def test_squim_reads_the_weights_that_are_there(tmp_path, monkeypatch):
     """Random ones, made here; the real ones are 28 MB on a server."""
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     with pytest.raises(InputError, match=r"no weights at .*squim_objective_dns2020.pth: get https"):
-        named("squim")
+        named("squim", RATE)
     path = tmp_path / "torchaudio" / "models" / "squim_objective_dns2020.pth"
     path.parent.mkdir(parents=True)
     path.write_bytes(b"nothing")
     with pytest.raises(InputError, match=r"squim_objective_dns2020.pth is damaged"):
-        named("squim")
+        named("squim", RATE)
     network = squim_objective_base().eval()
     torch.save(network.state_dict(), path)
-    (squim,) = named("squim")
+    (squim,) = named("squim", RATE)
     estimate = noisy(speech(1.0))
     row = next(iter(squim.score(separated(estimate, speech(1.0)))))
     with torch.inference_mode():

@@ -36,7 +36,7 @@ def score_bounds(arguments: Sequence[str]) -> None:
     command.set_threads(settings["threads"])
     device = call(find_device, "device", settings["device"])
     trust(settings["trust"])
-    chosen = metrics.named(settings["metrics"] or "si_sdr")
+    chosen = metrics.named(settings["metrics"] or "si_sdr", settings["data"]["sample_rate"])
     stft = build(settings["stft"], "stft").to(device)
     store = corpus.ready(settings, corpus.of_data(arguments), force=True)
     folder = Path(settings["output"]) / settings["data"]["name"]

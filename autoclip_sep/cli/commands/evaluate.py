@@ -117,13 +117,13 @@ def _score(
 def choose(settings: Mapping[str, Any], data: Mapping[str, Any]) -> list[Metric]:
     """The metrics asked for, or those that the corpus is scored by.
 
-    Raises InputError for one that there isn't.
+    Raises InputError for one that there isn't, or that can't score this corpus.
     """
     asked = settings["metrics"]
     if not asked:
         music = data.get("bss_eval") if settings["bss_eval"] is None else settings["bss_eval"]
         asked = ["si_sdr", "bss_eval"] if music else ["si_sdr"]
-    return metrics.named(asked)
+    return metrics.named(asked, data["sample_rate"])
 
 
 def workers(asked: int | None, chosen: Sequence[Metric], device: torch.device) -> int:

@@ -55,6 +55,8 @@ def score(arguments: Sequence[str]) -> None:
     chosen = metrics.named(settings["metrics"] or "si_sdr")
     matched = _matched(settings)
     references = References(matched, settings["tolerance"], settings["progress"])
+    for metric in chosen:
+        metric.check(references.sample_rate)
     roots = {key: str(Path(settings[key]).resolve()) for key in ("estimates", "references")}
     provenance = {**roots, "files": references.digest()}
     folder = Path(settings["output"] or Path("scores", Path(roots["estimates"]).name))
