@@ -20,12 +20,16 @@ Block = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Sound:
-    """What is to be separated: its name in messages, its rate in Hz, and its samples (C, n)."""
+    """What is to be separated: its name in messages, its rate in Hz, and its samples (C, n).
+
+    frames: how many samples there are; None of a pipe.
+    """
 
     name: str
     sample_rate: int
     channels: int
     blocks: Iterable[Block]
+    frames: int | None = None
 
 
 def separated(run: Model, sound: Sound, downmix: bool) -> Iterator[Block]:

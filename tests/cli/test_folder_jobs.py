@@ -289,3 +289,41 @@ def test_sources_of_another_sound_are_not_written_over(job, songs, run, capsys) 
     with pytest.raises(SystemExit):
         job()
     assert capsys.readouterr().out.splitlines()[-1] == "1 ok, 2 failed"
+
+
+def test_a_folder_goes_on_where_it_stopped(job, songs, capsys) -> None:
+    """Sources that are all there and whole are left; those of a half one are made anew."""
+    for name, length in {"a": 901, "b": 902, "c": 903, "d": 904}.items():
+        wav(songs / f"{name}.wav", length)
+    job()
+    whole = {path: path.read_bytes() for path in sorted(songs.parent.glob("out/*/s?.wav"))}
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        job()
+    said = capsys.readouterr()
+    assert said.out.splitlines()[-1] == "0 ok, 4 failed"
+    assert all("skip=true" in line for line in said.err.splitlines())
+    (songs.parent / "out/b/s2.wav").unlink()  # killed between the two
+    (songs.parent / "out/c/s1.wav").write_bytes(b"")  # as a power cut leaves it
+    marked = wav(songs.parent / "out/a/s1.wav", 901).read_bytes()
+    job("skip=true")
+    assert capsys.readouterr().out.splitlines()[-1] == "2 ok, 0 failed, 2 there before"
+    first, *others = whole
+    assert first.read_bytes() == marked
+    assert all(path.read_bytes() == whole[path] for path in others)
+
+
+def test_sources_of_another_sound_are_not_taken_for_finished(job, songs, capsys) -> None:
+    for name, length in {"a": 901, "b": 902}.items():
+        wav(songs / f"{name}.wav", length)
+    job()
+    wav(songs / "a.wav", 1000)
+    wav(songs / "c.wav", 903)
+    with pytest.raises(SystemExit):
+        job("skip=true")
+    said = capsys.readouterr()
+    assert said.out.splitlines()[-1] == "1 ok, 1 failed, 1 there before"
+    assert "out/a/s1.wav is there already, of another length" in said.err
+    for other in ("force=true", "output=-", "input=-"):
+        with pytest.raises(InputError, match="skip=true is for files, and not with force=true"):
+            job("skip=true", other)

@@ -17,7 +17,7 @@ from autoclip_sep.separation.source_files import write_sources
 from autoclip_sep.training.settings import find_device
 
 USAGE = """
-python separate.py run=runs/... input=mix.wav [output=separated] [downmix=true]
+python separate.py run=runs/... input=mix.wav [output=separated] [downmix=true] [skip=true]
 python separate.py model=FOLDER|OWNER/NAME|torchaudio:CONVTASNET_BASE_LIBRI2MIX input=mix.wav
 ffmpeg -i mix.mp4 -f wav - | python separate.py run=runs/... input=- output=- > sources.wav
 
@@ -27,7 +27,8 @@ another sound beside it is called the same. Whatever libsndfile or ffmpeg decode
 is in the file and not by its name; of a video or .stem.mp4, the first sound. With a folder as
 input, every audio file below it is separated, into the same folders below the output; those that
 can't be read are named and the rest goes on, what is no sound is named and left out, and hidden
-files and folders are skipped. No input is written over, and nothing else without force=true.
+files and folders are skipped. No input is written over, and nothing else without force=true;
+skip=true leaves sounds whose sources are all there and does the rest, as after a stop.
 A file may be of any length: its sources wait on the disk, as 4 bytes per sample, until all of it is
 separated.
 
@@ -51,6 +52,8 @@ def separate(arguments: Sequence[str]) -> None:
     settings = compose.plain(compose.compose("separate", arguments))
     check_choice(settings, "checkpoint", "best", "last")
     check_choice(settings, "format", "wav", *pipes.BITS)
+    if settings["skip"] and (settings["force"] or "-" in (settings["input"], settings["output"])):
+        raise InputError("skip=true is for files, and not with force=true: leave out one of them")
     if settings["output"] != "-":
         _separate(settings, None)
     else:
@@ -97,11 +100,11 @@ def _separate_tree(
         print(shown(f"separate: {path}: left out, {why}"), file=sys.stderr)
     for denied in tree.errors:
         print(f"separate: {command.one_line(denied)}", file=sys.stderr)
-    failed = 0
+    failed = skipped = 0
     inputs = set(map(_place, tree.sounds))
     for file, folder in tree.sounds.items():
         try:
-            _into_folder(run, _sound(file), output / folder, settings, inputs)
+            skipped += not _into_folder(run, _sound(file), output / folder, settings, inputs)
         except BrokenPipeError:  # nobody reads the output any more
             raise
         except Exception as error:
@@ -111,9 +114,10 @@ def _separate_tree(
             if not isinstance(error, InputError | OSError):  # which name it themselves
                 said = f"{shown(str(file))}: {said}"
             print(f"separate: {said}", file=sys.stderr)
-    left_out = f", {len(tree.others)} left out" if tree.others else ""
     failures = failed + len(tree.errors)
-    print(f"{len(tree.sounds) - failed} ok, {failures} failed{left_out}")
+    counts = {"there before": skipped, "left out": len(tree.others)}
+    more = "".join(f", {count} {what}" for what, count in counts.items() if count)
+    print(f"{len(tree.sounds) - failed - skipped} ok, {failures} failed{more}")
     if failures:
         sys.exit(1)
 
@@ -123,7 +127,8 @@ def _sound(file: Path) -> Sound:
     header = soundfiles.info(file)
     if header.sounds > 1:
         print(shown(f"{file}: {header.sounds} sounds, the first is separated"))
-    return Sound(str(file), header.sample_rate, header.channels, soundfiles.blocks(file))
+    rate, blocks = header.sample_rate, soundfiles.blocks(file)
+    return Sound(str(file), rate, header.channels, blocks, header.frames)
 
 
 def _standard_input(settings: Mapping[str, Any]) -> Sound:
@@ -155,8 +160,8 @@ def _into_folder(
     folder: Path,
     settings: Mapping[str, Any],
     inputs: Collection[str],
-) -> None:
-    """Whole files, or none. inputs: the places of what is separated."""
+) -> bool:
+    """Whole files, or none; whether any were written. inputs: the places of what is separated."""
     paths = [folder / f"{name}.wav" for name in source_names(run)]
     for path in paths:
         if _place(path) in inputs:
@@ -164,13 +169,38 @@ def _into_folder(
                 f"{sound.name}: would be written over the input {path}: another output=?"
             )
     blocks = separated(run, sound, settings["downmix"])
-    if not settings["force"] and (old := [path for path in paths if path.exists()]):
-        raise InputError(
-            f"{sound.name}: {old[0]} is there already, maybe of another sound: choose another "
-            "output=, or write over it with force=true"
-        )
+    if not settings["force"] and _is_done(sound, paths, settings["skip"]):
+        return False
     write_sources(blocks, paths, sound.sample_rate)
     print(shown(f"{sound.name} -> {paths[0]} ... {paths[-1].name}"))
+    return True
+
+
+def _is_done(sound: Sound, paths: Sequence[Path], skip: bool) -> bool:
+    """Whether all sources are there, and may stay.
+
+    Raises InputError for one that is there, unless `skip` and it may be the sound's own: whole and
+    as long, or broken as a power cut leaves it.
+    """
+    old = [path for path in paths if path.exists()]
+    own = [path for path in old if skip and _length(path) == (sound.frames, sound.sample_rate)]
+    for path in old:
+        if path not in own and not (skip and _length(path) is None):
+            whose = "of another length" if skip else "maybe of another sound"
+            raise InputError(
+                f"{sound.name}: {path} is there already, {whose}: choose another output=, write "
+                "over it with force=true" + ("" if skip else ", or leave it with skip=true")
+            )
+    return own == [*paths]
+
+
+def _length(path: Path) -> tuple[int, int] | None:
+    """Samples and rate; None of what is no whole sound."""
+    try:
+        header = soundfiles.info(path)
+    except InputError:
+        return None
+    return header.frames, header.sample_rate
 
 
 def _into_stream(run: Model, sound: Sound, sink: BinaryIO, settings: Mapping[str, Any]) -> None:
