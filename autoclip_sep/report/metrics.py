@@ -69,7 +69,11 @@ def _table(metric: str, tables: Mapping[str, DataFrame]) -> Table:
             name = f"{shown(source)}, {side}" if source else side
             rows.append([name, *(_cell(own, column) for column in columns)])
     heads = [shown(column).upper().replace("_IMPROVEMENT", "i") for column in columns]
-    return Table(f"{_name(metric)}: means over sources, with 95 % intervals over mixtures", ["", *heads], rows)
+    return Table(
+        f"{_name(metric)}: means over sources, with 95 % intervals over mixtures",
+        ["", *heads],
+        rows,
+    )
 
 
 def _by_source(table: DataFrame) -> list[tuple[str, DataFrame]]:

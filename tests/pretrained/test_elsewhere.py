@@ -14,7 +14,6 @@ from urllib.error import URLError
 import pytest
 import torch
 import torchaudio
-from huggingface_hub import constants
 from torchaudio.models import ConvTasNet, HDemucs
 from torchaudio.pipelines import SourceSeparationBundle
 
@@ -65,6 +64,7 @@ class Hub(SimpleHTTPRequestHandler):
 
 
 def test_a_hubs_model_comes_from_its_server_and_nothing_else_of_it(tmp_path: Path) -> None:
+    pytest.importorskip("huggingface_hub")
     model = from_pretrained(untrained(tmp_path / "run"))
     Hub.kept, Hub.asked = save_pretrained(model, tmp_path / "kept"), []
     (Hub.kept / "pickled.bin").write_bytes(b"no")
@@ -91,13 +91,60 @@ def test_a_hubs_model_comes_from_its_server_and_nothing_else_of_it(tmp_path: Pat
 def test_without_network_and_copy_a_hubs_name_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    constants = pytest.importorskip("huggingface_hub.constants")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(
-        InputError, match=r"^runs/demo: no such folder, and it can't be had"
-    ) as said:
+    with pytest.raises(InputError, match=r"^runs/demo: .* \(HF_HUB_OFFLINE is set, and") as said:
         from_pretrained("runs/demo")
     assert "\n" not in str(said.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        (None, "[Errno 111] Connection refused"),
+        (404, "no such repository, or a private one"),
+        (500, "Server error '500 Internal Server Error' for url 'ENDPOINT/api/models/me/speech/"),
+    ],
+)
+def test_a_hub_that_gives_nothing_is_one_whole_line(
+    tmp_path: Path, status: int | None, reason: str
+) -> None:
+    """Of a closed port, a repository that isn't there, a server that is broken."""
+    pytest.importorskip("huggingface_hub")
+
+    class Refusing(SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status or 0)
+            if status == 404:
+                self.send_header("X-Error-Code", "RepoNotFound")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        endpoint = f"http://127.0.0.1:{server.server_port}"
+        if status is None:
+            server.server_close()
+        else:
+            Thread(target=server.serve_forever, daemon=True).start()
+        place = {"HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0"}
+        program = (
+            "from autoclip_sep.pretrained import from_pretrained\nfrom_pretrained('me/speech')"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program], cwd=tmp_path, env={**ENVIRONMENT, **place},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if status is not None:
+            server.shutdown()
+
+    _, _, message = done.stderr.strip().splitlines()[-1].partition("InputError: ")
+    assert message.startswith(f"me/speech: no such folder, and {endpoint} doesn't give it (")
+    assert reason.replace("ENDPOINT", endpoint) in message
+    assert message.endswith("copy the model's folder here")
 
 
 SMALL_SPEECH = {
