@@ -78,7 +78,7 @@ class Metric(ABC):
             )
         self.find()
 
-    def find(self) -> None:
+    def find(self) -> None:  # noqa: B027 (most need nothing)
         """Find the package or the weights that it needs. Raises InputError where they are not."""
 
     @abstractmethod

@@ -131,9 +131,7 @@ def test_a_hub_that_gives_nothing_is_one_whole_line(
         else:
             Thread(target=server.serve_forever, daemon=True).start()
         place = {"HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0"}
-        program = (
-            "from autoclip_sep.pretrained import from_pretrained\nfrom_pretrained('me/speech')"
-        )
+        program = "import autoclip_sep.pretrained as p; p.from_pretrained('me/speech')"
         done = subprocess.run(
             [sys.executable, "-c", program], cwd=tmp_path, env={**ENVIRONMENT, **place},
             capture_output=True, text=True, check=False,

@@ -1,6 +1,7 @@
 """Corpora that are generated: by one process at a time, resumed after a kill, used when whole."""
 
 import json
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from autoclip_sep.data.store.reading import Item, Store
 from autoclip_sep.errors import InputError
 from autoclip_sep.files import write_whole
 from autoclip_sep.locks import exclusive
+from autoclip_sep.names import shown
 
 _NOTE = "complete.json"  # written last: a folder without it is resumed, never used
 
@@ -77,6 +79,9 @@ class GeneratedCorpus(ABC):
             with exclusive(folder):
                 if not note.exists():  # another process may have generated it meanwhile
                     folder.mkdir(parents=True, exist_ok=True)
+                    if progress:
+                        said = f"data: {folder} isn't there whole, it is generated now"
+                        print(shown(said), file=sys.stderr, flush=True)
                     self.generate(folder, progress)
                     text = json.dumps(settings, indent=1, sort_keys=True) + "\n"
                     write_whole(note, text.encode())

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -29,6 +30,7 @@ from autoclip_sep.data.store.reading import (
 from autoclip_sep.errors import InputError
 from autoclip_sep.files import UNSUPPORTED, write_whole
 from autoclip_sep.locks import exclusive
+from autoclip_sep.names import shown
 from autoclip_sep.parallel import MANY, in_parallel, release
 
 
@@ -61,7 +63,11 @@ def prepare(
                 return store
         partial_folder = target.with_name(f".{target.name}.partial")
         shutil.rmtree(partial_folder, ignore_errors=True)
-        _make_folder(partial_folder, target)
+        state = "not made of the files as they are now" if target.exists() else "not there"
+        _make_folder(partial_folder, target, state)
+        if progress:
+            said = f"data: {target}: {state}, {len(items):,} mixtures are decoded now"
+            print(shown(said), file=sys.stderr, flush=True)
         try:
             _convert(partial_folder, sample_rate, items, tolerance, jobs, progress)
         except BaseException as error:
@@ -76,11 +82,10 @@ def prepare(
     return Store(target, items)
 
 
-def _make_folder(folder: Path, target: Path) -> None:
+def _make_folder(folder: Path, target: Path, state: str) -> None:
     try:
         folder.mkdir(parents=True)
     except OSError as error:
-        state = "not made of the files as they are now" if target.exists() else "not there"
         raise InputError(
             f"{target}: {state}, and nothing can be written there ({error.strerror}): choose"
             " another folder with data.store=..."

@@ -54,6 +54,23 @@ def test_a_corpus_is_generated_once_and_resumed_where_it_was_cut_off(tmp_path):
     assert store.folder.name == note.parent.name
 
 
+def test_what_is_made_is_told_first_and_what_is_there_is_not(tmp_path, capsys):
+    """Bars need a terminal; of a run whose corpus moved, nothing told that it was made anew."""
+    places = {"root": str(tmp_path / "corpora"), "store": str(tmp_path / "store")}
+    store = Ramps(**places).prepare()
+    audio = next((tmp_path / "corpora").glob("generated-????????"))
+    assert capsys.readouterr().err.splitlines() == [
+        f"data: {audio} isn't there whole, it is generated now",
+        f"data: {store.folder}: not there, 3 mixtures are decoded now",
+    ]
+    Ramps(**places).prepare()
+    assert capsys.readouterr().err == ""
+    soundfiles.write(audio / "test.wav", np.full(90, 0.2), 8000)
+    Ramps(**places).prepare()
+    said = f"data: {store.folder}: not made of the files as they are now, 3 mixtures are decoded"
+    assert capsys.readouterr().err.startswith(said)
+
+
 def test_without_a_root_nothing_is_generated_in_the_working_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=r"^data\.root=null: data=generated needs a folder"):
