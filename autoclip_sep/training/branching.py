@@ -77,6 +77,7 @@ def begin_and_fit(branch: Branch, replay: Trainer, trainer: Trainer) -> None:
         begun = position(found)[0] if found else 0
         if begun < branch.step:
             tqdm.write(f"replaying steps {begun + 1} to {branch.step} of {branch.trunk}")
+        replay.saved.announced = True
     replay.loader = trainer.loader  # the same batches, read by the same workers
     distributed.gather(None)  # all wait for the first process' files, here and below
     replay.fit(until=branch.step)
@@ -104,6 +105,7 @@ def take_over(branch: Branch, trainer: Trainer) -> None:
     saved.load(state)
     if saved.first:
         tqdm.write(f"branch of {branch.trunk} at step {branch.step}; {line}")
+        saved.announced = True
 
 
 def _taken_over(branch: Branch, trainer: Trainer, state: State) -> tuple[State, str]:

@@ -34,8 +34,10 @@ class SavedRun:
 
     parts: the objects on whose state the rest of the run depends, beside progress and the random
     number generators, by their keys in a checkpoint. kind: of its checkpoints. keeps: whether that
-    of a step is kept for good, too.
+    of a step is kept for good, too. announced: whether a line said already where it goes on.
     """
+
+    announced = False
 
     def __init__(
         self, directory: Path, progress: Progress, parts: Mapping[str, Any], device: torch.device,
@@ -124,7 +126,8 @@ class SavedRun:
         environment = self.load(state)
         if self.first:
             self._warn_of_changes(environment)
-            tqdm.write(f"resuming from step {self.steps} (epoch {self.progress.epoch})")
+            if not self.announced:
+                tqdm.write(f"resuming from step {self.steps} (epoch {self.progress.epoch})")
         return True
 
     def load(self, state: State) -> Mapping[str, Any]:

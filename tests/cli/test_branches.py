@@ -72,12 +72,18 @@ def numbers(run, column):
 
 
 @pytest.mark.parametrize("step", [2, 6, 7, 8, 13], ids=lambda step: f"step{step}")
-def test_a_branch_with_the_same_settings_is_its_trunk_to_the_bit(clipped, step, assert_same):
+def test_a_branch_with_the_same_settings_is_its_trunk_to_the_bit(
+    clipped, step, assert_same, capsys
+):
     """From the start, from a kept step, replayed, at an epoch's end, from the newest but one."""
     before = contents(clipped)
     workers = "trainer.workers=1" if step == 7 else "trainer.workers=0"
     branch = trained(f"branch_from={clipped}", f"step={step}", workers, "runs=same")
     assert branch.name.endswith(f"-autoclip_p25-step{step}")
+    said = capsys.readouterr().out
+    assert said.count("replaying steps") == (step in (2, 7, 8, 13))
+    assert f"branch of {clipped} at step {step}; " in said
+    assert "resuming" not in said  # which the lines before say better
     for name in FILES:
         assert (branch / name).read_bytes() == (clipped / name).read_bytes()
     assert_same(last(branch), last(clipped))
