@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from autoclip_sep.names import shown
+from autoclip_sep.runs.scores import with_unit
 
 Node = Mapping[str, Any]
 
@@ -97,7 +98,7 @@ def _scores(rows: Any) -> str:
     lines = ["| split | score | mean | interval | median | mixtures | undefined |",
              "|---|---|---|---|---|---|---|"]  # fmt: skip
     for row in rows:
-        name = UNITS.get(row["score"], f"{row['metric']}: {row['score']}")
+        name = UNITS.get(row["score"], f"{row['metric']}: {with_unit(row['score'])}")
         bounds = row.get("interval")
         span = f"{bounds[0]:.2f} to {bounds[1]:.2f}" if bounds else ""
         cells = [row["split"], name, f"{row['mean']:.2f}", span, f"{row['median']:.2f}",

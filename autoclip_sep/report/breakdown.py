@@ -7,7 +7,7 @@ from typing import NamedTuple
 from pandas import DataFrame
 
 from autoclip_sep.errors import InputError
-from autoclip_sep.figures.scores.breakdown import Breakdown, break_down
+from autoclip_sep.figures.scores.breakdown import SCORE, Breakdown, break_down
 from autoclip_sep.names import shown
 from autoclip_sep.report.plots import Trace, decimal, label, layout, numbers
 from autoclip_sep.report.section import Plot, Section, Table
@@ -15,6 +15,7 @@ from autoclip_sep.report.sides import Reported, Side
 from autoclip_sep.runs import scores
 
 LONGEST = 24  # letters of a group's name on an axis
+UNIT = "SI-SDR improvement [dB]"
 FEW = 10  # groups that are shown of an attribute
 
 
@@ -90,7 +91,7 @@ def _plot(attribute: str, sides: Sequence[Side], found: Sequence[Breakdown]) -> 
         shift = 0.14 * (2 * n - len(sides) + 1)
         data.append(_dots(side, own, [names.index(group.group) + shift for group in own]))
     axes = layout(
-        "SI-SDR improvement [dB]", "", y_range=[len(names) - 0.4, -0.6], y_showgrid=False,
+        UNIT, "", y_range=[len(names) - 0.4, -0.6], y_showgrid=False,
         y_tickvals=list(range(len(names))), y_ticktext=[_short(name) for name in names],
         showlegend=len(sides) > 1,
     )  # fmt: skip
@@ -138,7 +139,8 @@ def _worst(side: Side, found: Breakdown) -> Table:
         [shown(str(item)), *(_cell(value) for value in values)]
         for item, values in zip(found.worst.index, found.worst.to_numpy(object), strict=True)
     ]
-    columns = ["", *(shown(str(name)).replace("_", " ") for name in found.worst)]
+    worst = found.worst.rename(columns={SCORE: UNIT})
+    columns = ["", *(shown(str(name)).replace("_", " ") for name in worst)]
     words = [n for n, kind in enumerate(found.worst.dtypes, start=1) if kind.kind == "O"]
     return Table(f"The {len(rows)} lowest mixtures, {side.name}", columns, rows, words=words)
 

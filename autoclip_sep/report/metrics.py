@@ -68,12 +68,18 @@ def _table(metric: str, tables: Mapping[str, DataFrame]) -> Table:
         for source, own in _by_source(table):
             name = f"{shown(source)}, {side}" if source else side
             rows.append([name, *(_cell(own, column) for column in columns)])
-    heads = [shown(column).upper().replace("_IMPROVEMENT", "i") for column in columns]
+    heads = [_head(shown(column)) for column in columns]
     return Table(
         f"{_name(metric)}: means over sources, with 95 % intervals over mixtures",
         ["", *heads],
         rows,
     )
+
+
+def _head(column: str) -> str:
+    """SDRi [dB]."""
+    name, bracket, unit = scores.with_unit(column).partition(" [")
+    return name.upper().replace(scores.GAIN.upper(), "i") + bracket + unit
 
 
 def _by_source(table: DataFrame) -> list[tuple[str, DataFrame]]:

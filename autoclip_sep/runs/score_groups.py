@@ -27,6 +27,11 @@ class Group:
     corpora: frozenset[str]
     weights: frozenset[str] = frozenset()
 
+    @property
+    def each(self) -> str:
+        """What a column is of: "seed" of a run, "table" of somebody's scores that name none."""
+        return "seed" if all(map(_is_run, self.places)) else "table"
+
 
 def find(where: str) -> list[Path]:
     """The runs and tables that a path, or a pattern with * and ?, names.
@@ -42,11 +47,11 @@ def find(where: str) -> list[Path]:
     found: list[Path] = []
     for place in places:
         below = [path.parent for path in sorted(place.rglob("seed*/config.yaml"))]
-        alone = place.is_file() or (place / "config.yaml").is_file() or not below
+        alone = place.is_file() or _is_run(place) or not below
         found += [place] if alone else below
     if not found:
         raise InputError(f"{where}: there is no such run, folder or table")
-    runs = [place for place in found if (place / "config.yaml").is_file()]
+    runs = [place for place in found if _is_run(place)]
     if len(names := sorted({seedless(run) for run in runs})) > 1:
         raise InputError(
             f"{where}: runs that differ in more than their seed: {some(names)}: a pattern"
@@ -70,7 +75,8 @@ def gather(
         table, path = scores.scores(place, metric, split)
         column = _seed(place)
         if column in columns:
-            raise InputError(f"{place}: another run of seed {column} is in the same group")
+            what = f"another run of seed {column}" if _is_run(place) else "the same table"
+            raise InputError(f"{place}: {what} is in the same group")
         if not table.index.is_unique:
             twice = " ".join(table.index[table.index.duplicated()][0])
             raise InputError(f"{path}: {shown(twice)} is scored twice")
@@ -125,7 +131,11 @@ def _check_same(
         raise InputError(f"scores of different corpora ({named}): {advice}")
 
 
+def _is_run(place: Path) -> bool:
+    return (place / "config.yaml").is_file()
+
+
 def _seed(place: Path) -> str:
-    if (place / "config.yaml").is_file():
+    if _is_run(place):
         return str(run_directory.read_config(place)["seed"])
     return str(place)

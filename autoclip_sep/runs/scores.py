@@ -5,6 +5,7 @@ it what the scores depend on. What was kept of a run has them in fewer digits, a
 """
 
 import gzip
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -23,7 +24,13 @@ COUNTS = ["estimate", "frames", "silent"]  # columns that are no scores
 NAMES = ["speakers", "genders"]  # columns of items' tables that are text, even if they look else
 JOINED = " + "  # between the speakers of a mixture, and between their genders
 BEFORE, GAIN = "_mixture", "_improvement"
+IN_DB = re.compile(rf"((squim_)?si_sdr|snr|sdr|isr|sir|sar)({BEFORE}|{GAIN})?")
 DIGITS = 5  # that are kept of a score: SI-SDR to 0.001 dB
+
+
+def with_unit(metric: str) -> str:
+    """A column of scores as a heading: `si_sdr [dB]`, or as it is where no unit is known."""
+    return f"{metric} [dB]" if IN_DB.fullmatch(metric.rpartition(".")[2]) else metric
 
 
 def read(path: Path) -> DataFrame:

@@ -39,7 +39,7 @@ def test_numbers_are_cut_at_their_quartiles():
     assert all(row["low"] < row["mean"] < row["high"] for row in bins.values())
     assert found.mean == 20.5
     assert found.worst.index.tolist() == NAMES[:10]
-    assert found.worst.iloc[0].to_dict() == {"score": 1.0, "seconds": 1.0}
+    assert found.worst.iloc[0].to_dict() == {"score": 1.0, "length [s]": 1.0}
 
 
 def test_bounds_have_as_many_digits_as_tell_the_bins_apart():
@@ -78,6 +78,19 @@ def test_seeds_widen_and_silence_is_left_out_and_counted():
     assert found.notes == ["1 sources are left out: they have no finite score"]
     assert found.groups["sources"].sum() == 2 * COUNT - 1
     assert (found.groups["high"] - found.groups["low"] > 1).all()
+
+
+def test_every_number_of_the_tables_has_its_unit():
+    known = items(seconds=np.arange(COUNT) + 1.0, overlap=[0.5] * COUNT,
+                  level_difference=[3.0] * COUNT, snr=[9.0] * COUNT, **{"1_level": [3.0] * COUNT,
+                  "2_level": [-3.0] * COUNT})  # fmt: skip
+    text = as_markdown(break_down(scores(np.ones((COUNT, 2))), known), "si_sdr [dB]")
+    assert "| length [s] | items | si_sdr [dB] | 95 % interval |" in text
+    assert (
+        "| item | si_sdr [dB] | length [s] | overlap [%] | level difference of the sources [dB] |"
+        " sources over noise [dB] | level of 1 over the rest [dB] | level of 2 over the rest [dB] |"
+    ) in text
+    assert "| m00 | 1 | 1 | 50 | 3 | 9 | 3 | -3 |" in text
 
 
 def test_music_is_grouped_by_source_and_track():

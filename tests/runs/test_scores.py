@@ -25,6 +25,18 @@ def add(run, rows, name="test", seed=None, fingerprint="f"):
     return run
 
 
+@pytest.mark.parametrize(
+    ("metric", "heading"),
+    [
+        ("si_sdr", "si_sdr [dB]"), ("si_sdr_improvement", "si_sdr_improvement [dB]"),
+        ("bss_eval.sar", "bss_eval.sar [dB]"), ("squim_si_sdr", "squim_si_sdr [dB]"),
+        ("stoi", "stoi"), ("pesq_nb", "pesq_nb"), ("squim_stoi", "squim_stoi"), ("error", "error"),
+    ],
+)  # fmt: skip
+def test_scores_in_decibels_say_so(metric, heading):
+    assert scores.with_unit(metric) == heading
+
+
 def test_best_and_last_weights_are_not_compared(tmp_path):
     for seed, checkpoint in enumerate(("best-000000002-00001", "last-000000004-00002")):
         run = add(tmp_path / f"seed{seed}", {"a": 1.0}, seed=seed)

@@ -9,6 +9,7 @@ from pandas import read_csv
 from autoclip_sep.cli.commands import compare_scores
 from autoclip_sep.errors import InputError
 from autoclip_sep.runs import run_directory
+from autoclip_sep.runs.score_groups import gather
 
 ITEMS = [f"m{n:02d}" for n in range(40)]
 
@@ -60,7 +61,7 @@ def test_two_groups_are_compared_and_written(tmp_path, say):
     text = (tmp_path / "table.md").read_text()
     assert "| all | " in text
     assert " +1.0" in text
-    assert "si_sdr of test" in said
+    assert "si_sdr [dB] of test" in said
 
 
 def test_named_sources_get_a_line_each_and_one_seed_says_what_it_is(tmp_path, say):
@@ -80,6 +81,18 @@ def test_a_table_of_anybodys_estimates_beside_a_run(tmp_path, say):
     said = say(f"a={run}", f"b={table}")
     assert "50 % of 40" in said
     assert "+0.00 .. +0.00" in said
+    assert "seed" not in said.partition("\n\n")[2]  # which a table has none of
+    assert "one table: the interval holds for these very estimates" in said
+    for n in range(2):
+        text = (run / "evaluation/test.csv").read_text()
+        (tmp_path / f"test_{n}.csv").write_text(text.replace(",0.0\n", f",{n}.5\n"))
+    said = say("a=test_?.csv", f"b={table}", "output=tables.md", "metric=si_sdr")
+    assert "a  .: tables test_0.csv, test_1.csv" in said
+    text = (tmp_path / "tables.md").read_text()
+    assert "| tables | tables needed |" in text.splitlines()[0]
+    assert "over these tables, and holds for no others" in text
+    with pytest.raises(InputError, match=r"test_0\.csv: the same table is in the same group"):
+        gather([tmp_path / "test_0.csv"] * 2, "si_sdr")
 
 
 def test_a_table_is_of_the_metric_that_its_name_says(tmp_path, say):

@@ -63,18 +63,18 @@ def run(words: Sequence[str]) -> None:
         raise InputError(f"{table} is of another corpus than the scores: evaluate the run again")
     if given["speakers"]:
         items = with_genders(items, Path(given["speakers"]))
-    found = break_down(group.table, items)
+    found, label = break_down(group.table, items), scores.with_unit(metric)
     stem = output / ("breakdown" if split == "test" else f"breakdown_{split}")
     output.mkdir(parents=True, exist_ok=True)
     name = shown(str(first if len(group.places) == 1 else first.parent))
-    text = f"# {name}, {split}\n\n{as_markdown(found, metric)}"
+    text = f"# {name}, {split}\n\n{as_markdown(found, label)}"
     write_whole(stem.with_suffix(".md"), text.encode(errors="replace"))
     content = found.groups.to_csv(index=False)
     write_whole(stem.with_suffix(".csv"), content.encode(errors="replace"))
     notes = [name, f"{len(set(items.index)):,} items of {split}; small numbers: items of a group"]
     print(text)
     try:
-        picture = breakdown_picture.draw(found, metric, f"{metric} by group", notes, stem)
+        picture = breakdown_picture.draw(found, label, f"{label} by group", notes, stem)
         print(shown(f"{stem}.md, .csv and {picture.name}"))
     except InputError as error:  # of few items, say
         print(shown(f"{stem}.md and .csv; not drawn: {error}"))

@@ -5,7 +5,8 @@
 
 a, b: a run that was evaluated, what was kept of one, or a table of scores (.csv); or a group of
 runs that differ in their seed: their folder, or a pattern in quotes, "runs/.../seed?".
-Where both groups have the same seeds, each is compared with the same one.
+Where both groups have the same seeds, each is compared with the same one. Of several tables in a
+group, "theirs/*.csv", each is taken for another training of the same system.
 
 Scores are paired by item. Printed are the mean difference a - b with an interval of 95 % by a
 bootstrap over items and seeds, in how many items a scores higher, P(a > b) over items and pairs of
@@ -30,6 +31,7 @@ from autoclip_sep.figures.scores.differences import cells, notes
 from autoclip_sep.files import write_whole
 from autoclip_sep.names import check_name, shown
 from autoclip_sep.runs.score_groups import Group, alike, find, gather
+from autoclip_sep.runs.scores import with_unit
 from autoclip_sep.statistics.paired import Paired, paired
 
 DEFAULTS = {
@@ -49,18 +51,20 @@ def compare(words: Sequence[str]) -> None:
     metric, split = given["metric"], check_name(given["split"], "split")
     common = arguments.flag(given, "common")
     output = Path(given["output"])
-    if given["output"] and output.suffix not in WRITERS:
+    if given["output"] and output.suffix not in (".md", ".csv"):
         raise InputError(f"output={output}: must end in .md or .csv")
     a, b = (gather(find(given[key]), metric, split, common=common) for key in "ab")
     found = by_source(*alike(a, b, common=common))
     heading = [*(f"{key}  {_named(group)}" for key, group in zip("ab", (a, b), strict=True)),
-               f"{metric} of {split}"]  # fmt: skip
-    rows = DataFrame({name: cells(one) for name, one in found.items()}).T
-    print(*map(shown, heading), "", rows.to_string(), "", sep="\n")
-    print(*notes(found[ALL]), sep="\n")
+               f"{with_unit(metric)} of {split}"]  # fmt: skip
+    each = a.each if a.each == b.each else "table"
+    rows = DataFrame({name: cells(one, each=each) for name, one in found.items()}).T
+    said = [*heading, *notes(found[ALL], each)]
+    print(*map(shown, heading), "", rows.to_string(), "", *said[len(heading) :], sep="\n")
     if given["output"]:
         output.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(output, WRITERS[output.suffix](heading, found).encode(errors="replace"))
+        content = as_csv(found) if output.suffix == ".csv" else as_markdown(rows, said)
+        write_whole(output, content.encode(errors="replace"))
         print(shown(str(output)))
 
 
@@ -78,23 +82,19 @@ def by_source(a: DataFrame, b: DataFrame) -> dict[str, Paired]:
     return found
 
 
-def as_markdown(heading: Sequence[str], found: dict[str, Paired]) -> str:
+def as_markdown(rows: DataFrame, said: Sequence[str]) -> str:
     """The table, what was compared, and the notes."""
-    lines = [f"- {shown(line)}" for line in [*heading, *notes(found[ALL])]]
-    rows = DataFrame([{"sources": name} | cells(one) for name, one in found.items()])
-    return "\n".join([markdown.table(rows), *lines, ""])
+    table = markdown.table(rows.rename_axis("sources").reset_index())
+    return "\n".join([table, *(f"- {shown(line)}" for line in said), ""])
 
 
-def as_csv(heading: Sequence[str], found: dict[str, Paired]) -> str:
+def as_csv(found: dict[str, Paired]) -> str:
     """All numbers, as in `Paired`."""
     rows = DataFrame([{"sources": name} | asdict(one) for name, one in found.items()])
     return rows.astype({"seeds_needed": "Int64"}).to_csv(index=False)
 
 
-WRITERS = {".md": as_markdown, ".csv": as_csv}
-
-
 def _named(group: Group) -> str:
     first, *others = group.places
-    seeds = ", ".join(map(str, group.table))
-    return f"{first.parent}: seeds {seeds}" if others else str(first)
+    columns = [str(one) if group.each == "seed" else Path(str(one)).name for one in group.table]
+    return f"{first.parent}: {group.each}s {', '.join(columns)}" if others else str(first)

@@ -14,7 +14,7 @@ from pandas import DataFrame, Interval, Series, concat, qcut
 
 from autoclip_sep.errors import InputError
 from autoclip_sep.figures import markdown
-from autoclip_sep.figures.scores.groupings import of_sources
+from autoclip_sep.figures.scores.groupings import named, of_sources
 from autoclip_sep.names import shown, some
 from autoclip_sep.statistics.interval import of_items
 
@@ -23,6 +23,7 @@ FEWEST = 5  # items in a bin
 MOST = 20  # groups of one attribute: of more, the lowest and the highest
 LEAST = 3  # items of each of those, unless all have one
 WORST = 10
+SCORE = "score"  # the first column of the worst items
 DIGITS = range(3, 10)  # of a bin's bounds
 COLUMNS = ["attribute", "group", "items", "sources", "mean", "low", "high"]
 
@@ -64,7 +65,8 @@ def break_down(scores: DataFrame, items: DataFrame) -> Breakdown:
         groups.append(_means(kept, labels).assign(attribute=str(attribute)))
     table = concat(groups)[COLUMNS] if groups else DataFrame(columns=COLUMNS)
     of_items = kept.groupby("item").mean().mean(axis=1)
-    worst = of_items.rename("score").sort_values(kind="stable")[:WORST].to_frame().join(items)
+    lowest = of_items.rename(SCORE).sort_values(kind="stable")[:WORST]
+    worst = lowest.to_frame().join(named(items))
     return Breakdown(table.reset_index(drop=True), worst, float(kept.to_numpy().mean()), notes)
 
 
@@ -110,7 +112,10 @@ def _means(scores: DataFrame, labels: Series) -> DataFrame:
 
 
 def as_markdown(found: Breakdown, metric: str) -> str:
-    """A table for each attribute, the worst items, and what is to be known."""
+    """A table for each attribute, the worst items, and what is to be known.
+
+    metric: with its unit.
+    """
     parts = [f"Mean {metric}: {found.mean:.2f}\n"]
     for attribute, rows in found.groups.groupby("attribute", sort=False):
         cells = DataFrame({
@@ -123,7 +128,12 @@ def as_markdown(found: Breakdown, metric: str) -> str:
     worst = found.worst.map(lambda x: f"{x:.3g}" if isinstance(x, float) else _cell(x))
     parts += [f"The {len(worst)} lowest items\n"]
     parts += [
-        markdown.table(worst.set_axis([*map(_cell, worst.index)]).rename_axis("item").reset_index())
+        markdown.table(
+            worst.rename(columns={SCORE: metric})
+            .set_axis([*map(_cell, worst.index)])
+            .rename_axis("item")
+            .reset_index()
+        )
     ]
     parts += ["".join(f"- {shown(note)}\n" for note in found.notes)]
     return "\n".join(parts)

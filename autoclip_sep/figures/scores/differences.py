@@ -22,8 +22,11 @@ LINE = ["corpus", "loss", "model", "clipping"]  # what a line is named by
 FINE = 3  # decimals of scores below 1, such as STOI; others have 2
 
 
-def cells(found: Paired, a: str = "a", b: str = "b") -> dict[str, str]:
-    """A comparison as a table's line. a, b: what the columns of their means are called."""
+def cells(found: Paired, a: str = "a", b: str = "b", each: str = "seed") -> dict[str, str]:
+    """A comparison as a table's line. a, b: what the columns of their means are called.
+
+    each: what scored the items several times, a seed or somebody's table.
+    """
     places = FINE if max(abs(found.mean_a), abs(found.mean_b)) < 1 else 2
     of_a, of_b = (_number(value, places) for value in (found.mean_a, found.mean_b))
     mean, low, high = (_number(value, places, "+") for value in (found.mean, found.low, found.high))
@@ -35,32 +38,35 @@ def cells(found: Paired, a: str = "a", b: str = "b") -> dict[str, str]:
         "higher in": f"{100 * found.better_share:.0f} % of {found.items}",
         "P(higher)": f"{found.probability_of_improvement:.2f}",
         "Wilcoxon p": f"{found.p_value:.1g}" if math.isfinite(found.p_value) else "",
-        "seeds": _seeds(found),
-        "seeds needed": str(found.seeds_needed or ""),
+        f"{each}s": _seeds(found),
+        f"{each}s needed": str(found.seeds_needed or ""),
     }
 
 
-def notes(found: Paired) -> list[str]:
-    """What one must know to read a comparison, a line for each."""
+def notes(found: Paired, each: str = "seed") -> list[str]:
+    """What one must know to read a comparison, a line for each; each: as of `cells`."""
     lines = []
     if found.dropped:
         lines.append(f"{found.dropped} sources are left out: some run has no finite score there")
     fewest = min(found.seeds_a, found.seeds_b)
     if fewest == 1:
-        lines.append("one seed: the interval holds for these very networks, not for other seeds")
+        these, others = ("networks", "seeds") if each == "seed" else ("estimates", "trainings")
+        lines.append(
+            f"one {each}: the interval holds for these very {these}, not for other {others}"
+        )
     else:
         of = (
-            "differences between seeds"
+            f"differences between {each}s"
             if found.by_seed
-            else "scores over seeds, which aren't the same in both"
+            else f"scores over {each}s, which aren't the same in both"
         )
         freedom = fewest - 1 if found.by_seed else found.seeds_a + found.seeds_b - 2
         low, high = sd_bounds(found.seed_sd, freedom)
         lines.append(
-            f"standard deviation of {of}: {found.seed_sd:.2g}; from so few seeds it"
-            f" may be {low:.2g} .. {high:.2g}, and the seeds needed are as uncertain"
+            f"standard deviation of {of}: {found.seed_sd:.2g}; from so few {each}s it"
+            f" may be {low:.2g} .. {high:.2g}, and the {each}s needed are as uncertain"
         )
-    lines.append("Wilcoxon's p is of the items' means over these seeds, and holds for no others")
+    lines.append(f"Wilcoxon's p is of the items' means over these {each}s, and holds for no others")
     return lines
 
 

@@ -5,6 +5,20 @@ from pandas import DataFrame, MultiIndex, Series
 from autoclip_sep.runs.scores import JOINED
 
 LEVEL = "_level"
+CALLED = {
+    "seconds": "length [s]",
+    "overlap": "overlap [%]",
+    "level_difference": "level difference of the sources [dB]",
+    "snr": "sources over noise [dB]",
+}
+
+
+def named(items: DataFrame) -> DataFrame:
+    """The table of items for readers: its columns by names with units."""
+    levels = {name: str(name).removesuffix(LEVEL) for name in items if str(name).endswith(LEVEL)}
+    called = {name: f"level of {source} over the rest [dB]" for name, source in levels.items()}
+    shares = {"overlap": 100 * items["overlap"]} if "overlap" in items else {}
+    return items.assign(**shares).rename(columns=CALLED | called)
 
 
 def of_sources(scored: MultiIndex, items: DataFrame) -> DataFrame:
@@ -15,14 +29,16 @@ def of_sources(scored: MultiIndex, items: DataFrame) -> DataFrame:
     """
     names = scored.get_level_values("source")
     rows = items.loc[scored.get_level_values("item")].set_axis(scored)
+    known = named(rows)
     order = [str(column).removesuffix(LEVEL) for column in items if str(column).endswith(LEVEL)]
     places = [order.index(name) if name in order else None for name in names]
     found: dict[str, Series | None] = {
-        "length [s]": rows.get("seconds"),
-        "overlap [%]": 100 * rows["overlap"] if "overlap" in rows else None,
-        "level difference of the sources [dB]": rows.get("level_difference"),
+        **{
+            CALLED[key]: known.get(CALLED[key])
+            for key in ("seconds", "overlap", "level_difference")
+        },
         "level of the source over the rest [dB]": _levels(rows, order, places),
-        "sources over noise [dB]": rows.get("snr"),
+        CALLED["snr"]: known.get(CALLED["snr"]),
     }
     for column, (together, alone) in {
         "genders": ("genders", "gender of the source"), "speakers": ("speakers", "speaker"),
