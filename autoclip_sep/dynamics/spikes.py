@@ -18,6 +18,7 @@ SPIKE_COLUMNS = (
     "loss",  # its own, before the clipper clipped it
 )
 Example = tuple[str, float]
+TIMES, WINDOW, FIRST = 5.0, 1000, 100
 
 
 class Spikes:
@@ -55,9 +56,9 @@ class Spikes:
         self,
         records: Records | None,
         *,
-        times: float = 5.0,
-        window: int = 1000,
-        first: int = 100,
+        times: float = TIMES,
+        window: int = WINDOW,
+        first: int = FIRST,
         gather: Callable[[Any], list[Any]] | None = None,
     ) -> None:
         if not times > 1 or not 1 <= first <= window:

@@ -1,13 +1,15 @@
 """How the scores are spread over the mixtures."""
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import NDArray
 from pandas import Series
 
 from autoclip_sep.report.plots import Trace, decimal, label, layout, limits, numbers, signed
 from autoclip_sep.report.section import Plot, Section
 from autoclip_sep.report.sides import Reported, Side
 
-BINS = 40
 MOST_POINTS = 3000  # mixtures, each a point
 
 
@@ -40,7 +42,7 @@ def _spread(side: Side) -> str:
 
 
 def _histogram(reported: Reported, ends: list[float]) -> Plot:
-    edges = np.linspace(ends[0], ends[1], BINS + 1)
+    edges = bins([side.by_item for side in reported.sides], ends)
     data: list[Trace] = []
     for side in reported.sides:
         counts, _ = np.histogram(side.by_item, edges)
@@ -54,6 +56,14 @@ def _histogram(reported: Reported, ends: list[float]) -> Plot:
     return Plot(
         "Histogram", f"Four fifths lie in {reported.told(_spread)}.", data, axes, beside=True
     )
+
+
+def bins(groups: Sequence[Series], ends: Sequence[float]) -> NDArray[np.float64]:
+    """The edges of bins from end to end, as narrow as one of the groups allows.
+
+    By NumPy's "auto": the rule of Freedman and Diaconis, or Sturges' where that has more bins.
+    """
+    return max((np.histogram_bin_edges(one, "auto", (ends[0], ends[1])) for one in groups), key=len)
 
 
 def _points(x: Series, y: Series, colour: str, hover: str) -> Trace:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from pandas import DataFrame
 
+from autoclip_sep.dynamics.spikes import FIRST, TIMES, WINDOW
 from autoclip_sep.errors import InputError
 from autoclip_sep.figures import spikes, style
 from autoclip_sep.names import shown
@@ -12,6 +13,10 @@ from autoclip_sep.report.plots import label, layout, numbers
 from autoclip_sep.report.section import Example, Part, Plot, Row, Section, Sound, Table
 from autoclip_sep.report.sides import Reported, Side
 
+WHAT = (
+    "A step is one where the norm of its gradient isn't finite or, from the"
+    f" {FIRST + 1}st on, above {TIMES:g} times the median of up to {WINDOW:,} norms before it."
+)
 MOST_NAMED = 10  # spikes in the table
 TICKS = [times * 10**power for power in range(7) for times in (1, 2, 5)]
 MOST_POINTS = 400  # in the plot, the highest
@@ -43,7 +48,7 @@ def section(reported: Reported, sounds: Sequence[Sound] = ()) -> Section:
             "Recordings in the highest spikes", "", "Mixtures as they are in the corpus; training"
             " took a segment of each.", [Row(sounds)],
         ))  # fmt: skip
-    return Section("Spikes", f"{reported.told(number)}.", parts)
+    return Section("Spikes", f"{reported.told(number)}. {WHAT}", parts)
 
 
 def worth_hearing(side: Side, most: int) -> list[str]:

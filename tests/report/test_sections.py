@@ -5,7 +5,10 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
+from pandas import Series
 
+from autoclip_sep.dynamics import SPIKE_COLUMNS, Spikes
 from autoclip_sep.errors import InputError
 from autoclip_sep.figures.runs import RunFound
 from autoclip_sep.report import (
@@ -151,7 +154,7 @@ def test_bounds_and_other_metrics_are_rows(add):
     assert [row[0] for row in table.rows] == ["AutoClip p = 10", "Truncated phase-sensitive mask"]
     assert [row[0] for row in by_source.rows] == ["vocals", "drums"]
     (found,) = metrics.section(one).parts
-    assert found.columns == ["", "SDR"]
+    assert found.columns == ["", "SDR [dB]"]
     assert found.rows[0][1].startswith("4.00 (")
 
 
@@ -244,6 +247,32 @@ def test_curves_that_never_were_finite_are_no_curves(add):
         curves.section(reported([[run]]))
     with pytest.raises(InputError, match="no run has any"):
         spikes.section(reported([[run]]))
+
+
+def test_bins_are_as_many_as_the_mixtures_allow(add):
+    """Forty of 200 mixtures were mostly noise."""
+    rng = np.random.default_rng(0)
+    section = histograms.section(reported([[add(rng.normal(5, 2, (200, 2)).tolist())]]))
+    (bars,) = section.parts[0].data
+    assert 8 <= len(bars["y"]) <= 20
+    assert sum(bars["y"]) == 200
+    few, many = (Series(rng.normal(5, 2, count)) for count in (10, 3000))
+    assert len(histograms.bins([few], [-5, 15])) < len(histograms.bins([few, many], [-5, 15]))
+
+
+def test_it_is_said_what_a_spike_is(add):
+    run = add([[1.0, 2.0]] * 3)
+    table = Records(run / "spikes.csv", SPIKE_COLUMNS)
+    table.append({"step": 150, "epoch": 1, "grad_norm": 9.0, "median_norm": 1.0, "item": "a",
+                  "loss": 1.0})  # fmt: skip
+    table.close()
+    said = spikes.section(reported([[run]])).answer
+    assert "from the 101st on, above 5 times the median of up to 1,000 norms before it" in said
+    watched, counts = Spikes(None), []
+    for norm in [*[1.0] * 100, 5.1, 4.9, math.nan]:
+        watched.watch(norm, torch.ones(1), ["a"], step=0)
+        counts.append(watched.count)
+    assert counts[-4:] == [0, 1, 1, 2]
 
 
 def test_thinned_curves_keep_their_spikes():

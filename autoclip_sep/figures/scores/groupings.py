@@ -33,12 +33,8 @@ def of_sources(scored: MultiIndex, items: DataFrame) -> DataFrame:
     order = [str(column).removesuffix(LEVEL) for column in items if str(column).endswith(LEVEL)]
     places = [order.index(name) if name in order else None for name in names]
     found: dict[str, Series | None] = {
-        **{
-            CALLED[key]: known.get(CALLED[key])
-            for key in ("seconds", "overlap", "level_difference")
-        },
+        **{name: known.get(name) for name in CALLED.values()},
         "level of the source over the rest [dB]": _levels(rows, order, places),
-        CALLED["snr"]: known.get(CALLED["snr"]),
     }
     for column, (together, alone) in {
         "genders": ("genders", "gender of the source"), "speakers": ("speakers", "speaker"),
