@@ -15,7 +15,7 @@ import yaml
 
 from autoclip_sep.building import config_files
 from autoclip_sep.cli import compose, launch, system_errors, terminal
-from autoclip_sep.cli.main import as_called, called
+from autoclip_sep.cli.main import called, help_as_called
 from autoclip_sep.clipping import NegativeLoss, NonFiniteGradients
 from autoclip_sep.errors import InputError
 from autoclip_sep.names import shown
@@ -60,7 +60,7 @@ def script(name: str, job: Callable[[list[str]], int | None], usage: str) -> Non
     code = None
     with exit_codes(name):
         if {"-h", "--help"} & set(sys.argv[1:]):
-            print(as_called(usage.strip()))
+            print(help_as_called(usage))
         else:
             code = job(sys.argv[1:])
     if code:

@@ -6,7 +6,9 @@ import os
 import re
 import signal
 import sys
+import textwrap
 
+WIDTH = 100
 PROGRAM, MODULE = "autoclip-sep", "autoclip_sep.cli.main"
 
 # Each command's script in a checkout, and what it does; its module bears its name.
@@ -74,6 +76,20 @@ def as_called(text: str) -> str:
     for name, (script, _) in COMMANDS.items():
         text = re.sub(rf"(?<![\w/-])(python )?{re.escape(script)}", f"{PROGRAM} {name}", text)
     return text
+
+
+def help_as_called(text: str) -> str:
+    """A help text likewise; sentences that other names made longer or shorter are wrapped anew."""
+    return "\n\n".join(map(_wrapped, text.strip().split("\n\n")))
+
+
+def _wrapped(paragraph: str) -> str:
+    called = as_called(paragraph)
+    # Examples begin with the program, lists and tables have lines that are indented or have gaps.
+    if called == paragraph or called.startswith(PROGRAM) or "  " in called:
+        return called
+    words = " ".join(called.splitlines())
+    return textwrap.fill(words, WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def _usage() -> str:

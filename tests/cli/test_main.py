@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from autoclip_sep.cli.main import COMMANDS, MODULE, as_called, main, run
+from autoclip_sep.cli.main import COMMANDS, MODULE, WIDTH, as_called, help_as_called, main, run
 from autoclip_sep.runs import provenance
 from tests.commands import ENVIRONMENT, ROOT
 
@@ -50,6 +50,8 @@ def test_every_command_is_a_module_and_a_script(name, monkeypatch, capsys):
         said = capsys.readouterr().out
         assert expected in said
         assert other not in said
+        lines = said.splitlines()
+        assert [line for line in lines if len(line) > WIDTH and str(ROOT) not in line] == []
 
 
 @pytest.mark.parametrize("name", ["evaluate", "separate", "compare", "figures", "reproduce"])
@@ -71,6 +73,20 @@ def test_a_text_names_commands_as_they_are_called(monkeypatch):
         "autoclip-sep train -m; torchrun -n 2 --no-python autoclip-sep train; as autoclip-sep "
         "train; recipes/x/train.py"
     )
+
+
+def test_a_help_is_wrapped_anew_where_names_grow_and_nowhere_else(monkeypatch):
+    prose = f"As in train.py, of which {'one says ' * 8}x\nno more. scripts/check_data.py does."
+    examples, table = "python train.py a=1\npython evaluate.py b=2", "Name  of train.py\nb  c"
+    text = f"\n{examples}\n\n{prose}\n\n{table}\n"
+    assert help_as_called(text) == text.strip()
+    monkeypatch.setattr(sys, "argv", ["autoclip-sep evaluate"])
+    examples, wrapped, table = help_as_called(text).split("\n\n")
+    assert examples == "autoclip-sep train a=1\nautoclip-sep evaluate b=2"
+    assert table == "Name  of autoclip-sep train\nb  c"
+    first, second = wrapped.splitlines()
+    assert WIDTH - 12 < len(first) <= WIDTH
+    assert second.endswith("autoclip-sep check-data does.")
 
 
 def test_an_installed_copy_has_no_commit_of_the_checkout_around_it(monkeypatch):

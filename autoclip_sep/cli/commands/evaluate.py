@@ -23,7 +23,7 @@ from autoclip_sep.runs import run_directory, sources
 from autoclip_sep.training.settings import find_device
 
 USAGE = """
-python evaluate.py run=runs/... [split=test] [checkpoint=best] [bss_eval=true] [data.root=FOLDER]
+python evaluate.py run=runs/... [split=test] [checkpoint=best] [metrics=NAME] [data.root=FOLDER]
 
 Scores every mixture of the split by SI-SDR, under the best permutation where sources have no names.
 Rows go to <run>/evaluation/<split>.csv, the summary to the .json beside it and to the screen. Music

@@ -19,7 +19,8 @@ python scripts/export_model.py run=runs/... output=FOLDER [formats=[safetensors,
 Writes a trained network into a folder, in one or more of these formats:
 
 safetensors    model.safetensors, config.json and a model card, README.md, of what the run recorded;
-               read by separate.py model=FOLDER and autoclip_sep.pretrained.from_pretrained(FOLDER)
+               read by separate.py model=FOLDER, and in Python by
+               autoclip_sep.pretrained.from_pretrained(FOLDER)
 onnx           model.onnx: magnitudes in; masks, an embedding or both out
 torch_export   model.pt2: the same for torch.export.load, which needs nothing of this package
 nussl          model.pth: for nussl's DeepMaskEstimation and DeepClustering

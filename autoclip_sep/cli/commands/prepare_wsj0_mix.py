@@ -12,7 +12,8 @@ verify: read all files again and compare them with the manifest.
 What is missing is reported before the first file is written. An interrupted call is continued by
 the same call. Then:
 
-    python train.py data=wsj0_2mix data.root=wsj0-mix/2speakers/wav8k/min model=blstm trainer=paper
+    python train.py data=wsj0_2mix data.root=wsj0-mix/2speakers/wav8k/min model=blstm \\
+        trainer=paper
 """
 
 from collections.abc import Sequence

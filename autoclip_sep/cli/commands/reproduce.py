@@ -12,8 +12,8 @@ GPU).
 
 Runs go side by side as processes of few threads, which is faster than one after the other. Finished
 runs are skipped, interrupted ones resumed, a failed one doesn't stop the others. Pictures and
-tables go to figures/, those of a loss as soon as all its runs are scored; at the end figures/
-report.html compares p = 10 with no clipping. Ctrl-C stops all runs with their work saved.
+tables go to figures/, those of a loss as soon as all its runs are scored; at the end
+figures/report.html compares p = 10 with no clipping. Ctrl-C stops all runs with their work saved.
 """
 
 import os

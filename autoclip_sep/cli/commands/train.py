@@ -36,7 +36,7 @@ python train.py [-m] [group=choice ...] [key=value ...]
   python train.py -m percentile=1,10 hydra/launcher=joblib hydra.launcher.n_jobs=2
   torchrun --nproc-per-node 2 train.py data=wsj0_2mix
   python train.py init_from=RUN freeze=[norm,blstm.*]       start from another run's weights
-  python train.py branch_from=RUN step=400 clipping=none    go on from its step with other settings
+  python train.py branch_from=RUN step=400 clipping=none    from its step with other settings
 
 Groups: data loss model clipping optimizer scheduler logger trainer experiment
 Files of the groups: {config_files.CONFIGS}
