@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from autoclip_sep.audio import soundfiles
 from autoclip_sep.cli.commands.score import score
 from autoclip_sep.errors import InputError
+from autoclip_sep.evaluation.estimates import layouts
 from autoclip_sep.metrics.si_sdr import si_sdr, si_sdr_permuted
 from autoclip_sep.runs import records
 
@@ -110,6 +112,34 @@ def songs(tmp_path, monkeypatch):
     put(tmp_path / "out", made, pattern=SONG, what=1, names=NAMES)
     monkeypatch.chdir(tmp_path)
     return made
+
+
+@pytest.mark.parametrize("song", ["other", "Drums", "mix"])
+def test_a_single_song_may_be_called_as_a_source_is(songs, capsys, song):
+    for folder in ("musdb/test", "out"):
+        os.rename(f"{folder}/a", f"kept-{folder.partition('/')[0]}")
+        for name in ITEMS[1:]:
+            shutil.rmtree(f"{folder}/{name}")
+        os.rename(f"kept-{folder.partition('/')[0]}", f"{folder}/{song}")
+    run("estimates=out", "references=musdb")
+    assert set(rows("scores/out")) == {(song, name) for name in NAMES}
+
+
+def test_items_may_be_called_as_sources_are(tmp_path):
+    """Which isn't a layout by itself: not all items would have the same sources."""
+    for source in (1, 2):
+        for item in ("speaker3_speaker7", "speaker3_speaker8", "speaker5_speaker9"):
+            soundfiles.write(tmp_path / f"s{source}" / f"{item}.wav", np.ones(9), RATE)
+    found = layouts.read(tmp_path, (), "source")
+    assert (found.layout, found.sources) == ("<source>/<item>", ["1", "2"])
+
+
+def test_a_layout_that_cannot_be_told_is_refused(tmp_path):
+    for path in ("vocals/drums.wav", "drums/vocals.wav"):
+        soundfiles.write(tmp_path / path, np.ones(9), RATE)
+    expected = r"drums/vocals\.wav: is that <source>/<item> or <item>/<source>\? Rename"
+    with pytest.raises(InputError, match=expected):
+        layouts.read(tmp_path, (), "source")
 
 
 def test_sources_with_names_are_not_permuted_and_what_is_left_out_is_named(songs, capsys):

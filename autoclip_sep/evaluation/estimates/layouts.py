@@ -13,7 +13,7 @@ Where most files tell none, each is an item of one source, such as enhanced spee
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -66,22 +66,21 @@ class _Role:
     name: str
 
 
+Roles = dict[Path, _Role | None]
+
+
 def read(root: Path, names: Sequence[str], wanted: Kind) -> Folder:
     """The audio files below a folder, hidden ones left out.
 
     names: of sources, beside `NAMES`. wanted: what to take as sources where estimates lie beside
     references; mixtures are found in any case.
-    Raises InputError where there are no such files, and for two files of the same source.
+    Raises InputError where there are no such files, for two files of the same source, and where two
+    layouts fit equally well.
     """
     paths = list(_audio_files(root))
     if not paths:
         raise InputError(f"{root}: {'no audio files' if root.is_dir() else 'no such folder'}")
-    layout, roles = "<item>", dict[Path, _Role | None]()
-    most = (len(paths) - 1) // 2  # what most files tell, they are
-    for way, found in _told(root, paths, _word([*names, *NAMES])):
-        told = [role for role in found.values() if role]
-        if len(told) > most and (wanted != "mixture" or any(r.kind == "mixture" for r in told)):
-            layout, roles, most = way, found, len(told)
+    layout, roles = _likeliest(_told(root, paths, _word([*names, *NAMES])), wanted)
     folder = Folder(root, layout)
     if not roles:
         roles = {path: _Role("/".join(_parts(root, path)), wanted, "1") for path in paths}
@@ -97,18 +96,42 @@ def read(root: Path, names: Sequence[str], wanted: Kind) -> Folder:
     return folder
 
 
+def _likeliest(ways: Iterable[tuple[str, Roles]], wanted: Kind) -> tuple[str, Roles]:
+    """The way in which most files tell what they are, and its name; without any where few do.
+
+    Of equals that in which all items have the same sources, then the most: `other/vocals.wav` and
+    `other/drums.wav` are of a song that is called other.
+    """
+    layout, roles, best = "<item>", Roles(), (0, False, 0)
+    for way, found in ways:
+        told = [role for role in found.values() if role]
+        useless = wanted == "mixture" and all(role.kind != "mixture" for role in told)
+        if useless or len(told) <= (len(found) - 1) // 2:
+            continue
+        sources: dict[str, set[str]] = {}
+        for role in told:
+            if role.kind != "mixture":
+                sources.setdefault(role.item, set()).add(role.name)
+        every = set[str]().union(*sources.values())
+        fit = len(told), all(own == every for own in sources.values()), len(every)
+        if fit > best:
+            layout, roles, best = way, found, fit
+        elif fit == best and wanted != "mixture" and found != roles:
+            path = next(path for path in found if found[path] != roles[path])
+            raise InputError(f"{path}: is that {layout} or {way}? Rename the folder, or the files")
+    return layout, roles
+
+
 def _put(places: dict[str, Path], key: str, path: Path) -> None:
     other = places.setdefault(key, path)
     if other != path:
         raise InputError(f"{other} and {path}: which of the two?")
 
 
-def _told(
-    root: Path, paths: Sequence[Path], word: re.Pattern[str]
-) -> Iterator[tuple[str, dict[Path, _Role | None]]]:
+def _told(root: Path, paths: Sequence[Path], word: re.Pattern[str]) -> Iterator[tuple[str, Roles]]:
     """The three ways of a layout, with what each file would be."""
     ending = re.compile(rf"(?P<item>.+?)[_-]+(?:{word.pattern})", word.flags | re.DOTALL)
-    ways: dict[str, dict[Path, _Role | None]] = {
+    ways: dict[str, Roles] = {
         "<source>/<item>": {}, "<item>/<source>": {}, "<item>_<source>": {},
     }  # fmt: skip
     in_folder, in_file, at_end = ways.values()
