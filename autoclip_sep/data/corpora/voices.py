@@ -1,4 +1,4 @@
-"""Mixtures of real speech: 70 voices of games and telephone systems in Debian's main archive.
+"""Mixtures of real speech: 69 voices of games and telephone systems in Debian's main archive.
 
 Acted, in ten languages, of uneven quality, some characters perhaps by one actor: nothing measured
 on it is a WSJ0-2mix result. Some voices speak for an hour, others for a minute. As in WSJ0-2mix the

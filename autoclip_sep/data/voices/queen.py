@@ -16,6 +16,7 @@ TABLE = 13  # bytes before it
 ENTRY = struct.Struct(">12sBII")
 TALK = 24  # where a dialogue's number lies
 LINE = re.compile(r"(?P<talk>\d\d)\w*(?P<who>[JP])\w\.SB|(?P<joe>JOE)\w*\.SB")
+NO_SPEECH = ("dog",)  # it barks
 DIALOGUE = re.compile(r"(?P<name>[A-Z]+)\d*\.DOG")
 
 
@@ -39,7 +40,7 @@ def recordings(content: bytes) -> Iterator[tuple[str, str, bytes]]:
             continue
         by_joe = match["joe"] or match["who"] == "J"
         character = "joe" if by_joe else characters.get(int(match["talk"]))
-        if character is not None:
+        if character is not None and character not in NO_SPEECH:
             yield character, name, content[offset : offset + size]
 
 

@@ -102,8 +102,8 @@ def test_what_is_no_whole_package_is_one_line(tmp_path, damage):
 def test_the_archive_of_the_game_says_who_speaks():
     content = debs.queen(
         {"480006P1.SB": b"sec", "480006J1.SB": b"joe", "JOE0001.SB": b"alone", "C1.SB": b"?",
-         "990006P1.SB": b"nobody"},
-        {"SEC1": 48},
+         "990006P1.SB": b"nobody", "500001P1.SB": b"woof"},
+        {"SEC1": 48, "DOG1": 50},
     )  # fmt: skip
     assert list(queen.recordings(content)) == [
         ("joe", "480006J1.SB", b"joe"), ("sec", "480006P1.SB", b"sec"),
