@@ -46,8 +46,9 @@ class Peers:
         self._links = self._accept(place, seconds) if place.rank == 0 else self._connect(seconds)
         for link in self._links:
             _ask_whether_alive(link)
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
+        # A worker that reads data would hold the links of a process that was killed.
+        os.register_at_fork(after_in_child=self._close_links)
+        threading.Thread(target=self._watch, daemon=True).start()
 
     def wait_for_all(self) -> None:
         """Return when all processes have called this, however long that takes."""
@@ -70,12 +71,15 @@ class Peers:
     def close(self) -> None:
         """End the watch, so that the others notice."""
         self._left.set()
+        self._close_links()
+
+    def _close_links(self) -> None:
         for link in self._links:
             link.close()
 
     def lost_contact(self, error: Exception) -> NoReturn:
         """End this process because of an error of gloo's or NCCL's; the watch may know more."""
-        time.sleep(IDLE + INTERVAL * COUNT + 2 * GRACE)
+        time.sleep(2 * GRACE)
         reason = str(error).strip().split("\n")[0]
         self._end(f"no contact with the other processes: {reason}")
 

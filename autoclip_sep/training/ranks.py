@@ -72,8 +72,8 @@ def _first_node(environment: Mapping[str, str]) -> str:
     A list such as "gpu[007-010,12],login1" begins with gpu007; brackets may occur more than once.
     """
     nodes = environment.get("SLURM_STEP_NODELIST") or environment.get("SLURM_JOB_NODELIST", "")
-    first = re.match(r"(?:[^,\[]|\[[^\]]*\])*", nodes)
-    name = re.sub(r"\[(\w+)[^\]]*\]", r"\1", first[0] if first else "")
+    first = re.match(r"((?:[^,\[]|\[[^\]]*\])+)(?:,|$)", nodes)
+    name = re.sub(r"\[(\w+)[^\]]*\]", r"\1", first[1] if first else "")
     if not re.fullmatch(r"[\w.-]+", name):
         raise InputError(
             f"SLURM_STEP_NODELIST={nodes[:40]!r} in the environment names no node: export"
