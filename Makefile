@@ -16,7 +16,7 @@ INSTALLING := $(VENV)/.installing
 ASKED := $(if $(filter file,$(origin PYTHON)),$(PY),$(PYTHON))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo reproduce-figures figures evaluate test coverage test-faults lint docs bench bench-data bench-clipping clean distclean run-given
+.PHONY: help install demo reproduce-figures figures evaluate test coverage test-faults test-slurm lint docs bench bench-data bench-clipping clean distclean run-given
 
 help:  ## Show this list
 	@echo "autoclip_sep: source-separation training around AutoClip"
@@ -51,6 +51,9 @@ coverage: $(INSTALLED)  ## The tests, and how many of the package's lines they r
 
 test-faults: $(INSTALLED)  ## Long fault tests, with their numbers: kills, full disks, damage (minutes)
 	OMP_NUM_THREADS=1 $(PY) -m pytest faults -n $(WORKERS) --dist worksteal
+
+test-slurm: $(INSTALLED)  ## Grids of runs on a Slurm of its own on this machine, as root (minutes)
+	OMP_NUM_THREADS=1 $(PY) -m pytest tests/slurm
 
 lint: $(INSTALLED)  ## ruff and mypy
 	$(PY) -m ruff check .

@@ -44,8 +44,8 @@ def from_the_start(branch: Branch, directory: Path) -> bool:
 
 
 def start(branch: Branch, directory: Path) -> dict[str, Any]:
-    """What provenance.json says of a branch; empty where it was begun before."""
-    if CheckpointFolder(directory / "checkpoints").paths("trunk") or has_begun(directory):
+    """What provenance.json says of a new branch; empty where its replay was interrupted."""
+    if CheckpointFolder(directory / "checkpoints").paths("trunk"):
         return {}
     found = _nearest(branch)
     name, sha256 = (found.name, checkpoint.digest(found)) if found else (None, None)
@@ -94,7 +94,7 @@ def begin_and_fit(branch: Branch, replay: Trainer, trainer: Trainer) -> None:
 def take_over(branch: Branch, trainer: Trainer) -> None:
     """Load the trunk's state at the step into the branch's objects, as far as they take it."""
     saved = trainer.saved
-    state, _ = saved.checkpoints.newest("trunk")
+    state = distributed.from_first(saved.checkpoints.newest("trunk")[0] if saved.first else None)
     if state is None:
         raise InputError(f"{saved.directory} has lost its checkpoints: move it away")
     try:

@@ -116,11 +116,13 @@ class SavedRun:
 
         Raises InputError where it isn't of this run; nothing is loaded then.
         """
-        state, errors = self.checkpoints.newest(self.kind)
+        state, errors = None, []
         if self.first:
+            state, errors = self.checkpoints.newest(self.kind)
             for error in errors:
                 tqdm.write(f"{error}; resuming from the one before")
             self.checkpoints.set_aside(self.kind, len(errors))
+        state = distributed.from_first(state)  # another machine may still see an older folder
         if state is None:
             return False
         environment = self.load(state)

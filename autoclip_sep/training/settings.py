@@ -6,7 +6,7 @@ from typing import Annotated, Literal, get_type_hints
 import torch
 
 from autoclip_sep.runs.annotations import UNBOUNDED, check
-from autoclip_sep.training.distributed import environment_number
+from autoclip_sep.training.ranks import place
 
 MOST = 1024  # threads or processes: no machine runs more, and thousands take minutes to start
 Positive = Annotated[int, range(1, UNBOUNDED)]
@@ -79,7 +79,7 @@ def find_device(name: str) -> torch.device:
     Raises ValueError for a device that isn't here.
     """
     if name in ("auto", "cuda"):
-        own = f"cuda:{environment_number('LOCAL_RANK', '0')}"  # torchrun numbers its processes
+        own = f"cuda:{place().local}"
         name = own if name == "cuda" or torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)

@@ -127,7 +127,7 @@ class Trainer:
                     self.sums.add(self._global_mean(losses), clip)
             optimizer.zero_grad(set_to_none=True)
             self.parts.scheduler.after_step()
-            distributed.share_buffers(model)
+            distributed.share(model.buffers())
             self.progress.batch += 1
             self._after_step()
 
@@ -229,5 +229,7 @@ class Trainer:
         self.report.open(self.recorder, self.spikes)
         if not self.saved.restore():
             self.report.require_new()
+            # The same machines have them alike; other processors may differ in the last bits.
+            distributed.share([*self.parts.model.parameters(), *self.parts.model.buffers()])
         self.report.forget_later(self.recorder.steps, self.progress.epoch)
         self.saved.forget_later()
