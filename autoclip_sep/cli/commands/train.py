@@ -19,7 +19,7 @@ from autoclip_sep.cli.plan import Plan, asked_for, plan
 from autoclip_sep.errors import InputError
 from autoclip_sep.names import shown, some
 from autoclip_sep.runs import provenance, run_directory, sources
-from autoclip_sep.training import branching, distributed, freezing, initial_weights
+from autoclip_sep.training import branching, distributed, freezing, initial_weights, memory
 from autoclip_sep.training.loggers import FailSafe
 from autoclip_sep.training.parts import Parts
 from autoclip_sep.training.report import HISTORY
@@ -62,6 +62,8 @@ def train(arguments: Sequence[str]) -> None:
     command.set_threads(planned.settings.threads)
     device = call(find_device, "trainer.device", planned.settings.device)
     planned.check_memory()
+    if device.type == "cpu":
+        memory.keep_freed()
     built = build_parts(planned, device)  # what can't be built is said before any data is made
     planned.check_directory()
     with distributed.process_group(device):
