@@ -49,7 +49,7 @@ def main() -> None:
 def separate(arguments: Sequence[str]) -> None:
     """Separate what the arguments name."""
     settings = compose.plain(compose.compose("separate", arguments))
-    check_choice(settings, "checkpoint", "best", "last")
+    check_choice(settings, "checkpoint", "best", "last", "ema")
     check_choice(settings, "format", "wav", *pipes.BITS)
     if settings["output"] != "-":
         _separate(settings, None)

@@ -18,7 +18,7 @@ from autoclip_sep.cli.plan import Plan, asked_for, plan
 from autoclip_sep.errors import InputError
 from autoclip_sep.names import shown
 from autoclip_sep.runs import provenance, run_directory, sources
-from autoclip_sep.training import branching, distributed, freezing, initial_weights
+from autoclip_sep.training import branching, distributed, freezing, initial_weights, network
 from autoclip_sep.training.loggers import FailSafe
 from autoclip_sep.training.parts import Parts
 from autoclip_sep.training.report import HISTORY
@@ -109,6 +109,7 @@ def build_parts(planned: Plan, device: torch.device) -> dict[str, Any]:
     if patterns := config.get("freeze"):
         freezing.freeze(model, patterns)
     optimizer, scheduler = _update(config, model)
+    network.prepare(model, planned.settings, device)
     return {
         "model": model,
         "objective": build(config["loss"]["objective"], "loss.objective"),
@@ -156,8 +157,8 @@ def _replayed(planned: Plan, device: torch.device) -> tuple[dict[str, Any], Sett
             )
     own = planned.settings
     same = ("workers", "threads", "device", "progress", "checkpoint_every")
-    kept = {name: getattr(own, name) for name in same}
-    return built, replace(trunk.settings, **kept, keep_every=0)
+    kept = {name: getattr(own, name) for name in (*same, "gradient_checkpointing")}
+    return built, replace(trunk.settings, **kept, keep_every=0, profile=False)
 
 
 def check_heads(model: nn.Module, wanted: Sequence[str]) -> None:
