@@ -142,6 +142,10 @@ def _replayed(planned: Plan, device: torch.device) -> tuple[dict[str, Any], Sett
     trunk = planned.trunk
     if trunk is None or branching.has_begun(planned.directory):
         return None
+    own = planned.settings
+    same = ("workers", "threads", "device", "progress", "checkpoint_every")
+    kept = {name: getattr(own, name) for name in (*same, "gradient_checkpointing")}
+    trunk = replace(trunk, settings=replace(trunk.settings, **kept, keep_every=0, profile=False))
     built = build_parts(trunk, device)
     built["logger"] = build(NO_LOGGER, "logger")
     from_the_start = branching.from_the_start(planned.branch(), planned.directory)
@@ -155,10 +159,7 @@ def _replayed(planned: Plan, device: torch.device) -> tuple[dict[str, Any], Sett
                 f"{trunk.directory} can't be replayed: {start['init_from']} isn't what it started"
                 " from any more; choose a step with a checkpoint before it"
             )
-    own = planned.settings
-    same = ("workers", "threads", "device", "progress", "checkpoint_every")
-    kept = {name: getattr(own, name) for name in (*same, "gradient_checkpointing")}
-    return built, replace(trunk.settings, **kept, keep_every=0, profile=False)
+    return built, trunk.settings
 
 
 def check_heads(model: nn.Module, wanted: Sequence[str]) -> None:
