@@ -11,13 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.amp.grad_scaler import GradScaler
+from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from autoclip_sep.clipping import ClipResult
 from autoclip_sep.errors import InputError
-from autoclip_sep.training import distributed
+from autoclip_sep.training.half_precision import require_fp16
 from autoclip_sep.training.settings import Settings
 
 
@@ -32,34 +30,6 @@ def prepare(model: nn.Module, settings: Settings, device: torch.device) -> None:
         recompute_layers(model)
     if settings.compile:
         compile_network(model, device)
-
-
-def require_fp16(model: nn.Module, device: torch.device) -> None:
-    """Raises InputError where torch can't run the network's recurrent layers in float16.
-
-    On a CPU oneDNN does, on those with AVX512-FP16 only.
-    """
-    for layer in model.modules():
-        if isinstance(layer, nn.RNNBase):
-            try:
-                with torch.autocast(device.type, torch.float16):
-                    layer(torch.zeros(1, 1, layer.input_size, device=device))
-            except RuntimeError as error:
-                raise InputError(
-                    f"precision=fp16: this {device.type} has no {type(layer).__name__} in float16; "
-                    "choose bf16 or fp32"
-                ) from error
-            return
-
-
-def overflowed(scaler: GradScaler, clip: ClipResult, losses: Tensor) -> bool:
-    """Whether a gradient is non-finite because of the scale alone: every loss is finite.
-
-    losses: this process' part of the batch; all processes get the same answer.
-    """
-    if not scaler.is_enabled() or clip.finite:
-        return False
-    return not distributed.any_process(not bool(losses.isfinite().all()))
 
 
 def recompute_layers(model: nn.Module) -> None:

@@ -9,7 +9,6 @@ from autoclip_sep.errors import InputError
 from autoclip_sep.runs.annotations import UNBOUNDED, check
 from autoclip_sep.training.distributed import environment_number
 
-HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 MOST = 1024  # threads or processes: no machine runs more, and thousands take minutes to start
 Positive = Annotated[int, range(1, UNBOUNDED)]
 Count = Annotated[int, range(UNBOUNDED)]
@@ -85,20 +84,6 @@ class Settings:
     def keeps(self, step: int) -> bool:
         """Whether the checkpoint after this step is kept for good."""
         return self.keep_every > 0 and step % self.keep_every == 0
-
-
-def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
-    """bfloat16 or float16, for ``auto`` the former where the device has it; None for float32."""
-    if precision in HALVES:
-        return HALVES[precision]
-    if precision == "auto":
-        has_it = (
-            torch.cuda.is_bf16_supported(including_emulation=False)
-            if device.type == "cuda"
-            else torch.cpu._is_avx512_bf16_supported()
-        )
-        return torch.bfloat16 if has_it else None
-    return None
 
 
 def find_device(name: str) -> torch.device:

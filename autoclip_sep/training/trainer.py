@@ -15,12 +15,12 @@ from autoclip_sep.errors import InputError
 from autoclip_sep.training import batches, distributed, micro_batches, preemption
 from autoclip_sep.training.averaging import WeightAverage
 from autoclip_sep.training.epoch import EpochSums, EpochTimer
-from autoclip_sep.training.network import overflowed
+from autoclip_sep.training.half_precision import autocast_dtype, overflowed, scaler_for
 from autoclip_sep.training.parts import Parts
 from autoclip_sep.training.profiling import StepProfile
 from autoclip_sep.training.report import Report
 from autoclip_sep.training.resume import Progress, SavedRun
-from autoclip_sep.training.settings import Settings, autocast_dtype
+from autoclip_sep.training.settings import Settings
 from autoclip_sep.training.validation import validate
 from autoclip_sep.training.validations import Validations
 from autoclip_sep.types import Batch
@@ -41,17 +41,14 @@ class Trainer:
     ) -> None:  # fmt: skip
         self.parts, self.settings, self.device, self.seed = parts, settings, device, seed
         self.dtype = autocast_dtype(settings.precision, device)
-        self.scaler = torch.amp.GradScaler(device.type, enabled=settings.precision == "fp16")
+        self.scaler = scaler_for(settings.precision, device, parts.clipper)
         self.recorder = Recorder(
-            parts.model,
-            parts.optimizer,
+            parts.model, parts.optimizer,
             records=None,  # opened by fit; until then nothing is on disk
-            every=settings.record_every,
-            points=settings.probe_points,
+            every=settings.record_every, points=settings.probe_points,
             raw_gradients=not parts.clipper.clips_loss,
-            average=distributed.average,
-            scaler=self.scaler,
-        )
+            average=distributed.average, scaler=self.scaler,
+        )  # fmt: skip
         self.spikes = Spikes(records=None, gather=distributed.gather)
         self.sums = EpochSums(device)
         self.progress = Progress()
@@ -110,8 +107,8 @@ class Trainer:
 
     def _must_validate(self) -> bool:
         """Whether a validation comes before the next step."""
-        ends = self.progress.batch == self.loader.steps
-        return ends or self.validations.due(self.recorder.steps)
+        due = self.validations.due(self.recorder.steps)
+        return due or self.progress.batch == self.loader.steps
 
     def train_steps(self, until: int | None = None) -> None:
         """The steps up to the next validation, or as far as step `until`."""

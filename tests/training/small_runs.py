@@ -99,9 +99,10 @@ def trainer(
         model = Separator(stft, ["masks"], **{"hidden": 8, "layers": 2, **dict(network)})
         objective = MaskInference(stft)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=True)
+    made = clipper if callable(clipper) else ALL_CLIPPERS[clipper]
     make, *when = SCHEDULES[schedule]
     parts = Parts(
-        model, Hooked(objective, at, action), (clipper if callable(clipper) else ALL_CLIPPERS[clipper])(), optimizer,
+        model, Hooked(objective, at, action), made(), optimizer,
         Schedule(make, optimizer, *when), stft, store.split("train"), store.split("valid"),
         NoLogger(),
     )  # fmt: skip

@@ -29,8 +29,8 @@ SMOOTH = {"dropout": 0.0, "batch_norm": False}
 NEVER = {"none", "shadow", "autoclip_p100"}
 FIRM = partial(ALRC, 0.5, mean=1e-3, mean_square=2e-6)
 TIGHT = {  # such that they clip in these few steps
-    "norm_0.5": partial(NormClipping, 1e-3),
-    "value_0.1": partial(ValueClipping, 1e-4),
+    "norm_0.5": partial(NormClipping, 1e-4),
+    "value_0.1": partial(ValueClipping, 1e-5),
     "local_norm_0.2": partial(LocalNormClipping, 1e-4),
     "autoclip_p10_warmup7": partial(AutoClip, warmup=2),
     "agc_0.1": partial(AGC, 1e-4),
