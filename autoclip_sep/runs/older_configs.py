@@ -43,13 +43,23 @@ SETTINGS = {
 }
 
 
+# Settings that older runs don't have, and what these did, by their target.
+ADDED: dict[str, Node] = {
+    "autoclip_sep.training.settings.Settings": {
+        "accumulate": 1, "validate_every": 0, "patience": 0, "ema_decay": 0.0, "overfit_batches": 0,
+        "compile": False,
+    },
+}  # fmt: skip
+
+
 def upgraded(config: Mapping[str, Any]) -> Node:
-    """The config with present names."""
+    """The config with present names, and with the settings that were added since."""
 
     def upgrade(node: Node) -> Node:
         target = str(node.get("_target_", ""))
         old, new = SETTINGS.get(target, ("", ""))
-        return _with_name({**node, **RENAMED.get(target, {})}, old, new)
+        added = ADDED.get(target, {})
+        return _with_name({**added, **node, **RENAMED.get(target, {})}, old, new)
 
     return _each(config, upgrade)
 

@@ -20,7 +20,8 @@ class Place:
     """One process among all.
 
     rank: from 0, of all processes. world: how many they are. local: the number of its GPU among
-    those that it sees, as of the process on its machine. address, port: where they meet, None where the environment must say.
+    those that it sees, as of the process on its machine. address, port: where they meet, None where
+    the environment must say.
     """
 
     rank: int = 0

@@ -68,8 +68,10 @@ def advance(
     """
     for _ in range(steps if schedule.interval == "step" else 0):
         schedule.after_step()
-    done = [row for row in history if int(row["epoch"]) <= epochs]
-    if len(done) != epochs:
-        raise InputError(f"history.csv has {len(done)} of {epochs} epochs: a schedule can't go on")
+    done = [row for row in history if int(row["step"]) <= steps]
+    ends = {int(row["epoch"]): row for row in done if int(row["epoch"]) <= epochs}
+    if len(ends) != epochs:
+        raise InputError(f"history.csv has {len(ends)} of {epochs} epochs: a schedule can't go on")
     for row in done:
-        schedule.after_epoch({key: float(value) for key, value in row.items()})
+        numbers = {key: float(value) for key, value in row.items()}
+        schedule.after_validation(numbers, ends_epoch=ends.get(int(row["epoch"])) is row)

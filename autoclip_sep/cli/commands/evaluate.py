@@ -33,9 +33,10 @@ pesq_wb, squim. Your own is metrics=PACKAGE.MODULE.CLASS, or a .yaml file with s
 trust=PACKAGE, which lets the run name your own code, too; it is imported from the working folder as
 well. The mixture and ideal masks are scored by SI-SDR, too, into <run>/evaluation/bounds/, and the
 run's gap to each mask is printed; bounds=all does so by every metric, bounds=false leaves it out.
-What was scored before isn't scored again. data.root= says where the corpus lies now if it moved;
-another corpus than the run's is refused, unless force=true. masks=soft is for networks that cluster
-embeddings; its scores lie in <run>/evaluation/soft_masks.
+checkpoint=last and, of a run with trainer.ema_decay, checkpoint=ema take other weights than those
+with the lowest validation loss. What was scored before isn't scored again. data.root= says where
+the corpus lies now if it moved; another corpus than the run's is refused, unless force=true.
+masks=soft is for networks that cluster embeddings; its scores lie in <run>/evaluation/soft_masks.
 """
 
 
@@ -48,7 +49,7 @@ def evaluate(arguments: Sequence[str]) -> None:
     """Score the run that the arguments name."""
     settings = compose.plain(compose.compose("evaluate", arguments))
     check_choice(settings, "split", "train", "valid", "test")
-    check_choice(settings, "checkpoint", "best", "last")
+    check_choice(settings, "checkpoint", "best", "last", "ema")
     command.set_threads(settings["threads"])
     device = call(find_device, "device", settings["device"])
     torch.backends.cudnn.allow_tf32 = False  # three digits: scores would depend on the batch

@@ -112,7 +112,8 @@ def _material(found: Reported, settings: Mapping[str, Any]) -> Material:
 def _scored(directory: Path, split: str, device: torch.device) -> trained.Trained:
     """The network whose scores the page shows. Raises InputError where that isn't kept any more."""
     of = scores.note(directory / "evaluation" / f"{split}.csv").get("provenance", {})
-    kind = "last" if str(of.get("checkpoint", "")).startswith("last-") else "best"
+    kind = str(of.get("checkpoint", "")).partition("-")[0]
+    kind = kind if kind in ("last", "ema") else "best"
     run = trained.load(str(directory), kind, device)
     if of.get("sha256", run.sha256) != run.sha256:
         raise InputError(

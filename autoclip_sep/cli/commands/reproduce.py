@@ -224,7 +224,7 @@ def _steps(planned: Plan, store: Store) -> int:
         )
     except InputError:  # which the run reports itself
         return 1
-    return settings.epochs * loader.steps
+    return settings.epochs * min(loader.steps, settings.overfit_batches or loader.steps)
 
 
 def _share_of_steps(directory: Path, steps: int, job: Job) -> float:

@@ -50,7 +50,7 @@ def main() -> None:
 def separate(arguments: Sequence[str]) -> None:
     """Separate what the arguments name."""
     settings = compose.plain(compose.compose("separate", arguments))
-    check_choice(settings, "checkpoint", "best", "last")
+    check_choice(settings, "checkpoint", "best", "last", "ema")
     check_choice(settings, "format", "wav", *pipes.BITS)
     if settings["skip"] and (settings["force"] or "-" in (settings["input"], settings["output"])):
         raise InputError("skip=true is for files, and not with force=true: leave out one of them")

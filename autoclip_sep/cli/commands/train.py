@@ -19,7 +19,14 @@ from autoclip_sep.cli.plan import Plan, asked_for, plan
 from autoclip_sep.errors import InputError
 from autoclip_sep.names import shown, some
 from autoclip_sep.runs import provenance, run_directory, sources
-from autoclip_sep.training import branching, distributed, freezing, initial_weights, memory
+from autoclip_sep.training import (
+    branching,
+    distributed,
+    freezing,
+    initial_weights,
+    memory,
+    network,
+)
 from autoclip_sep.training.loggers import FailSafe
 from autoclip_sep.training.parts import Parts
 from autoclip_sep.training.report import HISTORY
@@ -75,9 +82,7 @@ def train(arguments: Sequence[str]) -> None:
         _train(planned, built, device, corpus.of_data(arguments))
 
 
-def _train(
-    planned: Plan, built: dict[str, Any], device: torch.device, data: Sequence[str]
-) -> None:
+def _train(planned: Plan, built: dict[str, Any], device: torch.device, data: Sequence[str]) -> None:
     """The same with all processes; data: the arguments that name the corpus."""
     begun = distributed.from_first(branching.has_begun(planned.directory))
     start = {} if begun else _start(planned, built["model"])
@@ -122,7 +127,9 @@ def _check_same(planned: Plan, fingerprint: str) -> None:
     own = {key: value for key, value in config.items() if not OWN.fullmatch(key)}
     own["the corpus"] = fingerprint
     everyones = distributed.gather(own)
-    differing = sorted({key for each in everyones for key in run_directory.differences(each, everyones[0])})
+    differing = sorted(
+        {key for each in everyones for key in run_directory.differences(each, everyones[0])}
+    )
     if differing:
         raise InputError(
             f"the processes of this run have different {some(differing, 5)}: start all by one"
@@ -139,6 +146,7 @@ def build_parts(planned: Plan, device: torch.device) -> dict[str, Any]:
     if patterns := config.get("freeze"):
         freezing.freeze(model, patterns)
     optimizer, scheduler = _update(config, model)
+    network.prepare(model, planned.settings, device)
     return {
         "model": model,
         "objective": build(config["loss"]["objective"], "loss.objective"),
@@ -171,6 +179,10 @@ def _replayed(planned: Plan, device: torch.device) -> tuple[dict[str, Any], Sett
     trunk = planned.trunk
     if trunk is None:
         return None
+    own = planned.settings
+    same = ("workers", "threads", "device", "progress", "checkpoint_every")
+    kept = {name: getattr(own, name) for name in (*same, "gradient_checkpointing")}
+    trunk = replace(trunk, settings=replace(trunk.settings, **kept, keep_every=0, profile=False))
     built = build_parts(trunk, device)
     built["logger"] = build(NO_LOGGER, "logger")
     from_the_start = branching.from_the_start(planned.branch(), planned.directory)
@@ -184,10 +196,7 @@ def _replayed(planned: Plan, device: torch.device) -> tuple[dict[str, Any], Sett
                 f"{trunk.directory} can't be replayed: {start['init_from']} isn't what it started"
                 " from any more; choose a step with a checkpoint before it"
             )
-    own = planned.settings
-    same = ("workers", "threads", "device", "progress", "checkpoint_every")
-    kept = {name: getattr(own, name) for name in same}
-    return built, replace(trunk.settings, **kept, keep_every=0)
+    return built, trunk.settings
 
 
 def check_heads(model: nn.Module, wanted: Sequence[str]) -> None:
