@@ -125,7 +125,7 @@ class SavedRun:
         Raises InputError where it isn't of this run; nothing is loaded then.
         """
         state: State | None = None
-        errors: list[InputError] = []
+        errors: list[str] = []
         if self.first:
             state, errors = self.checkpoints.newest(self.kind)
             for error in errors:
