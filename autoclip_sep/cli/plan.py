@@ -26,7 +26,7 @@ NAMED = ("data", "loss", "model", "clipping")  # the groups whose choices a dire
 FREE = re.compile(
     r"logger\..*|runs|force|seed|percentile"
     rf"|{run_directory.LABELLED}"
-    r"|trainer\.(epochs|progress|workers|threads|device|checkpoint_every|keep_every)"
+    r"|trainer\.(epochs|progress|workers|store_on_device|threads|device|checkpoint_every|keep_every)"
     r"|(.*\.)?(root|store|corpora)|data\.(licence|corpus\.expected.*)"
 )
 # Of these, the ones that say which run it is: they may not change when a run goes on.

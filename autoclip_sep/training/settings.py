@@ -26,6 +26,7 @@ class Settings:
     checkpoint_every: steps between checkpoints inside an epoch; each epoch ends with one, too.
     keep_every: steps between checkpoints that are kept for good, to branch from; 0 keeps none.
     workers: processes that read data; 0 reads in the training process.
+    store_on_device: keep the training set's samples on the device; there are no workers then.
     threads: torch's threads, 0 for torch's default.
     device: auto, cpu, cuda or cuda:<n>.
     progress: whether to draw a progress bar in a terminal.
@@ -42,6 +43,7 @@ class Settings:
     checkpoint_every: Positive = 1000
     keep_every: Annotated[int, range(UNBOUNDED)] = 0
     workers: Processes = 0
+    store_on_device: bool = False
     threads: Processes = 0
     device: str = "auto"
     progress: bool = True

@@ -70,6 +70,7 @@ class Trainer:
             workers=settings.workers,
             pin_memory=device.type == "cuda",
             augmentation=parts.augmentation,
+            device=device if settings.store_on_device else None,
         )
         torch.manual_seed(seed * 1_000_003 + distributed.rank())
 

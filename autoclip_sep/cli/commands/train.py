@@ -155,7 +155,7 @@ def _replayed(planned: Plan, device: torch.device) -> tuple[dict[str, Any], Sett
                 " from any more; choose a step with a checkpoint before it"
             )
     own = planned.settings
-    same = ("workers", "threads", "device", "progress", "checkpoint_every")
+    same = ("workers", "store_on_device", "threads", "device", "progress", "checkpoint_every")
     kept = {name: getattr(own, name) for name in same}
     return built, replace(trunk.settings, **kept, keep_every=0)
 
