@@ -31,11 +31,10 @@ import torch
 import yaml
 
 from autoclip_sep.building import config_files
-from autoclip_sep.building.build import build
 from autoclip_sep.cli import arguments, command, compose
 from autoclip_sep.cli.arguments import check_choice
 from autoclip_sep.cli.commands import figures, report
-from autoclip_sep.cli.corpus import prepare
+from autoclip_sep.cli.corpus import augmentation_of, prepare
 from autoclip_sep.cli.main import MODULE
 from autoclip_sep.cli.plan import Plan, plan
 from autoclip_sep.cli.side_by_side import Job, run_all
@@ -220,7 +219,7 @@ def _steps(planned: Plan, store: Store) -> int:
             batch_size=settings.batch_size,
             segment=settings.segment,
             seed=planned.seed,
-            augmentation=build(planned.config["data"].get("augmentation"), "data.augmentation"),
+            augmentation=augmentation_of(planned.config),
         )
     except InputError:  # which the run reports itself
         return 1

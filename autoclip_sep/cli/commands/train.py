@@ -38,7 +38,7 @@ python train.py [-m] [group=choice ...] [key=value ...]
   python train.py init_from=RUN freeze=[norm,blstm.*]       start from another run's weights
   python train.py branch_from=RUN step=400 clipping=none    go on from its step with other settings
 
-Groups: data loss model clipping optimizer scheduler logger trainer experiment
+Groups: data augmentation loss model clipping optimizer scheduler logger trainer experiment
 Files of the groups: {config_files.CONFIGS}
 --cfg job   show the whole config and stop       -m   run every combination of the values given
 --config-dir=FOLDER   files of your own for these groups, whose _target_ may be your own code
@@ -117,7 +117,7 @@ def build_parts(planned: Plan, device: torch.device) -> dict[str, Any]:
         "scheduler": scheduler,
         "stft": build(config["stft"], "stft").to(device),
         "logger": FailSafe(build(config["logger"], "logger")),
-        "augmentation": build(config["data"].get("augmentation"), "data.augmentation"),
+        "augmentation": corpus.augmentation_of(config),
         "permute": sources.are_permuted(config),
         "valid_segments": config["data"].get("valid_segments", 1),
     }

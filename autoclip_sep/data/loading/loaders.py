@@ -11,8 +11,13 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from autoclip_sep.data.loading.augmentation import RandomMixtures, RandomTracks
-from autoclip_sep.data.loading.segments import Recordings, Segments, segments, whole
+from autoclip_sep.data.loading.segments import (
+    Augmentation,
+    Recordings,
+    Segments,
+    segments,
+    whole,
+)
 from autoclip_sep.data.store.reading import Split
 from autoclip_sep.errors import InputError
 from autoclip_sep.parallel import stop_signals_blocked
@@ -41,13 +46,13 @@ class TrainingLoader:
         world: int = 1,
         workers: int = 0,
         pin_memory: bool = False,
-        augmentation: RandomTracks | None = None,
+        augmentation: Augmentation | None = None,
     ) -> None:
         share = {"batch_size": batch_size, "seed": seed, "rank": rank, "world": world}
         if augmentation is None:
             self._dataset = Segments(split, segment=segment, **share)
         elif segment is not None:
-            self._dataset = RandomMixtures(split, augmentation, segment=segment, **share)
+            self._dataset = augmentation.batches(split, segment=segment, **share)
         else:
             raise InputError("segment=None: whole items can't be mixed at random")
         examples = len(self._dataset)
