@@ -27,7 +27,7 @@ from autoclip_sep.data.loading.segments import Augmentation
 from autoclip_sep.errors import InputError
 from autoclip_sep.runs.annotations import as_yaml, check
 from autoclip_sep.stft import STFT
-from autoclip_sep.training.loggers import Logger
+from autoclip_sep.training.loggers.base import Logger
 from autoclip_sep.training.schedulers import Schedule
 from autoclip_sep.training.settings import Settings
 

@@ -41,6 +41,8 @@ UNFORESEEN = (
     ValueError, yaml.YAMLError,
 )  # fmt: skip
 
+SEVERAL = ("logger",)  # groups of which several files may be chosen: logger=[wandb,tensorboard]
+
 TRAINED = ("separate", "export")  # their model= names a trained one; train's chooses a file
 
 LAUNCHERS = ("joblib", "submitit_local", "submitit_slurm")  # of the extra [sweeps]
@@ -71,6 +73,8 @@ def compose(name: str, arguments: Sequence[str]) -> DictConfig:
             )
         group = str(override.key_or_group)
         named = isinstance(override.value(), str) or override.is_sweep_override()
+        if group in SEVERAL and isinstance(override.value(), list):
+            named = bool(override.value()) and all(isinstance(v, str) for v in override.value())
         if not named and is_group(group):
             raise InputError(_unknown_choice(group, str(override.get_value_string())))
     for path in files():

@@ -9,7 +9,7 @@ from autoclip_sep.clipping import Clipper
 from autoclip_sep.data.loading.segments import Augmentation
 from autoclip_sep.data.store.reading import Split
 from autoclip_sep.stft import STFT
-from autoclip_sep.training.loggers import Logger
+from autoclip_sep.training.loggers.base import Logger
 from autoclip_sep.training.schedulers import Schedule
 from autoclip_sep.training.validation import Objective
 

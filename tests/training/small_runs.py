@@ -17,7 +17,7 @@ from autoclip_sep.losses.mask_inference import MaskInference
 from autoclip_sep.models.separator import Separator
 from autoclip_sep.runs.checkpoint import CheckpointFolder
 from autoclip_sep.stft import STFT
-from autoclip_sep.training.loggers import NoLogger
+from autoclip_sep.training.loggers.base import NoLogger
 from autoclip_sep.training.parts import Parts
 from autoclip_sep.training.schedulers import Schedule
 from autoclip_sep.training.settings import Settings

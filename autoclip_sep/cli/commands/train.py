@@ -19,14 +19,13 @@ from autoclip_sep.errors import InputError
 from autoclip_sep.names import shown
 from autoclip_sep.runs import provenance, run_directory, sources
 from autoclip_sep.training import branching, distributed, freezing, initial_weights
-from autoclip_sep.training.loggers import FailSafe
+from autoclip_sep.training.loggers.base import FailSafe, Logger, NoLogger, Several
 from autoclip_sep.training.parts import Parts
 from autoclip_sep.training.report import HISTORY
 from autoclip_sep.training.schedulers import Schedule, try_optimizer, try_schedule
 from autoclip_sep.training.settings import Settings, find_device
 from autoclip_sep.training.trainer import Trainer
 
-NO_LOGGER = {"_target_": "autoclip_sep.training.loggers.NoLogger"}
 USAGE = f"""
 python train.py [-m] [group=choice ...] [key=value ...]
 
@@ -116,11 +115,32 @@ def build_parts(planned: Plan, device: torch.device) -> dict[str, Any]:
         "optimizer": optimizer,
         "scheduler": scheduler,
         "stft": build(config["stft"], "stft").to(device),
-        "logger": FailSafe(build(config["logger"], "logger")),
+        "logger": logger_of(config),
         "augmentation": corpus.augmentation_of(config),
         "permute": sources.are_permuted(config),
         "valid_segments": config["data"].get("valid_segments", 1),
     }
+
+
+def logger_of(config: Mapping[str, Any]) -> Logger:
+    """The loggers of a config, each by its name; one whose settings have no name stands alone.
+
+    None of them can hurt the run. Raises InputError for settings that describe none.
+    """
+    node = config["logger"]
+    if "_target_" in node:
+        known = {path.stem for path in config_files.files("logger")}
+        if beside := sorted(node.keys() & known):
+            raise InputError(
+                f"logger: {node['_target_']} and {' and '.join(beside)} can't be together: none is"
+                " for runs without a logger, and a file of your own needs # @package logger.NAME"
+            )
+        return FailSafe(build(node, "logger"))
+    made = {name: build(inner, f"logger.{name}") for name, inner in node.items()}
+    for name, logger in made.items():
+        if not isinstance(logger, Logger):
+            raise InputError(f"logger.{name}: what is described there can't be used as a logger")
+    return Several([FailSafe(logger) for logger in made.values()])
 
 
 def _start(planned: Plan, model: nn.Module) -> dict[str, Any]:
@@ -142,7 +162,7 @@ def _replayed(planned: Plan, device: torch.device) -> tuple[dict[str, Any], Sett
     if trunk is None or branching.has_begun(planned.directory):
         return None
     built = build_parts(trunk, device)
-    built["logger"] = build(NO_LOGGER, "logger")
+    built["logger"] = NoLogger()
     from_the_start = branching.from_the_start(planned.branch(), planned.directory)
     if from_the_start and "branch_from" in trunk.config:
         raise InputError(f"{trunk.directory} is a branch whose first checkpoint is gone")
