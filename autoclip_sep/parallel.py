@@ -18,7 +18,7 @@ from autoclip_sep.errors import InputError
 
 MANY = 1000  # failures after which the work ends
 IDLE = 300  # seconds after which processes without work end
-STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
 _begun_in: list[str] = []  # the working folder in which the idle processes were started
 Task = TypeVar("Task")
 Result = TypeVar("Result")

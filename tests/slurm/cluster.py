@@ -31,15 +31,14 @@ PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "setpriv")
 START = 30.0  # seconds until a daemon must answer
 
 # Times are short, in seconds. KillWait: from SIGTERM to SIGKILL. SlurmdTimeout: until a node that
-# doesn't answer is down.
+# doesn't answer is down. cred_expire: until a requeued job begins again.
 CONFIG = """
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={ports[0]}
 SlurmUser=root
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge/socket
-CryptoType=crypto/munge
+AuthInfo=socket={folder}/munge/socket,cred_expire=5
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SelectType=select/cons_tres
