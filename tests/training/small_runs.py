@@ -39,6 +39,7 @@ SCHEDULES = {  # an epoch has few steps: rates change within it and between epoc
         "step",
     ),
 }
+ADAM = partial(torch.optim.Adam, lr=0.01, fused=True)
 CLIPPERS = {"none": NoClipping, "autoclip": lambda: AutoClip(25), "alrc": ALRC}
 
 
@@ -47,14 +48,14 @@ class Stop(Exception):
 
 
 class Hooked(MaskInference):
-    """The loss with an action at its n-th call in training."""
+    """The loss, times a factor, with an action at its n-th call in training."""
 
-    def __init__(self, stft, at=None, action=None):
+    def __init__(self, stft, at=None, action=None, factor=1.0):
         super().__init__(stft)
-        self.calls, self.at, self.action = 0, at, action
+        self.calls, self.at, self.action, self.factor = 0, at, action, factor
 
     def __call__(self, estimate, batch):
-        loss = super().__call__(estimate, batch)
+        loss = self.factor * super().__call__(estimate, batch)
         if torch.is_grad_enabled():
             self.calls += 1
             if self.calls == self.at:
@@ -64,15 +65,16 @@ class Hooked(MaskInference):
 
 def trainer(
     directory, store, clipper="autoclip", *, epochs=3, at=None, action=None, schedule="plateau",
-    network=(), **settings,
+    network=(), optimizer=ADAM, factor=1.0, **settings,
 ):  # fmt: skip
+    clipper = CLIPPERS[clipper]() if isinstance(clipper, str) else clipper
     torch.manual_seed(5)
     stft = STFT()
     model = Separator(stft, ["masks"], **{"hidden": 8, "layers": 2, **dict(network)})
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=True)
+    optimizer = optimizer(model.parameters())
     make, *when = SCHEDULES[schedule]
     parts = Parts(
-        model, Hooked(stft, at, action), CLIPPERS[clipper](), optimizer,
+        model, Hooked(stft, at, action, factor), clipper, optimizer,
         Schedule(make, optimizer, *when), stft, store.split("train"), store.split("valid"),
         NoLogger(),
     )  # fmt: skip
