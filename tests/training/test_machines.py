@@ -8,10 +8,9 @@ import pytest
 import torch
 
 from tests import machines
-from tests.clipping.conftest import CLIPPERS
-from tests.training.two_machines import run
+from tests.training.two_machines import CLIPPERS, run
 
-UNCLIPPED = ("none", "shadow", "autoclip_p100", "autoclip_p10_warmup7")  # in six steps
+UNCLIPPED = ("none", "shadow", "autoclip_p100", "autoclip_p10_warmup7", "alrc_n0.5")  # in six steps
 SCRIPT = Path(__file__).with_name("two_machines.py")
 
 

@@ -9,15 +9,18 @@ from pathlib import Path
 
 import torch
 
+from autoclip_sep.clipping import ALRC
 from autoclip_sep.data.store.reading import Store
 from autoclip_sep.runs import records
 from autoclip_sep.training import distributed
-from tests.clipping.conftest import CLIPPERS
+from tests.clipping import conftest
 from tests.training.small_runs import trainer
 
+# The usual ALRC caps nothing in six steps.
+CLIPPERS = {**conftest.CLIPPERS, "alrc_n0.1_decay0.3": partial(ALRC, 0.1, decay=0.3)}
 COLUMNS = ("loss", "grad_norm", "threshold", "scale", "step_norm")
 # Adam would hide what the clippers change; the factor brings gradients to their thresholds.
-LOUD = {"optimizer": partial(torch.optim.SGD, lr=0.03), "factor": 2e4}
+LOUD = {"optimizer": partial(torch.optim.SGD, lr=0.03), "factor": 1e4}
 # Without dropout and BatchNorm, which depend on the process, nothing differs.
 NETWORK = {"dropout": 0.0, "batch_norm": False, "layers": 1}
 
