@@ -73,9 +73,7 @@ def train(arguments: Sequence[str]) -> None:
         _train(planned, built, device, corpus.of_data(arguments))
 
 
-def _train(
-    planned: Plan, built: dict[str, Any], device: torch.device, data: Sequence[str]
-) -> None:
+def _train(planned: Plan, built: dict[str, Any], device: torch.device, data: Sequence[str]) -> None:
     """The same with all processes; data: the arguments that name the corpus."""
     begun = distributed.from_first(branching.has_begun(planned.directory))
     start = {} if begun else _start(planned, built["model"])
@@ -120,7 +118,9 @@ def _check_same(planned: Plan, fingerprint: str) -> None:
     own = {key: value for key, value in config.items() if not OWN.fullmatch(key)}
     own["the corpus"] = fingerprint
     everyones = distributed.gather(own)
-    differing = sorted({key for each in everyones for key in run_directory.differences(each, everyones[0])})
+    differing = sorted(
+        {key for each in everyones for key in run_directory.differences(each, everyones[0])}
+    )
     if differing:
         raise InputError(
             f"the processes of this run have different {some(differing, 5)}: start all by one"
