@@ -25,9 +25,9 @@ from autoclip_sep.audio import soundfiles
 from autoclip_sep.cli import arguments, command
 from autoclip_sep.data.store.conversion import prepare
 from autoclip_sep.data.store.reading import Item, Signal, Split
+from autoclip_sep.evaluation.metrics.si_sdr import SiSdr
 from autoclip_sep.evaluation.score import score_split, summarise
 from autoclip_sep.evaluation.separation import Separation
-from autoclip_sep.evaluation.si_sdr import SiSdr
 from autoclip_sep.metrics.bss_eval import bss_eval
 from autoclip_sep.metrics.si_sdr import si_sdr_permuted
 from autoclip_sep.models.separator import Separator

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from autoclip_sep.evaluation.si_sdr import SiSdr
+from autoclip_sep.evaluation.metrics.si_sdr import SiSdr
 from autoclip_sep.evaluation.tables import summarise
 from autoclip_sep.pretrained import card, folder, from_pretrained
 from autoclip_sep.statistics.interval import interval

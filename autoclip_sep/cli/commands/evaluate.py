@@ -13,8 +13,8 @@ from autoclip_sep.data.store.reading import Store
 from autoclip_sep.errors import InputError
 from autoclip_sep.evaluation import attributes, bounds
 from autoclip_sep.evaluation.metric import Metric
+from autoclip_sep.evaluation.metrics.si_sdr import SiSdr
 from autoclip_sep.evaluation.score import score
-from autoclip_sep.evaluation.si_sdr import SiSdr
 from autoclip_sep.evaluation.tables import of_corpus, summarise_all
 from autoclip_sep.files import sweep
 from autoclip_sep.names import shown
