@@ -45,6 +45,7 @@ INNER = {
         "loading": 2,
         "store": 1,
         "synthesis": 1,
+        "voices": 2,
         "": 0,
     },
     "cli": {"commands": 1, "": 0},

@@ -15,8 +15,8 @@ CALLED = {
 
 def named(items: DataFrame) -> DataFrame:
     """The table of items for readers: its columns by names with units."""
-    levels = [str(name) for name in items if str(name).endswith(LEVEL)]
-    called = {name: f"level of {name.removesuffix(LEVEL)} over the rest [dB]" for name in levels}
+    sources = [str(name).removesuffix(LEVEL) for name in items if str(name).endswith(LEVEL)]
+    called = {f"{source}{LEVEL}": f"level of {source} over the rest [dB]" for source in sources}
     shares = {"overlap": 100 * items["overlap"]} if "overlap" in items else {}
     return items.assign(**shares).rename(columns=CALLED | called)
 

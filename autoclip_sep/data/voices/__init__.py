@@ -1,0 +1,1 @@
+"""Real human speech out of packages of Debian's main archive."""
