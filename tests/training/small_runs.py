@@ -62,6 +62,7 @@ NETWORKS = {
     "filter": Filter,
     "conv_tasnet": partial(ConvTasNet, filters=16, bottleneck=8, hidden=16, layers=2, stacks=2),
 }
+ADAM = partial(torch.optim.Adam, lr=0.01, fused=True)
 CLIPPERS = {"none": NoClipping, "autoclip": lambda: AutoClip(25), "alrc": ALRC}
 ALL_CLIPPERS = {**EVERY, **CLIPPERS}
 
@@ -71,14 +72,14 @@ class Stop(Exception):
 
 
 class Hooked:
-    """A loss with an action at its n-th call in training."""
+    """A loss, times a factor, with an action at its n-th call in training."""
 
-    def __init__(self, objective, at=None, action=None):
+    def __init__(self, objective, at=None, action=None, factor=1.0):
         self.objective = objective
-        self.calls, self.at, self.action = 0, at, action
+        self.calls, self.at, self.action, self.factor = 0, at, action, factor
 
     def __call__(self, estimate, batch):
-        loss = self.objective(estimate, batch)
+        loss = self.factor * self.objective(estimate, batch)
         if torch.is_grad_enabled():
             self.calls += 1
             if self.calls == self.at:
@@ -88,7 +89,7 @@ class Hooked:
 
 def trainer(
     directory, store, clipper="autoclip", *, epochs=3, at=None, action=None, schedule="plateau",
-    network=(), **settings,
+    network=(), optimizer=ADAM, factor=1.0, **settings,
 ):  # fmt: skip
     """network: settings of the LSTM network, or the name of one that gives waveforms."""
     torch.manual_seed(5)
@@ -98,11 +99,11 @@ def trainer(
     else:
         model = Separator(stft, ["masks"], **{"hidden": 8, "layers": 2, **dict(network)})
         objective = MaskInference(stft)
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=True)
+    optimizer = optimizer(model.parameters())
     made = clipper if callable(clipper) else ALL_CLIPPERS[clipper]
     make, *when = SCHEDULES[schedule]
     parts = Parts(
-        model, Hooked(objective, at, action), made(), optimizer,
+        model, Hooked(objective, at, action, factor), made(), optimizer,
         Schedule(make, optimizer, *when), stft, store.split("train"), store.split("valid"),
         NoLogger(),
     )  # fmt: skip
