@@ -31,6 +31,10 @@ UNSUPPORTED = (
 PLAIN = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
+class _InUse(Exception):
+    pass
+
+
 @contextmanager
 def held(path: Path, busy: Callable[[], None], shared: bool = False) -> Iterator[None]:
     """Lock the file `path` for this process; it is created if missing, and its content stays.
@@ -67,6 +71,21 @@ def exclusive(path: str | os.PathLike[str], shared: bool = False) -> Iterator[No
     lock.parent.mkdir(parents=True, exist_ok=True)
     with held(lock, wait, shared):
         yield
+
+
+def in_use(path: Path) -> bool:
+    """Whether another process holds the lock file `path` now; not where there is no such file."""
+
+    def refuse() -> None:
+        raise _InUse
+
+    if not path.exists():
+        return False
+    try:
+        with held(path, refuse):
+            return False
+    except _InUse:
+        return True
 
 
 def _open(path: Path) -> int | None:

@@ -189,10 +189,4 @@ def lock(directory: Path) -> Iterator[None]:
 
 def in_use(directory: Path) -> bool:
     """Whether a process holds the run's directory now."""
-    if not (directory / ".lock").exists():
-        return False
-    try:
-        with lock(directory):
-            return False
-    except InUse:
-        return True
+    return locks.in_use(directory / ".lock")

@@ -2,7 +2,7 @@
 
     with start(nodes=2) as cluster:                 # in a test: the fixture `slurm`
         cluster.run("srun", "-N2", "hostname")
-        cluster.python("scripts/reproduce.py", "launcher=slurm", ...)
+        cluster.python("scripts/reproduce.py", "launcher=slurm", ..., cwd=folder)
 
 Everything lies in a temporary folder with ports of its own, and all of it is gone at the end. Needs
 root and Debian's slurm-wlm and munge; `missing()` says what isn't there. By hand, with two nodes,
@@ -96,14 +96,11 @@ class Cluster:
         assert done.returncode == 0 or not check, f"{' '.join(words)}: {done.stdout}"
         return done.stdout
 
-    def python(
-        self, script: str, *arguments: str, cwd: Path, **environment: str
-    ) -> "subprocess.Popen[str]":
+    def python(self, script: str | Path, *arguments: str, cwd: Path) -> "subprocess.Popen[str]":
         """Start a script of the checkout in a folder; its output is one pipe of text."""
         return subprocess.Popen(
-            [sys.executable, "-u", str(ROOT / script), *arguments],
-            cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            env={**self.environment, **environment},
+            [sys.executable, "-u", str(ROOT / script), *arguments], cwd=cwd, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=self.environment,
         )  # fmt: skip
 
     def jobs(self, *states: str) -> dict[str, str]:
@@ -204,7 +201,9 @@ def _environment(folder: Path) -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith(("SLURM_", "SBATCH_", "SUBMITIT_"))
     }
-    return {**kept, "PATH": _path(), "SLURM_CONF": str(folder / "slurm.conf")}
+    return {
+        **kept, "PATH": _path(), "PYTHONPATH": str(ROOT), "SLURM_CONF": str(folder / "slurm.conf"),
+    }  # fmt: skip
 
 
 def _configure(cluster: Cluster, cpus: int) -> None:

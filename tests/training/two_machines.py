@@ -28,7 +28,7 @@ NETWORK = {"dropout": 0.0, "batch_norm": False, "layers": 1}
 def run(label: str, directory: Path, store: Store) -> dict[str, torch.Tensor]:
     """The weights after six steps, the columns of its records, its validation losses."""
     made = trainer(
-        directory, store, CLIPPERS[label](), epochs=2, network=NETWORK, record_every=1,
+        directory, store, CLIPPERS[label], epochs=2, network=NETWORK, record_every=1,
         probe_points=0, **LOUD,
     )  # fmt: skip
     made.fit()
