@@ -27,7 +27,7 @@ FREE = re.compile(
     r"logger\..*|runs|force|seed|percentile"
     rf"|{run_directory.LABELLED}"
     r"|trainer\.(epochs|progress|workers|threads|device|checkpoint_every|keep_every)"
-    r"|trainer\.(gradient_checkpointing|profile)"
+    r"|trainer\.(gradient_checkpointing|profile|store_on_device)"
     r"|(.*\.)?(root|store|corpora)|data\.(licence|corpus\.expected.*)"
 )
 # Of these, the ones that say which run it is: they may not change when a run goes on.

@@ -43,7 +43,7 @@ def training(parts: Parts, settings: Settings, seed: int, device: torch.device) 
         )
     return _loader(
         parts, settings, seed, rank=distributed.rank(), world=world, workers=settings.workers,
-        pin_memory=device.type == "cuda",
+        pin_memory=device.type == "cuda", device=device if settings.store_on_device else None,
     )  # fmt: skip
 
 

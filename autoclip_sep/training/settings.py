@@ -35,6 +35,7 @@ class Settings:
         validated; 0 for all batches.
     keep_every: steps between checkpoints that are kept for good, to branch from; 0 keeps none.
     workers: processes that read data; 0 reads in the training process.
+    store_on_device: keep the training set's samples on the device; there are no workers then.
     threads: torch's threads, 0 for torch's default.
     device: auto, cpu, cuda or cuda:<n>.
     progress: whether to draw a progress bar in a terminal.
@@ -60,6 +61,7 @@ class Settings:
     checkpoint_every: Positive = 1000
     keep_every: Count = 0
     workers: Processes = 0
+    store_on_device: bool = False
     threads: Processes = 0
     device: str = "auto"
     progress: bool = True

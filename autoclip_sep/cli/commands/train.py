@@ -180,7 +180,7 @@ def _replayed(planned: Plan, device: torch.device) -> tuple[dict[str, Any], Sett
     if trunk is None:
         return None
     own = planned.settings
-    same = ("workers", "threads", "device", "progress", "checkpoint_every")
+    same = ("workers", "store_on_device", "threads", "device", "progress", "checkpoint_every")
     kept = {name: getattr(own, name) for name in (*same, "gradient_checkpointing")}
     trunk = replace(trunk, settings=replace(trunk.settings, **kept, keep_every=0, profile=False))
     built = build_parts(trunk, device)

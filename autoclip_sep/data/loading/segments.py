@@ -68,15 +68,20 @@ class Segments(Dataset[Batch]):
 
     def __getitem__(self, key: tuple[int, int]) -> Batch:
         epoch, step = key
+        items, starts = self.drawn(epoch, self.examples(step))
+        frames = self.segment or int(self.split.lengths[items].max())
+        return segments(self.split, items, starts, frames)
+
+    def drawn(
+        self, epoch: int, examples: slice | NDArray[np.int64] = slice(None)
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Items (examples,) of an epoch, by default all, and where each one's segment starts."""
         order, places = epoch_plan(len(self.split), self.seed, epoch)
-        batch = self.examples(step)
-        items = order[batch]
-        lengths = self.split.lengths[items]
+        items = order[examples]
         if self.segment is None:
-            return segments(self.split, items, np.zeros_like(items), int(lengths.max()))
-        room = np.maximum(lengths - self.segment, 0)
-        starts = np.floor(places[batch] * (room + 1)).astype(np.int64)
-        return segments(self.split, items, starts, self.segment)
+            return items, np.zeros_like(items)
+        room = np.maximum(self.split.lengths[items] - self.segment, 0)
+        return items, np.floor(places[examples] * (room + 1)).astype(np.int64)
 
 
 def segments(
@@ -120,8 +125,8 @@ def whole(split: Recordings, items: NDArray[np.int64]) -> Batch:
     mixture = torch.from_numpy(np.stack([mixture for mixture, _ in pairs]))
     sources = torch.from_numpy(np.stack([sources for _, sources in pairs]))
     names = tuple(split.items[int(item)] for item in items)
-    _check_finite(split, mixture, names)
-    _check_finite(split, sources, names)
+    check_finite(split, mixture, names)
+    check_finite(split, sources, names)
     return Batch(mixture, sources, torch.from_numpy(split.lengths[items]), names)
 
 
@@ -130,12 +135,12 @@ def as_batch(
 ) -> Batch:
     """All signals (B, signals, C, T) of some examples: the mixtures are their sums."""
     mixture = reduce(torch.add, signals.unbind(dim=1))  # twice as fast as a sum over the axis
-    _check_finite(split, mixture, names)
+    check_finite(split, mixture, names)
     targets = signals if split.targets.all() else signals[:, torch.from_numpy(split.targets)]
     return Batch(mixture, targets, torch.from_numpy(lengths), names)
 
 
-def _check_finite(split: Recordings, waveforms: Tensor, names: tuple[str, ...]) -> None:
+def check_finite(split: Recordings, waveforms: Tensor, names: tuple[str, ...]) -> None:
     """Refuse NaN, infinity and what overflows when squared: (B, ...) waveforms.
 
     Before a network sees them: BatchNorm's statistics would keep a NaN although the step is
