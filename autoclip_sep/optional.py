@@ -18,6 +18,7 @@ from autoclip_sep.errors import InputError
 _DISTRIBUTIONS = {
     "espeakng_loader": "espeakng-loader",
     "hydra": "hydra-core",
+    "mlflow": "'autoclip_sep[mlflow]'",
     "nussl": "--no-deps nussl==1.1.9",
     "yaml": "pyyaml",
 }

@@ -142,7 +142,9 @@ def clip_and_adam(at: Settings) -> Iterator[Row]:
             return call
 
         def moments(
-            _: object, called: list[str] = called, optimizers: dict[str, torch.optim.Adam] = optimizers
+            _: object,
+            called: list[str] = called,
+            optimizers: dict[str, torch.optim.Adam] = optimizers,
         ) -> list[Tensor]:
             return [state["exp_avg"] for state in optimizers[called[0]].state.values()]
 

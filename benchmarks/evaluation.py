@@ -84,7 +84,7 @@ def bss_eval_v4(at: Settings) -> Iterator[Row]:
     estimate = reference + 0.2 * reference.roll(1, dims=0) + 0.3 * reference.roll(3, dims=-1)
     pair = [signal.transpose(1, 2).double().numpy() for signal in (reference, estimate)]
     yield Row(
-        f"BSS Eval v4, {seconds} s of {sources} sources of {channels} channels at {rate / 1000:.1f} kHz",
+        f"BSS Eval v4, {seconds} s, {sources} sources, {channels} channels, {rate / 1000:.1f} kHz",
         {
             "museval": installed(
                 "museval", lambda package: partial(package.evaluate, *pair, win=rate, hop=rate)

@@ -197,7 +197,7 @@ def plain(network: Separator, batch: Batch, head: str) -> Callable[[], Outcome]:
 
 
 class Clips:
-    """What nussl's closure takes for the engine that runs it: clips when its gradients are there."""
+    """What nussl's closure takes for its engine: clips when the gradients are there."""
 
     state = None
 

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ from autoclip_sep.building import config_files
 from autoclip_sep.building.build import build
 from autoclip_sep.cli.main import as_called
 from autoclip_sep.data.checks.report import Report, check
-from autoclip_sep.data.corpora.base import Corpus
+from autoclip_sep.data.corpora.base import Corpus, KnowsSpeakers
+from autoclip_sep.data.loading.random_speech import WSJ0_MIX, RandomSpeech
+from autoclip_sep.data.loading.segments import Augmentation
 from autoclip_sep.data.store.reading import Store
 from autoclip_sep.errors import InputError
 from autoclip_sep.names import shown
@@ -31,6 +34,31 @@ def corpus_of(config: Mapping[str, Any]) -> Corpus:
     """The corpus, nothing of it read yet."""
     corpus: Corpus = build(config["data"]["corpus"], "data.corpus")
     return corpus
+
+
+def augmentation_of(config: Mapping[str, Any]) -> Augmentation | None:
+    """How training examples are put together; None takes the corpus' own mixtures.
+
+    Raises InputError for speech of sources that differ in kind, or by speakers that aren't known.
+    """
+    data = config["data"]
+    node, speech = data.get("augmentation") or {}, RandomSpeech
+    if not data["permute"] and node.get("_target_") == f"{speech.__module__}.{speech.__name__}":
+        raise InputError(
+            f"data.augmentation: {speech.__name__} is for speakers in any order, and the sources of"
+            f" data={data['name']} differ in kind (data.permute=false): leave augmentation out"
+        )
+    made: Augmentation | None = build(data.get("augmentation"), "data.augmentation")
+    if not isinstance(made, RandomSpeech) or not made.mix:
+        return made
+    found = corpus_of(config)
+    if not isinstance(found, KnowsSpeakers):
+        raise InputError(
+            f"data.augmentation: data={data['name']} doesn't know its speakers, who must be known"
+            " to mix different ones; data.augmentation.mix=false leaves its mixtures as they are"
+        )
+    levels = getattr(found, "levels", WSJ0_MIX)
+    return replace(made, speakers_of=found.speakers_of, levels=levels)
 
 
 def look_at(config: Mapping[str, Any], found: Corpus, store: Store) -> Report:

@@ -9,6 +9,8 @@ Node = dict[str, Any]
 # are still derived from the former ones, so that older runs keep theirs.
 OPTIMIZERS, SCHEDULES = "autoclip_sep.training.optimizers", "autoclip_sep.training.schedulers"
 DATA = "autoclip_sep.data"
+LOGGERS = "autoclip_sep.training.loggers"
+LOGGER = {"NoLogger": "base.NoLogger", "WandbLogger": "wandb.WandbLogger"}
 MOVED = {
     "augmentation.RandomTracks": "loading.augmentation.RandomTracks",
     "demo.Demo": "corpora.demo.Demo",
@@ -20,6 +22,7 @@ MOVED = {
 }
 RENAMED: dict[str, Node] = {
     **{f"{DATA}.{old}": {"_target_": f"{DATA}.{new}"} for old, new in MOVED.items()},
+    **{f"{LOGGERS}.{old}": {"_target_": f"{LOGGERS}.{new}"} for old, new in LOGGER.items()},
     f"{OPTIMIZERS}.adam": {"_target_": "torch.optim.Adam", "fused": True},
     f"{OPTIMIZERS}.adamw": {"_target_": "torch.optim.AdamW", "fused": True},
     f"{OPTIMIZERS}.sgd": {"_target_": "torch.optim.SGD", "fused": True},

@@ -12,7 +12,7 @@ from autoclip_sep.files import sweep
 from autoclip_sep.runs.records import Records
 from autoclip_sep.training import distributed
 from autoclip_sep.training.epoch import EpochSums
-from autoclip_sep.training.loggers import Logger
+from autoclip_sep.training.loggers.base import Logger
 
 HISTORY = (
     "epoch", "step", "train_loss", "valid_loss", "valid_si_sdr", "lr", "clipped_share", "skipped",

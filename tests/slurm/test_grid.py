@@ -110,7 +110,11 @@ def test_a_job_that_may_not_go_back_again_says_so_and_is_saved(slurm, place):
     _, training = held(slurm, place, "over")
     slurm.wait(lambda: is_pending(training, signal.SIGUSR2), 90)
     training.resume()
-    (line,) = [one for one in ended(head, check=1).splitlines() if one.startswith("failed: ") and ": saved" in one]  # noqa: E501
+    (line,) = [
+        one
+        for one in ended(head, check=1).splitlines()
+        if one.startswith("failed: ") and ": saved" in one
+    ]
     assert "timed-out too many times" in line
     (state,) = place.glob("over/*/*/*/*/*/state.json")
     assert json.loads(state.read_text())["status"] == "interrupted"

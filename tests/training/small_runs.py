@@ -20,7 +20,7 @@ from autoclip_sep.models.conv_tasnet import ConvTasNet
 from autoclip_sep.models.separator import Separator
 from autoclip_sep.runs.checkpoint import CheckpointFolder
 from autoclip_sep.stft import STFT
-from autoclip_sep.training.loggers import NoLogger
+from autoclip_sep.training.loggers.base import NoLogger
 from autoclip_sep.training.network import prepare
 from autoclip_sep.training.parts import Parts
 from autoclip_sep.training.schedulers import Schedule

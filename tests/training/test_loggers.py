@@ -12,14 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from autoclip_sep.training.loggers import FailSafe, NoLogger, WandbLogger
+from autoclip_sep.training.loggers.base import FailSafe, NoLogger
+from autoclip_sep.training.loggers.wandb import WandbLogger
 from tests.commands import ENVIRONMENT, command, start
 from tests.golden.make import TRAIN, only_run, write_corpus
 
 PROGRAM = """
 import sys
 from pathlib import Path
-from autoclip_sep.training.loggers import FailSafe, WandbLogger
+from autoclip_sep.training.loggers.base import FailSafe
+from autoclip_sep.training.loggers.wandb import WandbLogger
 
 wandb = WandbLogger(mode=sys.argv[1], timeout=2)
 logger = FailSafe(wandb)

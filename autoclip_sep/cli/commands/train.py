@@ -27,7 +27,7 @@ from autoclip_sep.training import (
     memory,
     network,
 )
-from autoclip_sep.training.loggers import FailSafe
+from autoclip_sep.training.loggers.base import FailSafe, Logger, NoLogger, Several
 from autoclip_sep.training.parts import Parts
 from autoclip_sep.training.report import HISTORY
 from autoclip_sep.training.schedulers import Schedule, try_optimizer, try_schedule
@@ -36,7 +36,6 @@ from autoclip_sep.training.trainer import Trainer
 
 # Settings of each process' own: places on its machine, and what doesn't change a step.
 OWN = re.compile(r"runs|trainer\.(workers|threads|device|progress)|(.*\.)?(root|store|corpora)")
-NO_LOGGER = {"_target_": "autoclip_sep.training.loggers.NoLogger"}
 USAGE = f"""
 python train.py [-m] [group=choice ...] [key=value ...]
 
@@ -48,7 +47,7 @@ python train.py [-m] [group=choice ...] [key=value ...]
   python train.py init_from=RUN freeze=[norm,blstm.*]       start from another run's weights
   python train.py branch_from=RUN step=400 clipping=none    from its step with other settings
 
-Groups: data loss model clipping optimizer scheduler logger trainer experiment
+Groups: data augmentation loss model clipping optimizer scheduler logger trainer experiment
 Files of the groups: {config_files.CONFIGS}
 --cfg job   show the whole config and stop       -m   run every combination of the values given
 --config-dir=FOLDER   files of your own for these groups, whose _target_ may be your own code
@@ -154,11 +153,32 @@ def build_parts(planned: Plan, device: torch.device) -> dict[str, Any]:
         "optimizer": optimizer,
         "scheduler": scheduler,
         "stft": build(config["stft"], "stft").to(device),
-        "logger": FailSafe(build(config["logger"], "logger")),
-        "augmentation": build(config["data"].get("augmentation"), "data.augmentation"),
+        "logger": logger_of(config),
+        "augmentation": corpus.augmentation_of(config),
         "permute": sources.are_permuted(config),
         "valid_segments": config["data"].get("valid_segments", 1),
     }
+
+
+def logger_of(config: Mapping[str, Any]) -> Logger:
+    """The loggers of a config, each by its name; one whose settings have no name stands alone.
+
+    None of them can hurt the run. Raises InputError for settings that describe none.
+    """
+    node = config["logger"]
+    if "_target_" in node:
+        known = {path.stem for path in config_files.files("logger")}
+        if beside := sorted(node.keys() & known):
+            raise InputError(
+                f"logger: {node['_target_']} and {' and '.join(beside)} can't be together: none is"
+                " for runs without a logger, and a file of your own needs # @package logger.NAME"
+            )
+        return FailSafe(build(node, "logger"))
+    made = {name: build(inner, f"logger.{name}") for name, inner in node.items()}
+    for name, logger in made.items():
+        if not isinstance(logger, Logger):
+            raise InputError(f"logger.{name}: what is described there can't be used as a logger")
+    return Several([FailSafe(logger) for logger in made.values()])
 
 
 def _start(planned: Plan, model: nn.Module) -> dict[str, Any]:
@@ -184,7 +204,7 @@ def _replayed(planned: Plan, device: torch.device) -> tuple[dict[str, Any], Sett
     kept = {name: getattr(own, name) for name in (*same, "gradient_checkpointing")}
     trunk = replace(trunk, settings=replace(trunk.settings, **kept, keep_every=0, profile=False))
     built = build_parts(trunk, device)
-    built["logger"] = build(NO_LOGGER, "logger")
+    built["logger"] = NoLogger()
     from_the_start = branching.from_the_start(planned.branch(), planned.directory)
     if from_the_start and "branch_from" in trunk.config:
         raise InputError(f"{trunk.directory} is a branch whose first checkpoint is gone")

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from autoclip_sep.building import config_files
-from autoclip_sep.building.build import build
+from autoclip_sep.cli.corpus import augmentation_of
 from autoclip_sep.cli.grid.runs import is_done
 from autoclip_sep.cli.grid.side_by_side import Job
 from autoclip_sep.cli.main import MODULE
@@ -72,7 +72,7 @@ def steps_of(planned: Plan, store: Store) -> int:
             batch_size=settings.batch_size,
             segment=settings.segment,
             seed=planned.seed,
-            augmentation=build(planned.config["data"].get("augmentation"), "data.augmentation"),
+            augmentation=augmentation_of(planned.config),
         )
     except InputError:  # which the run reports itself
         return 1

@@ -28,7 +28,12 @@ NAME = re.compile(r"reproduce-[0-9a-f]{8}")
 JOBS = "jobs.json"
 PURPOSE = "launcher=slurm"
 OURS = ("max_num_timeout", "max_num_killed", "poll_s")  # settings that are none of sbatch's
-OF_ALL = ("cpus_per_task", "gpus_per_node", "mem_gb", "timeout_min")  # that submitit's executors have
+OF_ALL = (
+    "cpus_per_task",
+    "gpus_per_node",
+    "mem_gb",
+    "timeout_min",
+)  # that submitit's executors have
 
 
 class Ticket(NamedTuple):

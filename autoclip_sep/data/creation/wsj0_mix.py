@@ -185,7 +185,7 @@ def _unfinished(ordered: Sequence[Part]) -> list[Part]:
 
 
 def _make(order: Order, unfinished: Sequence[Part], files: Mapping[str, str]) -> None:
-    """Make the shard's mixtures of the parts, anew where their files aren't as the manifest says."""
+    """Make the shard's mixtures, anew where their files aren't as the manifest says."""
     for part in unfinished:
         if part.split not in _splits(part):
             manifest.begin(part.folder, part.digest)

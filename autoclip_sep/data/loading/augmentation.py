@@ -50,6 +50,10 @@ class RandomTracks:
         if not 0 <= self.swap <= 1:
             raise ValueError(f"swap must be a probability, not {self.swap!r}")
 
+    def batches(self, split: Split, *, segment: int, **share: int) -> Segments:
+        """Training batches of a split; share: as of `Segments`."""
+        return RandomMixtures(split, self, segment=segment, **share)
+
 
 class Draws(NamedTuple):
     """What an epoch's examples are made of, each (examples, signals).

@@ -11,9 +11,14 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from autoclip_sep.data.loading.augmentation import RandomMixtures, RandomTracks
 from autoclip_sep.data.loading.on_device import DeviceSegments
-from autoclip_sep.data.loading.segments import Recordings, Segments, segments, whole
+from autoclip_sep.data.loading.segments import (
+    Augmentation,
+    Recordings,
+    Segments,
+    segments,
+    whole,
+)
 from autoclip_sep.data.store.reading import Split
 from autoclip_sep.errors import InputError
 from autoclip_sep.parallel import stop_signals_blocked
@@ -44,20 +49,20 @@ class TrainingLoader:
         world: int = 1,
         workers: int = 0,
         pin_memory: bool = False,
-        augmentation: RandomTracks | None = None,
+        augmentation: Augmentation | None = None,
         device: torch.device | None = None,
     ) -> None:
         share = {"batch_size": batch_size, "seed": seed, "rank": rank, "world": world}
         self._dataset: Segments
         if device is not None:
             if augmentation is not None or segment is None:
-                raise InputError("trainer.store_on_device: not with data.augmentation; leave it out")
+                raise InputError("trainer.store_on_device: not with augmentation; leave it out")
             self._dataset = DeviceSegments(split, device, segment=segment, **share)
             workers, pin_memory = 0, False
         elif augmentation is None:
             self._dataset = Segments(split, segment=segment, **share)
         elif segment is not None:
-            self._dataset = RandomMixtures(split, augmentation, segment=segment, **share)
+            self._dataset = augmentation.batches(split, segment=segment, **share)
         else:
             raise InputError("segment=None: whole items can't be mixed at random")
         examples = len(self._dataset)

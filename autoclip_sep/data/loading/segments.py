@@ -7,7 +7,7 @@ which process reads a batch, in what order, or where a run was interrupted.
 
 from functools import lru_cache, reduce
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -82,6 +82,14 @@ class Segments(Dataset[Batch]):
             return items, np.zeros_like(items)
         room = np.maximum(self.split.lengths[items] - self.segment, 0)
         return items, np.floor(places[examples] * (room + 1)).astype(np.int64)
+
+
+@runtime_checkable
+class Augmentation(Protocol):
+    """Settings of how training examples are put together, where not as the corpus' own mixtures."""
+
+    def batches(self, split: Split, *, segment: int, **share: int) -> Segments:
+        """Training batches of a split; share: the other arguments of `Segments`."""
 
 
 def segments(

@@ -67,6 +67,4 @@ def test_what_doesnt_fit_is_one_line(store, monkeypatch):
 
 def test_random_mixtures_are_refused(store):
     with pytest.raises(InputError, match=r"store_on_device: not with data\.augmentation"):
-        TrainingLoader(
-            store.split("train"), **SETTINGS, device=CPU, augmentation=RandomTracks()
-        )
+        TrainingLoader(store.split("train"), **SETTINGS, device=CPU, augmentation=RandomTracks())
