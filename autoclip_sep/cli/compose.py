@@ -72,10 +72,10 @@ def compose(name: str, arguments: Sequence[str]) -> DictConfig:
                 f"{override.input_line}: settings can't be added or deleted, only set: key=value"
             )
         group = str(override.key_or_group)
-        value = override.value()
-        named = isinstance(value, str) or override.is_sweep_override()
-        if group in SEVERAL and isinstance(value, list):
-            named = bool(value) and all(isinstance(one, str) for one in value)
+        choice = override.value()
+        named = isinstance(choice, str) or override.is_sweep_override()
+        if group in SEVERAL and isinstance(choice, list):
+            named = bool(choice) and all(isinstance(one, str) for one in choice)
         if not named and is_group(group):
             raise InputError(_unknown_choice(group, str(override.get_value_string())))
     for path in files():
