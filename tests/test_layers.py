@@ -49,7 +49,7 @@ INNER = {
         "": 0,
     },
     "cli": {"commands": 2, "grid": 1, "": 0},
-    "evaluation": {"estimates": 1, "": 0},
+    "evaluation": {"estimates": 1, "metrics": 1, "": 0},
     "training": {"": 1, "loggers": 0},
     "figures": {"clippers": 1, "comparison": 1, "figure1": 1, "scores": 1, "table1": 1, "": 0},
 }

@@ -6,21 +6,19 @@ from typing import Any
 
 import torch
 
-from autoclip_sep.building.build import call, trust
-from autoclip_sep.cli import command, compose, corpus, metrics, trained
-from autoclip_sep.cli.arguments import check_choice
+from autoclip_sep.cli import command, corpus, metrics, trained
+from autoclip_sep.cli.settings import read
 from autoclip_sep.data.store.reading import Store
 from autoclip_sep.errors import InputError
 from autoclip_sep.evaluation import attributes, bounds
 from autoclip_sep.evaluation.metric import Metric
+from autoclip_sep.evaluation.metrics.si_sdr import SiSdr
 from autoclip_sep.evaluation.score import score
-from autoclip_sep.evaluation.si_sdr import SiSdr
 from autoclip_sep.evaluation.tables import of_corpus, summarise_all
 from autoclip_sep.files import sweep
 from autoclip_sep.names import shown
 from autoclip_sep.parallel import cores
 from autoclip_sep.runs import run_directory, sources
-from autoclip_sep.training.settings import find_device
 
 USAGE = """
 python evaluate.py run=runs/... [split=test] [checkpoint=best] [metrics=NAME] [data.root=FOLDER]
@@ -47,14 +45,9 @@ def main() -> None:
 
 def evaluate(arguments: Sequence[str]) -> None:
     """Score the run that the arguments name."""
-    settings = compose.plain(compose.compose("evaluate", arguments))
-    check_choice(settings, "split", "train", "valid", "test")
-    check_choice(settings, "checkpoint", "best", "last", "ema")
-    command.set_threads(settings["threads"])
-    device = call(find_device, "device", settings["device"])
+    settings = read("evaluate", arguments)
     torch.backends.cudnn.allow_tf32 = False  # three digits: scores would depend on the batch
-    trust(settings["trust"])
-    run = trained.load(settings["run"], settings["checkpoint"], device)
+    run = trained.load(settings["run"], settings["checkpoint"], settings["device"])
     run = trained.adapted(run, {"masks": settings["masks"]})
     chosen = choose(settings, run.config["data"])
     config = corpus.moved(run.config, settings["data"])
