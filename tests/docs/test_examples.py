@@ -82,6 +82,13 @@ def examples(page: Path) -> list[Block]:
     return found
 
 
+# DDP and FSDP hold the process group in cycles. Where one is left to the interpreter's end, a thread
+# of gloo's that wants the interpreter's lock by then ends the process in one of ten.
+COLLECTED = """
+import gc, runpy, sys
+runpy.run_path(sys.argv[1], run_name="__main__")
+gc.collect()
+"""
 EXAMPLES = [example for page in PAGES for example in examples(page)]
 
 
@@ -99,6 +106,8 @@ def in_a_process_of_its_own(example: Block, folder: Path) -> str:
     launch = [sys.executable]
     if "init_process_group" in example.text:
         launch += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+        (folder / "collected.py").write_text(COLLECTED)
+        launch.append("collected.py")
     done = subprocess.run(
         [*launch, str(file)],
         cwd=folder,
