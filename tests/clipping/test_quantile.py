@@ -65,7 +65,9 @@ def test_a_rate_far_too_large_leaves_finite_thresholds():
     assert all(math.isfinite(step(clipper, norm)[0].threshold) for norm in norms(20))
 
 
-@pytest.mark.parametrize("wrong", [{"percentile": 0}, {"percentile": 100}, {"rate": 0}, {"start": 0}])
+@pytest.mark.parametrize(
+    "wrong", [{"percentile": 0}, {"percentile": 100}, {"rate": 0}, {"start": 0}]
+)
 def test_wrong_settings(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         QuantileClipping(**wrong)
