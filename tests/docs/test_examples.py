@@ -82,8 +82,8 @@ def examples(page: Path) -> list[Block]:
     return found
 
 
-# DDP and FSDP hold the process group in cycles. Where one is left to the interpreter's end, a thread
-# of gloo's that wants the interpreter's lock by then ends the process in one of ten.
+# DDP and FSDP hold the process group in cycles. Where it is left to the interpreter's end, a thread
+# of gloo's that wants the interpreter's lock by then aborts about one process in ten.
 COLLECTED = """
 import gc, runpy, sys
 runpy.run_path(sys.argv[1], run_name="__main__")
