@@ -40,7 +40,7 @@ CASES = [
     (LocalNormClipping(1e-5), "local_norm_1e-05", "LocalNormClipping(threshold=1e-05)"),
     (ValueClipping(), "value_1", "ValueClipping(threshold=1.0)"),
     (NoClipping(), "none", "NoClipping()"),
-    (QuantileClipping(rate=1.0), "quantile_p10_rate1", "QuantileClipping(rate=1.0)"),
+    (QuantileClipping(5), "quantile_p5", "QuantileClipping(percentile=5.0)"),
     (ZClip(decay=0.9), "zclip_z2.5_decay0.9", "ZClip(z_threshold=2.5, decay=0.9)"),
     (AdaGC(absolute=2), "adagc_1.05_absolute2", "AdaGC(relative=1.05, absolute=2.0)"),
     (AGC(exclude=["head.", "mask"]), "agc_0.01_excludehead.-mask",
