@@ -143,7 +143,7 @@ def test_no_more_than_a_micro_batch_is_ever_in_the_network(tmp_path, tiny_store)
 
 
 def test_what_cannot_be_divided_is_refused(tmp_path, tiny_store, monkeypatch):
-    with pytest.raises(InputError, match="accumulate=3: batch_size=16 is not divisible"):
+    with pytest.raises(InputError, match=r"accumulate=3: trainer\.batch_size=16 is not divisible"):
         Settings(accumulate=3)
     monkeypatch.setattr("autoclip_sep.training.distributed.world", lambda: 2)
     with pytest.raises(InputError, match=r"batch_size=4: .* accumulate=4 .* 2 processes"):
