@@ -22,7 +22,7 @@ class FirstBatches(TrainingLoader):
     def __init__(self, *given: object, count: int, **how: object) -> None:
         super().__init__(*given, **how)  # type: ignore[arg-type]
         if count > self.steps:
-            raise InputError(f"overfit_batches={count}: an epoch has {self.steps} batches")
+            raise InputError(f"trainer.overfit_batches={count}: an epoch has {self.steps} batches")
         self.steps = count
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:

@@ -54,8 +54,8 @@ def require_fp16(model: nn.Module, device: torch.device) -> None:
                     layer(torch.zeros(1, 1, layer.input_size, device=device))
             except RuntimeError as error:
                 raise InputError(
-                    f"precision=fp16: this {device.type} has no {type(layer).__name__} in float16; "
-                    "choose bf16 or fp32"
+                    f"trainer.precision=fp16: this {device.type} has no {type(layer).__name__} in "
+                    "float16; choose bf16 or fp32"
                 ) from error
             return
 

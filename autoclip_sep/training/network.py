@@ -44,19 +44,19 @@ def recompute_layers(model: nn.Module) -> None:
     layers = [layer for layer in layers if not _has_running_statistics(layer)]
     if not layers:
         raise InputError(
-            "gradient_checkpointing=true: this network has no layers in an nn.ModuleList or "
-            "nn.Sequential that can be computed again; leave it out"
+            "trainer.gradient_checkpointing=true: this network has no layers in an nn.ModuleList "
+            "or nn.Sequential that can be computed again; leave it out"
         )
     for layer in layers:
         layer.forward = partial(_recomputed, layer.forward)
 
 
 def _members(module: nn.Module) -> Iterator[nn.Module]:
+    if isinstance(module, nn.ModuleList | nn.Sequential):
+        yield from module.children()
+        return
     for child in module.children():
-        if isinstance(child, nn.ModuleList | nn.Sequential):
-            yield from child.children()
-        else:
-            yield from _members(child)
+        yield from _members(child)
 
 
 def _has_running_statistics(module: nn.Module) -> bool:
@@ -76,8 +76,8 @@ def compile_network(model: nn.Module, device: torch.device) -> None:
     """
     if missing := _missing(device):
         raise InputError(
-            f"compile=true: torch.compile needs {missing}, which isn't here; install it, or leave "
-            "compile out"
+            f"trainer.compile=true: torch.compile needs {missing}, which isn't here; install it, "
+            "or leave compile out"
         )
     model.compile(options={"fallback_random": True})
 

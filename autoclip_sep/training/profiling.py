@@ -39,8 +39,10 @@ class StepProfile:
         activities = [ProfilerActivity.CPU]
         if self.device.type == "cuda":
             activities.append(ProfilerActivity.CUDA)
+        else:  # otherwise it complains that there is no GPU
+            os.environ.setdefault("KINETO_LOG_LEVEL", "5")
         steps = 0
-        with profile(activities=activities) as profiler:
+        with profile(activities=activities, acc_events=True) as profiler:
             while steps < STEPS and (batch := next(batches, None)) is not None:
                 yield batch
                 steps += 1

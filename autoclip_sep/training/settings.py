@@ -73,10 +73,11 @@ class Settings:
         for name, hint in get_type_hints(type(self), include_extras=True).items():
             check(getattr(self, name), hint, name)
         if not 0 <= self.ema_decay < 1:
-            raise InputError(f"ema_decay={self.ema_decay}: must be at least 0 and below 1")
+            raise InputError(f"trainer.ema_decay={self.ema_decay}: must be at least 0 and below 1")
         if self.batch_size % self.accumulate:
             raise InputError(
-                f"accumulate={self.accumulate}: batch_size={self.batch_size} is not divisible by it"
+                f"trainer.accumulate={self.accumulate}: trainer.batch_size={self.batch_size} is "
+                "not divisible by it"
             )
 
     def save_after(self, step: int) -> bool:

@@ -11,6 +11,7 @@ from autoclip_sep.errors import InputError
 from autoclip_sep.runs import records
 from autoclip_sep.runs.checkpoint import CheckpointFolder
 from autoclip_sep.training.half_precision import require_fp16
+from tests.clipping.conftest import CLIPPERS as EVERY
 from tests.training.small_runs import Stop, crash, everything, trainer
 
 SCALE = 2.0**8  # small enough for the gradients of the tests' network from the first step on
@@ -41,6 +42,27 @@ def test_norms_are_those_of_unscaled_gradients(tmp_path, tiny_store):
         one, other = ([float(row[name]) for row in rows] for rows in tables)
         assert other == pytest.approx(one, rel=0.1), name
         assert other != one
+
+
+@pytest.mark.parametrize("clipper", EVERY)
+def test_no_clipper_sees_the_scale(tmp_path, tiny_store, clipper):
+    """Nor the overflow in the fourth step: clipped are the same gradients at any scale."""
+    tables = []
+    for scale in (2.0**2, 2.0**8):
+        run = fp16(tmp_path / str(scale), tiny_store, clipper=clipper, record_every=1, at=4,
+                   action=overflow, probe_points=0, epochs=2)  # fmt: skip
+        run.scaler.load_state_dict({**run.scaler.state_dict(), "scale": scale})
+        run.fit()
+        state, _ = everything(tmp_path / str(scale))
+        assert state["scaler"]["scale"] == scale / 2
+        assert state["clipper"]["skipped"] == state["recorder"]["skipped"] == 1
+        assert len(state["spikes"]["norms"]) == 5
+        assert state["spikes"]["count"] == 0
+        tables.append(records.read(tmp_path / str(scale) / "dynamics.csv"))
+    for one, other in zip(*tables, strict=True):
+        for name in ("grad_norm", "threshold", "scale", "step_norm"):
+            numbers = float(other[name]), float(one[name])
+            assert numbers[0] == pytest.approx(numbers[1], rel=0.05, nan_ok=True), name
 
 
 def test_the_search_for_a_scale_ends_no_run_and_enters_no_history(tmp_path, tiny_store):

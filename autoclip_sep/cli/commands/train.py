@@ -75,8 +75,9 @@ def train(arguments: Sequence[str]) -> None:
     with distributed.process_group(device):
         if distributed.from_first(planned.finished()):
             if distributed.rank() == 0:
-                place = shown(str(planned.directory))
-                print(f"{place} is finished: nothing to do (trainer.epochs= may grow)")
+                early = run_directory.read_state(planned.directory).get("reason")
+                why = f"it ended early, {early}" if early else "trainer.epochs= may grow"
+                print(f"{shown(str(planned.directory))} is finished: nothing to do ({why})")
             return
         _train(planned, built, device, corpus.of_data(arguments))
 
