@@ -212,7 +212,7 @@ def _explain(name: str, overrides: list[Override], error: Exception) -> str:
         return f"{found[1]}: must be one value, or a list in []; with -m each of them gets a run"
     if found := re.search(r"Could not find 'hydra/launcher/([^']*)'", text):
         return _unknown_launcher(found[1], re.findall(r"^\t(\w+)$", text, re.MULTILINE))
-    if found := re.search(r"Could not find '([^'/]+)/([^']*)'", text):
+    if found := re.search(r"Could not (?:find|load) '([^'/]+)/([^']*)'", text):
         return _unknown_choice(found[1], found[2])
     return text.strip().split("\n")[0]
 

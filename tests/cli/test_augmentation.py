@@ -6,10 +6,12 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+import torch
 
 from autoclip_sep.audio import soundfiles
 from autoclip_sep.building.build import build
 from autoclip_sep.cli import compose, corpus
+from autoclip_sep.cli.commands.train import build_parts
 from autoclip_sep.cli.plan import plan
 from autoclip_sep.data.loading.random_speech import LIBRIMIX, WSJ0_MIX
 from autoclip_sep.errors import InputError
@@ -32,6 +34,12 @@ def composed(*arguments):
     [
         ("demo", WSJ0_MIX, "00mc0021_0.98519_00ec0024_-0.98519", ("00m", "00e")),
         ("digits", WSJ0_MIX, "george0007-42318_1.2_theo0012-90311_-1.2", ("george", "theo")),
+        (
+            "voices",
+            WSJ0_MIX,
+            "queen-joe-0012_1.2_asterisk-allison-en0007_-1.2",
+            ("queen-joe", "asterisk-allison"),
+        ),
         ("wsj0_2mix", WSJ0_MIX, "40ec0029_1.844_40bc0020_-1.844", ("40e", "40b")),
         ("wham", WSJ0_MIX, "40ec0029_1.844_40bc0020_-1.844", ("40e", "40b")),
         ("libri2mix", LIBRIMIX, "4077-13754-0001_5142-33396-0065", ("4077", "5142")),
@@ -88,6 +96,14 @@ def test_a_corpus_without_speakers_is_refused_before_it_is_made(monkeypatch):
 def test_a_setting_of_it_says_where_it_belongs():
     with pytest.raises(InputError, match=r"speeds: there .* belongs to augmentation=dynamic_mix"):
         plan(["data.augmentation.speeds=[0.9]"])
+
+
+@pytest.mark.parametrize("choice", ["augmentation=dynamic_mixing", "data=musdb_demo"])
+def test_samples_on_the_device_arent_mixed_there(choice):
+    """Refused before any data is made."""
+    planned = plan([choice, "trainer.store_on_device=true"])
+    with pytest.raises(InputError, match=r"store_on_device: not with data\.augmentation"):
+        build_parts(planned, torch.device("cpu"))
 
 
 def test_every_choice_has_a_directory_of_its_own():

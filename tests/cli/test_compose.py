@@ -82,7 +82,7 @@ def test_mistakes_become_one_line(arguments, message):
         (["model.sources=3"], "model.sources=3: data.sources is 2; leave model.sources out"),
         (["seed=-1"], "seed=-1"),
         (["data.corpus.train=0"], "data.corpus.train=0"),
-        (["logger=wandb", "logger.mode=of"], "mode must be online, offline or disabled"),
+        (["logger=wandb", "logger.wandb.mode=of"], "mode must be online, offline or disabled"),
     ],
 )
 def test_impossible_values_are_refused_before_anything_is_made(

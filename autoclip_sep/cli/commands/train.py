@@ -16,6 +16,7 @@ from autoclip_sep.building.build import build, call
 from autoclip_sep.cli import command, corpus
 from autoclip_sep.cli.main import as_called
 from autoclip_sep.cli.plan import Plan, asked_for, plan
+from autoclip_sep.data.loading.on_device import check_no_augmentation
 from autoclip_sep.errors import InputError
 from autoclip_sep.names import shown, some
 from autoclip_sep.runs import provenance, run_directory, sources
@@ -146,6 +147,9 @@ def build_parts(planned: Plan, device: torch.device) -> dict[str, Any]:
     if patterns := config.get("freeze"):
         freezing.freeze(model, patterns)
     optimizer, scheduler = _update(config, model)
+    augmentation = corpus.augmentation_of(config)
+    if planned.settings.store_on_device:
+        check_no_augmentation(augmentation)
     network.prepare(model, planned.settings, device)
     return {
         "model": model,
@@ -155,7 +159,7 @@ def build_parts(planned: Plan, device: torch.device) -> dict[str, Any]:
         "scheduler": scheduler,
         "stft": build(config["stft"], "stft").to(device),
         "logger": logger_of(config),
-        "augmentation": corpus.augmentation_of(config),
+        "augmentation": augmentation,
         "permute": sources.are_permuted(config),
         "valid_segments": config["data"].get("valid_segments", 1),
     }

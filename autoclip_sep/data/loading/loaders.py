@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from autoclip_sep.data.loading.on_device import DeviceSegments
+from autoclip_sep.data.loading.on_device import DeviceSegments, check_no_augmentation
 from autoclip_sep.data.loading.segments import (
     Augmentation,
     Recordings,
@@ -55,8 +55,9 @@ class TrainingLoader:
         share = {"batch_size": batch_size, "seed": seed, "rank": rank, "world": world}
         self._dataset: Segments
         if device is not None:
-            if augmentation is not None or segment is None:
-                raise InputError("trainer.store_on_device: not with augmentation; leave it out")
+            check_no_augmentation(augmentation)
+            if segment is None:
+                raise InputError("trainer.store_on_device: whole items can't be cut there")
             self._dataset = DeviceSegments(split, device, segment=segment, **share)
             workers, pin_memory = 0, False
         elif augmentation is None:

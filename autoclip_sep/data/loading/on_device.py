@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autoclip_sep.data.loading.segments import Segments, check_finite
+from autoclip_sep.data.loading.segments import Augmentation, Segments, check_finite
 from autoclip_sep.data.store.reading import Split
 from autoclip_sep.errors import InputError
 from autoclip_sep.types import Batch
@@ -81,3 +81,12 @@ class DeviceSegments(Segments):
         )
         self._items: list[int] = items.tolist()
         self._epoch = epoch
+
+
+def check_no_augmentation(augmentation: Augmentation | None) -> None:
+    """Raises InputError where examples are put together anew, which the host does."""
+    if augmentation is not None:
+        raise InputError(
+            "trainer.store_on_device: not with data.augmentation, which mixes on the host; leave"
+            " one of the two out (data.augmentation=null)"
+        )

@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 from autoclip_sep.errors import InputError
 from autoclip_sep.runs import records
 
-MIRRORED = ("dynamics", "history")
+MIRRORED = ("dynamics", "history", "ema")
 
 
 @runtime_checkable
@@ -19,7 +19,7 @@ class Logger(Protocol):
         """A run starts or is resumed."""
 
     def log(self, prefix: str, row: Mapping[str, Any]) -> None:
-        """One row of dynamics.csv (prefix "dynamics") or history.csv (prefix "history")."""
+        """One row of dynamics.csv, history.csv or ema.csv; prefix: the file's name."""
 
     def finish(self) -> None:
         """The run ends."""

@@ -25,7 +25,7 @@ class MlflowLogger(Logger):
 
     experiment: its name. tracking_uri: a server's address or a database; None is
     MLFLOW_TRACKING_URI, and without that the file mlflow.db in the folder of all runs. timeout:
-    seconds to wait for an answer of the server.
+    seconds to wait for an answer of the server. Raises InputError where the package is missing.
     """
 
     def __init__(
@@ -33,17 +33,18 @@ class MlflowLogger(Logger):
     ) -> None:
         if timeout < 1:
             raise ValueError(f"timeout must be at least 1 second, not {timeout}")
-        self.experiment, self.tracking_uri, self.timeout = experiment, tracking_uri, timeout
+        # MLflow's own are seven retries of up to two minutes each.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(timeout))
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        require("mlflow", "logger=mlflow")
+        self.experiment, self.tracking_uri = experiment, tracking_uri
         self._client: Any = None
         self._run = ""
         self._directory = Path()
 
     def start(self, directory: Path, config: Mapping[str, Any]) -> None:
         """Open the MLflow run of this directory, or a new one."""
-        # MLflow's own are seven retries of up to two minutes each.
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(self.timeout))
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         mlflow = require("mlflow.tracking", "logger=mlflow")
         database = Path(config["runs"], "mlflow.db").resolve()

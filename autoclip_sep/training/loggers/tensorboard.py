@@ -14,14 +14,16 @@ class TensorBoardLogger(Logger):
     """Event files in the run's folder `tensorboard`: every number as a scalar over the run's steps.
 
     `tensorboard --logdir runs` then shows all runs. A resumed run adds a file.
+
+    Raises InputError where the package is missing.
     """
 
     def __init__(self) -> None:
+        require("tensorboard", "logger=tensorboard")
         self._writer: Any = None
 
     def start(self, directory: Path, config: Mapping[str, Any]) -> None:
         """Open a new file; the run's settings are its text `config`."""
-        require("tensorboard", "logger=tensorboard")
         module = require("torch.utils.tensorboard", "logger=tensorboard")
         self._writer = module.SummaryWriter(str(directory / "tensorboard"))
         text = yaml.safe_dump(dict(config), sort_keys=False)

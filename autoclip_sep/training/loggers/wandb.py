@@ -16,7 +16,8 @@ LAST_UPLOAD = 300  # seconds; W&B would retry for hours after the end of a run
 class WandbLogger(Logger):
     """Weights & Biases, online or offline, with the run's step as the axis of every chart.
 
-    It never prompts: without an API key `start` raises wandb's error.
+    It never prompts: without an API key `start` raises wandb's error. Raises InputError where the
+    package is missing.
     mode: online, offline or disabled, as in wandb. timeout: seconds to wait for the server at the
     start.
     """
@@ -26,6 +27,7 @@ class WandbLogger(Logger):
     ) -> None:
         if mode not in ("online", "offline", "disabled"):
             raise ValueError(f"mode must be online, offline or disabled, not {mode!r}")
+        require("wandb", "logger=wandb")
         self.project, self.mode, self.timeout = project, mode, timeout
         self._run: Any = None
 
