@@ -13,7 +13,10 @@ from tests.scripts.test_reproduce import TINY, kept_records
 ASKED = ["gpus_per_node=null", "cpus_per_task=1", "mem_gb=null", "poll_s=1"]
 ON_SLURM = ["launcher=slurm", *(f"slurm.{one}" for one in ASKED)]
 # One run, long enough to be met while it trains.
-LONG = [*TINY, "percentile=10", "trainer.epochs=60", "trainer.threads=1"]
+LONG = [*TINY, "percentile=10", "trainer.epochs=30", "trainer.threads=1"]
+
+# Slurm sends the signal up to half a minute early: one minute at least is left to train in.
+TIMED = ["slurm.timeout_min=2", "slurm.signal_delay_s=30"]
 
 # Nothing is drawn, which takes longer than the runs.
 LIGHT = """
@@ -91,10 +94,9 @@ def test_a_job_that_is_requeued_resumes(slurm, place):
 
 
 def test_a_job_whose_time_is_over_saves_and_goes_back_into_the_queue(slurm, place):
-    limit = ["slurm.timeout_min=1", "slurm.signal_delay_s=30"]
-    head = begun(slurm, place, *ON_SLURM, *LONG, *limit, "runs=timed")
+    head = begun(slurm, place, *ON_SLURM, *LONG, *TIMED, "runs=timed")
     job, training = held(slurm, place, "timed")
-    slurm.wait(lambda: is_pending(training, signal.SIGUSR2), 90)
+    slurm.wait(lambda: is_pending(training, signal.SIGUSR2), 120)
     training.resume()
     said = ended(head)
     assert "submitting again" not in said
@@ -105,10 +107,10 @@ def test_a_job_whose_time_is_over_saves_and_goes_back_into_the_queue(slurm, plac
 
 
 def test_a_job_that_may_not_go_back_again_says_so_and_is_saved(slurm, place):
-    limit = ["slurm.timeout_min=1", "slurm.signal_delay_s=30", "slurm.max_num_timeout=0"]
-    head = begun(slurm, place, *ON_SLURM, *LONG, *limit, "runs=over")
+    once = "slurm.max_num_timeout=0"
+    head = begun(slurm, place, *ON_SLURM, *LONG, *TIMED, once, "runs=over")
     _, training = held(slurm, place, "over")
-    slurm.wait(lambda: is_pending(training, signal.SIGUSR2), 90)
+    slurm.wait(lambda: is_pending(training, signal.SIGUSR2), 120)
     training.resume()
     (line,) = [
         one
@@ -204,3 +206,32 @@ def test_a_job_that_can_not_begin_says_why(slurm, place):
     time.sleep(3)
     head.send_signal(signal.SIGINT)
     assert "waiting: PartitionTimeLimit" in ended(head, check=130)
+
+
+def test_the_35_runs_of_a_table_whatever_happens_to_some(slurm, place):
+    """As many as Table 1 has; one job is killed, one requeued, and a node lost for a while."""
+    seeds = f"seed={','.join(map(str, range(35)))}"
+    settings = [*TINY, "percentile=10", "trainer.epochs=1", "trainer.threads=1", seeds]
+    given = [*settings, "runs=table", "slurm.array_parallelism=4"]
+    began = time.monotonic()
+    head = begun(slurm, place, *ON_SLURM, *given)
+    scored = "table/*/*/*/*/seed*/evaluation/test.json"
+    slurm.wait(lambda: len(list(place.glob(scored))) >= 4, 300)
+    first, second = list(slurm.jobs("RUNNING"))[:2]
+    for process in slurm.processes(first):
+        if process.is_running():
+            process.kill()
+    slurm.run("scontrol", "requeue", second, check=False)  # unless it has just ended
+    slurm.wait(lambda: len(list(place.glob(scored))) >= 12, 300)
+    slurm.down("node2")
+    head.send_signal(signal.SIGINT)
+    said = ended(head, check=130)
+    assert "35 jobs submitted" in said
+    slurm.resume("node2")
+    again = on_slurm(slurm, place, *given)
+    assert "jobs found in the queue" in again
+    assert len(list(place.glob(scored))) == 35
+    assert "failed" not in said + again
+    assert "drawn: runs=table output=figures" in again
+    print(f"35 jobs in {time.monotonic() - began:.0f} s")
+    assert "submitted" not in on_slurm(slurm, place, *given)
