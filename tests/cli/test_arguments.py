@@ -129,4 +129,4 @@ def test_a_shard_that_is_none_is_one_line(monkeypatch, variables, value, message
 def test_every_task_is_in_one_shard():
     assert arguments.shard({"shard": ""}).of([1, 2, 3]) == [1, 2, 3]
     shares = [arguments.shard({"shard": f"{n}/3"}).of(range(8)) for n in (1, 2, 3)]
-    assert sorted(sum(map(list, shares), [])) == list(range(8))
+    assert sorted(task for share in shares for task in share) == list(range(8))

@@ -303,9 +303,14 @@ def test_mistakes_are_one_line(tmp_path, here, name, arguments, message):
 
 @pytest.mark.parametrize(
     ("commands", "message"),
-    [([], "sbatch and squeue are not on PATH"), (["sbatch", "squeue"], "needs the package submitit")],
+    [
+        ([], "sbatch and squeue are not on PATH"),
+        (["sbatch", "squeue"], "needs the package submitit"),
+    ],
 )
-def test_what_slurm_needs_is_told_before_anything_is_made(tmp_path, here, monkeypatch, commands, message):
+def test_what_slurm_needs_is_told_before_anything_is_made(
+    tmp_path, here, monkeypatch, commands, message
+):
     for name in commands:
         (tmp_path / "bin").mkdir(exist_ok=True)
         (tmp_path / "bin" / name).write_text("#!/bin/sh\n")

@@ -11,6 +11,7 @@ until Ctrl-C: python -m tests.slurm.cluster 2
 
 import os
 import pwd
+import re
 import shutil
 import signal
 import socket
@@ -113,6 +114,23 @@ class Cluster:
         """What ``scontrol show job`` says, such as JobState, Restarts or Reason."""
         words = self.run("scontrol", "show", "job", job).split()
         return next(word.partition("=")[2] for word in words if word.startswith(f"{name}="))
+
+    def limit_time(self, job: str) -> None:
+        """Let the time of a running job be over in one to two minutes, its signal come before.
+
+        Slurm counts whole minutes, and sends signals up to half a minute early.
+        """
+        *hours, minutes, _ = map(int, re.split("[-:]", self.field(job, "RunTime")))
+        assert not any(hours)
+        self.run("scontrol", "update", f"JobId={job}", f"TimeLimit={minutes + 2}")
+
+    @contextmanager
+    def end_soon(self, job: str) -> Iterator[None]:
+        """The same; once it is back in the queue, it has as much time as it wants."""
+        self.limit_time(job)
+        yield
+        self.wait(lambda: self.field(job, "Restarts") == "1")
+        self.run("scontrol", "update", f"JobId={job}", "TimeLimit=60")
 
     def down(self, node: str) -> None:
         """Set a node down: Slurm ends its jobs, and puts those back that may be requeued."""

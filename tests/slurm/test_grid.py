@@ -15,8 +15,7 @@ ON_SLURM = ["launcher=slurm", *(f"slurm.{one}" for one in ASKED)]
 # One run, long enough to be met while it trains.
 LONG = [*TINY, "percentile=10", "trainer.epochs=30", "trainer.threads=1"]
 
-# Slurm sends the signal up to half a minute early: one minute at least is left to train in.
-TIMED = ["slurm.timeout_min=2", "slurm.signal_delay_s=30"]
+TIMED = ["slurm.timeout_min=9", "slurm.signal_delay_s=30"]  # see Cluster.end_soon
 
 # Nothing is drawn, which takes longer than the runs.
 LIGHT = """
@@ -54,7 +53,7 @@ def on_slurm(slurm, place, *arguments, check=0):
 
 def held(slurm, place, runs):
     """The job that trains below `runs`, and its training process, stopped after its first epoch."""
-    slurm.wait(lambda: list(place.glob(f"{runs}/*/*/*/*/*/history.csv")), 120)
+    slurm.wait(lambda: list(place.glob(f"{runs}/*/*/*/*/*/history.csv")), 300)
     (job,) = slurm.jobs("RUNNING")
     (training,) = [one for one in slurm.processes(job) if "-P" in one.cmdline()]
     training.suspend()
@@ -96,8 +95,9 @@ def test_a_job_that_is_requeued_resumes(slurm, place):
 def test_a_job_whose_time_is_over_saves_and_goes_back_into_the_queue(slurm, place):
     head = begun(slurm, place, *ON_SLURM, *LONG, *TIMED, "runs=timed")
     job, training = held(slurm, place, "timed")
-    slurm.wait(lambda: is_pending(training, signal.SIGUSR2), 120)
-    training.resume()
+    with slurm.end_soon(job):
+        slurm.wait(lambda: is_pending(training, signal.SIGUSR2), 120)
+        training.resume()
     said = ended(head)
     assert "submitting again" not in said
     assert times_restarted(slurm, job) == 1
@@ -109,7 +109,8 @@ def test_a_job_whose_time_is_over_saves_and_goes_back_into_the_queue(slurm, plac
 def test_a_job_that_may_not_go_back_again_says_so_and_is_saved(slurm, place):
     once = "slurm.max_num_timeout=0"
     head = begun(slurm, place, *ON_SLURM, *LONG, *TIMED, once, "runs=over")
-    _, training = held(slurm, place, "over")
+    job, training = held(slurm, place, "over")
+    slurm.limit_time(job)
     slurm.wait(lambda: is_pending(training, signal.SIGUSR2), 120)
     training.resume()
     (line,) = [

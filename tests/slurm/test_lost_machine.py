@@ -1,4 +1,4 @@
-"""Two machines, of which one is lost: the other ends in seconds, and both go on to the same bits."""
+"""Two machines, of which one is lost: the other ends in seconds, both go on to the same bits."""
 
 import subprocess
 import sys
