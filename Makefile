@@ -53,7 +53,7 @@ coverage: $(INSTALLED)  ## The tests, and how many of the package's lines they r
 test-faults: $(INSTALLED)  ## Long fault tests, with their numbers: kills, full disks, damage (minutes)
 	OMP_NUM_THREADS=1 $(PY) -m pytest faults -n $(WORKERS) --dist worksteal
 
-test-slurm: $(INSTALLED)  ## Grids of runs on a Slurm of its own on this machine, as root (minutes)
+test-slurm: $(INSTALLED)  ## Grids and runs on several nodes, on a Slurm started here, as root (minutes)
 	OMP_NUM_THREADS=1 $(PY) -m pytest tests/slurm
 
 lint: $(INSTALLED)  ## ruff and mypy
