@@ -34,7 +34,8 @@ NAMED = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec
 START = 30.0  # seconds until a daemon must answer
 
 # Times are short, in seconds. KillWait: from SIGTERM to SIGKILL. SlurmdTimeout: until a node that
-# doesn't answer is down. cred_expire: until a requeued job begins again.
+# doesn't answer is down; a node set down stays so (ReturnToService). cred_expire: until a requeued
+# job begins again.
 CONFIG = """
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
@@ -49,7 +50,7 @@ SelectTypeParameters=CR_Core
 AccountingStorageType=accounting_storage/none
 JobAcctGatherType=jobacct_gather/none
 MpiDefault=none
-ReturnToService=2
+ReturnToService=1
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool-%n
 SlurmctldPidFile={folder}/slurmctld.pid
