@@ -148,7 +148,7 @@ class Cluster:
                 self.run("scontrol", "update", f"NodeName={node}", "State=RESUME")
         self.wait(lambda: not {"down", "unknown"} & set(self._states()))
 
-    def wait(self, ready: Callable[[], bool], seconds: float = 60) -> None:
+    def wait(self, ready: Callable[[], object], seconds: float = 180) -> None:
         """Until something holds; TimeoutError after so many seconds."""
         began = time.monotonic()
         while not ready():

@@ -51,9 +51,15 @@ def on_slurm(slurm, place, *arguments, check=0):
     return ended(begun(slurm, place, *ON_SLURM, *arguments), check)
 
 
+def epochs(place, runs):
+    """How many epochs the one run there has recorded."""
+    found = list(place.glob(f"{runs}/*/*/*/*/*/history.csv"))
+    return found[0].read_text().count("\n") - 1 if found else 0
+
+
 def held(slurm, place, runs):
     """The job that trains below `runs`, and its training process, stopped after its first epoch."""
-    slurm.wait(lambda: list(place.glob(f"{runs}/*/*/*/*/*/history.csv")), 300)
+    slurm.wait(lambda: epochs(place, runs) >= 1, 300)
     (job,) = slurm.jobs("RUNNING")
     (training,) = [one for one in slurm.processes(job) if "-P" in one.cmdline()]
     training.suspend()
@@ -96,7 +102,7 @@ def test_a_job_whose_time_is_over_saves_and_goes_back_into_the_queue(slurm, plac
     head = begun(slurm, place, *ON_SLURM, *LONG, *TIMED, "runs=timed")
     job, training = held(slurm, place, "timed")
     with slurm.end_soon(job):
-        slurm.wait(lambda: is_pending(training, signal.SIGUSR2), 120)
+        slurm.wait(lambda: is_pending(training, signal.SIGUSR2))
         training.resume()
     said = ended(head)
     assert "submitting again" not in said
@@ -111,7 +117,7 @@ def test_a_job_that_may_not_go_back_again_says_so_and_is_saved(slurm, place):
     head = begun(slurm, place, *ON_SLURM, *LONG, *TIMED, once, "runs=over")
     job, training = held(slurm, place, "over")
     slurm.limit_time(job)
-    slurm.wait(lambda: is_pending(training, signal.SIGUSR2), 120)
+    slurm.wait(lambda: is_pending(training, signal.SIGUSR2))
     training.resume()
     (line,) = [
         one

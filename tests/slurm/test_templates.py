@@ -7,7 +7,7 @@ import pytest
 from tests.scripts import test_prepare_wsj0_mix as discs
 from tests.scripts.test_reproduce import TINY, kept_records
 from tests.slurm.cluster import ROOT
-from tests.slurm.test_grid import is_pending
+from tests.slurm.test_grid import epochs, is_pending
 
 RUN = [*TINY, "percentile=10", "trainer.epochs=20", "trainer.threads=1"]
 SMALL = ["--cpus-per-task=1", "--open-mode=append", "--output=%j.out"]
@@ -46,7 +46,7 @@ def check_same_records(place, runs):
 
 def held(slurm, place, job, runs, rank=1):
     """The training process of a rank, stopped after the first epoch."""
-    slurm.wait(lambda: list(place.glob(f"{runs}/*/*/*/*/*/history.csv")), 300)
+    slurm.wait(lambda: epochs(place, runs) >= 1, 300)
     (training,) = [
         one
         for one in slurm.processes(job)
@@ -64,7 +64,7 @@ def test_two_nodes_at_the_end_of_their_time_go_on(slurm, place):
     job = submit(slurm, place, "nodes.sbatch", *RUN, "runs=timed", options=options)
     training = held(slurm, place, job, "timed")
     with slurm.end_soon(job):
-        slurm.wait(lambda: is_pending(training, signal.SIGUSR2), 120)
+        slurm.wait(lambda: is_pending(training, signal.SIGUSR2))
         training.resume()
     check_completed(slurm, place, job)
     assert slurm.field(job, "Restarts") == "1"
