@@ -3,6 +3,7 @@
 import json
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -66,11 +67,20 @@ def held(slurm, place, runs):
     return job, training
 
 
-def is_pending(process, number):
-    """Whether a signal waits for a process that is stopped."""
-    status = Path(f"/proc/{process.pid}/status").read_text()
-    lines = [line.split()[1] for line in status.splitlines() if line.startswith("ShdPnd")]
-    return bool(int(lines[0], 16) & 1 << number - 1)
+def let_it_save(slurm, training):
+    """Wait for SIGUSR2, then let the training go on, unless Slurm has done so and it has ended."""
+
+    def signalled():
+        try:
+            status = Path(f"/proc/{training.pid}/status").read_text()
+        except OSError:
+            return True
+        (pending,) = [line.split()[1] for line in status.splitlines() if line.startswith("ShdPnd")]
+        return int(pending, 16) & 1 << signal.SIGUSR2 - 1
+
+    slurm.wait(signalled)
+    with suppress(psutil.NoSuchProcess):
+        training.resume()
 
 
 def arrays(place, runs):
@@ -102,8 +112,7 @@ def test_a_job_whose_time_is_over_saves_and_goes_back_into_the_queue(slurm, plac
     head = begun(slurm, place, *ON_SLURM, *LONG, *TIMED, "runs=timed")
     job, training = held(slurm, place, "timed")
     with slurm.end_soon(job):
-        slurm.wait(lambda: is_pending(training, signal.SIGUSR2))
-        training.resume()
+        let_it_save(slurm, training)
     said = ended(head)
     assert "submitting again" not in said
     assert times_restarted(slurm, job) == 1
@@ -117,8 +126,7 @@ def test_a_job_that_may_not_go_back_again_says_so_and_is_saved(slurm, place):
     head = begun(slurm, place, *ON_SLURM, *LONG, *TIMED, once, "runs=over")
     job, training = held(slurm, place, "over")
     slurm.limit_time(job)
-    slurm.wait(lambda: is_pending(training, signal.SIGUSR2))
-    training.resume()
+    let_it_save(slurm, training)
     (line,) = [
         one
         for one in ended(head, check=1).splitlines()

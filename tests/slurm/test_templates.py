@@ -1,13 +1,11 @@
 """The templates in slurm/ on a real Slurm: runs that are stopped end with the same bits."""
 
-import signal
-
 import pytest
 
 from tests.scripts import test_prepare_wsj0_mix as discs
 from tests.scripts.test_reproduce import TINY, kept_records
 from tests.slurm.cluster import ROOT
-from tests.slurm.test_grid import epochs, is_pending
+from tests.slurm.test_grid import epochs, let_it_save
 
 RUN = [*TINY, "percentile=10", "trainer.epochs=20", "trainer.threads=1"]
 SMALL = ["--cpus-per-task=1", "--open-mode=append", "--output=%j.out"]
@@ -64,8 +62,7 @@ def test_two_nodes_at_the_end_of_their_time_go_on(slurm, place):
     job = submit(slurm, place, "nodes.sbatch", *RUN, "runs=timed", options=options)
     training = held(slurm, place, job, "timed")
     with slurm.end_soon(job):
-        slurm.wait(lambda: is_pending(training, signal.SIGUSR2))
-        training.resume()
+        let_it_save(slurm, training)
     check_completed(slurm, place, job)
     assert slurm.field(job, "Restarts") == "1"
     assert "exit code 140: back into the queue" in said_by(place, job)
