@@ -8,6 +8,7 @@ WORKERS ?= $(shell test $(CORES) -lt 4 && echo $(CORES) || echo 4)
 VENV := .venv
 PY := $(VENV)/bin/python
 SCALE ?= demo
+LAUNCHER ?=
 ARGS ?=
 
 INSTALLED := $(VENV)/.installed
@@ -32,8 +33,8 @@ install: $(INSTALLED)  ## Create .venv with the versions of constraints.txt (abo
 demo: $(INSTALLED)  ## Train with and without AutoClip on the built-in corpus, evaluate, draw Figure 1, report
 	$(PY) scripts/reproduce.py experiment=demo
 
-reproduce-figures: $(INSTALLED)  ## The main job: train, then draw all figures and tables (SCALE=full, SCALE=paper)
-	$(PY) scripts/reproduce.py scale=$(SCALE) $(ARGS)
+reproduce-figures: $(INSTALLED)  ## The main job: train, then draw all figures and tables (SCALE=full, SCALE=paper, LAUNCHER=slurm)
+	$(PY) scripts/reproduce.py scale=$(SCALE) $(if $(LAUNCHER),launcher=$(LAUNCHER)) $(ARGS)
 
 figures: $(INSTALLED)  ## Draw the README's figures and tables from the kept records into figures/reference
 	$(PY) scripts/draw_figures.py
@@ -52,7 +53,7 @@ coverage: $(INSTALLED)  ## The tests, and how many of the package's lines they r
 test-faults: $(INSTALLED)  ## Long fault tests, with their numbers: kills, full disks, damage (minutes)
 	OMP_NUM_THREADS=1 $(PY) -m pytest faults -n $(WORKERS) --dist worksteal
 
-test-slurm: $(INSTALLED)  ## Grids of runs on a Slurm of its own on this machine, as root (minutes)
+test-slurm: $(INSTALLED)  ## Grids and runs on several nodes, on a Slurm started here, as root (minutes)
 	OMP_NUM_THREADS=1 $(PY) -m pytest tests/slurm
 
 lint: $(INSTALLED)  ## ruff and mypy

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 from types import SimpleNamespace
 
@@ -281,6 +282,13 @@ def test_a_corpus_of_ones_own_takes_the_place_of_the_scales(tmp_path):
         ("reproduce", ["scale=demo", "together=none"], "together=none: must be an integer"),
         ("reproduce", ["scale=demo", "optimiser=sgd"], "did you mean optimizer"),
         ("reproduce", ["percentile=10"], "which runs?"),
+        ("reproduce", ["launcher=slrm"], "launcher=slrm: must be one of local, slurm"),
+        ("reproduce", ["slurm.partition=gpu"], "only launcher=slurm has this setting"),
+        ("reproduce", ["launcher=slurm", "together=3"], "it is slurm.array_parallelism=..."),
+        ("reproduce", ["launcher=slurm", "slurm.partitoin=gpu"], "did you mean partition"),
+        ("reproduce", ["launcher=slurm", "slurm.timeout_min=soon"], "slurm.timeout_min"),
+        ("reproduce", ["launcher=slurm", "slurm=nowhere.yaml"], "there is no such file"),
+        ("reproduce", ["launcher=slurm", "slurm.timeout_min=1"], "that is all of"),
         ("reproduce", ["--config-dir=nowhere"], "--config-dir=nowhere: there is no such folder"),
         ("figures", ["runs=nowhere"], "no runs below nowhere"),
         ("figures", ["run=runs"], "did you mean runs"),
@@ -291,3 +299,32 @@ def test_mistakes_are_one_line(tmp_path, here, name, arguments, message):
     assert message in said
     assert len(said.splitlines()) == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("commands", "message"),
+    [
+        ([], "sbatch and squeue are not on PATH"),
+        (["sbatch", "squeue"], "needs the package submitit"),
+    ],
+)
+def test_what_slurm_needs_is_told_before_anything_is_made(
+    tmp_path, here, monkeypatch, commands, message
+):
+    for name in commands:
+        (tmp_path / "bin").mkdir(exist_ok=True)
+        (tmp_path / "bin" / name).write_text("#!/bin/sh\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setitem(sys.modules, "submitit", None)  # as where it isn't installed
+    (tmp_path / "empty").mkdir()
+    said = here(tmp_path / "empty", "reproduce", *TINY, "launcher=slurm", check=2).stderr
+    assert message in said
+    assert len(said.splitlines()) == 1
+    assert not list((tmp_path / "empty").iterdir())
+
+
+def test_without_slurm_submitit_is_not_imported(tmp_path, here, monkeypatch):
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    said = here(tmp_path, "reproduce", "experiment=demo", "data=nothing", check=2).stderr
+    assert "submitit" not in said

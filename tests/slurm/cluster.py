@@ -11,6 +11,7 @@ until Ctrl-C: python -m tests.slurm.cluster 2
 
 import os
 import pwd
+import re
 import shutil
 import signal
 import socket
@@ -27,11 +28,14 @@ from typing import Any
 import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
-PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "setpriv")
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "setpriv", "unshare")
+# Starts a program that finds all nodes by their names.
+NAMED = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"']
 START = 30.0  # seconds until a daemon must answer
 
 # Times are short, in seconds. KillWait: from SIGTERM to SIGKILL. SlurmdTimeout: until a node that
-# doesn't answer is down. cred_expire: until a requeued job begins again.
+# doesn't answer is down; a node set down stays so (ReturnToService). cred_expire: until a requeued
+# job begins again.
 CONFIG = """
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
@@ -46,7 +50,7 @@ SelectTypeParameters=CR_Core
 AccountingStorageType=accounting_storage/none
 JobAcctGatherType=jobacct_gather/none
 MpiDefault=none
-ReturnToService=2
+ReturnToService=1
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool-%n
 SlurmctldPidFile={folder}/slurmctld.pid
@@ -72,7 +76,8 @@ def missing() -> str:
         return f"{', '.join(absent)} not on PATH: apt-get install slurm-wlm munge"
     if os.geteuid() != 0:
         return "only root can start a Slurm"
-    return ""
+    tried = subprocess.run(["unshare", "--mount", "true"], capture_output=True, text=True)
+    return "" if tried.returncode == 0 else f"no mount namespaces here: {tried.stderr.strip()}"
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,23 @@ class Cluster:
         words = self.run("scontrol", "show", "job", job).split()
         return next(word.partition("=")[2] for word in words if word.startswith(f"{name}="))
 
+    def limit_time(self, job: str) -> None:
+        """Let the time of a running job be over in one to two minutes, its signal come before.
+
+        Slurm counts whole minutes, and sends signals up to half a minute early.
+        """
+        *hours, minutes, _ = map(int, re.split("[-:]", self.field(job, "RunTime")))
+        assert not any(hours)
+        self.run("scontrol", "update", f"JobId={job}", f"TimeLimit={minutes + 2}")
+
+    @contextmanager
+    def end_soon(self, job: str) -> Iterator[None]:
+        """The same; once it is back in the queue, it has as much time as it wants."""
+        self.limit_time(job)
+        yield
+        self.wait(lambda: self.field(job, "Restarts") == "1")
+        self.run("scontrol", "update", f"JobId={job}", "TimeLimit=60")
+
     def down(self, node: str) -> None:
         """Set a node down: Slurm ends its jobs, and puts those back that may be requeued."""
         self.run("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test")
@@ -126,7 +148,7 @@ class Cluster:
                 self.run("scontrol", "update", f"NodeName={node}", "State=RESUME")
         self.wait(lambda: not {"down", "unknown"} & set(self._states()))
 
-    def wait(self, ready: Callable[[], bool], seconds: float = 60) -> None:
+    def wait(self, ready: Callable[[], object], seconds: float = 180) -> None:
         """Until something holds; TimeoutError after so many seconds."""
         began = time.monotonic()
         while not ready():
@@ -185,13 +207,15 @@ def start(nodes: int = 1, cpus: int = 2) -> Iterator[Cluster]:
         cluster.wait((munge / "socket").exists, START)
         _daemon(cluster, "slurmctld", "-D", "-c")
         for node in cluster.nodes:
-            _daemon(cluster, "slurmd", "-D", "-N", node)
+            _daemon(cluster, *NAMED, str(folder / "hosts"), "slurmd", "-D", "-N", node)
         cluster.wait(lambda: cluster._states() == ["idle"] * nodes, START)
         yield cluster
 
 
 def _path() -> str:
-    return f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+    """This Python's folder first, as in an active environment."""
+    own = Path(sys.executable).parent
+    return f"{own}:{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 
 
 def _environment(folder: Path) -> dict[str, str]:
@@ -217,6 +241,8 @@ def _configure(cluster: Cluster, cpus: int) -> None:
     text = CONFIG.format(folder=folder, host=host, ports=ports, nodes=lines)
     (folder / "slurm.conf").write_text(text)
     (folder / "cgroup.conf").write_text("")
+    known = Path("/etc/hosts").read_text()
+    (folder / "hosts").write_text(f"{known}\n127.0.0.1 {' '.join(cluster.nodes)}\n")
     (folder / "state").mkdir()
     munge = folder / "munge"
     munge.mkdir(mode=0o755)

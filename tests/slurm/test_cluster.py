@@ -23,6 +23,7 @@ def test_nothing_is_left_behind():
     with cluster.start() as running:
         running.run("sbatch", "--wrap=sleep 1000", "--output=/dev/null")
         running.wait(lambda: "RUNNING" in running.jobs().values())
-        assert len(running.processes()) >= 5  # three daemons, the job's own, sleep
+        # Three daemons, and of the job slurmstepd, its shell, sleep.
+        running.wait(lambda: len(running.processes()) >= 5)
     assert not running.processes()
     assert not running.folder.exists()

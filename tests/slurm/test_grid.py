@@ -3,6 +3,7 @@
 import json
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -13,7 +14,9 @@ from tests.scripts.test_reproduce import TINY, kept_records
 ASKED = ["gpus_per_node=null", "cpus_per_task=1", "mem_gb=null", "poll_s=1"]
 ON_SLURM = ["launcher=slurm", *(f"slurm.{one}" for one in ASKED)]
 # One run, long enough to be met while it trains.
-LONG = [*TINY, "percentile=10", "trainer.epochs=60", "trainer.threads=1"]
+LONG = [*TINY, "percentile=10", "trainer.epochs=30", "trainer.threads=1"]
+
+TIMED = ["slurm.timeout_min=9", "slurm.signal_delay_s=30"]  # see Cluster.end_soon
 
 # Nothing is drawn, which takes longer than the runs.
 LIGHT = """
@@ -49,20 +52,35 @@ def on_slurm(slurm, place, *arguments, check=0):
     return ended(begun(slurm, place, *ON_SLURM, *arguments), check)
 
 
+def epochs(place, runs):
+    """How many epochs the one run there has recorded."""
+    found = list(place.glob(f"{runs}/*/*/*/*/*/history.csv"))
+    return found[0].read_text().count("\n") - 1 if found else 0
+
+
 def held(slurm, place, runs):
     """The job that trains below `runs`, and its training process, stopped after its first epoch."""
-    slurm.wait(lambda: list(place.glob(f"{runs}/*/*/*/*/*/history.csv")), 120)
+    slurm.wait(lambda: epochs(place, runs) >= 1, 300)
     (job,) = slurm.jobs("RUNNING")
     (training,) = [one for one in slurm.processes(job) if "-P" in one.cmdline()]
     training.suspend()
     return job, training
 
 
-def is_pending(process, number):
-    """Whether a signal waits for a process that is stopped."""
-    status = Path(f"/proc/{process.pid}/status").read_text()
-    lines = [line.split()[1] for line in status.splitlines() if line.startswith("ShdPnd")]
-    return bool(int(lines[0], 16) & 1 << number - 1)
+def let_it_save(slurm, training):
+    """Wait for SIGUSR2, then let the training go on, unless Slurm has done so and it has ended."""
+
+    def signalled():
+        try:
+            status = Path(f"/proc/{training.pid}/status").read_text()
+        except OSError:
+            return True
+        (pending,) = [line.split()[1] for line in status.splitlines() if line.startswith("ShdPnd")]
+        return int(pending, 16) & 1 << signal.SIGUSR2 - 1
+
+    slurm.wait(signalled)
+    with suppress(psutil.NoSuchProcess):
+        training.resume()
 
 
 def arrays(place, runs):
@@ -91,11 +109,10 @@ def test_a_job_that_is_requeued_resumes(slurm, place):
 
 
 def test_a_job_whose_time_is_over_saves_and_goes_back_into_the_queue(slurm, place):
-    limit = ["slurm.timeout_min=1", "slurm.signal_delay_s=30"]
-    head = begun(slurm, place, *ON_SLURM, *LONG, *limit, "runs=timed")
+    head = begun(slurm, place, *ON_SLURM, *LONG, *TIMED, "runs=timed")
     job, training = held(slurm, place, "timed")
-    slurm.wait(lambda: is_pending(training, signal.SIGUSR2), 90)
-    training.resume()
+    with slurm.end_soon(job):
+        let_it_save(slurm, training)
     said = ended(head)
     assert "submitting again" not in said
     assert times_restarted(slurm, job) == 1
@@ -105,11 +122,11 @@ def test_a_job_whose_time_is_over_saves_and_goes_back_into_the_queue(slurm, plac
 
 
 def test_a_job_that_may_not_go_back_again_says_so_and_is_saved(slurm, place):
-    limit = ["slurm.timeout_min=1", "slurm.signal_delay_s=30", "slurm.max_num_timeout=0"]
-    head = begun(slurm, place, *ON_SLURM, *LONG, *limit, "runs=over")
-    _, training = held(slurm, place, "over")
-    slurm.wait(lambda: is_pending(training, signal.SIGUSR2), 90)
-    training.resume()
+    once = "slurm.max_num_timeout=0"
+    head = begun(slurm, place, *ON_SLURM, *LONG, *TIMED, once, "runs=over")
+    job, training = held(slurm, place, "over")
+    slurm.limit_time(job)
+    let_it_save(slurm, training)
     (line,) = [
         one
         for one in ended(head, check=1).splitlines()
@@ -204,3 +221,32 @@ def test_a_job_that_can_not_begin_says_why(slurm, place):
     time.sleep(3)
     head.send_signal(signal.SIGINT)
     assert "waiting: PartitionTimeLimit" in ended(head, check=130)
+
+
+def test_the_35_runs_of_a_table_whatever_happens_to_some(slurm, place):
+    """As many as Table 1 has; one job is killed, one requeued, and a node lost for a while."""
+    seeds = f"seed={','.join(map(str, range(35)))}"
+    settings = [*TINY, "percentile=10", "trainer.epochs=1", "trainer.threads=1", seeds]
+    given = [*settings, "runs=table", "slurm.array_parallelism=4"]
+    began = time.monotonic()
+    head = begun(slurm, place, *ON_SLURM, *given)
+    scored = "table/*/*/*/*/seed*/evaluation/test.json"
+    slurm.wait(lambda: len(list(place.glob(scored))) >= 4, 300)
+    first, second = list(slurm.jobs("RUNNING"))[:2]
+    for process in slurm.processes(first):
+        if process.is_running():
+            process.kill()
+    slurm.run("scontrol", "requeue", second, check=False)  # unless it has just ended
+    slurm.wait(lambda: len(list(place.glob(scored))) >= 12, 300)
+    slurm.down("node2")
+    head.send_signal(signal.SIGINT)
+    said = ended(head, check=130)
+    assert "35 jobs submitted" in said
+    slurm.resume("node2")
+    again = on_slurm(slurm, place, *given)
+    assert "jobs found in the queue" in again
+    assert len(list(place.glob(scored))) == 35
+    assert "failed" not in said + again
+    assert "drawn: runs=table output=figures" in again
+    print(f"35 jobs in {time.monotonic() - began:.0f} s")
+    assert "submitted" not in on_slurm(slurm, place, *given)

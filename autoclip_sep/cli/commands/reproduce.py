@@ -98,7 +98,9 @@ def _launcher(given: Sequence[str]) -> Callable[..., list[Job]]:
     if settings["launcher"] == "slurm":
         if settings["together"]:
             raise InputError("together: with launcher=slurm it is slurm.array_parallelism=...")
-        return partial(_on_slurm, slurm_settings.read(of_slurm))
+        asked = slurm_settings.read(of_slurm)
+        slurm.check_present()
+        return partial(_on_slurm, asked)
     if of_slurm:
         raise InputError(f"{of_slurm[0]}: only launcher=slurm has this setting")
     usual = ON_A_GPU if torch.cuda.is_available() else cores()

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from signal import Signals
 
 from tqdm import tqdm
 
@@ -58,7 +59,8 @@ class Job:
             if code is None:
                 return True
             if code != 0:
-                self.failure = f"exit code {code}: {self._last_line()} ({self.log})"
+                how = f"killed by {Signals(-code).name}" if code < 0 else f"exit code {code}"
+                self.failure = f"{how}: {self._last_line()} ({self.log})"
                 return False
         if not self.commands:
             return False

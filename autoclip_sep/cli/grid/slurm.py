@@ -18,10 +18,11 @@ from autoclip_sep import locks
 from autoclip_sep.cli.grid import slurm_arrays, slurm_queue
 from autoclip_sep.cli.grid.on_node import NOTE
 from autoclip_sep.cli.grid.side_by_side import Job, Progress, report_the_end, report_the_wait
-from autoclip_sep.cli.grid.slurm_arrays import Ticket
+from autoclip_sep.cli.grid.slurm_arrays import PURPOSE, Ticket
 from autoclip_sep.cli.grid.slurm_queue import Entry, QueueError
 from autoclip_sep.errors import InputError
 from autoclip_sep.names import shown, some
+from autoclip_sep.optional import require
 from autoclip_sep.training.preemption import Interrupted
 
 ARRAYS = ".submitit"  # folder of the arrays, below that of the runs
@@ -32,16 +33,21 @@ USUAL = {
 }  # fmt: skip
 
 
-def run_all(jobs: Sequence[Job], settings: Mapping[str, Any], runs: Path) -> list[Job]:
-    """Submit the jobs that aren't in the queue, wait for all; returns those that failed.
-
-    settings: those of launchers/slurm.yaml. runs: folder of the runs. Raises Interrupted at Ctrl-C,
-    with the jobs left in the queue; InputError where there is no Slurm, or it refuses the jobs.
-    """
+def check_present() -> None:
+    """Raise InputError where jobs can't be submitted: without Slurm's commands, or submitit."""
     if shutil.which("sbatch") is None or shutil.which("squeue") is None:
         raise InputError(
             "launcher=slurm: sbatch and squeue are not on PATH; run this where jobs are submitted"
         )
+    require("submitit", PURPOSE)
+
+
+def run_all(jobs: Sequence[Job], settings: Mapping[str, Any], runs: Path) -> list[Job]:
+    """Submit the jobs that aren't in the queue, wait for all; returns those that failed.
+
+    settings: those of launchers/slurm.yaml. runs: folder of the runs. Raises Interrupted at Ctrl-C,
+    with the jobs left in the queue; InputError where Slurm refuses the jobs.
+    """
     waiting = _Waiting(jobs, settings, runs / ARRAYS)
     try:
         with Progress(len(jobs)) as progress:

@@ -24,6 +24,7 @@ class Shard:
         return self.count == 1
 
     def __str__(self) -> str:
+        """As in the name of a file."""
         return f"{self.number}of{self.count}"
 
     def of(self, tasks: Sequence[Task]) -> Sequence[Task]:
