@@ -18,7 +18,7 @@ from autoclip_sep.losses.mask_inference import MaskInference, truncated_phase_se
 from autoclip_sep.masks import frame_major, ideal_binary_mask, magnitude_weight
 from autoclip_sep.models.separator import Separator
 from autoclip_sep.stft import STFT
-from autoclip_sep.training.settings import autocast_dtype
+from autoclip_sep.training.half_precision import autocast_dtype
 from autoclip_sep.types import Batch
 from benchmarks.floor import Floor
 from benchmarks.harness import Row, Settings, Work, installed, rows
