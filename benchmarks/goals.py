@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from pandas import DataFrame
 
+PLAIN_ADAM = "torch `clip_grad_norm_`, `Adam()`"
 SIZE = "2 × 300, 25 × 400 frames"
 
 

@@ -122,11 +122,12 @@ def measure(row: Row, at: Settings, rates: Rates) -> list[dict[str, Any]]:
 
     Raises Disagreement before anything is timed.
     """
-    shared = {
+    threads = row.threads or at.threads
+    shared: dict[str, Any] = {
         "job": row.job, "axis": row.axis, "case": row.case, "items": row.items, "of": row.of,
-        "threads": row.threads or at.threads,
+        "threads": threads,
     }  # fmt: skip
-    torch.set_num_threads(shared["threads"])
+    torch.set_num_threads(threads)
     try:
         times = _times(row, at)
     finally:
@@ -143,7 +144,7 @@ def measure(row: Row, at: Settings, rates: Rates) -> list[dict[str, Any]]:
             **_quartiles("seconds", Series(times[name])), **_quartiles("ratio", ratios),
         })  # fmt: skip
     if row.floor is not None:
-        least = rates.seconds(row.floor, shared["threads"])
+        least = rates.seconds(row.floor, threads)
         ratio = least / Series(unit).median()
         records.append({**shared, "by": "floor", "calls": 0, "seconds": least, "ratio": ratio})
     return records

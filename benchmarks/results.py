@@ -50,7 +50,8 @@ class Results:
             "device": device_name(at.device), "cores": os.cpu_count(), "threads": at.threads,
             "torch": str(torch.__version__), "quick": at.quick,
             "load": [round(load, 1) for load in os.getloadavg()],
-            "gigaflops": round(1e-9 * operations, 1), "gigabytes_per_second": round(1e-9 * bytes_, 1),
+            "gigaflops": round(1e-9 * operations, 1),
+            "gigabytes_per_second": round(1e-9 * bytes_, 1),
         }  # fmt: skip
         return cls(at.device.type, note, records, failures)
 
@@ -70,13 +71,13 @@ class Results:
     def _origin(self) -> str:
         note = self.note
         before = "**A quick run, whose figures mean nothing.** " if note["quick"] else ""
+        threads = f"{note['threads']} thread{'s' * (note['threads'] > 1)} unless said"
         return (
-            f"{before}`{note['command']}`, commit {note['commit']}, {note['date']}: {note['device']}, "
-            f"{note['cores']} cores, {note['threads']} thread{'s' * (note['threads'] > 1)} unless "
-            f"said, torch {note['torch']}; load at the end {note['load'][0]}. "
-            f"A matrix product runs at {note['gigaflops']:g} GFLOP/s, a copy at "
-            f"{note['gigabytes_per_second']:g} GB/s. Cells are medians of ratios to the first line, "
-            "in brackets their quartiles."
+            f"{before}`{note['command']}`, commit {note['commit']}, {note['date']}: "
+            f"{note['device']}, {note['cores']} cores, {threads}, torch {note['torch']}; load at "
+            f"the end {note['load'][0]}. A matrix product runs at {note['gigaflops']:g} GFLOP/s, "
+            f"a copy at {note['gigabytes_per_second']:g} GB/s. Cells are medians of ratios to the "
+            "first line, in brackets their quartiles."
         )
 
     def _goals(self) -> str:
@@ -97,35 +98,36 @@ class Results:
 def _tables(records: DataFrame) -> Iterator[str]:
     """One of each job."""
     for (job, axis), rows in records.groupby(["job", "axis"], sort=False):
-        threads = int(rows["threads"].iloc[0])
+        own = [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
+        threads = int(own[0]["threads"])
         title = f"**{job}**, {threads} thread{'s' * (threads > 1)}"
         if axis:
-            yield f"{title}, by {axis}\n\n{_by_case(rows)}"
+            yield f"{title}, by {axis}\n\n{_by_case(own)}"
         else:
-            yield f"{title}\n\n{_single(rows)}"
+            yield f"{title}\n\n{_single(own)}"
 
 
-def _single(rows: DataFrame) -> str:
+def _single(rows: list[dict[str, Any]]) -> str:
     """Time, ratio, and the rate where items are counted."""
-    of = rows["of"].iloc[0]
+    of = rows[0]["of"]
     cells = []
-    for row in rows.itertuples():
-        rate = f"{row.items / row.seconds:,.4g}" if row.seconds == row.seconds else ""
+    for row in rows:
+        rate = f"{row['items'] / row['seconds']:,.4g}" if row["seconds"] == row["seconds"] else ""
         cells.append({
-            "by": row.by, "time": _time(row.seconds), "ratio": _ratio(row),
+            "by": row['by'], "time": _time(row['seconds']), "ratio": _ratio(row),
             **({f"{of} / s": rate} if of else {}),
         })  # fmt: skip
     frame = DataFrame(cells)
     return table(frame, right=tuple(name for name in frame if name != "by"))
 
 
-def _by_case(rows: DataFrame) -> str:
+def _by_case(rows: list[dict[str, Any]]) -> str:
     """A column for each case; the first line tells the time."""
     cells: dict[str, dict[str, str]] = {}
-    first = rows["by"].iloc[0]
-    for row in rows.itertuples():
-        text = _time(row.seconds) if row.by == first else _ratio(row)
-        cells.setdefault(str(row.by), {})[f"{row.case:,}"] = text
+    first = rows[0]["by"]
+    for row in rows:
+        text = _time(row["seconds"]) if row["by"] == first else _ratio(row)
+        cells.setdefault(str(row["by"]), {})[f"{row['case']:,}"] = text
     frame = DataFrame([{"by": by, **own} for by, own in cells.items()]).fillna("")
     return table(frame, right=tuple(name for name in frame if name != "by"))
 
@@ -139,12 +141,12 @@ def _time(seconds: float) -> str:
     raise AssertionError
 
 
-def _ratio(row: Any) -> str:
-    if row.ratio != row.ratio:
+def _ratio(row: dict[str, Any]) -> str:
+    if row["ratio"] != row["ratio"]:
         return "not installed"
-    if row.by == "floor":
-        return f"{row.ratio:.2g}"
-    return f"{row.ratio:.3g} ({row.ratio_low:.3g}–{row.ratio_high:.3g})"
+    if row["by"] == "floor":
+        return f"{row['ratio']:.2g}"
+    return f"{row['ratio']:.3g} ({row['ratio_low']:.3g}–{row['ratio_high']:.3g})"
 
 
 def write(results: Results, output: Path) -> Path:
