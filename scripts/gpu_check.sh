@@ -50,7 +50,7 @@ test -n "$QUICK" || TESTS="$TESTS tests/clipping/test_norms.py tests/training/te
 wanted tests && part tests 120 "$PYTHON" -m pytest -q -p no:cacheprovider $TESTS
 ROWS=losses,training,clipping,evaluation.si_sdr,evaluation.separation,data.on_device
 MORE=""
-test -n "$QUICK" || MORE=,scaling.runs
+test -n "$QUICK" || MORE=,scaling.side_by_side
 wanted bench && part bench 200 "$PYTHON" -m benchmarks "device=$DEVICE" "rows=$ROWS$MORE" \
     ${QUICK:+quick=true} "output=$OUT"
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.commands import ROOT
 
-STARTS = ("commands", "scaling.world_size", "scaling.runs")  # processes, which take long to begin
+STARTS = ("commands", "scaling.world_size", "scaling.side_by_side")  # processes
 REST = (
     "losses", "training", "clipping", "evaluation", "data", "scaling.corpus_size",
     "scaling.epochs",
