@@ -55,10 +55,10 @@ wanted bench && part bench 200 "$PYTHON" -m benchmarks "device=$DEVICE" "rows=$R
     ${QUICK:+quick=true} "output=$OUT"
 
 dynamics() {
-    # The runs end at a checkpoint when they are asked to, 30 s before the end.
+    # The runs end at a checkpoint when they are asked to, 30 s before the end; small ones by themselves.
     local SIZE PIDS BEGUN STEPS code
     SIZE="experiment=training_dynamics trainer.epochs=1000 data.corpus.train=2000 data.corpus.valid=100"
-    test -z "$QUICK" || SIZE="experiment=smoke trainer.epochs=100000"
+    test -z "$QUICK" || SIZE="experiment=smoke"
     PIDS=""
     BEGUN=$SECONDS
     for loss in whitened_kmeans mask_inference; do

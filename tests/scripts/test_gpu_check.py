@@ -26,7 +26,7 @@ def test_without_a_gpu_nothing_is_begun(tmp_path: Path) -> None:
 
 
 def test_the_dynamics_bring_back_records_and_pictures(tmp_path: Path) -> None:
-    done = check(tmp_path, DEVICE="cpu", QUICK="1", PARTS="dynamics", LIMIT="90")
+    done = check(tmp_path, DEVICE="cpu", QUICK="1", PARTS="dynamics", LIMIT="300")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "dynamics: 4 runs" in done.stdout
     records = list((tmp_path / "runs").rglob("dynamics.csv"))
