@@ -9,6 +9,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 SCALE ?= demo
 LAUNCHER ?=
+DEVICE ?= cpu
 ARGS ?=
 
 INSTALLED := $(VENV)/.installed
@@ -17,7 +18,7 @@ INSTALLING := $(VENV)/.installing
 ASKED := $(if $(filter file,$(origin PYTHON)),$(PY),$(PYTHON))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo reproduce-figures figures evaluate test coverage test-faults test-slurm lint docs bench bench-data bench-clipping clean distclean run-given
+.PHONY: help install demo reproduce-figures figures evaluate test coverage test-faults test-slurm lint docs bench clean distclean run-given
 
 help:  ## Show this list
 	@echo "autoclip_sep: source-separation training around AutoClip"
@@ -65,17 +66,9 @@ lint: $(INSTALLED)  ## ruff and mypy
 docs: $(INSTALLED)  ## Build the documentation and the API reference into site/
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build
 
-bench: $(INSTALLED)  ## Time the hot paths (scripts/bench_*.py)
-	@for script in scripts/bench_*.py; do \
-	    test -e "$$script" || { echo "no scripts/bench_*.py yet"; break; }; \
-	    echo "$$script"; $(PY) "$$script" || exit 1; \
-	done
-
-bench-data: $(INSTALLED)  ## Time one process reading segments from the store and with soundfile
-	$(PY) scripts/bench_data.py
-
-bench-clipping: $(INSTALLED)  ## Time the clippers against torch and against other packages
-	$(PY) scripts/bench_clipping.py threads=2
+# QUICK=1: everything tiny, to see it run; docs/benchmarks.md isn't touched. DEVICE=cuda: on a GPU.
+bench: $(INSTALLED)  ## Time everything beside its peers, into docs/benchmarks.md (QUICK=1 only to see it run)
+	$(PY) -m benchmarks device=$(DEVICE) $(if $(QUICK),quick=true,output=docs) $(ARGS)
 
 clean:  ## Remove caches; keep runs, corpora and .venv
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist site *.egg-info

@@ -68,9 +68,7 @@ def clip(at: Settings) -> Iterator[Row]:
         yield Row(
             f"clip, {subject.name}",
             {
-                "torch `clip_grad_norm_`": lambda m=model, t=threshold: clip_grad_norm_(
-                    m.parameters(), t
-                ),
+                "torch `clip_grad_norm_`": partial(_torchs, model, threshold),
                 "ours, `AutoClip(10)`": ours(),
                 WINDOWED: ours(window=WINDOW),
                 "ours, `AutoClip(100)`: never clips": ours(percentile=100.0),
@@ -86,8 +84,7 @@ def clip(at: Settings) -> Iterator[Row]:
                     "smartclip", partial(smartclip, model, length, True)
                 ),
                 "timm, `adaptive_clip_grad`: another method": installed(
-                    "timm.utils.agc",
-                    lambda package, m=model: partial(package.adaptive_clip_grad, m.parameters()),
+                    "timm.utils.agc", partial(timms, model)
                 ),
             },
             parts=NEVER | ({WINDOWED} if length > WINDOW else set()),
@@ -174,6 +171,10 @@ def norms(length: int) -> Tensor:
     return torch.from_numpy(np.random.default_rng(0).lognormal(sigma=0.5, size=length))
 
 
+def _torchs(model: nn.Module, threshold: float) -> None:
+    clip_grad_norm_(model.parameters(), threshold)
+
+
 def _clipper(length: int, percentile: float = PERCENTILE, window: int | None = None) -> AutoClip:
     """AutoClip with a history, as from a checkpoint."""
     clipper = AutoClip(percentile, window=window)
@@ -220,6 +221,11 @@ def quantile_clip(model: nn.Module, length: int, package: Any) -> Work:
 def smartclip(model: nn.Module, length: int, exact: bool, package: Any) -> Work:
     """The package smartclip: as it comes, or with the percentile of a window that holds it all."""
     return partial(package.apply, model, copy.deepcopy(_observed(length, exact, package)))
+
+
+def timms(model: nn.Module, package: Any) -> Work:
+    """timm's, which clips each unit by the norm of its weights."""
+    return lambda: package.adaptive_clip_grad(model.parameters())
 
 
 @cache

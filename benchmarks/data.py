@@ -222,7 +222,8 @@ def nussl_features(
     )  # fmt: skip
     order = [[Path(name).stem for name in data.items].index(str(n)) for n in numbers]
     if cached:  # pickles, which numcodecs reads only where it is told that they are one's own
-        require("numcodecs.pickles", "nussl's cache").ALLOW_UNSAFE_PICKLE_DECODE = True
+        pickles: Any = require("numcodecs.pickles", "nussl's cache")
+        pickles.ALLOW_UNSAFE_PICKLE_DECODE = True
         for n in range(len(data)):
             data[n]
         data.cache_populated = True

@@ -25,6 +25,7 @@ from autoclip_sep.optional import import_museval, import_nussl, require
 from benchmarks.floor import Floor, Rates
 
 LEAST, MOST = 3, 50  # rounds
+LONGEST = 1000  # letters of a failure
 LONG = 1.0  # seconds: a row whose first calls take longer is warm after less, so that they count
 Work = Callable[[], Any]
 IMPORTS: dict[str, Work] = {"museval": import_museval, "nussl": import_nussl}
@@ -121,11 +122,12 @@ def measure(row: Row, at: Settings, rates: Rates) -> list[dict[str, Any]]:
 
     Raises Disagreement before anything is timed.
     """
-    shared = {
+    threads = row.threads or at.threads
+    shared: dict[str, Any] = {
         "job": row.job, "axis": row.axis, "case": row.case, "items": row.items, "of": row.of,
-        "threads": row.threads or at.threads,
+        "threads": threads,
     }  # fmt: skip
-    torch.set_num_threads(shared["threads"])
+    torch.set_num_threads(threads)
     try:
         times = _times(row, at)
     finally:
@@ -142,7 +144,7 @@ def measure(row: Row, at: Settings, rates: Rates) -> list[dict[str, Any]]:
             **_quartiles("seconds", Series(times[name])), **_quartiles("ratio", ratios),
         })  # fmt: skip
     if row.floor is not None:
-        least = rates.seconds(row.floor, shared["threads"])
+        least = rates.seconds(row.floor, threads)
         ratio = least / Series(unit).median()
         records.append({**shared, "by": "floor", "calls": 0, "seconds": least, "ratio": ratio})
     return records
@@ -180,7 +182,7 @@ def _compare(row: Row, works: dict[str, Work], at: Settings) -> dict[str, float]
         if expected is None:
             expected, of = outcome, name
         elif (apart := _apart(outcome, expected)) > row.tolerance:
-            raise Disagreement(f"{row.job}: {name} and {of} differ by {apart:.2g}")
+            raise Disagreement(f"{name} and {of} differ by {apart:.2g}")
     return seconds
 
 
@@ -215,25 +217,32 @@ def _quartiles(name: str, values: Series) -> dict[str, float]:
 
 
 def run(
-    at: Settings, wanted: list[str], begun: Callable[[str], object] = lambda _: None
+    at: Settings, subjects: list[str], wanted: list[str], begun: Callable[[str], object]
 ) -> tuple[DataFrame, Rates, list[str]]:
     """The records of all rows wanted, the device's rates, and a line for each row that failed.
 
-    wanted: subjects, or a subject and a function, as in losses.si_sdr. begun: is told each row.
+    subjects: in their order. wanted: subjects, or a subject and a function, as in losses.si_sdr.
+    begun: is told each row. A row that fails, whoever's fault it is, costs no other one.
     """
     rates = Rates(at.device, at.quick)
     records: list[dict[str, Any]] = []
     failures = []
-    for subject, makers in SUBJECTS.items():
-        for name, make in makers.items():
+    for subject in subjects:
+        for name, make in SUBJECTS[subject].items():
             if not {subject, f"{subject}.{name}"} & set(wanted):
                 continue
-            for row in make(at):
-                begun(f"{subject}: {row.job} {row.axis} {row.case or ''}".rstrip())
+            rows = make(at)
+            while True:
+                job = name
                 try:
-                    found = measure(row, at, rates)
-                except Disagreement as error:
-                    failures.append(str(error))
-                    continue
-                records += [{"subject": subject, **record} for record in found]
-    return DataFrame(records), rates, failures
+                    row = next(rows, None)
+                    if row is None:
+                        break
+                    job = f"{row.job} {row.axis} {row.case or ''}".rstrip()
+                    begun(f"{subject}: {job}")
+                    records += [{"subject": subject, **one} for one in measure(row, at, rates)]
+                except Exception as error:  # a generator that raised is at its end
+                    kind = "" if isinstance(error, Disagreement) else f"{type(error).__name__}: "
+                    failures.append(f"{subject}: {job}: {kind}{error}"[:LONGEST])
+    columns = ["subject", "job", "axis", "case", "by", "seconds", "ratio"]
+    return DataFrame(records, columns=None if records else columns), rates, failures

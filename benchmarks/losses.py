@@ -69,7 +69,7 @@ def embeddings(at: Settings) -> Iterator[Row]:
 
 
 @rows()
-def masks(at: Settings) -> Iterator[Row]:
+def mask_inference(at: Settings) -> Iterator[Row]:
     """Mask inference in the better order of the sources."""
     torch.manual_seed(0)
     batch, frames = at.of((25, 400), (2, 20))

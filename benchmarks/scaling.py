@@ -28,7 +28,11 @@ TRAIN = (
     "trainer.progress=false", "data.corpus.valid=16", "data.corpus.test=16",
     "data.corpus.speakers=8", "data.corpus.test_speakers=4", "data.corpus.utterances=4",
 )  # fmt: skip
-TINY = ("model.hidden=8", "trainer.segment=3200")
+TINY = (
+    "model.hidden=8", "trainer.segment=3200", "trainer.batch_size=4", "data.corpus.valid=4",
+    "data.corpus.test=4", "data.corpus.speakers=4", "data.corpus.test_speakers=2",
+    "data.corpus.utterances=1",
+)  # fmt: skip
 
 
 @rows("cpu")
@@ -47,7 +51,7 @@ def corpus_size(at: Settings) -> Iterator[Row]:
 
 
 @rows("cpu")
-def epoch(at: Settings) -> Iterator[Row]:
+def epochs(at: Settings) -> Iterator[Row]:
     """A batch of a late epoch, with its order, as after a resume."""
     data = segments_of(store(at.folder, at.of(10_000, 200)))
     for number in at.of((1, 100, 10_000), (1, 10)):
@@ -139,7 +143,7 @@ def trained(at: Settings, how: list[str]) -> Callable[[], Timed]:
     kind, number = how[0], int(how[1])
     count = iter(range(1_000_000))
     words = [*TRAIN, *at.of((), TINY), f"trainer.device={at.device.type}"]
-    words += [f"data.corpus.train={at.of(320, 32)}", f"trainer.epochs={at.of(3, 2)}"]
+    words += [f"data.corpus.train={at.of(320, 8)}", f"trainer.epochs={at.of(3, 2)}"]
 
     def call() -> Timed:
         runs = at.folder / f"runs-{kind}{number}-{next(count)}"

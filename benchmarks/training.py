@@ -5,6 +5,7 @@ closure gets what its workers would have made. Dropout is off, so that all three
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import permutations
 from typing import Any
 
@@ -18,7 +19,7 @@ from autoclip_sep.losses.mask_inference import MaskInference, truncated_phase_se
 from autoclip_sep.masks import frame_major, ideal_binary_mask, magnitude_weight
 from autoclip_sep.models.separator import Separator
 from autoclip_sep.stft import STFT
-from autoclip_sep.training.settings import autocast_dtype
+from autoclip_sep.training.half_precision import autocast_dtype
 from autoclip_sep.types import Batch
 from benchmarks.floor import Floor
 from benchmarks.harness import Row, Settings, Work, installed, rows
@@ -42,7 +43,7 @@ def step(at: Settings) -> Iterator[Row]:
             features = torch.randn(batch_size, frames, BINS, device=at.device)
             recurrent = "LSTMs" if head == "masks" else "LSTMs and the head's matrix products"
             sides: dict[str, Work | None] = {
-                "nussl": installed("nussl", lambda _, n=network, b=batch, h=head: nussl(n, b, h)),
+                "nussl": installed("nussl", partial(nussl, network, batch, head)),
                 "plain PyTorch": plain(network, batch, head),
                 "ours": ours(network, batch, head),
                 f"{recurrent} alone": layers_alone(network, features, head),
@@ -209,9 +210,8 @@ class Clips:
         self.norm = clip_grad_norm_(self.model.parameters(), BIG)
 
 
-def nussl(network: Separator, batch: Batch, head: str) -> Callable[[], Outcome]:
+def nussl(network: Separator, batch: Batch, head: str, package: Any) -> Callable[[], Outcome]:
     """nussl's TrainClosure, on features that lie ready and in the right order of the sources."""
-    from autoclip_sep.interop.nussl import nussl as package
     from autoclip_sep.interop.nussl_export import separation_model
 
     model: Any = separation_model(network).to(batch.mixture.device).train()
