@@ -89,8 +89,8 @@ def _get(remote: Remote, name: str, digest: str, folder: Path, copy: bool) -> No
 class ShardedSamples:
     """The samples of a store in shards; each process checks what it reads from a disk once.
 
-    names: of the shards, `shard` bytes each but the last, `size` bytes in all. checksums: (chunks,).
-    cache: None where the shards lie in a folder of this machine.
+    names: of the shards, `shard` bytes each but the last, `size` bytes in all. checksums:
+    (chunks,). cache: None where the shards lie in a folder of this machine.
     """
 
     def __init__(

@@ -48,8 +48,9 @@ def shard(
     """Write a store in shards of `size` bytes to `output`, a URL or a folder.
 
     statistics: the content of check.npy. verify: read all shards, also those that were there, and
-    write those again that aren't what their names say. force: take the place of another store. Raises InputError
-    where another store is there, the samples are damaged, or the place can't be written.
+    write those again that aren't what their names say. force: take the place of another store.
+    Raises InputError where another store is there, the samples are damaged, or the place can't be
+    written.
     """
     if size % PIECE or size <= 0:
         raise InputError(f"shard={size / 2**20:g}: must be a multiple of {PIECE / 2**20:g} (MiB)")
