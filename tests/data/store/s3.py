@@ -64,7 +64,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(content)
 
-    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = forward  # noqa: N815
+    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = forward
 
 
 @contextmanager
@@ -83,3 +83,20 @@ def serving() -> Iterator[Proxy]:
         proxy.shutdown()
         proxy.server_close()
         server.stop()
+
+
+def environment(proxy: Proxy) -> dict[str, str]:
+    """What a client needs to know of the server."""
+    return {
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": proxy.url,
+    }
+
+
+def make_bucket(name: str) -> None:
+    """A new one."""
+    import s3fs
+
+    s3fs.S3FileSystem(skip_instance_cache=True).mkdir(name)
