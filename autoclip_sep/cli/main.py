@@ -23,6 +23,7 @@ COMMANDS = {
     "check-data": ("scripts/check_data.py", "look at a corpus before hours are spent on it"),
     "prepare-wsj0-mix": ("scripts/prepare_wsj0_mix.py", "make WSJ0-2mix and -3mix from WSJ0"),
     "prepare-librimix": ("scripts/prepare_librimix.py", "make LibriMix from LibriSpeech"),
+    "shard-store": ("scripts/shard_store.py", "cut a store into shards, into object storage"),
     "replay": ("scripts/replay.py", "what AutoClip would have clipped of recorded norms"),
     "compare": ("scripts/compare_run.py", "where a run leaves its reference"),
     "report": ("scripts/report.py", "a run, or two compared, as one HTML page to read and hear"),

@@ -28,7 +28,7 @@ FREE = re.compile(
     rf"|{run_directory.LABELLED}"
     r"|trainer\.(epochs|progress|workers|threads|device|checkpoint_every|keep_every)"
     r"|trainer\.(gradient_checkpointing|profile|store_on_device)"
-    r"|(.*\.)?(root|store|corpora)|data\.(licence|corpus\.expected.*)"
+    r"|(.*\.)?(root|store|corpora)|data\.(cache|cache_size|licence|corpus\.expected.*)"
 )
 # Of these, the ones that say which run it is: they may not change when a run goes on.
 FIXED = re.compile(r"seed|percentile|clipping\..*")

@@ -92,6 +92,7 @@ class RandomMixtures(Segments):
         room = np.maximum(split.lengths[drawn.tracks] - frames, 0)
         starts = np.floor(drawn.places * (room + 1)).astype(np.int64)
         lengths = np.minimum(split.lengths[drawn.tracks] - starts, frames)
+        split.fetch(drawn.tracks.ravel(), starts.ravel(), lengths.ravel())
 
         stored: NDArray[Any] = np.zeros((*starts.shape, split.channels, frames), split.dtype)
         for b, s in np.ndindex(starts.shape):

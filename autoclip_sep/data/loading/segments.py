@@ -20,6 +20,8 @@ from autoclip_sep.errors import InputError
 from autoclip_sep.names import some
 from autoclip_sep.types import Batch
 
+AHEAD = 4  # steps
+
 
 @lru_cache(maxsize=4)
 def epoch_plan(items: int, seed: int, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -70,7 +72,16 @@ class Segments(Dataset[Batch]):
         epoch, step = key
         items, starts = self.drawn(epoch, self.examples(step))
         frames = self.segment or int(self.split.lengths[items].max())
-        return segments(self.split, items, starts, frames)
+        batch = segments(self.split, items, starts, frames)
+        self._fetch_ahead(epoch, step)
+        return batch
+
+    def _fetch_ahead(self, epoch: int, step: int) -> None:
+        """Begin to get what the next steps need, where the store is far away."""
+        for later in range(step + 1, min(step + 1 + AHEAD, self.steps)):
+            items, starts = self.drawn(epoch, self.examples(later))
+            room = self.split.lengths[items] - starts
+            self.split.fetch(items, starts, np.minimum(room, self.segment or room), wait=False)
 
     def drawn(
         self, epoch: int, examples: slice | NDArray[np.int64] = slice(None)
@@ -99,6 +110,7 @@ def segments(
     shape = (len(items), len(split.targets), split.channels, frames)
     stored: NDArray[Any] = np.zeros(shape, dtype=split.dtype)
     lengths = np.minimum(split.lengths[items] - starts, frames)
+    split.fetch(items, starts, lengths)
     for row, item, start, length in zip(
         stored, items.tolist(), starts.tolist(), lengths.tolist(), strict=True
     ):
@@ -129,6 +141,8 @@ class Recordings(Protocol):
 
 def whole(split: Recordings, items: NDArray[np.int64]) -> Batch:
     """Items of one length, whole; mixtures are the corpus' own where the store has them."""
+    if isinstance(split, Split):
+        split.fetch(items, np.zeros_like(items), split.lengths[items])
     pairs = [split.load(int(item)) for item in items]
     mixture = torch.from_numpy(np.stack([mixture for mixture, _ in pairs]))
     sources = torch.from_numpy(np.stack([sources for _, sources in pairs]))
