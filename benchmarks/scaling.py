@@ -29,9 +29,8 @@ TRAIN = (
     "data.corpus.speakers=8", "data.corpus.test_speakers=4", "data.corpus.utterances=4",
 )  # fmt: skip
 TINY = (
-    "model.hidden=8", "trainer.segment=3200", "trainer.batch_size=4", "data.corpus.valid=4",
-    "data.corpus.test=4", "data.corpus.speakers=4", "data.corpus.test_speakers=2",
-    "data.corpus.utterances=1",
+    "model.hidden=8", "trainer.segment=6336", "trainer.batch_size=4", "data.corpus.valid=4",
+    "data.corpus.test=4",
 )  # fmt: skip
 
 
@@ -143,7 +142,7 @@ def trained(at: Settings, how: list[str]) -> Callable[[], Timed]:
     kind, number = how[0], int(how[1])
     count = iter(range(1_000_000))
     words = [*TRAIN, *at.of((), TINY), f"trainer.device={at.device.type}"]
-    words += [f"data.corpus.train={at.of(320, 8)}", f"trainer.epochs={at.of(3, 2)}"]
+    words += [f"data.corpus.train={at.of(320, 32)}", f"trainer.epochs={at.of(3, 2)}"]
 
     def call() -> Timed:
         runs = at.folder / f"runs-{kind}{number}-{next(count)}"
