@@ -84,7 +84,7 @@ def test_two_micro_batches_are_one_history_entry(place):
     assert losses[0] == pytest.approx(losses[1], rel=0.2)
 
 
-def test_averaged_weights_are_evaluated_separated_exported_and_started_from(place, assert_same):
+def test_averaged_weights_are_evaluated_separated_and_started_from(place, assert_same):
     command(place, "train.py", *asked("trainer.ema_decay=0.7"), "runs=average")
     run = only_run(place / "average")
     rows = records.read(run / "ema.csv")
