@@ -5,8 +5,8 @@ Imports little: on the node it is a second process beside that of the run.
 
 import json
 import os
+import platform
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -93,7 +93,7 @@ class OnNode:
         self.job.logs.mkdir(parents=True, exist_ok=True)
         note = {
             "ticket": self.ticket, "status": status, "line": line,
-            "job": os.environ.get("SLURM_JOB_ID"), "node": socket.gethostname(),
+            "job": os.environ.get("SLURM_JOB_ID"), "node": platform.node(),
         }  # fmt: skip
         write_whole(self.job.logs / NOTE, (json.dumps(note, indent=1) + "\n").encode())
 

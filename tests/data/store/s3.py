@@ -75,7 +75,11 @@ def serving() -> Iterator[Proxy]:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     server.start()
-    proxy = Proxy(server.get_host_and_port()[1])
+    port = server.get_host_and_port()[1]
+    client = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    client.request("POST", "/moto-api/reset")  # its buckets live as long as the process
+    assert client.getresponse().status == 200
+    proxy = Proxy(port)
     threading.Thread(target=proxy.serve_forever, daemon=True).start()
     try:
         yield proxy
