@@ -8,6 +8,8 @@ WORKERS ?= $(shell test $(CORES) -lt 4 && echo $(CORES) || echo 4)
 VENV := .venv
 PY := $(VENV)/bin/python
 SCALE ?= demo
+LAUNCHER ?=
+DEVICE ?= cpu
 ARGS ?=
 
 INSTALLED := $(VENV)/.installed
@@ -16,7 +18,7 @@ INSTALLING := $(VENV)/.installing
 ASKED := $(if $(filter file,$(origin PYTHON)),$(PY),$(PYTHON))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo reproduce-figures figures evaluate test coverage test-faults lint docs bench bench-data bench-clipping clean distclean run-given
+.PHONY: help install demo reproduce-figures figures evaluate test coverage test-faults test-slurm lint docs bench clean distclean run-given
 
 help:  ## Show this list
 	@echo "autoclip_sep: source-separation training around AutoClip"
@@ -32,8 +34,8 @@ install: $(INSTALLED)  ## Create .venv with the versions of constraints.txt (abo
 demo: $(INSTALLED)  ## Train with and without AutoClip on the built-in corpus, evaluate, draw Figure 1, report
 	$(PY) scripts/reproduce.py experiment=demo
 
-reproduce-figures: $(INSTALLED)  ## The main job: train, then draw all figures and tables (SCALE=full, SCALE=paper)
-	$(PY) scripts/reproduce.py scale=$(SCALE) $(ARGS)
+reproduce-figures: $(INSTALLED)  ## The main job: train, then draw all figures and tables (SCALE=full, SCALE=paper, LAUNCHER=slurm)
+	$(PY) scripts/reproduce.py scale=$(SCALE) $(if $(LAUNCHER),launcher=$(LAUNCHER)) $(ARGS)
 
 figures: $(INSTALLED)  ## Draw the README's figures and tables from the kept records into figures/reference
 	$(PY) scripts/draw_figures.py
@@ -52,6 +54,9 @@ coverage: $(INSTALLED)  ## The tests, and how many of the package's lines they r
 test-faults: $(INSTALLED)  ## Long fault tests, with their numbers: kills, full disks, damage (minutes)
 	OMP_NUM_THREADS=1 $(PY) -m pytest faults -n $(WORKERS) --dist worksteal
 
+test-slurm: $(INSTALLED)  ## Grids and runs on several nodes, on a Slurm started here, as root (minutes)
+	OMP_NUM_THREADS=1 $(PY) -m pytest tests/slurm
+
 lint: $(INSTALLED)  ## ruff and mypy
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
@@ -61,17 +66,9 @@ lint: $(INSTALLED)  ## ruff and mypy
 docs: $(INSTALLED)  ## Build the documentation and the API reference into site/
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build
 
-bench: $(INSTALLED)  ## Time the hot paths (scripts/bench_*.py)
-	@for script in scripts/bench_*.py; do \
-	    test -e "$$script" || { echo "no scripts/bench_*.py yet"; break; }; \
-	    echo "$$script"; $(PY) "$$script" || exit 1; \
-	done
-
-bench-data: $(INSTALLED)  ## Time one process reading segments from the store and with soundfile
-	$(PY) scripts/bench_data.py
-
-bench-clipping: $(INSTALLED)  ## Time the clippers against torch and against other packages
-	$(PY) scripts/bench_clipping.py threads=2
+# QUICK=1: everything tiny, to see it run; docs/benchmarks.md isn't touched. DEVICE=cuda: on a GPU.
+bench: $(INSTALLED)  ## Time everything beside its peers, into docs/benchmarks.md (QUICK=1 only to see it run)
+	$(PY) -m benchmarks device=$(DEVICE) $(if $(QUICK),quick=true,output=docs) $(ARGS)
 
 clean:  ## Remove caches; keep runs, corpora and .venv
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist site *.egg-info

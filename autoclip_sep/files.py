@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 _numbers = itertools.count()
+# For names of temporary files: on another machine a process may have this one's number.
+_MACHINE = int.from_bytes(os.urandom(6))
 _TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
 
 # What fsync and fallocate answer on file systems that lack them, such as some on FUSE.
@@ -69,7 +71,7 @@ def write_whole(path: Path, content: bytes) -> None:
     Whatever happens, the file has its old content or its new one. Raises OSError, leaving nothing
     behind, where the disk is full or the folder can't be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{_process()}.tmp")
     with _replacing(path, temporary, durable=True) as file:
         file.write(content)
 
@@ -81,9 +83,14 @@ def whole_file(path: Path) -> Iterator[Sink]:
     An exception leaves an older file as it was, and nothing else. Raises OSError naming the file.
     There is no fsync: content that can be made again needn't wait for the disk.
     """
-    temporary = path.with_name(f".{os.getpid()}-{next(_numbers)}.tmp")
+    temporary = path.with_name(f".{_process()}-{next(_numbers)}.tmp")
     with _replacing(path, temporary, durable=False) as sink:
         yield sink
+
+
+def _process() -> int:
+    """A number that no other process on any machine has."""
+    return os.getpid() * 2**48 + _MACHINE
 
 
 def sweep(folder: Path) -> None:

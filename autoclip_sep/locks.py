@@ -31,9 +31,15 @@ UNSUPPORTED = (
 PLAIN = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
+class _InUse(Exception):
+    pass
+
+
 @contextmanager
-def held(path: Path, busy: Callable[[], None]) -> Iterator[None]:
+def held(path: Path, busy: Callable[[], None], shared: bool = False) -> Iterator[None]:
     """Lock the file `path` for this process; it is created if missing, and its content stays.
+
+    shared: with others that share it.
 
     busy: called where another process holds the lock, before waiting for it; it may raise instead.
     Nothing is locked, and one line is printed, on a file system without locks; nothing is locked
@@ -42,7 +48,7 @@ def held(path: Path, busy: Callable[[], None]) -> Iterator[None]:
     file = _open(path)
     try:
         if file is not None and fcntl is not None:
-            _lock(file, path, busy)
+            _lock(file, path, busy, shared)
         yield
     finally:
         if file is not None:
@@ -50,9 +56,10 @@ def held(path: Path, busy: Callable[[], None]) -> Iterator[None]:
 
 
 @contextmanager
-def exclusive(path: str | os.PathLike[str]) -> Iterator[None]:
+def exclusive(path: str | os.PathLike[str], shared: bool = False) -> Iterator[None]:
     """Hold `<path>.lock`: one process makes a corpus or a store, others wait for it.
 
+    shared: several make parts of it, and nobody makes or finishes the whole meanwhile.
     Nothing is locked where the lock file is missing and can't be created: nothing can be made there
     then, but existing files can be used.
     """
@@ -62,8 +69,23 @@ def exclusive(path: str | os.PathLike[str]) -> Iterator[None]:
 
     lock = Path(f"{path}.lock")
     lock.parent.mkdir(parents=True, exist_ok=True)
-    with held(lock, wait):
+    with held(lock, wait, shared):
         yield
+
+
+def in_use(path: Path) -> bool:
+    """Whether another process holds the lock file `path` now; not where there is no such file."""
+
+    def refuse() -> None:
+        raise _InUse
+
+    if not path.exists():
+        return False
+    try:
+        with held(path, refuse):
+            return False
+    except _InUse:
+        return True
 
 
 def _open(path: Path) -> int | None:
@@ -82,13 +104,14 @@ def _open(path: Path) -> int | None:
     return None
 
 
-def _lock(file: int, path: Path, busy: Callable[[], None]) -> None:
+def _lock(file: int, path: Path, busy: Callable[[], None], shared: bool) -> None:
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     try:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
         except BlockingIOError:
             busy()
-            fcntl.flock(file, fcntl.LOCK_EX)
+            fcntl.flock(file, kind)
     except OSError as error:
         if error.errno not in UNSUPPORTED:
             raise OSError(error.errno, error.strerror, str(path)) from error

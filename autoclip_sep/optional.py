@@ -18,7 +18,9 @@ from autoclip_sep.errors import InputError
 _DISTRIBUTIONS = {
     "espeakng_loader": "espeakng-loader",
     "hydra": "hydra-core",
+    "mlflow": "'autoclip_sep[loggers]'",
     "nussl": "--no-deps nussl==1.1.9",
+    "tensorboard": "'autoclip_sep[loggers]'",
     "yaml": "pyyaml",
 }
 

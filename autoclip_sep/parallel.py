@@ -4,7 +4,7 @@ import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from multiprocessing import resource_tracker
 from typing import Any, TypeVar
@@ -18,7 +18,7 @@ from autoclip_sep.errors import InputError
 
 MANY = 1000  # failures after which the work ends
 IDLE = 300  # seconds after which processes without work end
-STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
 _begun_in: list[str] = []  # the working folder in which the idle processes were started
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -52,8 +52,10 @@ def in_parallel(
         _restart_in_another_folder()
     work = delayed(function if failures is None else partial(_attempt, function))
     done: list[Result] = []
-    with Parallel(n_jobs=jobs, return_as="generator", batch_size="auto") as pool:
-        with stop_signals_blocked() if jobs > 1 else nullcontext():
+    with ExitStack() as stack:
+        with stop_signals_blocked() if jobs > 1 else nullcontext():  # its tracker begins here, too
+            how = Parallel(n_jobs=jobs, return_as="generator", batch_size="auto")
+            pool = stack.enter_context(how)
             results = pool(work(task) for task in tasks if len(failures or ()) < MANY)
         bar = tqdm(results, label, len(tasks), leave=False, disable=None if progress else True)
         for result in _unless_killed(bar):
@@ -146,9 +148,10 @@ def stop_signals_blocked() -> Iterator[None]:
     Otherwise each dies of a signal to the whole group, as `timeout`, a terminal or a cluster sends
     it, and some print a traceback. A signal that arrives meanwhile is handled at the end.
     """
-    resource_tracker.ensure_running()  # its start unblocks the signals before Python 3.14
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     try:
+        resource_tracker.ensure_running()  # its start unblocks some of them before Python 3.14
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -38,8 +38,8 @@ def best_permutation(cost: Tensor) -> tuple[Tensor, Tensor]:
 
 def reorder(signals: Tensor, permutation: Tensor) -> Tensor:
     """(B, S, ...) in the order of a permutation (B, S): at j signals[:, permutation[:, j]]."""
-    index = permutation.reshape(*permutation.shape, *(1,) * (signals.ndim - 2))
-    return torch.take_along_dim(signals, index, dim=1)
+    examples = torch.arange(len(signals), device=signals.device)
+    return signals[examples.unsqueeze(1), permutation]
 
 
 def inverse_permutation(permutation: Tensor) -> Tensor:

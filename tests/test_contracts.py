@@ -328,7 +328,9 @@ def test_what_trusted_code_imports_is_not_trusted_for_it(added: Path) -> None:
 def test_a_folder_without_files_of_the_groups_is_told(place: Path) -> None:
     (place / "outside" / "configs" / "model").mkdir(parents=True)
     (place / "outside" / "configs" / "model" / "deep.yaml").write_text(FILES["model/filter"])
-    with pytest.raises(InputError, match=r"outside has no \.yaml in a folder of a group: clipping"):
+    with pytest.raises(
+        InputError, match=r"outside has no \.yaml in a folder of a group: augmentation"
+    ):
         config_files.add_folder(place / "outside")
 
 

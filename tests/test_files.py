@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from autoclip_sep import files
 from autoclip_sep.data.store.reading import Store
 from autoclip_sep.files import Sink, mapped, whole_file, write_whole
 from autoclip_sep.runs.records import Records
@@ -51,10 +52,13 @@ def test_the_first_error_waits_for_whoever_asks() -> None:
             assert caught.value.errno == errno.ENOSPC
 
 
-def test_a_link_in_a_temporarys_place_is_not_followed(tmp_path: Path) -> None:
-    """Its name can be foreseen: in a shared folder somebody else's file could be emptied."""
+def test_a_link_in_a_temporarys_place_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If its name were foreseen: in a shared folder somebody else's file could be emptied."""
+    monkeypatch.setattr(files, "_MACHINE", 0)
     (tmp_path / "precious").write_bytes(b"mine")
-    (tmp_path / f".a.{os.getpid()}.tmp").symlink_to("precious")
+    (tmp_path / f".a.{os.getpid() << 48}.tmp").symlink_to("precious")
     write_whole(tmp_path / "a", b"new")
     assert (tmp_path / "precious").read_bytes() == b"mine"
     assert (tmp_path / "a").read_bytes() == b"new"

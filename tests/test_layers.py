@@ -48,8 +48,9 @@ INNER = {
         "voices": 2,
         "": 0,
     },
-    "cli": {"commands": 1, "": 0},
-    "evaluation": {"estimates": 1, "": 0},
+    "cli": {"commands": 2, "grid": 1, "": 0},
+    "evaluation": {"estimates": 1, "metrics": 1, "": 0},
+    "training": {"": 1, "loggers": 0},
     "figures": {"clippers": 1, "comparison": 1, "figure1": 1, "scores": 1, "table1": 1, "": 0},
 }
 

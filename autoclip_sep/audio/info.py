@@ -2,6 +2,11 @@
 
 from dataclasses import dataclass
 
+# A file of such a name that holds no sound is broken; one of another name may just be no sound.
+SUFFIXES = {
+    ".aac", ".aif", ".aiff", ".au", ".caf", ".flac", ".m4a", ".mp3", ".mp4", ".oga", ".ogg",
+    ".opus", ".sph", ".w64", ".wav", ".webm", ".wma", ".wv1",
+}  # fmt: skip
 BLOCK = 2**18  # samples per channel that are read at a time where a file may be long
 
 

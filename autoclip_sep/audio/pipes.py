@@ -189,7 +189,12 @@ def _skip(file: BinaryIO, size: int) -> None:
 
 
 def standard_input() -> BinaryIO:
-    """The process' standard input without a buffer. Raises InputError for a terminal."""
+    """The process' standard input without a buffer.
+
+    Raises InputError for a terminal, and where it was closed.
+    """
+    if sys.__stdin__ is None:
+        raise InputError("input=-: standard input is closed, pipe audio into this command")
     if os.isatty(0):
         raise InputError("input=-: standard input is a terminal, pipe audio into this command")
     os.set_blocking(0, True)  # or a pause would look like the end
@@ -200,8 +205,10 @@ def standard_input() -> BinaryIO:
 def standard_output() -> Iterator[BinaryIO]:
     """The process' standard output for samples alone: whatever is printed goes to standard error.
 
-    Raises InputError for a terminal.
+    Raises InputError for a terminal, and where it was closed.
     """
+    if sys.__stdout__ is None:
+        raise InputError("output=-: standard output is closed, pipe it or name a folder")
     sys.stdout.flush()
     if os.isatty(1):
         raise InputError("output=-: standard output is a terminal, pipe it or name a folder")

@@ -23,11 +23,11 @@ from torch.optim.lr_scheduler import LRScheduler
 from autoclip_sep.building import config_files
 from autoclip_sep.clipping import Clipper
 from autoclip_sep.data.corpora.base import Corpus
-from autoclip_sep.data.loading.augmentation import RandomTracks
+from autoclip_sep.data.loading.segments import Augmentation
 from autoclip_sep.errors import InputError
 from autoclip_sep.runs.annotations import as_yaml, check
 from autoclip_sep.stft import STFT
-from autoclip_sep.training.loggers import Logger
+from autoclip_sep.training.loggers.base import Logger
 from autoclip_sep.training.schedulers import Schedule
 from autoclip_sep.training.settings import Settings
 
@@ -38,7 +38,7 @@ KINDS: dict[str, tuple[type, ...]] = {
     "model": (nn.Module,), "stft": (STFT,), "clipping": (Clipper,), "trainer": (Settings,),
     "logger": (Logger,), "optimizer": (partial, Optimizer), "scheduler": (partial, Schedule),
     "loss.objective": (Callable,), "data.corpus": (Corpus,),  # type: ignore[dict-item]
-    "data.augmentation": (RandomTracks, type(None)),
+    "data.augmentation": (Augmentation, type(None)),
 }  # fmt: skip
 
 # The classes of torch that may stand at a key of a config or below it: where torch lists them.

@@ -1,10 +1,14 @@
 """The arguments of the scripts, ``key=value``: every mistake is one line."""
 
 import difflib
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from autoclip_sep.data.creation.shards import Shard
 from autoclip_sep.errors import InputError
+
+STILL = "shard {} is done; others have still to make theirs, and the last one finishes the corpus"
 
 
 def read(arguments: Sequence[str], defaults: Mapping[str, str | None]) -> dict[str, str]:
@@ -60,6 +64,34 @@ def count(settings: Mapping[str, str], key: str, of: str = "", least: int = 1) -
 def processes(settings: Mapping[str, str]) -> int | None:
     """How many processes the setting jobs asks for; None where it is empty."""
     return count(settings, "jobs", "processes") if settings["jobs"] else None
+
+
+def shard(settings: Mapping[str, str]) -> Shard:
+    """The share of the work that the setting shard asks for: 3/16, or slurm's; all where empty."""
+    value = settings["shard"]
+    if value == "slurm":
+        value = _of_array(os.environ)
+    number, _, count = value.partition("/")
+    if not value:
+        return Shard()
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise InputError(f"shard={value[:40]}: must be N/M, such as 3/16, or slurm in a job array")
+    return Shard(int(number), int(count))
+
+
+def _of_array(environment: Mapping[str, str]) -> str:
+    """The job's number among those of its array, from 1, and how many they are."""
+    names = ("ID", "MIN", "MAX", "STEP", "COUNT")
+    found = [environment.get(f"SLURM_ARRAY_TASK_{name}", "1") for name in names]
+    if "SLURM_ARRAY_TASK_ID" not in environment or not all(map(str.isdecimal, found)):
+        raise InputError("shard=slurm: only in a job array, as sbatch --array=0-15 starts it")
+    job, first, last, step, count = map(int, found)
+    if (last - first) // step + 1 != count:
+        raise InputError(
+            f"shard=slurm: the array has {count} jobs from {first} to {last}: it must have no gaps;"
+            " the whole array, once more, makes what is missing"
+        )
+    return f"{(job - first) // step + 1}/{count}"
 
 
 def near(word: str, options: Iterable[str], ending: str = "") -> str:

@@ -22,7 +22,7 @@ from autoclip_sep.training.settings import Settings
 GROUPS = ("clipping", "optimizer", "scheduler", "logger")
 MAY_BE_GIVEN = re.compile(
     rf"(branch_from|step|percentile|freeze|force|runs|({'|'.join(GROUPS)})(\..+)?"
-    r"|trainer\.(?!batch_size$|segment$).+|data\.(root|store|corpora))"
+    r"|trainer\.(?!batch_size$|segment$|overfit_batches$).+|data\.(root|store|corpora))"
 )
 OF_EVERY_RUN = {"force", "freeze", "step", *(f"trainer.{one.name}" for one in fields(Settings))}
 

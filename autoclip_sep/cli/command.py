@@ -60,6 +60,7 @@ def script(name: str, job: Callable[[list[str]], int | None], usage: str) -> Non
     code = None
     with exit_codes(name):
         if {"-h", "--help"} & set(sys.argv[1:]):
+            terminal.check_open()
             print(help_as_called(usage))
         else:
             code = job(sys.argv[1:])
@@ -76,6 +77,7 @@ def _with_flags(
     arguments = [argument for argument in given if not argument.startswith("-")]
     if flags == ["--cfg"] and "job" in arguments:
         arguments.remove("job")
+        terminal.check_open()
         print(yaml.safe_dump(config(arguments), sort_keys=False).strip())
     elif flags in (["-m"], ["--multirun"]):
         _multirun(name, job, check, finished, arguments)

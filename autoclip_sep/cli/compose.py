@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -40,6 +41,8 @@ UNFORESEEN = (
     ValueError, yaml.YAMLError,
 )  # fmt: skip
 
+SEVERAL = ("logger",)  # groups of which several files may be chosen: logger=[wandb,tensorboard]
+
 TRAINED = ("separate", "export")  # their model= names a trained one; train's chooses a file
 
 LAUNCHERS = ("joblib", "submitit_local", "submitit_slurm")  # of the extra [sweeps]
@@ -69,7 +72,10 @@ def compose(name: str, arguments: Sequence[str]) -> DictConfig:
                 f"{override.input_line}: settings can't be added or deleted, only set: key=value"
             )
         group = str(override.key_or_group)
-        named = isinstance(override.value(), str) or override.is_sweep_override()
+        choice = override.value()
+        named = isinstance(choice, str) or override.is_sweep_override()
+        if group in SEVERAL and isinstance(choice, list):
+            named = bool(choice) and all(isinstance(one, str) for one in choice)
         if not named and is_group(group):
             raise InputError(_unknown_choice(group, str(override.get_value_string())))
     for path in files():
@@ -206,7 +212,7 @@ def _explain(name: str, overrides: list[Override], error: Exception) -> str:
         return f"{found[1]}: must be one value, or a list in []; with -m each of them gets a run"
     if found := re.search(r"Could not find 'hydra/launcher/([^']*)'", text):
         return _unknown_launcher(found[1], re.findall(r"^\t(\w+)$", text, re.MULTILINE))
-    if found := re.search(r"Could not find '([^'/]+)/([^']*)'", text):
+    if found := re.search(r"Could not (?:find|load) '([^'/]+)/([^']*)'", text):
         return _unknown_choice(found[1], found[2])
     return text.strip().split("\n")[0]
 
@@ -243,15 +249,21 @@ def _unknown_key(name: str, key: str, overrides: list[Override]) -> str:
     owners = [
         f"{path.parent.name}={path.stem}"
         for path in sorted(files(), key=lambda path: (len(path.stem), path))
-        if path.parent.name in choices(config)
-        and text(path).startswith("# @package _global_")
-        and key in (read_yaml(path) or {})
+        if path.parent.name in choices(config) and _sets(path, key)
     ]
     if owners:
         with_what = f" with {' '.join(chosen)}" if chosen else ""
         return f"{key}: there is no such setting{with_what}; it belongs to {' or '.join(owners)}"
     meant = next((one for one in _names_of_today(key) if one in keys), key)
     return f"{key}: there is no such setting{near(meant, keys)}; see --help"
+
+
+def _sets(path: Path, key: str) -> bool:
+    """Whether a file that says where its settings go has this one."""
+    package = re.match(r"# @package (\S+)", text(path))
+    above = "" if not package or package[1] == "_global_" else f"{package[1]}."
+    below = key.startswith(above) and key.removeprefix(above) in (read_yaml(path) or {})
+    return package is not None and below
 
 
 def _names_of_today(key: str) -> Iterator[str]:

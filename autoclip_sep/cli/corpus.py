@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,10 @@ from autoclip_sep.building import config_files
 from autoclip_sep.building.build import build
 from autoclip_sep.cli.main import as_called
 from autoclip_sep.data.checks.report import Report, check
-from autoclip_sep.data.corpora.base import Corpus
+from autoclip_sep.data.corpora.base import Corpus, KnowsSpeakers
+from autoclip_sep.data.loading.random_speech import WSJ0_MIX, RandomSpeech
+from autoclip_sep.data.loading.segments import Augmentation
+from autoclip_sep.data.store import sharded
 from autoclip_sep.data.store.reading import Store
 from autoclip_sep.errors import InputError
 from autoclip_sep.names import shown
@@ -17,6 +21,7 @@ from autoclip_sep.runs import run_directory
 from autoclip_sep.training import distributed
 
 COMMAND = "python scripts/check_data.py"
+CACHE, CACHE_SIZE = "cache", 20.0  # of a config that is older than these settings; GB
 
 
 def prepare(config: Mapping[str, Any]) -> Store:
@@ -24,13 +29,38 @@ def prepare(config: Mapping[str, Any]) -> Store:
 
     Raises InputError where its sources, channels or rate aren't those of the config.
     """
-    return _store_of(corpus_of(config), config)
+    return store_of(corpus_of(config), config)
 
 
 def corpus_of(config: Mapping[str, Any]) -> Corpus:
     """The corpus, nothing of it read yet."""
     corpus: Corpus = build(config["data"]["corpus"], "data.corpus")
     return corpus
+
+
+def augmentation_of(config: Mapping[str, Any]) -> Augmentation | None:
+    """How training examples are put together; None takes the corpus' own mixtures.
+
+    Raises InputError for speech of sources that differ in kind, or by speakers that aren't known.
+    """
+    data = config["data"]
+    node, speech = data.get("augmentation") or {}, RandomSpeech
+    if not data["permute"] and node.get("_target_") == f"{speech.__module__}.{speech.__name__}":
+        raise InputError(
+            f"data.augmentation: {speech.__name__} is for speakers in any order, and the sources of"
+            f" data={data['name']} differ in kind (data.permute=false): leave augmentation out"
+        )
+    made: Augmentation | None = build(data.get("augmentation"), "data.augmentation")
+    if not isinstance(made, RandomSpeech) or not made.mix:
+        return made
+    found = corpus_of(config)
+    if not isinstance(found, KnowsSpeakers):
+        raise InputError(
+            f"data.augmentation: data={data['name']} doesn't know its speakers, who must be known"
+            " to mix different ones; data.augmentation.mix=false leaves its mixtures as they are"
+        )
+    levels = getattr(found, "levels", WSJ0_MIX)
+    return replace(made, speakers_of=found.speakers_of, levels=levels)
 
 
 def look_at(config: Mapping[str, Any], found: Corpus, store: Store) -> Report:
@@ -51,7 +81,7 @@ def ready(config: Mapping[str, Any], arguments: Sequence[str], *, force: bool) -
     Raises InputError as `prepare` does, and where training and test share sources, unless force.
     """
     found = corpus_of(config)
-    store = _store_of(found, config)
+    store = store_of(found, config)
     report = look_at(config, found, store)
     if distributed.rank() == 0:
         words = [*config_files.flags(), *arguments]
@@ -87,15 +117,17 @@ def check_unchanged(directory: Path, store: Store, *, force: bool) -> None:
 def moved(config: Mapping[str, Any], places: Mapping[str, Any]) -> dict[str, Any]:
     """A run's config whose corpus lies elsewhere now.
 
-    places: root, corpora and store, None for those that are as they were. Raises InputError for a
-    place that the corpus hasn't.
+    places: root, corpora, store, cache and cache_size, None for those that are as they were. Raises
+    InputError for a place that the corpus hasn't.
     """
-    found = {key: str(place) for key, place in places.items() if place is not None}
+    given = {key: place for key, place in places.items() if place is not None}
+    cache = {key: given.pop(key) for key in ("cache", "cache_size") if key in given}
+    found = {key: str(place) for key, place in given.items()}
     data, corpus = config["data"], config["data"]["corpus"]
     for key, place in found.items():
         if key not in corpus:
             raise InputError(f"data.{key}={place}: data={data['name']} has no such folder")
-    return {**config, "data": {**data, **found, "corpus": {**corpus, **found}}}
+    return {**config, "data": {**data, **found, **cache, "corpus": {**corpus, **found}}}
 
 
 def of_data(arguments: Sequence[str]) -> list[str]:
@@ -104,9 +136,18 @@ def of_data(arguments: Sequence[str]) -> list[str]:
     return [one for one, key in keys.items() if key.split(".")[0] in ("data", "experiment")]
 
 
-def _store_of(found: Corpus, config: Mapping[str, Any]) -> Store:
-    """The store, if it has what the network is built for: not every corpus checks that itself."""
-    store, data = found.prepare(progress=distributed.rank() == 0), config["data"]
+def store_of(found: Corpus, config: Mapping[str, Any]) -> Store:
+    """The corpus' store, or the one in shards that data.store names.
+
+    Raises InputError unless it has what the network is built for: not every corpus checks that.
+    """
+    data = config["data"]
+    place = str(data.get("store") or "")
+    if sharded.is_sharded(place):
+        limit = int(1e9 * float(data.get("cache_size", CACHE_SIZE)))
+        store = sharded.open_store(place, data.get("cache") or CACHE, limit)
+    else:
+        store = found.prepare(progress=distributed.rank() == 0)
     split = store.split("train")
     there = {"sources": split.sources, "channels": split.channels, "sample_rate": store.sample_rate}
     for key, value in there.items():

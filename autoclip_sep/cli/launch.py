@@ -84,7 +84,7 @@ def run(
         if logs:
             job = require("submitit", f"hydra/launcher={choice}").Job
             stack.enter_context(mock.patch.object(job, "results", _results(job.results)))
-        stack.enter_context(_importable_by_children())
+        stack.enter_context(importable_by_children())
         try:
             outcomes = _launch(config, task, task.jobs)
         except KeyboardInterrupt:
@@ -153,7 +153,7 @@ def _results(results: Callable[[Any], list[Any]]) -> Callable[[Any], list[Any]]:
 
 
 @contextmanager
-def _importable_by_children() -> Iterator[None]:
+def importable_by_children() -> Iterator[None]:
     """A fresh Python finds this package where a checkout's script found it: beside itself."""
     place = str(config_files.CONFIGS.parents[1])
     with mock.patch.dict(os.environ):

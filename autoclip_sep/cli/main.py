@@ -1,6 +1,7 @@
 """``autoclip-sep train ...``: the commands by name, each imported only when it is called."""
 
 import difflib
+import errno
 import importlib
 import os
 import re
@@ -22,6 +23,7 @@ COMMANDS = {
     "check-data": ("scripts/check_data.py", "look at a corpus before hours are spent on it"),
     "prepare-wsj0-mix": ("scripts/prepare_wsj0_mix.py", "make WSJ0-2mix and -3mix from WSJ0"),
     "prepare-librimix": ("scripts/prepare_librimix.py", "make LibriMix from LibriSpeech"),
+    "shard-store": ("scripts/shard_store.py", "cut a store into shards, into object storage"),
     "replay": ("scripts/replay.py", "what AutoClip would have clipped of recorded norms"),
     "compare": ("scripts/compare_run.py", "where a run leaves its reference"),
     "report": ("scripts/report.py", "a run, or two compared, as one HTML page to read and hear"),
@@ -40,10 +42,16 @@ def main() -> None:
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in ("-h", "--help"):
         try:
+            if sys.stdout is None:
+                raise OSError(errno.EBADF, "it is closed")
             print(_usage(), flush=True)
-        except OSError as error:  # nobody reads it, `| head` perhaps; or it would be tried again
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(128 + signal.SIGPIPE if isinstance(error, BrokenPipeError) else 2)
+        except OSError as error:
+            if sys.stdout:  # or it would be tried again
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if isinstance(error, BrokenPipeError):  # nobody reads it, `| head` perhaps
+                sys.exit(128 + signal.SIGPIPE)
+            print(f"{PROGRAM}: standard output: {error.strerror}", file=sys.stderr)
+            sys.exit(2)
     elif name in COMMANDS:
         sys.argv[:2] = [f"{PROGRAM} {name}"]
         run(name)

@@ -27,7 +27,8 @@ FREE = re.compile(
     r"logger\..*|runs|force|seed|percentile"
     rf"|{run_directory.LABELLED}"
     r"|trainer\.(epochs|progress|workers|threads|device|checkpoint_every|keep_every)"
-    r"|(.*\.)?(root|store|corpora)|data\.(licence|corpus\.expected.*)"
+    r"|trainer\.(gradient_checkpointing|profile|store_on_device)"
+    r"|(.*\.)?(root|store|corpora)|data\.(cache|cache_size|licence|corpus\.expected.*)"
 )
 # Of these, the ones that say which run it is: they may not change when a run goes on.
 FIXED = re.compile(r"seed|percentile|clipping\..*")
@@ -73,12 +74,14 @@ class Plan:
         return [f"run={self.directory}", *([f"trust=[{trusted}]"] if trusted else [])]
 
     def finished(self) -> bool:
-        """Whether the run has all its epochs already, of the corpus that is asked for.
+        """Whether the run has ended, with all its epochs or early, on the corpus that is asked for.
 
         Where that lies elsewhere than it did, only a look at it can tell, unless force=true.
         """
         state = run_directory.read_state(self.directory)
-        if state.get("status") != "finished" or state.get("epochs", 0) < self.settings.epochs:
+        if state.get("status") != "finished":
+            return False
+        if state.get("epochs", 0) < self.settings.epochs and "reason" not in state:
             return False
         return bool(self.config["force"]) or self._same_root()
 

@@ -7,13 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from autoclip_sep.audio import soundfiles
+from autoclip_sep.audio.info import SUFFIXES
 from autoclip_sep.errors import InputError
-
-# A file of such a name that holds no sound has failed; one of another name is only left out.
-SUFFIXES = {
-    ".aac", ".aif", ".aiff", ".au", ".caf", ".flac", ".m4a", ".mp3", ".mp4", ".oga", ".ogg",
-    ".opus", ".sph", ".w64", ".wav", ".webm", ".wma", ".wv1",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)

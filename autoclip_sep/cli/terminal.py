@@ -7,6 +7,8 @@ import sys
 from contextlib import suppress
 from typing import Any, NoReturn, TextIO
 
+from autoclip_sep.errors import InputError
+
 
 class _Raw(io.FileIO):
     """What is written after the terminal has gone is lost, and nothing else is."""
@@ -33,6 +35,12 @@ def open_streams() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Names of files may be bytes that no text holds.
         sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
+
+
+def check_open() -> None:
+    """Raises InputError where standard output, on which the result is to appear, was closed."""
+    if sys.__stdout__ is None:
+        raise InputError("standard output is closed: nobody could read what is printed")
 
 
 def end(line: str, code: int) -> NoReturn:

@@ -18,7 +18,7 @@ M = TypeVar("M", bound=Model)
 
 
 def load_model(settings: Mapping[str, Any], device: torch.device) -> Model:
-    """What run= or model= names; of a run, the best or the last weights, as checkpoint= says.
+    """What run= or model= names; of a run, the weights that checkpoint= says.
 
     Raises InputError where neither or both are given, and as `from_pretrained` does.
     """

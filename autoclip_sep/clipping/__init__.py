@@ -23,6 +23,7 @@ from autoclip_sep.clipping.handle import Handle
 from autoclip_sep.clipping.local_norm import LocalNormClipping
 from autoclip_sep.clipping.none import NoClipping
 from autoclip_sep.clipping.norm import NormClipping
+from autoclip_sep.clipping.quantile import QuantileClipping
 from autoclip_sep.clipping.result import Clip, ClipResult, NegativeLoss, NonFiniteGradients
 from autoclip_sep.clipping.value import ValueClipping
 from autoclip_sep.clipping.zclip import ZClip
@@ -42,6 +43,7 @@ __all__ = [
     "NoClipping",
     "NonFiniteGradients",
     "NormClipping",
+    "QuantileClipping",
     "ValueClipping",
     "ZClip",
 ]

@@ -1,4 +1,4 @@
-"""The base class of metrics. Each has a file in this folder, and one in configs/metric/."""
+"""The base class of metrics. Each has a file in metrics/, and one in configs/metric/."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence

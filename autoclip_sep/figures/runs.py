@@ -170,9 +170,10 @@ def frame(found: Sequence[RunFound]) -> DataFrame:
     percentile, clipping: as in RunFound. family, setting, tuned: its clipping method, see
     clipping_methods; strategy: both in a name, in the order of tables. mixtures: of a training
     epoch, NaN where the config doesn't say. epochs: done, 0 without records; epochs_wanted: by its
-    config. iterations: to the end of its last epoch, or in its first one so far. train_loss: the
-    mean over the last epoch; valid_loss: the lowest, as it chooses the weights that are scored.
-    clipped_share, step_variation: as in RunFound. scored: whether evaluated on the test set.
+    config; ended_early: whether early stopping ended it. iterations: to the end of its last epoch,
+    or in its first one so far. train_loss: the mean over the last epoch; valid_loss: the lowest, as
+    it chooses the weights that are scored. clipped_share, step_variation: as in RunFound. scored:
+    whether evaluated on the test set.
     si_sdr, si_sdr_improvement: in dB. Numbers are NaN where a run's files don't hold them.
     """
     methods = [
@@ -224,10 +225,13 @@ def _records(run: RunFound) -> dict[str, Any]:
             return math.nan
 
     score = run.score()
-    epochs = known(lambda: run.history["epoch"][-1])
+    begun = known(lambda: run.history["epoch"][-1])
+    state = _state(run)
+    ended = min(begun, state.get("epochs", begun))  # the last row may be within an epoch
     steps = known(lambda: run.history["step"][-1])
     return {
-        "epochs": 0 if math.isnan(epochs) else int(epochs),
+        "epochs": 0 if math.isnan(begun) else int(ended),
+        "ended_early": state.get("status") == "finished" and "reason" in state,
         "iterations": known(lambda: run.dynamics["step"][-1]) if math.isnan(steps) else steps,
         "train_loss": known(lambda: run.history["train_loss"][-1]),
         "valid_loss": known(lambda: run.history["valid_loss"].min()),
@@ -239,6 +243,14 @@ def _records(run: RunFound) -> dict[str, Any]:
     }
 
 
+def _state(run: RunFound) -> dict[str, Any]:
+    """The run's state.json; empty where it wasn't kept or is damaged."""
+    try:
+        return run_directory.read_state(run.directory)
+    except InputError:
+        return {}
+
+
 def grouped(runs: DataFrame, by: list[str]) -> dict[tuple[str, ...], DataFrame]:
     """The runs that share the values of these columns, by those values."""
     return {tuple(map(str, key)): members for key, members in runs.groupby(by)}
@@ -248,18 +260,20 @@ def comparable(runs: DataFrame) -> tuple[DataFrame, list[str]]:
     """The finished runs, and a line for each run that is left out.
 
     A directory's name doesn't give the length of its run: of one corpus, loss and model only the
-    runs of the commonest number of epochs are kept, of the larger one where two are as common.
+    runs of the commonest number of epochs are kept, of the larger one where two are as common. One
+    that early stopping ended counts as one of the epochs that it could have had.
     """
-    finished = runs["epochs"] >= runs["epochs_wanted"]
+    length = runs["epochs"].where(~runs["ended_early"], runs["epochs_wanted"])
+    finished = length >= runs["epochs_wanted"]
     lines = [
         f"left out: {one['run'].directory}: {one['epochs']} of {one['epochs_wanted']} epochs"
         for one in runs[~finished].to_dict("records")
     ]
-    kept = runs[finished]
-    usual = kept.groupby(GROUP)["epochs"].transform(lambda epochs: epochs.mode().max())
-    others = kept["epochs"] != usual
+    kept = runs[finished].assign(length=length[finished])
+    usual = kept.groupby(GROUP)["length"].transform(lambda epochs: epochs.mode().max())
+    others = kept["length"] != usual
     lines += [
         f"left out: {one['run'].directory}: {one['epochs']} epochs, others {one['usual']}"
         for one in kept.assign(usual=usual)[others].to_dict("records")
     ]
-    return kept[~others], lines
+    return kept[~others].drop(columns="length"), lines

@@ -11,7 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-POINTS_AT_ONCE = 2048  # a slice in float64 fits a processor's cache
+# Of all examples together: a slice in float64 fits a processor's cache; a GPU wants few kernels.
+POINTS_AT_ONCE = {"cpu": 2**14}
+MOST_AT_ONCE = 2**20
 
 
 def weighted_gram(
@@ -38,8 +40,8 @@ class _WeightedGram(torch.autograd.Function):
         size = embedding.shape[-1] + assignment.shape[-1]
         gram = embedding.new_zeros(len(embedding), size, size, dtype=torch.float64)
         for points, share in _slices(embedding, assignment, weight):
-            points = points.double()
-            gram.baddbmm_((points * share).transpose(1, 2), points)
+            rooted = points.double().mul_(share.double().sqrt())
+            gram.baddbmm_(rooted.transpose(1, 2), rooted)
         return gram
 
     @staticmethod
@@ -50,7 +52,15 @@ class _WeightedGram(torch.autograd.Function):
         columns = (gradient + gradient.transpose(1, 2))[..., : embedding.shape[-1]]
         columns = columns.to(embedding.dtype)
         slices = _slices(embedding, assignment, weight)
-        gradient = torch.cat([(points @ columns) * share for points, share in slices], dim=1)
+        if torch.is_grad_enabled():  # to be differentiated once more
+            gradient = torch.cat([(points @ columns) * share for points, share in slices], dim=1)
+            return gradient, None, None
+        gradient = torch.empty_like(embedding, memory_format=torch.contiguous_format)
+        first = 0
+        for points, share in slices:
+            part = gradient[:, first : first + points.shape[1]]
+            torch.mul(points @ columns, share, out=part)
+            first += points.shape[1]
         return gradient, None, None
 
 
@@ -58,6 +68,7 @@ def _slices(
     embedding: Tensor, assignment: Tensor, weight: Tensor
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Z (B, k, D + S) and W (B, k, 1), a slice of the points at a time."""
-    slices = (t.split(POINTS_AT_ONCE, dim=1) for t in (embedding, assignment, weight))
+    at_once = max(1, POINTS_AT_ONCE.get(embedding.device.type, MOST_AT_ONCE) // len(embedding))
+    slices = (t.split(at_once, dim=1) for t in (embedding, assignment, weight))
     for v, y, w in zip(*slices, strict=True):
         yield torch.cat([v, y], dim=-1), w.unsqueeze(-1)

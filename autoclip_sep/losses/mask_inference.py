@@ -21,7 +21,11 @@ def truncated_phase_sensitive_target(mixture_stft: Tensor, source_stft: Tensor) 
     mixture_stft: (B, F, N) complex. source_stft: (B, S, F, N) complex. Returns (B, S, F, N).
     """
     mixture = mixture_stft.unsqueeze(1)
-    magnitude = mixture.abs()
+    return _target(mixture, mixture.abs(), source_stft)
+
+
+def _target(mixture: Tensor, magnitude: Tensor, source_stft: Tensor) -> Tensor:
+    """The same of a mixture (B, 1, F, N) whose magnitude is known."""
     phase = mixture.conj() / magnitude.masked_fill(magnitude == 0, 1.0)
     return (source_stft * phase).real.clamp_min(0.0).minimum(magnitude)
 
@@ -36,9 +40,10 @@ def mask_inference_loss(
     permute: use the best permutation of the estimates for each utterance; otherwise mask i is for
     source i.
     """
-    magnitude = mixture_stft.abs()
-    target = truncated_phase_sensitive_target(mixture_stft, source_stft)
-    masked = mask * magnitude.unsqueeze(1)
+    mixture = mixture_stft.unsqueeze(1)
+    magnitude = mixture.abs()
+    target = _target(mixture, magnitude, source_stft)
+    masked = mask * magnitude
     if permute:
         target = in_order_of_estimates(
             masked.detach(), target, lambda m, t: (m - t).abs().mean(dim=(2, 3))

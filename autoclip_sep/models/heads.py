@@ -1,8 +1,8 @@
 """Heads on the recurrent layers: a mask for each source, an embedding for each point."""
 
 from torch import Tensor, nn
-from torch.nn import functional
 
+from autoclip_sep.models._unit_sigmoid import unit_sigmoid
 from autoclip_sep.precision import widen
 
 
@@ -31,5 +31,4 @@ class EmbeddingHead(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """(B, N, inputs) to (B, K, D)."""
         logits: Tensor = widen(self.linear(features))
-        points = logits.sigmoid().unflatten(-1, (-1, self.size)).flatten(1, 2)
-        return functional.normalize(points, dim=-1)
+        return unit_sigmoid(logits.unflatten(-1, (-1, self.size)).flatten(1, 2))

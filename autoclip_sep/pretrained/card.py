@@ -98,7 +98,7 @@ def _scores(rows: Any) -> str:
     lines = ["| split | score | mean | interval | median | mixtures | undefined |",
              "|---|---|---|---|---|---|---|"]  # fmt: skip
     for row in rows:
-        name = UNITS.get(row["score"], f"{row['metric']}: {with_unit(row['score'])}")
+        name = UNITS.get(row["score"], _name(row))
         bounds = row.get("interval")
         span = f"{bounds[0]:.2f} to {bounds[1]:.2f}" if bounds else ""
         cells = [row["split"], name, f"{row['mean']:.2f}", span, f"{row['median']:.2f}",
@@ -109,6 +109,12 @@ def _scores(rows: Any) -> str:
         f"\n\nMeans and medians are over sources; intervals hold {level} over mixtures, of this "
         "network alone. Scores of silent sources are undefined and left out."
     )
+
+
+def _name(row: Node) -> str:
+    """`stoi`, or `bss_eval: sdr [dB]` of a metric with several scores."""
+    metric, score = row["metric"], with_unit(row["score"])
+    return score if row["score"].startswith(metric) else f"{metric}: {score}"
 
 
 def _licence(training: Node) -> str:

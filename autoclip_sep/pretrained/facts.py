@@ -82,8 +82,7 @@ def _summaries(path: Path) -> Iterator[dict[str, Any]]:
     as many sources as have a score.
     """
     table, columns = score_tables.read(path), records.header(path)
-    known = [name for name in map(str, table) if name not in score_tables.COUNTS]
-    for name in sorted(known, key=lambda name: columns.index(name.removesuffix(GAIN))):
+    for name in sorted(map(str, table), key=lambda name: columns.index(name.removesuffix(GAIN))):
         defined = table[name][np.isfinite(table[name])]
         if name.endswith(BEFORE) or defined.empty:
             continue

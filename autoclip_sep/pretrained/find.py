@@ -25,8 +25,8 @@ def from_pretrained(
 
     name: a run directory, a folder that `save_pretrained` wrote, a checkpoint of nussl (a file),
     ``torchaudio:CONVTASNET_BASE_LIBRI2MIX`` and the like, or ``owner/name`` on the Hugging Face
-    hub. What is on the disk comes first. checkpoint: best or last, of a run. trust: packages whose
-    code its config may name, for this process from now on.
+    hub. What is on the disk comes first. checkpoint: best, last or ema, of a run. trust: packages
+    whose code its config may name, for this process from now on.
 
     Raises InputError where there is no such model, or one that can't be loaded.
     """

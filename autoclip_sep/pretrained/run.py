@@ -28,7 +28,7 @@ class Trained(Model):
 
 
 def load(directory: str | Path, kind: str, device: torch.device) -> Trained:
-    """Read a run; kind is the checkpoint wanted: best or last.
+    """Read a run; kind is the checkpoint wanted: best, last or ema (averaged weights).
 
     Raises InputError where the directory is no run, or has no checkpoint yet, or one whose weights
     don't fit the run's network or aren't finite.
@@ -39,7 +39,9 @@ def load(directory: str | Path, kind: str, device: torch.device) -> Trained:
     found = folder.read(kind)
     if found is None:
         what = "train it for an epoch first"
-        if folder.paths("last"):
+        if kind == "ema" and not config.get("trainer", {}).get("ema_decay"):
+            what = "no weights are averaged without trainer.ema_decay"
+        elif folder.paths("last"):
             what = "no epoch had a finite validation loss; train on, or take checkpoint=last"
         raise InputError(f"{path} has no '{kind}' checkpoint yet: {what}")
     used, state = found

@@ -52,9 +52,7 @@ def _tables(side: Side) -> dict[str, DataFrame]:
     for metric, path in scores.tables(side.first.directory, side.split).items():
         table = scores.read(path)
         columns = [name for name in table if not str(name).endswith(scores.BEFORE)]
-        table = (
-            table[columns].drop(columns=scores.COUNTS, errors="ignore").dropna(axis=1, how="all")
-        )
+        table = table[columns].dropna(axis=1, how="all")
         if metric != "si_sdr" and len(table.columns):
             found[metric] = table
     return found

@@ -130,7 +130,7 @@ def globals_of(content: bytes) -> Iterator[str]:
                 yield str(argument)
 
 
-KINDS = ("last", "best", "kept", "trunk")
+KINDS = ("last", "best", "ema", "kept", "trunk")
 
 
 def position(path: Path) -> tuple[int, int]:
@@ -142,6 +142,7 @@ def position(path: Path) -> tuple[int, int]:
 class CheckpointFolder:
     """The checkpoints of one run: ``last-*.pt`` to resume from, ``best-*.pt`` to use.
 
+    ``ema-*.pt`` are the averaged weights with the lowest validation loss of their own.
     ``kept-*.pt`` are the ones to branch from; ``trunk-*.pt`` are a branch's until it begins.
 
     Their names end in ``<step>-<epochs done>``: a run can be resumed both after the last step of an

@@ -40,6 +40,7 @@ TYPES: dict[str, Any] = {
     "data.source_names": Sequence[str | int] | None, "data.permute": bool, "data.hq": bool | None,
     "data.window_length": Count, "data.hop_length": Count, "data.valid_segments": Count,
     "data.bss_eval": bool | None, "data.root": str | None, "data.store": str | None,
+    "data.cache": str | None, "data.cache_size": float | None,
     "data.corpora": str | None, "data.licence": str | None, "data.content": str | None,
     "data.corpus": Group, "data.augmentation": Group | None,
     "loss.name": str, "loss.heads": Sequence[str], "loss.signed": bool,

@@ -9,6 +9,8 @@ Node = dict[str, Any]
 # are still derived from the former ones, so that older runs keep theirs.
 OPTIMIZERS, SCHEDULES = "autoclip_sep.training.optimizers", "autoclip_sep.training.schedulers"
 DATA = "autoclip_sep.data"
+LOGGERS = "autoclip_sep.training.loggers"
+LOGGER = {"NoLogger": "base.NoLogger", "WandbLogger": "wandb.WandbLogger"}
 MOVED = {
     "augmentation.RandomTracks": "loading.augmentation.RandomTracks",
     "demo.Demo": "corpora.demo.Demo",
@@ -20,6 +22,7 @@ MOVED = {
 }
 RENAMED: dict[str, Node] = {
     **{f"{DATA}.{old}": {"_target_": f"{DATA}.{new}"} for old, new in MOVED.items()},
+    **{f"{LOGGERS}.{old}": {"_target_": f"{LOGGERS}.{new}"} for old, new in LOGGER.items()},
     f"{OPTIMIZERS}.adam": {"_target_": "torch.optim.Adam", "fused": True},
     f"{OPTIMIZERS}.adamw": {"_target_": "torch.optim.AdamW", "fused": True},
     f"{OPTIMIZERS}.sgd": {"_target_": "torch.optim.SGD", "fused": True},
@@ -43,13 +46,23 @@ SETTINGS = {
 }
 
 
+# Settings that older runs don't have, and what these did, by their target.
+ADDED: dict[str, Node] = {
+    "autoclip_sep.training.settings.Settings": {
+        "accumulate": 1, "validate_every": 0, "patience": 0, "ema_decay": 0.0, "overfit_batches": 0,
+        "compile": False,
+    },
+}  # fmt: skip
+
+
 def upgraded(config: Mapping[str, Any]) -> Node:
-    """The config with present names."""
+    """The config with present names, and with the settings that were added since."""
 
     def upgrade(node: Node) -> Node:
         target = str(node.get("_target_", ""))
         old, new = SETTINGS.get(target, ("", ""))
-        return _with_name({**node, **RENAMED.get(target, {})}, old, new)
+        added = ADDED.get(target, {})
+        return _with_name({**added, **node, **RENAMED.get(target, {})}, old, new)
 
     return _each(config, upgrade)
 

@@ -163,7 +163,9 @@ def read_state(directory: Path) -> Config:
     """A run's state.json; empty for a new run."""
     # Of supersampling runs, not finite where they diverged.
     numbers = {"clipped_share": Real, "test_squared_error": Real}
-    return read_json(directory / "state.json", status=str, step=int, epochs=int, **numbers)
+    return read_json(
+        directory / "state.json", status=str, step=int, epochs=int, reason=str, **numbers
+    )
 
 
 class InUse(InputError):
@@ -187,10 +189,4 @@ def lock(directory: Path) -> Iterator[None]:
 
 def in_use(directory: Path) -> bool:
     """Whether a process holds the run's directory now."""
-    if not (directory / ".lock").exists():
-        return False
-    try:
-        with lock(directory):
-            return False
-    except InUse:
-        return True
+    return locks.in_use(directory / ".lock")

@@ -11,11 +11,12 @@ from typing import Any, TypeGuard
 import torch
 from torch import Tensor, nn
 
-# Counts, squares, variances and norms of torch's optimizers, BatchNorm, the clippers and Spikes.
+# Counts, squares, variances, norms and scales of torch's optimizers, BatchNorm and GradScaler, the
+# clippers and Spikes.
 NEVER_NEGATIVE = frozenset(
     "lr _last_lr step exp_avg_sq max_exp_avg_sq square_avg sum acc_delta exp_inf step_size"
     " mu_product eta mu row_var col_var variance running_var num_batches_tracked"
-    " history first norms lengths".split()
+    " history first norms lengths scale".split()
 )
 
 

@@ -34,10 +34,10 @@ def with_unit(metric: str) -> str:
 
 
 def read(path: Path) -> DataFrame:
-    """The scores of a table: rows indexed by item and source, a column for each number.
+    """The scores of a table: rows indexed by item and source, a column for each score.
 
     NaN where a score is undefined. Where the mixture's own score of a kind is there, as
-    `si_sdr_mixture`, a column `si_sdr_improvement` is added. Columns of anything else are left out.
+    `si_sdr_mixture`, a column `si_sdr_improvement` is added. Names and counts are left out.
     Raises InputError for what is no table of scores.
     """
     rows = records.read(path)
@@ -45,7 +45,7 @@ def read(path: Path) -> DataFrame:
         raise InputError(f"{path} is no table of scores: it has no column {' and '.join(missing)}")
     index = MultiIndex.from_tuples([(row["item"], row["source"]) for row in rows], names=KEYS)
     table = DataFrame(index=index)
-    for column in sorted(rows[0].keys() - {*KEYS}):
+    for column in sorted(rows[0].keys() - {*KEYS, *COUNTS}):
         with suppress(ValueError):  # names
             table[column] = [float(row[column] or "nan") for row in rows]
     for column in [str(name) for name in table if f"{name}{BEFORE}" in table]:
@@ -93,7 +93,11 @@ def scores(place: Path, metric: str, split: str = "test") -> tuple[DataFrame, Pa
     if not found:
         raise InputError(f"{place} has no scores of {split}: evaluate.py run={place} makes them")
     table, _, column = metric.rpartition(".")
-    read_in = {name: read(path) for name, path in found.items() if table in ("", name)}
+    needed = {column, column.removesuffix(GAIN)}
+    read_in = {
+        name: read(path) for name, path in found.items()
+        if table in ("", name) and needed & {*records.header(path)}
+    }  # fmt: skip
     having = [name for name, values in read_in.items() if column in values]
     if len(having) > 1:
         names = " or ".join(f"metric={name}.{column}" for name in having)

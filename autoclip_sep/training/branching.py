@@ -4,6 +4,7 @@ Weights, data order, random state and position are the trunk's. The optimizer's 
 schedule and the clipper's memory are, too, as far as the branch's own can take them over.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from autoclip_sep.files import write_whole
 from autoclip_sep.runs import checkpoint, records
 from autoclip_sep.runs.checkpoint import CheckpointFolder, State, position
 from autoclip_sep.training import distributed, taking_over
-from autoclip_sep.training.report import FILES
 from autoclip_sep.training.trainer import Trainer
+
+OPTIONAL = {"average", "scaler", "validations"}  # parts of a run's state, by its settings
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,8 @@ def from_the_start(branch: Branch, directory: Path) -> bool:
 
 
 def start(branch: Branch, directory: Path) -> dict[str, Any]:
-    """What provenance.json says of a branch; empty where it was begun before."""
-    if CheckpointFolder(directory / "checkpoints").paths("trunk") or has_begun(directory):
+    """What provenance.json says of a new branch; empty where its replay was interrupted."""
+    if CheckpointFolder(directory / "checkpoints").paths("trunk"):
         return {}
     found = _nearest(branch)
     name, sha256 = (found.name, checkpoint.digest(found)) if found else (None, None)
@@ -73,7 +75,7 @@ def begin_and_fit(branch: Branch, replay: Trainer, trainer: Trainer) -> None:
     if trainer.saved.first and not folder.paths("trunk"):
         found = _nearest(branch)
         if found is not None:
-            _copy(branch.trunk, found, trainer.saved.directory)
+            _copy(branch.trunk, found, trainer.saved.directory, trainer.report.columns)
         begun = position(found)[0] if found else 0
         if begun < branch.step:
             tqdm.write(f"replaying steps {begun + 1} to {branch.step} of {branch.trunk}")
@@ -81,6 +83,11 @@ def begin_and_fit(branch: Branch, replay: Trainer, trainer: Trainer) -> None:
     replay.loader = trainer.loader  # the same batches, read by the same workers
     distributed.gather(None)  # all wait for the first process' files, here and below
     replay.fit(until=branch.step)
+    if replay.recorder.steps < branch.step:
+        raise InputError(
+            f"step={branch.step}: {branch.trunk} ends at step {replay.recorder.steps}: "
+            f"{replay.validations.stopped}"
+        )
     distributed.gather(None)
     take_over(branch, trainer)
     trainer.saved.save(keep=True)
@@ -94,7 +101,7 @@ def begin_and_fit(branch: Branch, replay: Trainer, trainer: Trainer) -> None:
 def take_over(branch: Branch, trainer: Trainer) -> None:
     """Load the trunk's state at the step into the branch's objects, as far as they take it."""
     saved = trainer.saved
-    state, _ = saved.checkpoints.newest("trunk")
+    state = distributed.from_first(saved.checkpoints.newest("trunk")[0] if saved.first else None)
     if state is None:
         raise InputError(f"{saved.directory} has lost its checkpoints: move it away")
     try:
@@ -114,6 +121,14 @@ def _taken_over(branch: Branch, trainer: Trainer, state: State) -> tuple[State, 
     own: State = {}
     if not saved.checkpoints.paths("best"):  # the trunk's was replaced by a later one
         own["best"] = float("inf")
+    for key in saved.parts.keys() - state.keys():  # what the trunk was trained without
+        own[key] = saved.parts[key].state_dict()
+    if trainer.average is not None:
+        average = state.get("average", {**own.get("average", {}), "weights": state["model"]})
+        known = bool(saved.checkpoints.paths("ema"))
+        own["average"] = {**average, "best": average["best"] if known else float("inf")}
+    if "validations" in own:
+        own["validations"] = {"step": state["recorder"]["steps"], "since_best": 0}
     if not branch.same_schedule:
         rows = records.read(saved.directory / "history.csv") if state["epoch"] > 1 else []
         taking_over.advance(parts.scheduler, rows, state["epoch"] - 1, state["recorder"]["steps"])
@@ -126,7 +141,8 @@ def _taken_over(branch: Branch, trainer: Trainer, state: State) -> tuple[State, 
     own["clipper"], line = taking_over.clipper(
         state["clipper"], norms, parts.clipper, same_class=branch.same_clipper
     )
-    return {**state, **own}, line
+    unused = OPTIONAL - saved.parts.keys()
+    return {key: part for key, part in {**state, **own}.items() if key not in unused}, line
 
 
 def _nearest(branch: Branch) -> Path | None:
@@ -144,23 +160,29 @@ def _nearest(branch: Branch) -> Path | None:
     return None
 
 
-def _copy(trunk: Path, found: Path, directory: Path) -> None:
-    """Records, the best network so far, and last the checkpoint: it says that all is there."""
-    for name in FILES:
+def _copy(trunk: Path, found: Path, directory: Path, files: Collection[str]) -> None:
+    """Records, the best networks so far, and last the checkpoint: it says that all is there.
+
+    files: the names of the records that the branch will have, too.
+    """
+    for name in files:
         path = trunk / f"{name}.csv"
         if path.is_file():
             write_whole(directory / path.name, path.read_bytes())
     state = checkpoint.load(found)
-    epochs = {int(row["epoch"]): row["valid_loss"] for row in _history(trunk)}
-    for best in CheckpointFolder(trunk / "checkpoints").paths("best"):
-        step, epoch = position(best)
-        if step <= position(found)[0] and float(epochs.get(epoch, "nan")) == state.get("best"):
-            checkpoint.copy(best, directory / "checkpoints" / best.name)
+    lowest = {"best": state.get("best"), "ema": state.get("average", {}).get("best")}
+    for kind, name in (("best", "history"), ("ema", "ema")):
+        losses = {int(row["step"]): row["valid_loss"] for row in _rows(trunk / f"{name}.csv")}
+        for best in CheckpointFolder(trunk / "checkpoints").paths(kind) if name in files else ():
+            step = position(best)[0]
+            is_lowest = float(losses.get(step, "nan")) == lowest[kind]
+            if step <= position(found)[0] and is_lowest:
+                checkpoint.copy(best, directory / "checkpoints" / best.name)
     checkpoint.copy(found, directory / "checkpoints" / f"trunk{found.name[4:]}")
 
 
-def _history(trunk: Path) -> list[records.Row]:
+def _rows(path: Path) -> list[records.Row]:
     try:
-        return records.read(trunk / "history.csv")
-    except InputError:  # no epoch yet
+        return records.read(path)
+    except InputError:  # none yet
         return []

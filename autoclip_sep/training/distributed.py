@@ -1,46 +1,34 @@
-"""Communication between the processes of ``torchrun``; no-ops for a single process.
+"""Communication between the processes of a run; no-ops for a single process.
 
 Gradients are averaged by one all-reduce after the backward pass rather than by a wrapper around the
 model, so that the loop shows the order on which clipping depends: average, then norm, then history.
 """
 
 import os
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
+from functools import cache
+from itertools import count
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
 
 from autoclip_sep.errors import InputError
+from autoclip_sep.training.peers import Peers
+from autoclip_sep.training.preemption import Interrupted
+from autoclip_sep.training.ranks import Place, place
 
-TIMEOUT = timedelta(minutes=5)  # torch's default of 30 would hide a dead rank for that long
+TIMEOUT = timedelta(minutes=5)  # torch's default of 30 would hide a process that hangs that long
+Value = TypeVar("Value")
+_numbers = count()  # of the groups of this process, one for each job of a sweep
+_peers: Peers | None = None
 
 
 def rank() -> int:
     """This process' rank, from 0; raises InputError where that in the environment is invalid."""
-    if distributed.is_initialized():
-        return distributed.get_rank()
-    number, size = environment_number("RANK", "0"), environment_number("WORLD_SIZE", "1")
-    if not number < size:
-        raise InputError(
-            f"RANK={number} of WORLD_SIZE={size} in the environment: torchrun sets both; unset them"
-            " for one process"
-        )
-    return number
-
-
-def environment_number(name: str, default: str) -> int:
-    """A number that torchrun sets in the environment; raises InputError for anything else."""
-    value = os.environ.get(name, default)
-    if not re.fullmatch(r"[0-9]{1,6}", value):
-        raise InputError(
-            f"{name}={value[:40]!r} in the environment: torchrun sets an integer; unset it for"
-            " one process"
-        )
-    return int(value)
+    return distributed.get_rank() if distributed.is_initialized() else place().rank
 
 
 def world() -> int:
@@ -50,26 +38,82 @@ def world() -> int:
 
 @contextmanager
 def process_group(device: torch.device) -> Iterator[None]:
-    """Join the process group where ``torchrun`` started this process, and leave it at the end.
+    """Join the processes that ``torchrun`` or ``srun`` started, and leave them at the end.
 
-    Raises InputError where the environment isn't torchrun's, or the others can't be reached.
+    Where one of them is lost, or ends by an exception of its own, the others end in seconds.
+    Raises InputError where the environment is invalid, or the others can't be reached.
     """
-    rank()  # checks the environment
-    if environment_number("WORLD_SIZE", "1") == 1:
+    global _peers
+    where = place()
+    if where.world == 1:
         yield
         return
+    _peers = peers = _meet(where, device)
+    try:
+        yield
+    except Interrupted:  # in all processes
+        peers.leave()
+        raise
+    except RuntimeError as error:
+        if isinstance(error, distributed.DistError) or "gloo" in str(error):
+            peers.lost_contact(error)
+        raise
+    else:
+        peers.leave()
+    finally:
+        peers.close()
+        _peers = None
+        distributed.destroy_process_group()
+
+
+def _meet(where: Place, device: torch.device) -> Peers:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     try:
-        backend = "nccl" if device.type == "cuda" else "gloo"
-        distributed.init_process_group(backend, timeout=TIMEOUT)
-    except (ValueError, RuntimeError) as error:
+        store = distributed.PrefixStore(f"group{next(_numbers)}", _store(where))
+        distributed.init_process_group(
+            "nccl" if device.type == "cuda" else "gloo",
+            store=store, rank=where.rank, world_size=where.world, timeout=TIMEOUT,
+        )  # fmt: skip
+        return Peers(where, store, TIMEOUT)
+    except (ValueError, RuntimeError, OSError) as error:
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
         reason = str(error).strip().split("\n")[0]
-        raise InputError(f"the other processes can't be reached: {reason}") from error
-    try:
-        yield
-    finally:
-        distributed.destroy_process_group()
+        met = f" at {where.address}:{where.port}" if where.address else ""
+        raise InputError(f"the other processes can't be reached{met}: {reason}") from error
+
+
+@cache
+def _store(where: Place) -> distributed.Store:
+    """The place to meet; kept, as the jobs of a sweep meet there one after the other."""
+    url = "env://"  # of torchrun, whose agent keeps the store; or where something is missing
+    if None not in (where.address, where.port) and "TORCHELASTIC_RUN_ID" not in os.environ:
+        url = f"tcp://{where.address}:{where.port}"
+    store, *_ = next(distributed.rendezvous(url, where.rank, where.world, timeout=TIMEOUT))
+    return store
+
+
+def wait_for_all() -> None:
+    """Wait until all processes are here, however long that takes; a lost one ends the wait."""
+    if _peers is not None:
+        _peers.wait_for_all()
+
+
+def from_first(value: Value) -> Value:
+    """The first process' value, in every process."""
+    if world() == 1:
+        return value
+    values = [value]
+    distributed.broadcast_object_list(values, src=0)
+    return values[0]
+
+
+def share(tensors: Iterable[Tensor]) -> None:
+    """Give every process the first one's tensors."""
+    if world() > 1:
+        for tensor in tensors:
+            distributed.broadcast(tensor.detach(), src=0)
 
 
 def average(tensors: Sequence[Tensor]) -> None:
@@ -90,13 +134,6 @@ def average(tensors: Sequence[Tensor]) -> None:
 def average_gradients(model: nn.Module) -> None:
     """Make every process' gradients those of the whole global batch."""
     average([p.grad for p in model.parameters() if p.grad is not None])
-
-
-def share_buffers(model: nn.Module) -> None:
-    """Give every process the first one's buffers (BatchNorm's running statistics)."""
-    if world() > 1:
-        for buffer in model.buffers():
-            distributed.broadcast(buffer, src=0)
 
 
 def any_process(flag: bool) -> bool:

@@ -1,4 +1,4 @@
-"""What is measured over one epoch: mean loss, share of clipped steps, time."""
+"""What is measured from one validation to the next: mean loss, share of clipped steps, time."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -8,26 +8,32 @@ import torch
 from torch import Tensor
 
 from autoclip_sep.clipping import ClipResult
+from autoclip_sep.training import distributed
 
 Item = TypeVar("Item")
 
 
 class EpochSums:
-    """Sums over the batches of an epoch whose gradient was finite, kept on the device."""
+    """Sums over the batches since a validation whose gradient was finite, kept on the device."""
 
     def __init__(self, device: torch.device) -> None:
         self.loss = torch.zeros((), dtype=torch.float64, device=device)
         self.clipped = torch.zeros((), dtype=torch.int64, device=device)
         self.batches = 0
 
-    def add(self, loss: Tensor, clip: ClipResult) -> None:
-        """Count one applied step and its mean loss, without a read from the device."""
-        self.loss += loss
+    def add(self, losses: Tensor, clip: ClipResult) -> None:
+        """Count one applied step and its mean loss, without a read from the device.
+
+        losses: this process' part of the batch; the mean is over all processes.
+        """
+        mean = losses.detach().double().mean()
+        distributed.average([mean])
+        self.loss += mean
         self.clipped += clip.clipped.to(self.clipped.device)
         self.batches += 1
 
     def reset(self) -> None:
-        """Start another epoch."""
+        """Begin anew, after a validation."""
         self.load_state_dict({"loss": 0.0, "clipped": 0, "batches": 0})
 
     def mean_loss(self) -> float:
@@ -52,7 +58,7 @@ class EpochSums:
 
 
 class EpochTimer:
-    """Times one epoch's loop over its batches [seconds], and the wait for data in it."""
+    """Times one loop over batches [seconds], and the wait for data in it."""
 
     def __init__(self) -> None:
         self.batches, self.seconds, self.waited = 0, 0.0, 0.0

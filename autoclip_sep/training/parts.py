@@ -6,10 +6,10 @@ from torch import nn
 from torch.optim import Optimizer
 
 from autoclip_sep.clipping import Clipper
-from autoclip_sep.data.loading.augmentation import RandomTracks
+from autoclip_sep.data.loading.segments import Augmentation
 from autoclip_sep.data.store.reading import Split
 from autoclip_sep.stft import STFT
-from autoclip_sep.training.loggers import Logger
+from autoclip_sep.training.loggers.base import Logger
 from autoclip_sep.training.schedulers import Schedule
 from autoclip_sep.training.validation import Objective
 
@@ -32,5 +32,5 @@ class Parts:
     valid: Split
     logger: Logger
     permute: bool = True
-    augmentation: RandomTracks | None = None
+    augmentation: Augmentation | None = None
     valid_segments: int = 1

@@ -12,20 +12,28 @@ from autoclip_sep.files import sweep
 from autoclip_sep.runs.records import Records
 from autoclip_sep.training import distributed
 from autoclip_sep.training.epoch import EpochSums
-from autoclip_sep.training.loggers import Logger
+from autoclip_sep.training.loggers.base import Logger
 
 HISTORY = (
     "epoch", "step", "train_loss", "valid_loss", "valid_si_sdr", "lr", "clipped_share", "skipped",
 )  # fmt: skip
+AVERAGE = ("epoch", "step", "valid_loss", "valid_si_sdr")  # of the averaged weights
 TIMING = ("epoch", "step", "seconds", "mixtures_per_second", "data_wait", "valid_seconds")
-FILES = {"dynamics": COLUMNS, "spikes": SPIKE_COLUMNS, "history": HISTORY, "timing": TIMING}
+FILES = {
+    "dynamics": COLUMNS, "spikes": SPIKE_COLUMNS, "history": HISTORY, "timing": TIMING,
+    "ema": AVERAGE,
+}  # fmt: skip
 
 
 class Report:
-    """The output of the first process; the others write nothing."""
+    """The output of the first process; the others write nothing.
 
-    def __init__(self, directory: Path, logger: Logger) -> None:
+    averaged: whether averaged weights are validated, too.
+    """
+
+    def __init__(self, directory: Path, logger: Logger, averaged: bool = False) -> None:
         self.directory, self.logger = directory, logger
+        self.columns = {key: FILES[key] for key in FILES if averaged or key != "ema"}
         self.first = distributed.rank() == 0
         self.files: dict[str, Records] = {}
 
@@ -33,7 +41,7 @@ class Report:
         """Open the files; recorder and spikes write to theirs."""
         if self.first:
             sweep(self.directory)
-            for name, columns in FILES.items():
+            for name, columns in self.columns.items():
                 self.files[name] = Records(self.directory / f"{name}.csv", columns)
             recorder.records, spikes.records = self.files["dynamics"], self.files["spikes"]
 
@@ -45,13 +53,16 @@ class Report:
                 "move it away, or put its checkpoints/ back"
             )
 
-    def forget_later(self, step: int, epoch: int) -> None:
-        """Drop rows of later steps and of this and later epochs: they will be written again."""
+    def forget_later(self, step: int, validation_due: bool) -> None:
+        """Drop rows of later steps, which will be written again.
+
+        validation_due: whether this step's validation will be.
+        """
         if self.first:
             for name in ("dynamics", "spikes"):
                 self.files[name].keep(lambda row: int(row["step"]) <= step)
-            for name in ("history", "timing"):
-                self.files[name].keep(lambda row: int(row["epoch"]) < epoch)
+            for name in self.files.keys() - {"dynamics", "spikes"}:
+                self.files[name].keep(lambda row: int(row["step"]) + validation_due <= step)
 
     def progress_bar(self, total: int, initial: int, epoch: int, shown: bool) -> tqdm:
         """A progress bar over the steps of all epochs, drawn in a terminal only."""
@@ -75,19 +86,33 @@ class Report:
                 clipped=f"{sums.clipped_share():.0%}",
             )
 
-    def epoch(self, row: Mapping[str, Any], timing: Mapping[str, float], spikes: int) -> None:
-        """Write an epoch's rows of history.csv and timing.csv, and log the former."""
+    def validation(
+        self, row: Mapping[str, Any], timing: Mapping[str, float], spikes: int,
+        averaged: tuple[float, float] | None = None,
+    ) -> None:  # fmt: skip
+        """Write and log a validation's row of history.csv; write that of timing.csv.
+
+        averaged: loss and SI-SDR [dB] of the averaged weights, for ema.csv.
+        """
         if not self.first:
             return
+        where = {"epoch": row["epoch"], "step": row["step"]}
         self.files["history"].append(row)
-        self.files["timing"].append({"epoch": row["epoch"], "step": row["step"], **timing})
+        self.files["timing"].append({**where, **timing})
         self.logger.log("history", row)
-        tqdm.write(
+        line = (
             f"epoch {row['epoch']:3d}  step {row['step']:6d}  train loss {row['train_loss']:.5g}  "
             f"valid loss {row['valid_loss']:.5g}  valid SI-SDR {row['valid_si_sdr']:.2f} dB  "
             f"clipped {row['clipped_share']:.0%}  skipped {row['skipped']}  "
             f"spikes {spikes}"
         )
+        if averaged is not None:
+            loss, si_sdr = averaged
+            own = {**where, "valid_loss": loss, "valid_si_sdr": si_sdr}
+            self.files["ema"].append(own)
+            self.logger.log("ema", own)
+            line += f"  averaged weights {loss:.5g}, {si_sdr:.2f} dB"
+        tqdm.write(line)
 
     def sync(self) -> None:
         """Wait until all rows are on the disk.

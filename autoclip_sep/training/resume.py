@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from tqdm import tqdm
 
 from autoclip_sep import random_state
@@ -33,8 +34,9 @@ class SavedRun:
     """The checkpoints of a run and its state.json. Every process restores, the first one saves.
 
     parts: the objects on whose state the rest of the run depends, beside progress and the random
-    number generators, by their keys in a checkpoint. kind: of its checkpoints. keeps: whether that
-    of a step is kept for good, too. announced: whether a line said already where it goes on.
+    number generators, by their keys in a checkpoint; None is left out. kind: of its checkpoints.
+    keeps: whether that of a step is kept for good, too. announced: whether a line said already
+    where it goes on.
     """
 
     announced = False
@@ -43,7 +45,8 @@ class SavedRun:
         self, directory: Path, progress: Progress, parts: Mapping[str, Any], device: torch.device,
         kind: str = "last", keeps: Callable[[int], bool] = lambda step: False,
     ) -> None:  # fmt: skip
-        self.directory, self.progress, self.parts = directory, progress, parts
+        self.directory, self.progress = directory, progress
+        self.parts = {key: part for key, part in parts.items() if part is not None}
         self.device, self.kind, self.keeps = device, kind, keeps
         self.checkpoints = CheckpointFolder(directory / "checkpoints")
         self.first = distributed.rank() == 0
@@ -78,12 +81,12 @@ class SavedRun:
             "environment": self._environment(),
         }
 
-    def save_best(self) -> None:
-        """Save the network of the epoch in progress as the best one."""
+    def save_network(self, kind: str, model: nn.Module) -> None:
+        """Save a network as the newest of its kind, such as the best one."""
         if self.first:
-            epoch = self.progress.epoch
-            state = {"model": self.parts["model"].state_dict(), "epoch": epoch}
-            self.checkpoints.save("best", self.steps, epoch, state)
+            epochs = self.progress.epoch - 1
+            state = {"model": model.state_dict(), "epoch": epochs}
+            self.checkpoints.save(kind, self.steps, epochs, state)
 
     @property
     def steps(self) -> int:
@@ -104,23 +107,31 @@ class SavedRun:
                 "intact; a new run with a lower optimizer.lr or percentile may help"
             )
 
-    def write_status(self, status: str) -> None:
-        """Write state.json: status (running, interrupted, finished), step and epochs."""
+    def write_status(self, status: str, reason: str | None = None) -> None:
+        """Write state.json: status (running, interrupted, finished), step and epochs.
+
+        reason: why the run finished before its last epoch.
+        """
         if self.first:
+            early = {"reason": reason} if reason else {}
             run_directory.write_state(
-                self.directory, status=status, step=self.steps, epochs=self.progress.epoch - 1
-            )
+                self.directory, status=status, step=self.steps, epochs=self.progress.epoch - 1,
+                **early,
+            )  # fmt: skip
 
     def restore(self) -> bool:
         """Load the newest whole checkpoint; False where there is none.
 
         Raises InputError where it isn't of this run; nothing is loaded then.
         """
-        state, errors = self.checkpoints.newest(self.kind)
+        state: State | None = None
+        errors: list[str] = []
         if self.first:
+            state, errors = self.checkpoints.newest(self.kind)
             for error in errors:
                 tqdm.write(f"{error}; resuming from the one before")
             self.checkpoints.set_aside(self.kind, len(errors))
+        state = distributed.from_first(state)  # another machine may still see an older folder
         if state is None:
             return False
         environment = self.load(state)
@@ -149,7 +160,7 @@ class SavedRun:
     def forget_later(self) -> None:
         """Delete best networks and kept checkpoints of later steps, which will be taken again."""
         if self.first:
-            for kind in ("best", "kept"):
+            for kind in ("best", "ema", "kept"):
                 self.checkpoints.discard_after(kind, self.steps)
 
     def _checked(self, state: State) -> State:

@@ -20,8 +20,9 @@ class Schedule:
 
     make: called with ``optimizer=``; schedules inside it (of SequentialLR) are partials, too.
     interval: "step", after every batch, even one whose step is skipped, so that the rate is a
-    function of the number of batches; or "epoch", after the validation. monitor: the column of
-    history.csv for ReduceLROnPlateau; no other schedule has one.
+    function of the number of batches; or "epoch", after the validation at its end. monitor: the
+    column of history.csv for ReduceLROnPlateau, which is stepped after every validation; no other
+    schedule has one.
 
     Raises ValueError where these don't fit together.
     """
@@ -43,7 +44,7 @@ class Schedule:
                 f"monitor={monitor!r}: ReduceLROnPlateau needs one, and no other schedule has one"
             )
         if monitor is not None and interval != "epoch":
-            raise ValueError(f"{monitor} is known once an epoch: interval must be epoch")
+            raise ValueError(f"{monitor} is known once a validation: interval must be epoch")
         self.interval, self.monitor = interval, monitor
         # torch takes a skipped first step for a call in the wrong order.
         warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
@@ -65,15 +66,17 @@ class Schedule:
         if self.interval == "step":
             self._step()
 
-    def after_epoch(self, row: Mapping[str, Any]) -> None:
-        """Set the rate of the next epoch.
+    def after_validation(self, row: Mapping[str, Any], *, ends_epoch: bool = True) -> None:
+        """Set the rate of the next steps.
 
-        row: of history.csv; a monitored value of NaN changes nothing.
+        row: of history.csv; a monitored value of NaN changes nothing. ends_epoch: whether it is the
+        validation at an epoch's end.
         """
         if self.interval != "epoch":
             return
         if self.monitor is None:
-            self._step()
+            if ends_epoch:
+                self._step()
         elif not math.isnan(value := row[self.monitor]):
             self.scheduler.step(value)
 
@@ -124,7 +127,7 @@ def try_schedule(schedule: Schedule, row: Mapping[str, Any]) -> Schedule:
         raise ValueError(f"monitor must be one of {', '.join(row)}, not {schedule.monitor!r}")
     schedule.scheduler.optimizer.step()
     schedule.after_step()
-    schedule.after_epoch(row)
+    schedule.after_validation(row)
     rates = [float(group["lr"]) for group in schedule.scheduler.optimizer.param_groups]
     if not all(math.isfinite(rate) and rate >= 0 for rate in rates):
         raise ValueError(f"the learning rate becomes {rates[0]}")

@@ -24,6 +24,7 @@ from autoclip_sep.runs.saved_state import (
 MOVING = frozenset(
     "lr _last_lr best last_epoch num_bad_epochs cooldown_counter _step_count T_cur T_i".split()
 )
+SCALE = frozenset({"scale", "_growth_tracker"})  # the same of a GradScaler
 LATER = {"spikes"}  # missing in runs that began before spikes were recorded
 
 
@@ -43,6 +44,7 @@ def check(
         "optimizer": lambda value: _optimizer(value, optimizer),
         "scheduler": lambda value: _schedule(value, own["scheduler"]),
         "clipper": lambda value: _loadable(value, own, "clipper", copy.deepcopy(clipper)),
+        "scaler": lambda value: validated(value, own["scaler"], "scaler", moving=SCALE),
         "spikes": lambda value: _loadable(value, own, "spikes", Spikes(None)),
         "random": _random,
         "environment": lambda value: _environment(value, own["environment"]),

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
-from autoclip_sep.clipping import AutoClip, Clipper, ZClip
+from autoclip_sep.clipping import AutoClip, Clipper, QuantileClipping, ZClip
 from autoclip_sep.errors import InputError
 from autoclip_sep.runs.checkpoint import State
 from autoclip_sep.training.schedulers import Schedule
@@ -21,8 +21,8 @@ def clipper(
 
     saved: the trunk's. norms: the gradient norms before the step, the latest 1,000 at most. A
     clipper of the same class goes on with its state: AutoClip's history when the percentile
-    changes. AutoClip with one threshold and ZClip, whose memory is made of norms alone, otherwise
-    begin as if they had seen those. All others begin anew.
+    changes. AutoClip with one threshold, QuantileClipping and ZClip, whose memory is made of norms
+    alone, otherwise begin as if they had seen those. All others begin anew.
     """
     unused = copy.deepcopy(new)
     if same_class:
@@ -32,7 +32,9 @@ def clipper(
             unused = copy.deepcopy(new)
         else:
             return saved, f"{new.label} goes on with the trunk's state"
-    of_norms = isinstance(new, ZClip) or (isinstance(new, AutoClip) and new.scope == "global")
+    of_norms = isinstance(new, QuantileClipping | ZClip) or (
+        isinstance(new, AutoClip) and new.scope == "global"
+    )
     if not of_norms or not norms:
         return unused.state_dict(), f"{new.label} begins anew"
     one = torch.zeros(1, dtype=torch.float64, requires_grad=True)
@@ -68,8 +70,10 @@ def advance(
     """
     for _ in range(steps if schedule.interval == "step" else 0):
         schedule.after_step()
-    done = [row for row in history if int(row["epoch"]) <= epochs]
-    if len(done) != epochs:
-        raise InputError(f"history.csv has {len(done)} of {epochs} epochs: a schedule can't go on")
+    done = [row for row in history if int(row["step"]) <= steps]
+    ends = {int(row["epoch"]): row for row in done if int(row["epoch"]) <= epochs}
+    if len(ends) != epochs:
+        raise InputError(f"history.csv has {len(ends)} of {epochs} epochs: a schedule can't go on")
     for row in done:
-        schedule.after_epoch({key: float(value) for key, value in row.items()})
+        numbers = {key: float(value) for key, value in row.items()}
+        schedule.after_validation(numbers, ends_epoch=ends.get(int(row["epoch"])) is row)

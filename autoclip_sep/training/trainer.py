@@ -1,24 +1,28 @@
-"""The training loop; the order of its steps is in `Trainer.train_epoch`."""
+"""The training loop; the order of its steps is in `Trainer.train_steps`."""
 
 import time
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from autoclip_sep.clipping import ClipResult
-from autoclip_sep.data.loading.loaders import TrainingLoader
 from autoclip_sep.dynamics import Recorder, Spikes
 from autoclip_sep.errors import InputError
-from autoclip_sep.training import distributed, preemption
+from autoclip_sep.training import batches, distributed, micro_batches, preemption
+from autoclip_sep.training.averaging import WeightAverage
 from autoclip_sep.training.epoch import EpochSums, EpochTimer
+from autoclip_sep.training.half_precision import autocast_dtype, overflowed, scaler_for
 from autoclip_sep.training.parts import Parts
+from autoclip_sep.training.profiling import StepProfile
 from autoclip_sep.training.report import Report
 from autoclip_sep.training.resume import Progress, SavedRun
-from autoclip_sep.training.settings import Settings, autocast_dtype
+from autoclip_sep.training.settings import Settings
 from autoclip_sep.training.validation import validate
+from autoclip_sep.training.validations import Validations
 from autoclip_sep.types import Batch
 
 
@@ -35,48 +39,43 @@ class Trainer:
         self, parts: Parts, settings: Settings, directory: Path, seed: int, device: torch.device,
         kind: str = "last",
     ) -> None:  # fmt: skip
-        self.parts, self.settings, self.device = parts, settings, device
+        self.parts, self.settings, self.device, self.seed = parts, settings, device, seed
         self.dtype = autocast_dtype(settings.precision, device)
+        self.scaler = scaler_for(settings.precision, device, parts.clipper)
         self.recorder = Recorder(
-            parts.model,
-            parts.optimizer,
+            parts.model, parts.optimizer,
             records=None,  # opened by fit; until then nothing is on disk
-            every=settings.record_every,
-            points=settings.probe_points,
+            every=settings.record_every, points=settings.probe_points,
             raw_gradients=not parts.clipper.clips_loss,
-            average=distributed.average,
-        )
+            average=distributed.average, scaler=self.scaler,
+        )  # fmt: skip
         self.spikes = Spikes(records=None, gather=distributed.gather)
         self.sums = EpochSums(device)
         self.progress = Progress()
+        self.validations = Validations(settings.validate_every, settings.patience)
+        decay = settings.ema_decay
+        self.average = WeightAverage(parts.model, decay) if decay else None
         self.saved = SavedRun(
             directory,
             self.progress,
             {
                 "model": parts.model, "optimizer": parts.optimizer, "scheduler": parts.scheduler,
                 "clipper": parts.clipper, "recorder": self.recorder, "spikes": self.spikes,
-                "tally": self.sums,
+                "tally": self.sums, "average": self.average,
+                "scaler": self.scaler if self.scaler.is_enabled() else None,
+                "validations": self.validations if self.validations.in_use else None,
             },
             device, kind, settings.keeps,
         )  # fmt: skip
-        self.report = Report(directory, parts.logger)
-        self.loader = TrainingLoader(
-            parts.train,
-            batch_size=settings.batch_size,
-            segment=settings.segment,
-            seed=seed,
-            rank=distributed.rank(),
-            world=distributed.world(),
-            workers=settings.workers,
-            pin_memory=device.type == "cuda",
-            augmentation=parts.augmentation,
-        )
+        self.report = Report(directory, parts.logger, averaged=self.average is not None)
+        self.loader = batches.training(parts, settings, seed, device)
+        self.profile = StepProfile(directory, device, settings.profile and distributed.rank() == 0)
         torch.manual_seed(seed * 1_000_003 + distributed.rank())
 
     def fit(self, until: int | None = None) -> None:
         """Train for `settings.epochs` epochs; return with everything saved.
 
-        until: stop after this step, and after the validation where it is an epoch's last one.
+        until: stop after this step, and after the validation where one is due there.
 
         Raises Interrupted after a signal, with everything saved. During the last validation the
         run finishes first; the exception then keeps a sweep from starting its next run.
@@ -87,47 +86,58 @@ class Trainer:
             epochs * self.loader.steps, done, self.progress.epoch, self.settings.progress
         )
         with preemption.watch() as self.preemption, bar:
-            while self.progress.epoch <= epochs and not self._has_come_to(until):
-                self.train_epoch(until)
-                if self._has_come_to(until):
-                    self._save()
+            while not self._is_over(until):
+                self.train_steps(until)
+                if self._must_validate():
+                    self._validate()
                 else:
-                    self._finish_epoch()
+                    self._save()
             self.report.sync()  # raises where a file was deleted: such a run isn't finished
             if until is None:
-                self.saved.write_status("finished")
+                self.saved.write_status("finished", self.validations.stopped)
             if self._asked_to_stop():
                 where = "this run is finished" if until is None else "the same command resumes"
                 raise self._interrupted(f"stopped; {where}")
 
-    def _has_come_to(self, step: int | None) -> bool:
-        """Whether that many steps are done, with the validation of an epoch that ends there."""
-        validated = self.progress.batch < self.loader.steps
-        return step is not None and self.recorder.steps >= step and validated
+    def _is_over(self, until: int | None) -> bool:
+        """Whether nothing is left to train or, behind step `until`, to validate."""
+        if self.validations.stopped or self.progress.epoch > self.settings.epochs:
+            return True
+        return until is not None and self.recorder.steps >= until and not self._must_validate()
 
-    def train_epoch(self, until: int | None = None) -> None:
-        """The steps of one epoch, from the run's position in it, or as far as step `until`."""
+    def _must_validate(self) -> bool:
+        """Whether a validation comes before the next step."""
+        due = self.validations.due(self.recorder.steps)
+        return due or self.progress.batch == self.loader.steps
+
+    def train_steps(self, until: int | None = None) -> None:
+        """The steps up to the next validation, or as far as step `until`."""
         model, recorder = self.parts.model.train(), self.recorder
         clipper, optimizer = self.parts.clipper, self.parts.optimizer
         recorder.epoch = self.progress.epoch
         self.timer = EpochTimer()
-        batches = self.loader.epoch(recorder.epoch, self.progress.batch)
-        left = None if until is None else max(0, until - recorder.steps)
-        for host_batch in self.timer.timed(islice(batches, left)):
+        epoch = self.loader.epoch(recorder.epoch, self.progress.batch)
+        rest = self.loader.steps - self.progress.batch
+        left = self.validations.steps_left(recorder.steps, rest, until)
+        for host_batch in self.profile.over(self.timer.timed(islice(epoch, left))):
             batch = host_batch.to(self.device)
-            with recorder.step(closure=partial(self.mean_loss, batch)) as probe:
-                losses = self.losses(batch)
-                clipper.clip_loss(losses).mean().backward()
+            parts = micro_batches.split(batch, self.settings.accumulate)
+            with recorder.step(closure=partial(self.shares, parts)) as probe:
+                losses = micro_batches.backward(self.losses, parts, clipper, self.scaler, model)
                 distributed.average_gradients(model)
+                self.scaler.unscale_(optimizer)
                 probe.observe(losses)
                 probe.clip = clip = clipper.clip_gradients(model.named_parameters())
                 self._watch(clip, losses, batch)
                 if clip.finite:
                     optimizer.step()
-                    self.sums.add(self._global_mean(losses), clip)
+                    self.sums.add(losses, clip)
+            self.scaler.update()
             optimizer.zero_grad(set_to_none=True)
             self.parts.scheduler.after_step()
-            distributed.share_buffers(model)
+            distributed.share(model.buffers())
+            if self.average is not None and clip.finite:
+                self.average.update(model)
             self.progress.batch += 1
             self._after_step()
 
@@ -137,18 +147,15 @@ class Trainer:
             estimate = self.parts.model(batch)
         return self.parts.objective(estimate, batch)
 
-    def mean_loss(self, batch: Batch) -> Tensor:
-        """The mean loss before any clipping; a 0-dim tensor."""
-        return self.losses(batch).mean()
-
-    def _global_mean(self, losses: Tensor) -> Tensor:
-        """Over the batches of all processes."""
-        mean = losses.detach().double().mean()
-        distributed.average([mean])
-        return mean
+    def shares(self, parts: Sequence[Batch]) -> Iterator[Tensor]:
+        """What each micro-batch adds to the mean loss before any clipping; 0-dim tensors."""
+        for part in parts:
+            yield self.losses(part).mean() / len(parts)
 
     def _watch(self, clip: ClipResult, losses: Tensor, batch: Batch) -> None:
         """Look for a spike before the optimizer's step, for which a later read would wait."""
+        if overflowed(self.scaler, clip, losses):  # which is no spike
+            return
         step, epoch = self.recorder.steps, self.progress.epoch
         self.spikes.watch(clip.norm, losses, batch.items, step=step, epoch=epoch)
 
@@ -169,7 +176,7 @@ class Trainer:
             raise self._interrupted(
                 f"interrupted at step {step}, saved; the same command resumes there"
             )
-        if self.settings.save_after(step) and self.progress.batch < self.loader.steps:
+        if self.settings.save_after(step) and not self._must_validate():
             self._save()
 
     def _asked_to_stop(self) -> bool:
@@ -180,43 +187,51 @@ class Trainer:
     def _interrupted(self, message: str) -> preemption.Interrupted:
         return preemption.Interrupted(self.preemption.signal or preemption.SIGNALS[0], message)
 
-    def _finish_epoch(self) -> None:
-        """Validate, report, step the schedule, save."""
+    def _validate(self) -> None:
+        """Validate, report, step the schedule, save; an epoch's end begins the next one."""
         self.saved.check_finite()
-        progress, began = self.progress, time.perf_counter()
-        valid_loss, valid_si_sdr = self._validate()
+        progress, step, began = self.progress, self.recorder.steps, time.perf_counter()
+        valid_loss, valid_si_sdr = self._scores(self.parts.model)
         row = {
-            "epoch": progress.epoch, "step": self.recorder.steps,
+            "epoch": progress.epoch, "step": step,
             "train_loss": self.sums.mean_loss(),
             "valid_loss": valid_loss, "valid_si_sdr": valid_si_sdr,
             "lr": float(self.parts.optimizer.param_groups[0]["lr"]),
             "clipped_share": self.sums.clipped_share(), "skipped": self.recorder.skipped,
         }  # fmt: skip
+        ends_epoch = progress.batch == self.loader.steps
+        if ends_epoch:
+            progress.epoch, progress.batch = progress.epoch + 1, 0
+        averaged = self._validate_average()
         timing = self.timer.row(self.settings.batch_size)
         timing["valid_seconds"] = time.perf_counter() - began
-        self.report.epoch(row, timing, self.spikes.count)
-        self.parts.scheduler.after_epoch(row)
-        if valid_loss < progress.best:  # false for NaN
+        self.report.validation(row, timing, self.spikes.count, averaged)
+        self.parts.scheduler.after_validation(row, ends_epoch=ends_epoch)
+        better = valid_loss < progress.best  # false for NaN
+        if better:
             progress.best = valid_loss
-            self.saved.save_best()
-        progress.epoch, progress.batch = progress.epoch + 1, 0
+            self.saved.save_network("best", self.parts.model)
+        self.validations.done(step, better)
         self.sums.reset()
         self.report.bar.set_description(f"epoch {min(progress.epoch, self.settings.epochs)}")
         self._save()
 
-    def _validate(self) -> tuple[float, float]:
-        """Mean loss and mean SI-SDR [dB]."""
+    def _validate_average(self) -> tuple[float, float] | None:
+        """The scores of the averaged weights, which have a best checkpoint of their own."""
+        if self.average is None:
+            return None
+        scores = self._scores(self.average.model)
+        if scores[0] < self.average.best:
+            self.average.best = scores[0]
+            self.saved.save_network("ema", self.average.model)
+        return scores
+
+    def _scores(self, model: nn.Module) -> tuple[float, float]:
+        """Mean loss and mean SI-SDR [dB] in a validation."""
         parts = self.parts
+        validated = batches.validation(parts, self.settings, self.seed)
         return validate(
-            parts.model,
-            parts.objective,
-            parts.valid,
-            parts.stft,
-            batch_size=self.settings.batch_size,
-            segment=self.settings.segment,
-            device=self.device,
-            each=parts.valid_segments,
-            permute=parts.permute,
+            model, parts.objective, validated, parts.stft, device=self.device, permute=parts.permute
         )
 
     def _save(self) -> None:
@@ -229,5 +244,7 @@ class Trainer:
         self.report.open(self.recorder, self.spikes)
         if not self.saved.restore():
             self.report.require_new()
-        self.report.forget_later(self.recorder.steps, self.progress.epoch)
+            # The same machines have them alike; other processors may differ in the last bits.
+            distributed.share([*self.parts.model.parameters(), *self.parts.model.buffers()])
+        self.report.forget_later(self.recorder.steps, self._must_validate())
         self.saved.forget_later()

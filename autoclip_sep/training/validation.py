@@ -1,12 +1,10 @@
-"""Loss and SI-SDR on fixed segments of the validation set, after every epoch."""
+"""Loss and SI-SDR of a network on fixed batches, as every epoch ends with them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
 
-from autoclip_sep.data.loading.loaders import fixed_segments
-from autoclip_sep.data.store.reading import Split
 from autoclip_sep.metrics.si_sdr import si_sdr, si_sdr_permuted
 from autoclip_sep.separation.separate import separate
 from autoclip_sep.stft import STFT
@@ -20,18 +18,15 @@ Objective = Callable[[Estimate, Batch], Tensor]
 def validate(
     model: nn.Module,
     objective: Objective,
-    split: Split,
+    batches: Iterable[Batch],
     stft: STFT,
     *,
-    batch_size: int,
-    segment: int,
     device: torch.device,
-    each: int = 1,
     permute: bool = True,
 ) -> tuple[float, float]:
     """Mean loss and mean SI-SDR [dB] in float32, dropout off.
 
-    each: segments of every mixture. permute: whether estimates may be in any order.
+    batches: the same in every process. permute: whether estimates may be in any order.
 
     Sources that are silent in their segment have no SI-SDR and are left out. Several processes
     share the batches and get the same means.
@@ -39,7 +34,7 @@ def validate(
     training = model.training
     model.eval()
     losses, scores = {}, {}
-    for number, host_batch in enumerate(fixed_segments(split, batch_size, segment, each)):
+    for number, host_batch in enumerate(batches):
         if number % distributed.world() != distributed.rank():
             continue
         batch = host_batch.to(device)

@@ -6,6 +6,7 @@ import pytest
 
 from autoclip_sep.cli import arguments
 from autoclip_sep.cli.main import COMMANDS
+from autoclip_sep.data.creation.shards import Shard
 from autoclip_sep.errors import InputError
 from tests.commands import ROOT
 
@@ -80,3 +81,52 @@ def test_processes_are_a_count_or_not_asked_for():
     assert found == [None, 1, 12]
     with pytest.raises(InputError, match=r"^jobs=two: must be an integer from 1 \(processes\)$"):
         arguments.processes({"jobs": "two"})
+
+
+def array(monkeypatch, **variables):
+    """The environment of a job in an array of Slurm's."""
+    for name in ("ID", "MIN", "MAX", "STEP", "COUNT"):
+        monkeypatch.delenv(f"SLURM_ARRAY_TASK_{name}", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(f"SLURM_ARRAY_TASK_{name}", value)
+
+
+@pytest.mark.parametrize(
+    ("variables", "shard"),
+    [
+        ({"ID": "0", "MIN": "0", "MAX": "15", "STEP": "1", "COUNT": "16"}, Shard(1, 16)),
+        ({"ID": "4", "MIN": "1", "MAX": "4", "STEP": "1", "COUNT": "4"}, Shard(4, 4)),
+        ({"ID": "7", "MIN": "3", "MAX": "9", "STEP": "2", "COUNT": "4"}, Shard(3, 4)),
+        ({"ID": "9", "MIN": "3", "MAX": "10", "STEP": "2", "COUNT": "4"}, Shard(4, 4)),
+    ],
+)
+def test_the_shard_of_a_job_in_an_array(monkeypatch, variables, shard):
+    array(monkeypatch, **variables)
+    assert arguments.shard({"shard": "slurm"}) == shard
+
+
+@pytest.mark.parametrize(
+    ("variables", "value", "message"),
+    [
+        ({}, "slurm", "shard=slurm: only in a job array"),
+        ({"ID": "x"}, "slurm", "only in a job array"),
+        (
+            {"ID": "9", "MIN": "3", "MAX": "9", "STEP": "1", "COUNT": "2"}, "slurm",
+            "the array has 2 jobs from 3 to 9: it must have no gaps",
+        ),
+        ({}, "0/4", "shard=0/4: must be N/M"),
+        ({}, "5/4", "shard=5/4: must be N/M"),
+        ({}, "3", "shard=3: must be N/M"),
+        ({}, "a/b", "shard=a/b: must be N/M"),
+    ],
+)  # fmt: skip
+def test_a_shard_that_is_none_is_one_line(monkeypatch, variables, value, message):
+    array(monkeypatch, **variables)
+    with pytest.raises(InputError, match=message):
+        arguments.shard({"shard": value})
+
+
+def test_every_task_is_in_one_shard():
+    assert arguments.shard({"shard": ""}).of([1, 2, 3]) == [1, 2, 3]
+    shares = [arguments.shard({"shard": f"{n}/3"}).of(range(8)) for n in (1, 2, 3)]
+    assert sorted(task for share in shares for task in share) == list(range(8))

@@ -24,7 +24,7 @@ autoclip_sep.runs.run_directory.os.remove autoclip_sep.runs.checkpoint.torch.loa
 autoclip_sep.runs.run_directory.yaml.unsafe_load autoclip_sep.training.optimizers.Adam
 autoclip_sep.runs.run_directory.Path autoclip_sep_evil.thing autoclip_sep.audio.soundfiles.write
 autoclip_sep.files.write_whole autoclip_sep.runs.run_directory.write_text
-autoclip_sep.cli.side_by_side.run_all autoclip_sep.optional.require
+autoclip_sep.cli.grid.side_by_side.run_all autoclip_sep.optional.require
 autoclip_sep.runs.records.Records
 torch.optim torch.optim. torch.optim.adam.Adam torch.optim.lr_scheduler torch.optim.swa_utils.SWALR
 torch.optim.lr_scheduler.warnings.warn torch.optim.lr_scheduler.Optimizer torch.optim.Optimizer.step

@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 import torch
 
+from autoclip_sep.audio import soundfiles
 from autoclip_sep.cli import command
 from autoclip_sep.errors import InputError
 from autoclip_sep.parallel import STOPPING
 from tests.commands import ENVIRONMENT, ROOT, start
 from tests.commands import command as give
+from tests.pretrained.runs import untrained
 
 USAGE = "Does it.\n\n    python scripts/it.py a=b"
 
@@ -185,6 +187,7 @@ def test_a_fault_of_ours_keeps_its_traceback(script, fault):
 
 NO_BF16 = """
 import torch
+from autoclip_sep.audio import soundfiles
 from autoclip_sep.cli import command
 with command.exit_codes("it"):
     network = torch.nn.LSTM(8, 8)
@@ -228,6 +231,36 @@ def test_streams_that_are_closed_or_full_change_no_file(tmp_path, closed):
         assert "the disk is full" in done.stderr
     else:
         assert (tmp_path / "file").read_text() == "written"
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        ("separate.py run=r input=a.wav output=- >&-", "output=-: standard output is closed"),
+        ("separate.py run=r input=- output=x <&-", "input=-: standard input is closed"),
+        ("scripts/compare_scores.py a=a.csv b=a.csv >&-", "standard output is closed"),
+        ("scripts/compare_scores.py a=a.csv b=a.csv >/dev/full", "the disk is full"),
+        ("train.py --cfg job >&-", "standard output is closed"),
+        ("train.py --cfg job >/dev/full", "the disk is full"),
+        ("evaluate.py --help >&-", "standard output is closed"),
+        ("evaluate.py --help >/dev/full", "the disk is full"),
+    ],
+)
+def test_a_result_that_nobody_gets_is_a_failure(tmp_path, call, said):
+    """Where files are the result, a closed stream changes nothing: see above."""
+    if "/dev/full" in call and not Path("/dev/full").exists():
+        pytest.skip("no /dev/full")
+    untrained(tmp_path / "r")
+    soundfiles.write(tmp_path / "a.wav", np.zeros(8000), 8000)
+    scores = "".join(f"{item},1,{score}\n" for score, item in enumerate("abc"))
+    (tmp_path / "a.csv").write_text(f"item,source,si_sdr_improvement\n{scores}")
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$0" {ROOT}/{call}', sys.executable],
+        cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert said in line
 
 
 def test_what_is_not_printed_is_escaped(script):
@@ -278,6 +311,7 @@ def test_a_launcher_gets_what_is_left_of_a_sweep(monkeypatch, capsys):
 
 WAITING = """
 import os, sys, time
+from autoclip_sep.audio import soundfiles
 from autoclip_sep.cli import command
 from autoclip_sep.parallel import in_parallel
 

@@ -51,7 +51,7 @@ def test_mistakes_become_one_line(arguments, message):
         (["scheduler.factor=-0.5"], "scheduler.factor=-0.5: must be finite and not negative"),
         (["scheduler.patience=-1"], "scheduler.patience=-1: must be finite and not negative"),
         (["scheduler.interval=hour"], "scheduler: interval must be step or epoch, not 'hour'"),
-        (["scheduler.interval=step"], "valid_loss is known once an epoch"),
+        (["scheduler.interval=step"], "valid_loss is known once a validation"),
         (["scheduler.monitor=accuracy"], "scheduler: monitor must be one of epoch, step"),
         (["scheduler.monitor=null"], "scheduler: monitor=None: ReduceLROnPlateau needs one"),
         (["scheduler=cosine", "scheduler.monitor=valid_loss"], "no other schedule has one"),
@@ -65,7 +65,7 @@ def test_mistakes_become_one_line(arguments, message):
         (["optimizer._target_=torch.optim.LBFGS"], "optimizer: .*unexpected keyword argument"),
         (["trainer.batch_size=0"], "trainer.batch_size=0: must be an integer of at least 1"),
         (["trainer.batch_size=2.5"], "trainer.batch_size=2.5"),
-        (["trainer.precision=fp8"], "trainer.precision=fp8: must be fp32 or bf16 or auto"),
+        (["trainer.precision=fp8"], "trainer.precision=fp8: must be fp32 or bf16 or fp16 or auto"),
         (["trainer.device=tpu"], "device must be auto, cpu or cuda"),
         (["optimizer.betas=[0.9]"], "optimizer.betas="),
         (["optimizer=adamw", "optimizer.betas=0.9"], "optimizer.betas=0.9"),
@@ -82,7 +82,7 @@ def test_mistakes_become_one_line(arguments, message):
         (["model.sources=3"], "model.sources=3: data.sources is 2; leave model.sources out"),
         (["seed=-1"], "seed=-1"),
         (["data.corpus.train=0"], "data.corpus.train=0"),
-        (["logger=wandb", "logger.mode=of"], "mode must be online, offline or disabled"),
+        (["logger=wandb", "logger.wandb.mode=of"], "mode must be online, offline or disabled"),
     ],
 )
 def test_impossible_values_are_refused_before_anything_is_made(

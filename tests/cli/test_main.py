@@ -97,9 +97,11 @@ def test_an_installed_copy_has_no_commit_of_the_checkout_around_it(monkeypatch):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 def test_a_list_of_commands_that_nobody_can_read_ends_without_a_traceback():
     called = [sys.executable, "-m", MODULE, "--help"]
-    with open("/dev/full", "w") as full:
-        ended = subprocess.run(called, stdout=full, stderr=subprocess.PIPE, check=False)
-    assert (ended.returncode, ended.stderr) == (2, b"")
+    for where, reason in ((">/dev/full", "No space left on device"), (">&-", "it is closed")):
+        shell = ["sh", "-c", f'exec "$@" {where}', "sh", *called]
+        ended = subprocess.run(shell, stderr=subprocess.PIPE, check=False)
+        said = f"autoclip-sep: standard output: {reason}\n".encode()
+        assert (ended.returncode, ended.stderr) == (2, said)
     reading, writing = os.pipe()
     os.close(reading)
     ended = subprocess.run(called, stdout=writing, stderr=subprocess.PIPE, check=False)

@@ -13,6 +13,7 @@ from autoclip_sep.cli import trained
 from autoclip_sep.cli.commands.evaluate import evaluate
 from autoclip_sep.cli.commands.separate import separate
 from autoclip_sep.cli.commands.train import train
+from autoclip_sep.data.loading.loaders import fixed_segments
 from autoclip_sep.errors import InputError
 from autoclip_sep.evaluation.bounds import MASKS
 from autoclip_sep.runs import records
@@ -201,11 +202,11 @@ def test_validation_knows_the_names_and_hears_several_segments(place, hq, run):
     last = trained.load(str(run), "last", torch.device("cpu"))
     split = build(last.config["data"]["corpus"]).prepare(progress=False).split("valid")
 
-    def score(**how):
+    def score(each=1, **how):
         objective = build(last.config["loss"]["objective"])
         return validate(
-            last.separation.model, objective, split, last.separation.stft, batch_size=4,
-            segment=16384, device=torch.device("cpu"), **how,
+            last.separation.model, objective, fixed_segments(split, 4, 16384, each),
+            last.separation.stft, device=torch.device("cpu"), **how,
         )  # fmt: skip
 
     row = records.read(run / "history.csv")[-1]

@@ -125,6 +125,17 @@ def test_a_single_song_may_be_called_as_a_source_is(songs, capsys, song):
     assert set(rows("scores/out")) == {(song, name) for name in NAMES}
 
 
+def test_stems_in_one_file_are_no_estimates(tmp_path):
+    """Their first sound is the mixture, which would be scored as a source."""
+    (tmp_path / "a.stem.mp4").write_bytes(b"")
+    with pytest.raises(InputError, match="no audio files"):
+        layouts.read(tmp_path, (), "source")
+    for suffix in ("au", "caf", "wv1"):
+        (tmp_path / f"a.{suffix}").write_bytes(b"")
+    with pytest.raises(InputError, match="which of the two"):
+        layouts.read(tmp_path, (), "source")
+
+
 def test_items_may_be_called_as_sources_are(tmp_path):
     """Which isn't a layout by itself: not all items would have the same sources."""
     for source in (1, 2):

@@ -1,5 +1,5 @@
-from autoclip_sep.cli import side_by_side
-from autoclip_sep.cli.side_by_side import Job, Progress, run_all
+from autoclip_sep.cli.grid import side_by_side
+from autoclip_sep.cli.grid.side_by_side import Job, Progress, run_all
 
 
 def test_a_log_gets_a_line_a_minute_with_the_time_left(monkeypatch, capsys):

@@ -11,6 +11,7 @@ from autoclip_sep.clipping import (
     LocalNormClipping,
     NoClipping,
     NormClipping,
+    QuantileClipping,
     ValueClipping,
     ZClip,
 )
@@ -32,6 +33,7 @@ GRADIENT_CLIPPERS = {
     "shadow": lambda: AutoClip(None),
     "agc_0.1": lambda: AGC(0.1),
     "zclip_z0.5": lambda: ZClip(0.5, warmup=4),
+    "quantile_p20_rate0.5": lambda: QuantileClipping(20, rate=0.5),
     "adagc_1.05": lambda: AdaGC(warmup=5),
 }
 LOSS_CLIPPERS = {

@@ -20,6 +20,7 @@ from autoclip_sep.clipping import (
     LocalNormClipping,
     NoClipping,
     NormClipping,
+    QuantileClipping,
     ValueClipping,
     ZClip,
 )
@@ -39,6 +40,7 @@ CASES = [
     (LocalNormClipping(1e-5), "local_norm_1e-05", "LocalNormClipping(threshold=1e-05)"),
     (ValueClipping(), "value_1", "ValueClipping(threshold=1.0)"),
     (NoClipping(), "none", "NoClipping()"),
+    (QuantileClipping(5), "quantile_p5", "QuantileClipping(percentile=5.0)"),
     (ZClip(decay=0.9), "zclip_z2.5_decay0.9", "ZClip(z_threshold=2.5, decay=0.9)"),
     (AdaGC(absolute=2), "adagc_1.05_absolute2", "AdaGC(relative=1.05, absolute=2.0)"),
     (AGC(exclude=["head.", "mask"]), "agc_0.01_excludehead.-mask",
@@ -141,6 +143,9 @@ WRONG = {
     (ZClip, "z_threshold"): [0],
     (ZClip, "decay"): [1.0, -1],
     (ZClip, "warmup"): [0, 2.5],
+    (QuantileClipping, "percentile"): [0, 100],
+    (QuantileClipping, "rate"): [0, math.inf],
+    (QuantileClipping, "start"): [0, -1],
     (AdaGC, "relative"): [0.9],
     (AdaGC, "absolute"): [0],
     (AdaGC, "decay"): [1],
@@ -172,6 +177,7 @@ CONFIGS = {
     "alrc_autoclip": "alrc_n3_autoclip_p10",
     "agc": "agc_0.01",
     "zclip": "zclip_z2.5",
+    "quantile": "quantile_p10",
     "adagc": "adagc_1.05",
 }
 FOLDER = Path(__file__).parents[2] / "autoclip_sep" / "configs" / "clipping"

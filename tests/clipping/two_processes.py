@@ -26,6 +26,7 @@ from autoclip_sep.clipping import (
     LocalNormClipping,
     NoClipping,
     NormClipping,
+    QuantileClipping,
     ValueClipping,
     ZClip,
 )
@@ -41,6 +42,7 @@ CLIPPERS = {
     "alrc": lambda: ALRC(0.5, decay=0.5),
     "combined": lambda: Combined(ALRC(0.5, decay=0.5), AutoClip(30)),
     "agc": lambda: AGC(0.1),
+    "quantile": lambda: QuantileClipping(20, rate=0.5),
     "zclip": lambda: ZClip(0.5, warmup=4),
     "adagc": lambda: AdaGC(warmup=5),
 }
@@ -51,7 +53,7 @@ RUNS = [
     ("autoclip", "several optimizers"),
     ("autoclip", "SAM"),
 ]
-CHECKPOINTED = ["autoclip", "autoclip of each parameter", "combined", "zclip", "adagc"]
+CHECKPOINTED = ["autoclip", "autoclip of each parameter", "combined", "quantile", "zclip", "adagc"]
 STEPS, BAD_STEP = 16, 10
 
 

@@ -24,7 +24,7 @@ FILE = re.compile(
 PAGES = ("contributing", "configuration", "data")
 CHOICES = [
     "clipping=mean", "loss=mae", "model=filter", "optimizer=adagrad", "scheduler=exponential",
-    "data=table", "data.root=recordings", "logger=tensorboard",
+    "data=table", "data.root=recordings", "logger=[jsonl]",
 ]  # fmt: skip
 SMALL = [
     "trainer.epochs=1", "trainer.batch_size=2", "trainer.segment=2048", "trainer.record_every=1",
@@ -66,7 +66,7 @@ def test_a_run_of_all_examples_is_trained_and_scored(
     assert planned.clipper.label == "mean_clipping_factor1.5"
     train([*CHOICES, *SMALL])
     assert len(read(planned.directory / "dynamics.csv")) == 2
-    assert list((planned.directory / "tensorboard").iterdir())
+    assert (planned.directory / "rows.jsonl").read_text().count("\n") == 3
     monkeypatch.setattr(config_files, "ADDED", [])  # as in another process
     asked = [f"run={planned.directory}", "progress=false", "threads=1"]
     with pytest.raises(InputError, match="trust="):

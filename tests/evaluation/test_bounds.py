@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from autoclip_sep.evaluation import bounds
-from autoclip_sep.evaluation.si_sdr import SiSdr
+from autoclip_sep.evaluation.metrics.si_sdr import SiSdr
 from autoclip_sep.metrics.si_sdr import si_sdr
 from autoclip_sep.runs import records
 from autoclip_sep.stft import STFT

@@ -9,7 +9,7 @@ from torch import nn
 from autoclip_sep.audio import soundfiles
 from autoclip_sep.data.store.conversion import prepare
 from autoclip_sep.data.store.reading import Item, Signal
-from autoclip_sep.evaluation.bss_eval import BssEval
+from autoclip_sep.evaluation.metrics.bss_eval import BssEval
 from autoclip_sep.evaluation.score import score_split, summarise
 from autoclip_sep.evaluation.separation import Separation
 from autoclip_sep.metrics.bss_eval import bss_eval

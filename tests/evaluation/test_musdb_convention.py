@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from autoclip_sep.data.corpora import musdb
-from autoclip_sep.evaluation.bss_eval import SCORES, BssEval
+from autoclip_sep.evaluation.metrics.bss_eval import SCORES, BssEval
 from autoclip_sep.evaluation.score import score_split
 from autoclip_sep.evaluation.separation import Separation
 from autoclip_sep.optional import import_museval

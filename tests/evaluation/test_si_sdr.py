@@ -5,9 +5,9 @@ import math
 import torch
 from torch import nn
 
+from autoclip_sep.evaluation.metrics.si_sdr import SiSdr
 from autoclip_sep.evaluation.score import score_split, summarise
 from autoclip_sep.evaluation.separation import Separation
-from autoclip_sep.evaluation.si_sdr import SiSdr
 from autoclip_sep.metrics.si_sdr import si_sdr
 from autoclip_sep.runs import records
 from autoclip_sep.stft import STFT

@@ -9,6 +9,7 @@ import pytest
 from autoclip_sep.errors import InputError
 from autoclip_sep.figures.record_files import columns
 from autoclip_sep.figures.runs import comparable, find, frame
+from autoclip_sep.runs import run_directory
 
 RUN = "runs/wsj0_2mix/snr/blstm/none/seed0"
 EXPECTED = "expected <data>/<loss>/<model>/<clipping>/seed<n>"
@@ -155,3 +156,15 @@ def test_of_two_lengths_that_are_as_common_the_longer_one_is_kept(add_run, tmp_p
 def test_without_a_finished_run_none_is_kept(add_run):
     kept, left_out = comparable(frame([add_run(done=1)]))
     assert (len(kept), len(left_out)) == (0, 1)
+
+
+def test_early_stopping_ends_a_run_and_an_epoch_begun_is_none(add_run):
+    """The last row of history.csv may be a validation within an epoch."""
+    early, begun, whole = (add_run(seed=n, epochs=5, done=done) for n, done in enumerate((3, 5, 5)))
+    reason = "no lower validation loss in 2 validations (trainer.patience)"
+    run_directory.write_state(early.directory, status="finished", step=30, epochs=3, reason=reason)
+    run_directory.write_state(begun.directory, status="interrupted", step=45, epochs=4)
+    kept, left_out = comparable(frame([early, begun, whole]))
+    assert list(kept["run"]) == [early, whole]
+    assert list(kept["epochs"]) == [3, 5]
+    assert left_out == [f"left out: {begun.directory}: 4 of 5 epochs"]

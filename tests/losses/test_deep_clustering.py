@@ -30,7 +30,8 @@ def test_slices_of_the_points_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     embedding.requires_grad_()
     whole = deep_clustering_loss(embedding, assignment, weight)
     (gradient,) = torch.autograd.grad(whole.sum(), embedding)
-    monkeypatch.setattr(_gram, "POINTS_AT_ONCE", 7)  # 40 points: five slices of 7, one of 5
+    # 40 points in two examples: five slices of 7, one of 5.
+    monkeypatch.setitem(_gram.POINTS_AT_ONCE, "cpu", 2 * 7)
     sliced = deep_clustering_loss(embedding, assignment, weight)
     torch.testing.assert_close(sliced, whole)
     torch.testing.assert_close(torch.autograd.grad(sliced.sum(), embedding)[0], gradient)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from autoclip_sep.evaluation.si_sdr import SiSdr
+from autoclip_sep.evaluation.metrics.si_sdr import SiSdr
 from autoclip_sep.evaluation.tables import summarise
 from autoclip_sep.pretrained import card, folder, from_pretrained
 from autoclip_sep.statistics.interval import interval
@@ -50,6 +50,7 @@ def test_counts_of_windows_are_no_scores(tmp_path: Path) -> None:
     assert [(row["score"], row["mean"]) for row in rows] == [
         ("sdr", 3.0), ("isr", 4.0), ("sir", 5.0), ("sar", 6.0),
     ]  # fmt: skip
+    assert "| bss_eval: sdr \\[dB\\] | 3.00 |" in card.text(described(run))
 
 
 def test_scores_of_another_checkpoint_are_left_out(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import yaml
 
 from autoclip_sep.cli.plan import plan
 from autoclip_sep.runs import run_directory
-from autoclip_sep.runs.older_configs import RENAMED, SETTINGS, downgraded, upgraded
+from autoclip_sep.runs.older_configs import ADDED, RENAMED, SETTINGS, downgraded, upgraded
 
 # Names of directories from when the targets were this package's own.
 DIRECTORIES = {
@@ -52,9 +52,11 @@ def test_names_go_both_ways(old):
 @pytest.mark.parametrize("target", SETTINGS)
 def test_settings_go_by_their_names_of_today(target):
     old, new = SETTINGS[target]
+    added = ADDED.get(target, {})
     node = {"a": {**({"_target_": target} if target else {}), old: 3, "b": 4}, old: [5]}
-    assert upgraded(node)["a"] == {**({"_target_": target} if target else {}), new: 3, "b": 4}
-    assert downgraded(upgraded(node)) == node
+    present = {**({"_target_": target} if target else {}), **added, new: 3, "b": 4}
+    assert upgraded(node)["a"] == present
+    assert downgraded(upgraded(node)) == {**node, "a": {**added, **node["a"]}}
 
 
 def test_another_class_may_have_a_setting_of_such_a_name():

@@ -25,6 +25,24 @@ def add(run, rows, name="test", seed=None, fingerprint="f"):
     return run
 
 
+@pytest.mark.parametrize("column", ["silent", "estimate", "frames", "item", "source"])
+def test_counts_and_names_are_no_scores(tmp_path, column):
+    text = "item,source,estimate,si_sdr,silent,frames\na,1,1,5.0,0,3\n"
+    (tmp_path / "test.csv").write_text(text)
+    with pytest.raises(InputError, match=f"metric={column}: .* no such scores; it has si_sdr$"):
+        scores.scores(tmp_path, column)
+    assert list(scores.read(tmp_path / "test.csv")) == ["si_sdr"]
+
+
+def test_other_metrics_tables_are_not_read(tmp_path):
+    """However long they are, or damaged."""
+    run = add(tmp_path / "run", {"a": 3.0})
+    (run / "evaluation" / "test_stoi.csv").write_text("item,source,stoi\na,1,0.5,what\nb\n")
+    assert scores.scores(run, "si_sdr_improvement")[0].iloc[0, 0] == 2.0
+    with pytest.raises(InputError, match="test_stoi"):
+        scores.scores(run, "stoi")
+
+
 @pytest.mark.parametrize(
     ("metric", "heading"),
     [
@@ -74,7 +92,7 @@ def runs(tmp_path):
 def test_a_table_has_numbers_and_improvements_by_item_and_source(tmp_path):
     run = add(tmp_path, {"a": 3.5, "café 'x' | y": math.nan, os.fsdecode(b"\xe9"): math.inf})
     table = scores.read(run / "evaluation" / "test.csv")
-    assert set(table) == {"estimate", "si_sdr", "si_sdr_mixture", "si_sdr_improvement"}
+    assert set(table) == {"si_sdr", "si_sdr_mixture", "si_sdr_improvement"}
     assert table.loc[("a", "1"), "si_sdr_improvement"] == 2.5
     assert math.isnan(table.loc[("café 'x' | y", "1"), "si_sdr"])
     assert table.loc[(os.fsdecode(b"\xe9"), "1"), "si_sdr"] == math.inf
@@ -109,7 +127,7 @@ def test_a_metric_is_found_in_its_table_and_named_where_two_have_it(tmp_path):
     assert scores.scores(run, "si_sdr.si_sdr")[0].loc[("a", "1")].item() == 1
     with pytest.raises(InputError, match=r"metric=(si_sdr|other)\.si_sdr or "):
         scores.scores(run, "si_sdr")
-    with pytest.raises(InputError, match="it has estimate, si_sdr, si_sdr_improvement"):
+    with pytest.raises(InputError, match="it has si_sdr, si_sdr_improvement"):
         scores.scores(run, "sdr")
     with pytest.raises(InputError, match=r"has no scores of valid: evaluate\.py"):
         scores.scores(run, "si_sdr", "valid")

@@ -138,6 +138,23 @@ def test_two_at_a_time_are_one_after_the_other(place, made):
     assert contents(place / "both") == contents(made)
 
 
+def test_shards_beside_each_other_make_the_same(place, made):
+    """One of them is killed, and comes again when the others have ended."""
+    given = [*GIVEN, "out=shards", "jobs=1"]
+    shards = [start(place, *given, f"shard={number}/3") for number in (1, 2, 3)]
+    while shards[1].poll() is None and count(place / "shards", "s1/*.wav") < 10:
+        time.sleep(0.002)
+    os.killpg(shards[1].pid, signal.SIGKILL)
+    said = [shard.communicate(timeout=120)[0] for shard in shards]
+    assert said[0] == (
+        "shard 1of3 is done; others have still to make theirs, and the last one finishes the corpus"
+        "\n"
+    )
+    assert not list((place / "shards").rglob("manifest.json"))
+    prepare(place, *given, "shard=2/3")
+    assert contents(place / "shards") == contents(made)
+
+
 def test_a_full_disk_is_one_line(place, small_disk):
     folder, mounted = small_disk
     done = commands.command(
@@ -172,6 +189,8 @@ def test_files_that_cant_be_written_are_one_line(place, tmp_path, here):
         ([*GIVEN, "out=new", "sample_rate=8000,44100"], "sample_rate=44100: must be one of"),
         ([*GIVEN, "out=new", "mode=mid"], "mode=mid: must be one of min, max"),
         ([*GIVEN, "out=new", "splits=tr,dev"], "splits=dev: must be one of tr, cv, tt"),
+        ([*GIVEN, "out=new", "shard=4/3"], "shard=4/3: must be N/M, such as 3/16"),
+        ([*GIVEN, "out=new", "shard=slurm"], "shard=slurm: only in a job array"),
         ([*GIVEN, "out=new", "jobs=0"], "jobs=0: must be an integer"),
         ([*GIVEN[:2], "out=new", "partial=yes"], "partial=yes: must be one of true, false"),
         ([*GIVEN[:2], "out=new"], "150 mixtures, the published list has 20000"),

@@ -3,13 +3,16 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 from types import SimpleNamespace
 
 import pytest
 
 from autoclip_sep.cli.commands import reproduce
-from autoclip_sep.cli.side_by_side import Job
+from autoclip_sep.cli.grid import jobs as grid_jobs
+from autoclip_sep.cli.grid.runs import plan_all, read_grid
+from autoclip_sep.cli.grid.side_by_side import Job
 from tests import own_code
 from tests.commands import command, start
 
@@ -25,7 +28,7 @@ TINY = [
 LIGHT = """
 import os
 from types import SimpleNamespace
-from autoclip_sep.cli import side_by_side
+from autoclip_sep.cli.grid import side_by_side
 from autoclip_sep.cli.commands import reproduce
 from autoclip_sep.cli.main import COMMANDS
 from tests.forked import ROOT, become
@@ -195,7 +198,7 @@ def test_runs_that_outlive_a_killed_call_are_waited_for(place, tmp_path):
 )  # fmt: skip
 def test_a_scale_plans_its_runs(scale, runs, networks):
     """5 losses x 2 or 7 percentiles, and the clippings compared; at paper scale Figure 1 too."""
-    planned = [run for _, run in reproduce.plan_all(reproduce.read_grid([f"scale={scale}"]))]
+    planned = [run for _, run in plan_all(read_grid([f"scale={scale}"]))]
     assert len(planned) == runs
     assert {run.directory.parts[3] for run in planned} == networks
     pairs = {(run.directory.parts[2], run.directory.parts[4]) for run in planned}
@@ -212,7 +215,7 @@ def test_each_loss_is_drawn_once_its_runs_have_ended(tmp_path):
         (SimpleNamespace(config={"loss": {"name": loss}}), Job(f"{loss}{n}", [], tmp_path, float))
         for n, loss in enumerate(losses)
     ]
-    jobs = reproduce._with_drawings(runs, tmp_path / "runs")
+    jobs = grid_jobs.with_drawings(runs, tmp_path / "runs")
     assert [job.name for job in jobs] == [
         "snr0", "mask_inference1", "snr2", "figures of snr", "mask_inference3",
         "figures of mask_inference", "chimera4",
@@ -227,23 +230,24 @@ def test_failed_runs_are_named_though_the_drawing_fails_too(tmp_path, monkeypatc
     run = SimpleNamespace(config={"runs": "runs", "data": {}, "loss": {"name": "snr"}})
     job = Job("one run", [], tmp_path, float, failure="exit code 2: too loud")
     for name, value in (
-        ("plan_all", lambda _: [([], run)]), ("_is_done", lambda _: False),
-        ("_prepare", lambda _: {"{}": None}), ("_steps", lambda *_: 1),
-        ("_job", lambda *_: job), ("run_all", lambda *_: [job]),
+        ("plan_all", lambda _: [([], run)]), ("is_done", lambda _: False),
+        ("prepare_all", lambda _: {"{}": None}), ("run_all", lambda *_: [job]),
         ("figures", SimpleNamespace(run=full)),
     ):  # fmt: skip
         monkeypatch.setattr(reproduce, name, value)
+    monkeypatch.setattr(grid_jobs, "steps_of", lambda *_: 1)
+    monkeypatch.setattr(grid_jobs, "of_run", lambda *_: job)
     with pytest.raises(OSError, match="No space left"):
         reproduce.reproduce(["experiment=smoke"])
     assert "failed: one run: exit code 2: too loud" in capsys.readouterr().err
 
 
 def test_progress_is_the_share_of_steps(tmp_path):
-    assert reproduce._share_of_steps(tmp_path, 200, None) == 0
+    assert grid_jobs._share_of_steps(tmp_path, 200, None) == 0
     (tmp_path / "dynamics.csv").write_text("step,epoch,loss\n")
-    assert reproduce._share_of_steps(tmp_path, 200, None) == 0
+    assert grid_jobs._share_of_steps(tmp_path, 200, None) == 0
     (tmp_path / "dynamics.csv").write_text("step,epoch,loss\n20,1,0.5\n40,1,0.4\n")
-    assert reproduce._share_of_steps(tmp_path, 200, None) == 0.2
+    assert grid_jobs._share_of_steps(tmp_path, 200, None) == 0.2
 
 
 def test_files_of_ones_own_are_passed_on_to_every_run(tmp_path, monkeypatch):
@@ -253,9 +257,9 @@ def test_files_of_ones_own_are_passed_on_to_every_run(tmp_path, monkeypatch):
         "from autoclip_sep.clipping import NormClipping\n\n\nclass Ours(NormClipping):\n    pass\n"
     )
     own_code.add(monkeypatch, tmp_path, "mine")
-    grid = reproduce.read_grid(["experiment=smoke", "clipping=ours"])
-    ((words, planned),) = reproduce.plan_all(grid)
-    (_, train), (_, evaluate) = reproduce._job(words, planned, 1).commands
+    grid = read_grid(["experiment=smoke", "clipping=ours"])
+    ((words, planned),) = plan_all(grid)
+    (_, train), (_, evaluate) = grid_jobs.of_run(words, planned, 1).commands
     assert f"--config-dir={tmp_path / 'mine'}" in train
     assert "clipping=ours" in train
     assert "trust=[ours]" in evaluate
@@ -263,8 +267,8 @@ def test_files_of_ones_own_are_passed_on_to_every_run(tmp_path, monkeypatch):
 
 def test_a_corpus_of_ones_own_takes_the_place_of_the_scales(tmp_path):
     own = ["data=wsj0_2mix", f"data.root={tmp_path}"]
-    grid = reproduce.read_grid(["scale=demo", *own])
-    planned = [run for _, run in reproduce.plan_all(grid)]
+    grid = read_grid(["scale=demo", *own])
+    planned = [run for _, run in plan_all(grid)]
     assert len(planned) == 16
     assert {run.directory.parts[1] for run in planned} == {"wsj0_2mix"}
 
@@ -278,6 +282,13 @@ def test_a_corpus_of_ones_own_takes_the_place_of_the_scales(tmp_path):
         ("reproduce", ["scale=demo", "together=none"], "together=none: must be an integer"),
         ("reproduce", ["scale=demo", "optimiser=sgd"], "did you mean optimizer"),
         ("reproduce", ["percentile=10"], "which runs?"),
+        ("reproduce", ["launcher=slrm"], "launcher=slrm: must be one of local, slurm"),
+        ("reproduce", ["slurm.partition=gpu"], "only launcher=slurm has this setting"),
+        ("reproduce", ["launcher=slurm", "together=3"], "it is slurm.array_parallelism=..."),
+        ("reproduce", ["launcher=slurm", "slurm.partitoin=gpu"], "did you mean partition"),
+        ("reproduce", ["launcher=slurm", "slurm.timeout_min=soon"], "slurm.timeout_min"),
+        ("reproduce", ["launcher=slurm", "slurm=nowhere.yaml"], "there is no such file"),
+        ("reproduce", ["launcher=slurm", "slurm.timeout_min=1"], "that is all of"),
         ("reproduce", ["--config-dir=nowhere"], "--config-dir=nowhere: there is no such folder"),
         ("figures", ["runs=nowhere"], "no runs below nowhere"),
         ("figures", ["run=runs"], "did you mean runs"),
@@ -288,3 +299,32 @@ def test_mistakes_are_one_line(tmp_path, here, name, arguments, message):
     assert message in said
     assert len(said.splitlines()) == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("commands", "message"),
+    [
+        ([], "sbatch and squeue are not on PATH"),
+        (["sbatch", "squeue"], "needs the package submitit"),
+    ],
+)
+def test_what_slurm_needs_is_told_before_anything_is_made(
+    tmp_path, here, monkeypatch, commands, message
+):
+    for name in commands:
+        (tmp_path / "bin").mkdir(exist_ok=True)
+        (tmp_path / "bin" / name).write_text("#!/bin/sh\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setitem(sys.modules, "submitit", None)  # as where it isn't installed
+    (tmp_path / "empty").mkdir()
+    said = here(tmp_path / "empty", "reproduce", *TINY, "launcher=slurm", check=2).stderr
+    assert message in said
+    assert len(said.splitlines()) == 1
+    assert not list((tmp_path / "empty").iterdir())
+
+
+def test_without_slurm_submitit_is_not_imported(tmp_path, here, monkeypatch):
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    said = here(tmp_path, "reproduce", "experiment=demo", "data=nothing", check=2).stderr
+    assert "submitit" not in said

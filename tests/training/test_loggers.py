@@ -12,14 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from autoclip_sep.training.loggers import FailSafe, NoLogger, WandbLogger
+from autoclip_sep.training.loggers.base import FailSafe, NoLogger
+from autoclip_sep.training.loggers.wandb import WandbLogger
 from tests.commands import ENVIRONMENT, command, start
 from tests.golden.make import TRAIN, only_run, write_corpus
 
 PROGRAM = """
 import sys
 from pathlib import Path
-from autoclip_sep.training.loggers import FailSafe, WandbLogger
+from autoclip_sep.training.loggers.base import FailSafe
+from autoclip_sep.training.loggers.wandb import WandbLogger
 
 wandb = WandbLogger(mode=sys.argv[1], timeout=2)
 logger = FailSafe(wandb)
@@ -113,13 +115,14 @@ def test_a_run_whose_mirror_is_gone_ends_well_with_all_its_rows(alone, monkeypat
     if gone == "from the start":
         monkeypatch.setitem(ENVIRONMENT, "WANDB_BASE_URL", "http://127.0.0.1:9")
         monkeypatch.setitem(ENVIRONMENT, "WANDB_API_KEY", "0" * 40)
-        how = ["logger=wandb", "logger.timeout=2"]
+        how = ["logger=wandb", "logger.wandb.timeout=2"]
     else:
-        how = ["logger=wandb", "logger.mode=offline"]
+        how = ["logger=wandb", "logger.wandb.mode=offline"]
     runs = alone / gone
     process = start(alone, "train.py", *TRAIN, "trainer.epochs=20", *how, f"runs={runs}")
     if gone == "in the middle":
         while not list(runs.rglob("last-*.pt")):
+            assert process.poll() is None, process.communicate()
             time.sleep(0.01)
         services = [number for number in descendants(process.pid) if "wandb" in name_of(number)]
         assert services

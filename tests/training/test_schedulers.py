@@ -86,11 +86,11 @@ def test_a_monitored_nan_moves_nothing():
     make = partial(ReduceLROnPlateau, factor=0.5, patience=0)
     schedule = Schedule(make, optimizer, "epoch", "valid_loss")
     before = schedule.state_dict()
-    schedule.after_epoch({"valid_loss": float("nan")})
+    schedule.after_validation({"valid_loss": float("nan")})
     schedule.after_step()
     assert schedule.state_dict() == before
     for loss, rate in ((1.0, 1.0), (2.0, 0.5), (0.5, 0.5), (float("inf"), 0.25)):
-        schedule.after_epoch({"valid_loss": loss})
+        schedule.after_validation({"valid_loss": loss})
         assert optimizer.param_groups[0]["lr"] == rate
 
 
@@ -98,7 +98,7 @@ def test_a_schedule_without_a_monitored_value_goes_on_after_a_nan():
     optimizer = sgd()
     schedule = Schedule(partial(LinearLR, start_factor=0.5, total_iters=1), optimizer)
     optimizer.step()
-    schedule.after_epoch({"valid_loss": float("nan")})
+    schedule.after_validation({"valid_loss": float("nan")})
     assert optimizer.param_groups[0]["lr"] == 1.0
 
 

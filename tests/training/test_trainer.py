@@ -86,3 +86,12 @@ def test_workers_change_nothing(tmp_path, tiny_store, assert_same):
     trainer(tmp_path / "0", tiny_store, epochs=2).fit()
     trainer(tmp_path / "2", tiny_store, epochs=2, workers=2).fit()
     assert_same(everything(tmp_path / "0"), everything(tmp_path / "2"))
+
+
+def test_a_run_with_its_samples_on_the_device_is_the_same_and_resumes(
+    tmp_path, tiny_store, assert_same
+):
+    trainer(tmp_path / "0", tiny_store, epochs=2).fit()
+    trainer(tmp_path / "1", tiny_store, epochs=2, store_on_device=True).fit(until=4)
+    trainer(tmp_path / "1", tiny_store, epochs=2, store_on_device=True).fit()
+    assert_same(everything(tmp_path / "0"), everything(tmp_path / "1"))

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from autoclip_sep.data.loading.loaders import fixed_segments
 from autoclip_sep.stft import STFT
 from autoclip_sep.training.validation import validate
 from autoclip_sep.types import Estimate
@@ -20,11 +21,12 @@ class Swapped(nn.Module):
         return Estimate(torch.zeros(1), waveforms=batch.sources.flip(1) + noise)
 
 
-def valid(store, **more):
+def valid(store, each=1, **more):
     model = Swapped()
     loss, score = validate(
-        model, lambda estimate, batch: batch.mixture.abs().mean(dim=(1, 2)), store.split("valid"),
-        STFT(), batch_size=3, segment=1000, device=torch.device("cpu"), **more,
+        model, lambda estimate, batch: batch.mixture.abs().mean(dim=(1, 2)),
+        fixed_segments(store.split("valid"), 3, 1000, each), STFT(), device=torch.device("cpu"),
+        **more,
     )  # fmt: skip
     return model.items, loss, score
 

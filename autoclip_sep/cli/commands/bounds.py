@@ -3,15 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from autoclip_sep.building.build import build, call, trust
-from autoclip_sep.cli import command, compose, corpus, metrics
-from autoclip_sep.cli.arguments import check_choice
+from autoclip_sep.building.build import build
+from autoclip_sep.cli import command, corpus, metrics
 from autoclip_sep.cli.commands.evaluate import workers
+from autoclip_sep.cli.settings import read
 from autoclip_sep.evaluation import bounds
 from autoclip_sep.evaluation.tables import of_corpus
 from autoclip_sep.names import shown
 from autoclip_sep.runs import run_directory, sources
-from autoclip_sep.training.settings import find_device
 
 USAGE = """
 python scripts/bounds.py [data=demo] [data.root=FOLDER] [split=test] [metrics=NAME] [output=bounds]
@@ -31,11 +30,8 @@ def main() -> None:
 
 def score_bounds(arguments: Sequence[str]) -> None:
     """Score the corpus that the arguments name."""
-    settings = compose.plain(compose.compose("bounds", arguments))
-    check_choice(settings, "split", "train", "valid", "test")
-    command.set_threads(settings["threads"])
-    device = call(find_device, "device", settings["device"])
-    trust(settings["trust"])
+    settings = read("bounds", arguments)
+    device = settings["device"]
     chosen = metrics.named(settings["metrics"] or "si_sdr", settings["data"]["sample_rate"])
     stft = build(settings["stft"], "stft").to(device)
     store = corpus.ready(settings, corpus.of_data(arguments), force=True)

@@ -35,7 +35,7 @@ from autoclip_sep.names import check_name, shown, some
 from autoclip_sep.runs import run_directory, scores, sources
 from autoclip_sep.runs.score_groups import find, gather
 
-PLACES = ("root", "store", "corpora")
+PLACES = ("root", "store", "corpora", "cache")
 DEFAULTS = {
     "run": None, "metric": "si_sdr_improvement", "split": "test", "speakers": "", "items": "",
     "output": "", **{f"data.{place}": "" for place in PLACES}, "trust": "",

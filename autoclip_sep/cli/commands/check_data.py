@@ -59,9 +59,9 @@ def run(words: Sequence[str]) -> int:
 def check_data(config: Mapping[str, Any], most: int | None) -> bool:
     """Print all there is to say of the corpus, and return whether training would suffer."""
     found = corpus.corpus_of(config)
-    store = found.prepare()
+    store = corpus.store_of(found, config)
     report = corpus.look_at(config, found, store)
-    for line in heading(config, found, report, store.folder):
+    for line in heading(config, found, report, store.place):
         print(shown(line))
     print(f"\n{report.table()}\n\n{report.places(most) or 'nothing wrong found'}")
     return report.serious
@@ -76,7 +76,7 @@ def read(words: Sequence[str], of_run: bool) -> Mapping[str, Any]:
     return corpus.moved(run_directory.read_config(Path(settings["run"])), settings["data"])
 
 
-def heading(config: Mapping[str, Any], found: Corpus, report: Report, store: Path) -> list[str]:
+def heading(config: Mapping[str, Any], found: Corpus, report: Report, store: str) -> list[str]:
     """What was looked for, found and expected, in lines."""
     names = " / ".join(report.splits.index)
     counts = " / ".join(map("{:,}".format, report.splits["mixtures"]))

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from pandas import DataFrame
 
-from autoclip_sep.cli import arguments, command
+from autoclip_sep.cli import arguments, command, terminal
 from autoclip_sep.errors import InputError
 from autoclip_sep.figures import markdown
 from autoclip_sep.figures.scores.differences import cells, notes
@@ -53,6 +53,8 @@ def compare(words: Sequence[str]) -> None:
     output = Path(given["output"])
     if given["output"] and output.suffix not in (".md", ".csv"):
         raise InputError(f"output={output}: must end in .md or .csv")
+    if not given["output"]:
+        terminal.check_open()
     a, b = (gather(find(given[key]), metric, split, common=common) for key in "ab")
     found = by_source(*alike(a, b, common=common))
     heading = [*(f"{key}  {_named(group)}" for key, group in zip("ab", (a, b), strict=True)),

@@ -6,21 +6,19 @@ from typing import Any
 
 import torch
 
-from autoclip_sep.building.build import call, trust
-from autoclip_sep.cli import command, compose, corpus, metrics, trained
-from autoclip_sep.cli.arguments import check_choice
+from autoclip_sep.cli import command, corpus, metrics, trained
+from autoclip_sep.cli.settings import read
 from autoclip_sep.data.store.reading import Store
 from autoclip_sep.errors import InputError
 from autoclip_sep.evaluation import attributes, bounds
 from autoclip_sep.evaluation.metric import Metric
+from autoclip_sep.evaluation.metrics.si_sdr import SiSdr
 from autoclip_sep.evaluation.score import score
-from autoclip_sep.evaluation.si_sdr import SiSdr
 from autoclip_sep.evaluation.tables import of_corpus, summarise_all
 from autoclip_sep.files import sweep
 from autoclip_sep.names import shown
 from autoclip_sep.parallel import cores
 from autoclip_sep.runs import run_directory, sources
-from autoclip_sep.training.settings import find_device
 
 USAGE = """
 python evaluate.py run=runs/... [split=test] [checkpoint=best] [metrics=NAME] [data.root=FOLDER]
@@ -33,9 +31,10 @@ pesq_wb, squim. Your own is metrics=PACKAGE.MODULE.CLASS, or a .yaml file with s
 trust=PACKAGE, which lets the run name your own code, too; it is imported from the working folder as
 well. The mixture and ideal masks are scored by SI-SDR, too, into <run>/evaluation/bounds/, and the
 run's gap to each mask is printed; bounds=all does so by every metric, bounds=false leaves it out.
-What was scored before isn't scored again. data.root= says where the corpus lies now if it moved;
-another corpus than the run's is refused, unless force=true. masks=soft is for networks that cluster
-embeddings; its scores lie in <run>/evaluation/soft_masks.
+checkpoint=last and, of a run with trainer.ema_decay, checkpoint=ema take other weights than those
+with the lowest validation loss. What was scored before isn't scored again. data.root= says where
+the corpus lies now if it moved; another corpus than the run's is refused, unless force=true.
+masks=soft is for networks that cluster embeddings; its scores lie in <run>/evaluation/soft_masks.
 """
 
 
@@ -46,14 +45,9 @@ def main() -> None:
 
 def evaluate(arguments: Sequence[str]) -> None:
     """Score the run that the arguments name."""
-    settings = compose.plain(compose.compose("evaluate", arguments))
-    check_choice(settings, "split", "train", "valid", "test")
-    check_choice(settings, "checkpoint", "best", "last")
-    command.set_threads(settings["threads"])
-    device = call(find_device, "device", settings["device"])
+    settings = read("evaluate", arguments)
     torch.backends.cudnn.allow_tf32 = False  # three digits: scores would depend on the batch
-    trust(settings["trust"])
-    run = trained.load(settings["run"], settings["checkpoint"], device)
+    run = trained.load(settings["run"], settings["checkpoint"], settings["device"])
     run = trained.adapted(run, {"masks": settings["masks"]})
     chosen = choose(settings, run.config["data"])
     config = corpus.moved(run.config, settings["data"])

@@ -45,7 +45,7 @@ def main() -> None:
 def export(arguments: Sequence[str]) -> None:
     """Write the formats that the arguments name."""
     settings = compose.plain(compose.compose("export", arguments))
-    check_choice(settings, "checkpoint", "best", "last")
+    check_choice(settings, "checkpoint", "best", "last", "ema")
     asked = settings["formats"]
     formats = list(dict.fromkeys([asked] if isinstance(asked, str) else asked))
     for one in formats:

@@ -2,12 +2,15 @@
 
     python scripts/prepare_librimix.py librispeech=LibriSpeech metadata=LibriMix out=corpora
         [speakers=2] [sample_rate=8000] [mode=min] [subsets=train-100,dev,test] [jobs=4]
+        [shard=3/16]
 
 librispeech: the folder of train-clean-100, dev-clean, test-clean and so on. metadata: a clone of
 github.com/JorisCos/LibriMix, or its folder metadata/Libri2Mix. subsets: all that the metadata has,
 unless some are named. The mixtures are the published ones, bit for bit; neither SoX nor WHAM!'s
 noise is needed. Every utterance is decoded before the first file is written, and broken ones are
-all listed. An interrupted call is continued by the same call. Then:
+all listed. An interrupted call is continued by the same call. shard: make the third of 16 parts,
+beside other calls that make theirs; the last one to end writes the tables. shard=slurm: that of a
+job in an array. Then:
 
     python train.py data=libri2mix data.root=corpora/Libri2Mix/wav8k/min
 """
@@ -30,6 +33,7 @@ DEFAULTS = {
     "mode": "min",
     "subsets": "",
     "jobs": "",
+    "shard": "",
 }
 
 
@@ -44,7 +48,7 @@ def run(words: Sequence[str]) -> None:
     arguments.check_choice(settings, "speakers", "2", "3")
     arguments.check_choice(settings, "sample_rate", "8000", "16000")
     arguments.check_choice(settings, "mode", "min", "max")
-    jobs = arguments.processes(settings)
+    jobs, shard = arguments.processes(settings), arguments.shard(settings)
     speakers, out = int(settings["speakers"]), Path(settings["out"])
     mode: Literal["min", "max"] = "min" if settings["mode"] == "min" else "max"
     with command.continued(out):
@@ -58,6 +62,10 @@ def run(words: Sequence[str]) -> None:
             sample_rate=int(settings["sample_rate"]),
             mode=mode,
             jobs=jobs,
+            shard=shard,
         )
+    if folder is None:
+        print(arguments.STILL.format(shard))
+        return
     made = ", ".join(f"{subset} {len(recipes)}" for subset, recipes in metadata.items())
     print(shown(f"{folder}: {made} mixtures"))

@@ -2,12 +2,14 @@
 
     python scripts/prepare_wsj0_mix.py wsj0=csr_1 lists=create-speaker-mixtures out=wsj0-mix
         [speakers=2,3] [sample_rate=8000] [mode=min] [splits=tr,cv,tt] [jobs=4]
-        [partial=true] [verify=true]
+        [partial=true] [verify=true] [shard=3/16]
 
 wsj0: the discs as they are or merged (LDC93S6A), SPHERE or converted to WAV, in upper or lower
 case. lists: the folder of the lists published with the corpus. sample_rate: 8000, 16000 or both;
 mode: min, max or both. partial: make what the lists hold, though they aren't as long as published.
-verify: read all files again and compare them with the manifest.
+verify: read all files again and compare them with the manifest. shard: make the third of 16 parts,
+beside other calls that make theirs; the last one to end writes the manifest. shard=slurm: that of a
+job in an array.
 
 What is missing is reported before the first file is written. An interrupted call is continued by
 the same call. Then:
@@ -34,6 +36,7 @@ DEFAULTS = {
     "mode": "min",
     "splits": "tr,cv,tt",
     "jobs": "",
+    "shard": "",
     "partial": "false",
     "verify": "false",
 }
@@ -58,11 +61,14 @@ def run(words: Sequence[str]) -> None:
         splits=several(settings, "splits", *wsj0_mix.COUNTS),
         partial=arguments.flag(settings, "partial"),
         jobs=arguments.processes(settings),
+        shard=arguments.shard(settings),
     )
     with command.continued(order.out):
         parts, made = wsj0_mix.prepare(order)
         for part in parts:
             kept = "" if made else ", already there"
             print(shown(f"{part.folder}: {len(part.recipes)} mixtures{kept}"))
-        if verify:
+        if not parts:
+            print(arguments.STILL.format(order.shard))
+        elif verify:
             print(f"{wsj0_mix.verify(order, parts)} files are what the manifests say")

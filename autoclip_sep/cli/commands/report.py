@@ -8,9 +8,8 @@ from typing import Any
 import torch
 
 from autoclip_sep import __version__
-from autoclip_sep.building.build import call, trust
-from autoclip_sep.cli import command, compose, corpus, trained
-from autoclip_sep.cli.arguments import check_choice
+from autoclip_sep.cli import command, corpus, trained
+from autoclip_sep.cli.settings import read
 from autoclip_sep.errors import InputError
 from autoclip_sep.figures.run_pairs import pairs
 from autoclip_sep.figures.runs import GROUP, RunFound, frame
@@ -20,7 +19,6 @@ from autoclip_sep.report.examples import Material
 from autoclip_sep.report.sides import Reported, reported
 from autoclip_sep.runs import scores, sources
 from autoclip_sep.runs.score_groups import find
-from autoclip_sep.training.settings import find_device
 
 USAGE = """
 python scripts/report.py run=runs/... [output=report.html]
@@ -44,10 +42,7 @@ def main() -> None:
 
 def report(arguments: Sequence[str]) -> None:
     """Write the report that the arguments ask for."""
-    settings = compose.plain(compose.compose("report", arguments))
-    check_choice(settings, "split", "train", "valid", "test")
-    command.set_threads(settings["threads"])
-    trust(settings["trust"])
+    settings = read("report", arguments)
     groups = read_groups(settings)
     alone = len(groups) == len(groups[0]) == 1
     folder = groups[0][0] if alone and groups[0][0].is_dir() else Path()
@@ -74,9 +69,7 @@ def of_pairs(directories: Sequence[Path], folder: Path) -> None:
         found = reported([[run.directory for run in side["run"]] for side in sides])
         ending = f"_{members['loss'].iloc[0]}" if len(groups) > 1 else ""
         try:
-            write(
-                found, compose.plain(compose.compose("report", [])), folder / f"report{ending}.html"
-            )
+            write(found, read("report", []), folder / f"report{ending}.html")
         except InputError as error:
             print(shown(f"no report: {error}"))
 
@@ -101,8 +94,8 @@ def _listed(text: str) -> list[str]:
 
 def _material(found: Reported, settings: Mapping[str, Any]) -> Material:
     """The networks and the corpus. Raises InputError where either isn't at hand."""
-    device = call(find_device, "device", settings["device"])
-    runs = [_scored(side.first.directory, found.split, device) for side in found.sides]
+    place = found.split, settings["device"]
+    runs = [_scored(side.first.directory, *place) for side in found.sides]
     store = corpus.prepare(corpus.moved(runs[0].config, settings["data"]))
     for run in runs:
         corpus.check_unchanged(run.directory, store, force=False)
@@ -112,7 +105,8 @@ def _material(found: Reported, settings: Mapping[str, Any]) -> Material:
 def _scored(directory: Path, split: str, device: torch.device) -> trained.Trained:
     """The network whose scores the page shows. Raises InputError where that isn't kept any more."""
     of = scores.note(directory / "evaluation" / f"{split}.csv").get("provenance", {})
-    kind = "last" if str(of.get("checkpoint", "")).startswith("last-") else "best"
+    kind = str(of.get("checkpoint", "")).partition("-")[0]
+    kind = kind if kind in ("last", "ema") else "best"
     run = trained.load(str(directory), kind, device)
     if of.get("sha256", run.sha256) != run.sha256:
         raise InputError(

@@ -5,9 +5,9 @@ from pathlib import Path
 from textwrap import indent
 from typing import Any
 
-from autoclip_sep.building.build import call, trust
-from autoclip_sep.cli import command, compose, metrics
+from autoclip_sep.cli import command, metrics
 from autoclip_sep.cli.commands.evaluate import workers
+from autoclip_sep.cli.settings import read
 from autoclip_sep.errors import InputError
 from autoclip_sep.evaluation.estimates import layouts
 from autoclip_sep.evaluation.estimates.files import Estimates, References
@@ -17,7 +17,6 @@ from autoclip_sep.evaluation.tables import summarise_all
 from autoclip_sep.files import sweep, write_whole
 from autoclip_sep.names import shown
 from autoclip_sep.runs import run_directory
-from autoclip_sep.training.settings import find_device
 
 USAGE = """
 python scripts/score.py estimates=FOLDER references=FOLDER [mixtures=FOLDER] [metrics=NAME]
@@ -48,10 +47,8 @@ def main() -> None:
 
 def score(arguments: Sequence[str]) -> None:
     """Score the folders that the arguments name."""
-    settings = compose.plain(compose.compose("score", arguments))
-    command.set_threads(settings["threads"])
-    device = call(find_device, "device", settings["device"])
-    trust(settings["trust"])
+    settings = read("score", arguments)
+    device = settings["device"]
     chosen = metrics.named(settings["metrics"] or "si_sdr")
     matched = _matched(settings)
     references = References(matched, settings["tolerance"], settings["progress"])

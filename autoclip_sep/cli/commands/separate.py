@@ -6,15 +6,14 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from autoclip_sep.audio import pipes, soundfiles
-from autoclip_sep.building.build import call, trust
 from autoclip_sep.cli import command, compose, sound_tree, trained
 from autoclip_sep.cli.arguments import check_choice
 from autoclip_sep.cli.separating import Sound, latency, separated, source_names
+from autoclip_sep.cli.settings import read
 from autoclip_sep.errors import InputError
 from autoclip_sep.names import shown
 from autoclip_sep.pretrained import Model
 from autoclip_sep.separation.source_files import write_sources
-from autoclip_sep.training.settings import find_device
 
 USAGE = """
 python separate.py run=runs/... input=mix.wav [output=separated] [downmix=true] [skip=true]
@@ -49,8 +48,7 @@ def main() -> None:
 
 def separate(arguments: Sequence[str]) -> None:
     """Separate what the arguments name."""
-    settings = compose.plain(compose.compose("separate", arguments))
-    check_choice(settings, "checkpoint", "best", "last")
+    settings = read("separate", arguments)
     check_choice(settings, "format", "wav", *pipes.BITS)
     if settings["skip"] and (settings["force"] or "-" in (settings["input"], settings["output"])):
         raise InputError("skip=true is for files, and not with force=true: leave out one of them")
@@ -70,16 +68,13 @@ def _check(arguments: Sequence[str]) -> None:
 
 
 def _separate(settings: Mapping[str, Any], sink: BinaryIO | None) -> None:
-    command.set_threads(settings["threads"])
-    device = call(find_device, "device", settings["device"])
-    trust(settings["trust"])
     given, output = Path(settings["input"]), Path(settings["output"])
     piped = settings["input"] == "-"
     if not piped and given.is_dir():
         if sink:
             raise InputError(f"input={given}: a folder can't go into one stream, name an output=")
         tree = sound_tree.below(given, output)
-    run = trained.adapted(trained.load_model(settings, device), settings)
+    run = trained.adapted(trained.load_model(settings, settings["device"]), settings)
     if not piped and given.is_dir():
         _separate_tree(run, tree, output, settings)
     elif sink:

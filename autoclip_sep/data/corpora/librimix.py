@@ -13,6 +13,7 @@ from typing import ClassVar
 
 from autoclip_sep.data.corpora._from_files import Tree, check_names_apart
 from autoclip_sep.data.creation.librimix_metadata import read_mixtures
+from autoclip_sep.data.loading.random_speech import LIBRIMIX
 from autoclip_sep.data.speakers import found_genders, of_librimix
 from autoclip_sep.data.store.reading import Item, Signal
 from autoclip_sep.errors import InputError
@@ -34,6 +35,7 @@ class LibriMix(Tree):
     """
 
     content: ClassVar = "read English audiobooks, added up"
+    levels: ClassVar = LIBRIMIX
     licence: ClassVar = "CC BY 4.0 (LibriSpeech); noise CC BY-NC 4.0 (WHAM!)"
 
     splits: Mapping[str, str | None] = field(

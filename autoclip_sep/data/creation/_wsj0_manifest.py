@@ -68,8 +68,9 @@ def begin(folder: Path, digest: str) -> None:
     Raises InputError if it was begun from another one, or holds files of unknown origin.
     """
     note = folder / BEGUN
-    known = run_directory.read_json(note).get("list_sha256")
-    if known != digest and folder.exists() and any(folder.rglob("*.wav")):
+    holds_some = folder.exists() and any(folder.rglob("*.wav"))
+    known = run_directory.read_json(note).get("list_sha256")  # later: another shard wrote it first
+    if known != digest and holds_some:
         what = "begun from another mixing list" if known else "holds files of unknown origin"
         raise InputError(f"{folder}: {what}; move it away, or name another out")
     folder.mkdir(parents=True, exist_ok=True)

@@ -25,7 +25,8 @@ from autoclip_sep.audio.resampling import resample
 from autoclip_sep.data import _discovery as discovery
 from autoclip_sep.data import _refusal as refusal
 from autoclip_sep.data.creation.librimix_metadata import Recipe
-from autoclip_sep.data.creation.mixing import Mode, are_there, fit, sweep
+from autoclip_sep.data.creation.mixing import ALL, Mode, are_there, fit, sweep
+from autoclip_sep.data.creation.shards import Shard
 from autoclip_sep.errors import InputError
 from autoclip_sep.files import write_whole
 from autoclip_sep.locks import exclusive
@@ -130,11 +131,13 @@ def create(
     mode: Mode = "min",
     jobs: int | None = None,
     progress: bool = True,
-) -> Path:
+    shard: Shard = ALL,
+) -> Path | None:
     """Make `Libri{2,3}Mix/wav{8k,16k}/{min,max}/{subset}/{mix_clean,s1,s2[,s3]}` below `out`.
 
-    metadata: the mixtures of each subset. Returns the folder of the subsets. Files already there
-    are kept, so a killed run continues; the bytes don't depend on it.
+    metadata: the mixtures of each subset. shard: which of them. Returns the folder of the subsets;
+    None where other shards have still to make some of their mixtures. Files already there are kept,
+    so a killed run continues; the bytes don't depend on it.
     Raises InputError before any sound is written if utterances are missing, can't be decoded or
     are no LibriSpeech (all of them listed), or if the tree was begun with other metadata.
     """
@@ -145,12 +148,23 @@ def create(
     utterances = sorted({u for recipes in metadata.values() for r in recipes for u in r.utterances})
     _check_present(librispeech, utterances)
     tasks = [(subset, recipe) for subset, recipes in metadata.items() for recipe in recipes]
-    lengths = run(work.length, tasks, label="found")
-    missing = [recipe for (_, recipe), length in zip(tasks, lengths, strict=True) if not length]
-    needed = sorted({utterance for recipe in missing for utterance in recipe.utterances})
+
+    def missing(tasks: Sequence[tuple[str, Recipe]]) -> list[Recipe]:
+        lengths = run(work.length, tasks, label="found")
+        return [recipe for (_, recipe), length in zip(tasks, lengths, strict=True) if not length]
+
+    own = shard.of(tasks)
+    needed = sorted({utterance for recipe in missing(own) for utterance in recipe.utterances})
     wrong: list[str] = []
     run(work.check, needed, label="sources", failures=wrong)
-    refusal.refuse(wrong, f"of {len(needed)} utterances can't be used", out)
+    report = refusal.REPORT if shard.is_all else f"mixtures.refused.{shard}.txt"
+    refusal.refuse(wrong, f"of {len(needed)} utterances can't be used", out, report)
+    if not shard.is_all:
+        with exclusive(folder, shared=True):
+            _note_metadata(folder, metadata)
+            run(work.write, own, label=f"shard {shard}")
+        if missing(tasks):
+            return None
     with exclusive(folder):
         sweep(folder, "*/*/.*.tmp", "metadata/.mixture_*", f".{MADE_FROM}.*")
         _note_metadata(folder, metadata)

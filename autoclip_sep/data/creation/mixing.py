@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any, Literal
 
 import numpy as np
@@ -24,6 +25,7 @@ from autoclip_sep.audio.resampling import resample
 from autoclip_sep.data import _refusal as refusal
 from autoclip_sep.data.creation.active_level import active_speech_level
 from autoclip_sep.data.creation.mixing_lists import Recipe, read_list, write_list
+from autoclip_sep.data.creation.shards import Shard
 from autoclip_sep.errors import InputError
 from autoclip_sep.names import some
 from autoclip_sep.parallel import in_parallel
@@ -33,6 +35,7 @@ __all__ = ["Mixture", "Mode", "Recipe", "create", "make", "read_list", "tree", "
 LEVEL_RATE = 8000  # Hz; levels are measured here for the 16 kHz version too
 PEAK = 0.9  # of the loudest of the mixture and its sources
 EMPTY_WAV = 44  # bytes, of a WAV file without samples
+ALL = Shard()
 CACHE = ".levelled-"  # folders of levelled utterances; each belongs to one process
 Mode = Literal["min", "max"]
 
@@ -183,25 +186,29 @@ def make(
     full_scale: float | None = None,
     jobs: int | None = None,
     progress: bool = True,
+    shard: Shard = ALL,
 ) -> None:
     """Make those mixtures that are not there yet; levelled utterances are kept in `out` meanwhile.
 
-    full_scale: how levels are measured, see `active_speech_level`. One process at a time may work
-    in `out`. Raises InputError before the first mixture if utterances can't be used.
+    full_scale: how levels are measured, see `active_speech_level`. shard: whose mixtures they are;
+    beside others, what killed processes have left stays. One process at a time may work in `out`
+    otherwise. Raises InputError before the first mixture if utterances can't be used.
     """
     mixtures = [mixture for mixture in mixtures if not are_there(mixture.files())]
     utterances = _utterances(mixtures)
-    clear(out)
-    work = Creation(out / f"{CACHE}{os.getpid()}", sample_rate, full_scale)
-    work.cache.mkdir(parents=True)
+    if shard.is_all:
+        clear(out)
+    out.mkdir(parents=True, exist_ok=True)
+    work = Creation(Path(mkdtemp(prefix=CACHE, dir=out)), sample_rate, full_scale)
     run = partial(in_parallel, jobs=jobs, progress=progress)
     wrong: list[str] = []
     try:
         run(work.level, utterances, label="levels", failures=wrong)
-        refusal.refuse(wrong, f"of {len(utterances)} utterances can't be used", out)
+        report = refusal.REPORT if shard.is_all else f"mixtures.refused.{shard}.txt"
+        refusal.refuse(wrong, f"of {len(utterances)} utterances can't be used", out, report)
         run(work.write, mixtures, label="mixtures")
     finally:
-        clear(out)
+        shutil.rmtree(work.cache, ignore_errors=True)
 
 
 def sweep(folder: Path, *patterns: str) -> None:
@@ -212,7 +219,7 @@ def sweep(folder: Path, *patterns: str) -> None:
 
 
 def clear(out: Path) -> None:
-    """Remove the levelled utterances of this process, or of one that was killed."""
+    """Remove the levelled utterances of processes that were killed."""
     for cache in out.glob(f"{CACHE}*"):
         shutil.rmtree(cache, ignore_errors=True)
 

@@ -7,7 +7,7 @@ tree's manifest; anything else is resumed.
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -20,6 +20,7 @@ from autoclip_sep.data.creation import _wsj0_manifest as manifest
 from autoclip_sep.data.creation import mixing
 from autoclip_sep.data.creation.mixing import Mixture, Mode
 from autoclip_sep.data.creation.mixing_lists import Recipe, read_list
+from autoclip_sep.data.creation.shards import Shard
 from autoclip_sep.errors import InputError
 from autoclip_sep.locks import exclusive
 from autoclip_sep.parallel import in_parallel, release
@@ -34,7 +35,7 @@ class Order:
     """What to make: all combinations of speakers, rates (Hz) and modes.
 
     wsj0: the discs. lists: the folder of `mix_{2,3}_spk_{tr,cv,tt}.txt`. partial: lists may be
-    shorter than the published ones. jobs: processes, None is one per core.
+    shorter than the published ones. jobs: processes, None is one per core. shard: which mixtures.
     """
 
     wsj0: Path
@@ -47,6 +48,7 @@ class Order:
     partial: bool = False
     jobs: int | None = None
     progress: bool = True
+    shard: Shard = mixing.ALL
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,8 @@ def parts(order: Order) -> list[Part]:
 def prepare(order: Order) -> tuple[list[Part], bool]:
     """Make what is not there yet; the parts, and whether there was anything to make.
 
+    No parts where other shards have still to make some of their mixtures.
+
     Raises InputError for what is refused (see above), and for trees of other lists or of unknown
     origin.
     """
@@ -104,8 +108,19 @@ def prepare(order: Order) -> tuple[list[Part], bool]:
     files = wsj0_discs.locate(
         order.wsj0, sorted(utterances), order.out, jobs=order.jobs, progress=order.progress
     )
+    if not order.shard.is_all:
+        with exclusive(order.out / LOCK, shared=True):
+            _make(order, _unfinished(unfinished), files)
+            release()
+        mixtures = (mixture for part in unfinished for mixture in part.mixtures(files))
+        if not all(mixing.are_there(mixture.files()) for mixture in mixtures):
+            return [], True
     with exclusive(order.out / LOCK):
-        _make(order, _unfinished(unfinished), files)  # another process may have made them
+        unfinished = _unfinished(unfinished)  # another process may have made them
+        for part in unfinished:
+            _sweep(part)
+        _make(replace(order, shard=mixing.ALL), unfinished, files)
+        _finish(order, unfinished)
         release()
     return ordered, True
 
@@ -170,25 +185,27 @@ def _unfinished(ordered: Sequence[Part]) -> list[Part]:
 
 
 def _make(order: Order, unfinished: Sequence[Part], files: Mapping[str, str]) -> None:
-    """Make the parts, check them against their lists, and write the manifests."""
+    """Make the shard's mixtures, anew where their files aren't as the manifest says."""
     for part in unfinished:
-        known = _splits(part).get(part.split)
-        if not known:
+        if part.split not in _splits(part):
             manifest.begin(part.folder, part.digest)
-        for name in manifest.sizes_differ(part.folder, known["files"] if known else {}):
-            (part.folder / name).unlink(missing_ok=True)
-        _sweep(part)
     for rate in order.rates:
-        mixtures = [
-            mixture
-            for part in unfinished
-            if part.settings["sample_rate"] == rate
-            for mixture in part.mixtures(files)
-        ]
+        parts = [part for part in unfinished if part.settings["sample_rate"] == rate]
+        mixtures = order.shard.of([mixture for part in parts for mixture in part.mixtures(files)])
+        own = {file for mixture in mixtures for file in mixture.files()}
+        for part in parts:
+            known = _splits(part).get(part.split, {"files": {}})
+            for name in manifest.sizes_differ(part.folder, known["files"]):
+                if f"{part.folder}/{name}" in own:
+                    (part.folder / name).unlink(missing_ok=True)
         mixing.make(
             mixtures, order.out, rate, full_scale=FULL_SCALE, jobs=order.jobs,
-            progress=order.progress,
+            progress=order.progress, shard=order.shard,
         )  # fmt: skip
+
+
+def _finish(order: Order, unfinished: Sequence[Part]) -> None:
+    """Check the parts against their lists, and write the manifests."""
     measure = partial(in_parallel, manifest.measure, jobs=order.jobs, progress=order.progress)
     for part in unfinished:
         _sweep(part)

@@ -50,6 +50,10 @@ class RandomTracks:
         if not 0 <= self.swap <= 1:
             raise ValueError(f"swap must be a probability, not {self.swap!r}")
 
+    def batches(self, split: Split, *, segment: int, **share: int) -> Segments:
+        """Training batches of a split; share: as of `Segments`."""
+        return RandomMixtures(split, self, segment=segment, **share)
+
 
 class Draws(NamedTuple):
     """What an epoch's examples are made of, each (examples, signals).
@@ -88,6 +92,7 @@ class RandomMixtures(Segments):
         room = np.maximum(split.lengths[drawn.tracks] - frames, 0)
         starts = np.floor(drawn.places * (room + 1)).astype(np.int64)
         lengths = np.minimum(split.lengths[drawn.tracks] - starts, frames)
+        split.fetch(drawn.tracks.ravel(), starts.ravel(), lengths.ravel())
 
         stored: NDArray[Any] = np.zeros((*starts.shape, split.channels, frames), split.dtype)
         for b, s in np.ndindex(starts.shape):

@@ -11,8 +11,14 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from autoclip_sep.data.loading.augmentation import RandomMixtures, RandomTracks
-from autoclip_sep.data.loading.segments import Recordings, Segments, segments, whole
+from autoclip_sep.data.loading.on_device import DeviceSegments, check_no_augmentation
+from autoclip_sep.data.loading.segments import (
+    Augmentation,
+    Recordings,
+    Segments,
+    segments,
+    whole,
+)
 from autoclip_sep.data.store.reading import Split
 from autoclip_sep.errors import InputError
 from autoclip_sep.parallel import stop_signals_blocked
@@ -27,7 +33,9 @@ class TrainingLoader:
     them.
 
     batch_size is that of all ranks together. augmentation: how examples are put together where
-    they aren't the corpus' own mixtures. The other arguments are those of `Segments`.
+    they aren't the corpus' own mixtures. device: where a copy of the samples is kept, from which
+    batches are cut without workers; None reads the store. The other arguments are those of
+    `Segments`.
     """
 
     def __init__(
@@ -41,13 +49,21 @@ class TrainingLoader:
         world: int = 1,
         workers: int = 0,
         pin_memory: bool = False,
-        augmentation: RandomTracks | None = None,
+        augmentation: Augmentation | None = None,
+        device: torch.device | None = None,
     ) -> None:
         share = {"batch_size": batch_size, "seed": seed, "rank": rank, "world": world}
-        if augmentation is None:
+        self._dataset: Segments
+        if device is not None:
+            check_no_augmentation(augmentation)
+            if segment is None:
+                raise InputError("trainer.store_on_device: whole items can't be cut there")
+            self._dataset = DeviceSegments(split, device, segment=segment, **share)
+            workers, pin_memory = 0, False
+        elif augmentation is None:
             self._dataset = Segments(split, segment=segment, **share)
         elif segment is not None:
-            self._dataset = RandomMixtures(split, augmentation, segment=segment, **share)
+            self._dataset = augmentation.batches(split, segment=segment, **share)
         else:
             raise InputError("segment=None: whole items can't be mixed at random")
         examples = len(self._dataset)

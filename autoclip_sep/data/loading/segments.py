@@ -7,7 +7,7 @@ which process reads a batch, in what order, or where a run was interrupted.
 
 from functools import lru_cache, reduce
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -19,6 +19,8 @@ from autoclip_sep.data.store.reading import Split
 from autoclip_sep.errors import InputError
 from autoclip_sep.names import some
 from autoclip_sep.types import Batch
+
+AHEAD = 4  # steps
 
 
 @lru_cache(maxsize=4)
@@ -68,15 +70,37 @@ class Segments(Dataset[Batch]):
 
     def __getitem__(self, key: tuple[int, int]) -> Batch:
         epoch, step = key
+        items, starts = self.drawn(epoch, self.examples(step))
+        frames = self.segment or int(self.split.lengths[items].max())
+        batch = segments(self.split, items, starts, frames)
+        self._fetch_ahead(epoch, step)
+        return batch
+
+    def _fetch_ahead(self, epoch: int, step: int) -> None:
+        """Begin to get what the next steps need, where the store is far away."""
+        for later in range(step + 1, min(step + 1 + AHEAD, self.steps)):
+            items, starts = self.drawn(epoch, self.examples(later))
+            room = self.split.lengths[items] - starts
+            self.split.fetch(items, starts, np.minimum(room, self.segment or room), wait=False)
+
+    def drawn(
+        self, epoch: int, examples: slice | NDArray[np.int64] = slice(None)
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Items (examples,) of an epoch, by default all, and where each one's segment starts."""
         order, places = epoch_plan(len(self.split), self.seed, epoch)
-        batch = self.examples(step)
-        items = order[batch]
-        lengths = self.split.lengths[items]
+        items = order[examples]
         if self.segment is None:
-            return segments(self.split, items, np.zeros_like(items), int(lengths.max()))
-        room = np.maximum(lengths - self.segment, 0)
-        starts = np.floor(places[batch] * (room + 1)).astype(np.int64)
-        return segments(self.split, items, starts, self.segment)
+            return items, np.zeros_like(items)
+        room = np.maximum(self.split.lengths[items] - self.segment, 0)
+        return items, np.floor(places[examples] * (room + 1)).astype(np.int64)
+
+
+@runtime_checkable
+class Augmentation(Protocol):
+    """Settings of how training examples are put together, where not as the corpus' own mixtures."""
+
+    def batches(self, split: Split, *, segment: int, **share: int) -> Segments:
+        """Training batches of a split; share: the other arguments of `Segments`."""
 
 
 def segments(
@@ -86,6 +110,7 @@ def segments(
     shape = (len(items), len(split.targets), split.channels, frames)
     stored: NDArray[Any] = np.zeros(shape, dtype=split.dtype)
     lengths = np.minimum(split.lengths[items] - starts, frames)
+    split.fetch(items, starts, lengths)
     for row, item, start, length in zip(
         stored, items.tolist(), starts.tolist(), lengths.tolist(), strict=True
     ):
@@ -116,12 +141,14 @@ class Recordings(Protocol):
 
 def whole(split: Recordings, items: NDArray[np.int64]) -> Batch:
     """Items of one length, whole; mixtures are the corpus' own where the store has them."""
+    if isinstance(split, Split):
+        split.fetch(items, np.zeros_like(items), split.lengths[items])
     pairs = [split.load(int(item)) for item in items]
     mixture = torch.from_numpy(np.stack([mixture for mixture, _ in pairs]))
     sources = torch.from_numpy(np.stack([sources for _, sources in pairs]))
     names = tuple(split.items[int(item)] for item in items)
-    _check_finite(split, mixture, names)
-    _check_finite(split, sources, names)
+    check_finite(split, mixture, names)
+    check_finite(split, sources, names)
     return Batch(mixture, sources, torch.from_numpy(split.lengths[items]), names)
 
 
@@ -130,12 +157,12 @@ def as_batch(
 ) -> Batch:
     """All signals (B, signals, C, T) of some examples: the mixtures are their sums."""
     mixture = reduce(torch.add, signals.unbind(dim=1))  # twice as fast as a sum over the axis
-    _check_finite(split, mixture, names)
+    check_finite(split, mixture, names)
     targets = signals if split.targets.all() else signals[:, torch.from_numpy(split.targets)]
     return Batch(mixture, targets, torch.from_numpy(lengths), names)
 
 
-def _check_finite(split: Recordings, waveforms: Tensor, names: tuple[str, ...]) -> None:
+def check_finite(split: Recordings, waveforms: Tensor, names: tuple[str, ...]) -> None:
     """Refuse NaN, infinity and what overflows when squared: (B, ...) waveforms.
 
     Before a network sees them: BatchNorm's statistics would keep a NaN although the step is

@@ -14,7 +14,7 @@ import io
 import json
 import os
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,12 +23,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from autoclip_sep.data.store.samples import CHUNK, MappedSamples, Samples
 from autoclip_sep.errors import InputError
-from autoclip_sep.files import mapped
 from autoclip_sep.names import shown
 
 VERSION = 1
-CHUNK = 2**16  # bytes of samples.bin that have a checksum in common
 LSB = 2.0**-15  # the last of 16 bits, where full scale is 1
 MIXTURE = -1  # in the index's `signal` column: the corpus' own mixture
 INDEX = np.dtype(
@@ -85,7 +84,7 @@ class Item:
 
 
 class Split:
-    """The mixtures of one split, read from the memory map.
+    """The mixtures of one split.
 
     items: their names. lengths: (items,) int64, samples. sources, channels: S and C. folder: the
     store's. dtype: int16 or float32, as stored.
@@ -107,16 +106,10 @@ class Split:
         mixtures = own[own["signal"] == MIXTURE]
         numbers = (mixtures["item"] - first).tolist()
         self._mixtures = dict(zip(numbers, mixtures["offset"].tolist(), strict=True))
-        self._map: NDArray[Any] | None = None
-        self._checksums = store.checksums
-        self._compared = np.zeros(0 if self._checksums is None else len(self._checksums), bool)
+        self._samples = store.samples()
 
     def __len__(self) -> int:
         return len(self.items)
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Each process opens its own map, and checks it.
-        return self.__dict__ | {"_map": None, "_compared": np.zeros_like(self._compared)}
 
     @property
     def scale(self) -> float:
@@ -147,62 +140,69 @@ class Split:
         mixture = block[0].T.astype(np.float32)
         return mixture * np.float32(self.scale), signals[self.targets]
 
-    def _block(self, i: int, offset: int, signals: int, start: int, stop: int) -> NDArray[Any]:
-        """Samples start to stop of signals that lie one after the other: (signals, T, C), a view.
+    def fetch(
+        self, items: NDArray[np.int64], starts: NDArray[np.int64], frames: NDArray[np.int64],
+        wait: bool = True,
+    ) -> None:  # fmt: skip
+        """Get parts of mixtures near, all at the same time, where the store is far away.
 
-        Raises InputError where they aren't what was stored.
+        items, starts, frames: (parts,). wait: until they are there, or an error says why not.
         """
-        if self._map is None:
-            # Not by numpy's memmap class, which costs microseconds per slice.
-            self._map = np.frombuffer(mapped(self.folder / "samples.bin"), self.dtype)
-        size = int(self.lengths[i]) * self.channels
-        if self._checksums is not None:
-            for own in range(offset, offset + signals * size, size):
-                self._compare(i, own + start * self.channels, own + stop * self.channels)
-        block = self._map[offset : offset + signals * size].reshape(signals, -1, self.channels)
-        return block[:, start:stop]
+        ranges = []
+        for i, start, count in zip(items.tolist(), starts.tolist(), frames.tolist(), strict=True):
+            size = int(self.lengths[i]) * self.channels
+            first = int(self._offsets[i]) + start * self.channels
+            for own in range(first, first + len(self.targets) * size, size):
+                ranges.append((own, own + count * self.channels))
+        self._samples.fetch(ranges, wait)
 
-    def _compare(self, i: int, start: int, stop: int) -> None:
-        """Check values start to stop of the map, which are of mixture i, by their checksums."""
-        assert self._map is not None
-        assert self._checksums is not None
-        values = CHUNK // self.dtype.itemsize
-        for chunk in range(start // values, -(-stop // values)):
-            if self._compared[chunk]:
-                continue
-            found = zlib.crc32(self._map[chunk * values : (chunk + 1) * values].data)
-            if found != self._checksums[chunk]:
-                raise InputError(
-                    f"{self.folder / 'samples.bin'} is damaged within {CHUNK} bytes from byte"
-                    f" {chunk * CHUNK} on, read for {self.items[i]}: delete {self.folder}, it is"
-                    " made again"
-                )
-            self._compared[chunk] = True
+    def _block(self, i: int, offset: int, signals: int, start: int, stop: int) -> NDArray[Any]:
+        """Samples start to stop of signals that lie one after the other: (signals, T, C)."""
+        shape = (signals, int(self.lengths[i]), self.channels)
+        return self._samples.block(offset, shape, start, stop, self.items[i])
 
 
 class Store:
     """An opened store. Raises InputError if it is missing, damaged, or of another version.
 
     items: the mixtures' names, by split. files: what it was made from, in its order, where whoever
-    opens it knows that. checksums: (chunks,) of samples.bin, None in older stores.
+    opens it knows that. checksums: (chunks,) of samples.bin, None in older stores. place: of the
+    samples, for messages. shards: the samples of a store without samples.bin, by type and
+    checksums; `folder` has its other files then.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], files: Sequence[Item] = ()) -> None:
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        files: Sequence[Item] = (),
+        *,
+        place: str | None = None,
+        shards: Callable[[str, NDArray[np.uint32]], Samples] | None = None,
+    ) -> None:
         self.folder, self.files = Path(folder), files
-        meta, self.index, self.checksums = _open(self.folder)
+        self.place = place or str(self.folder)
+        meta, self.index, self.checksums = _open(self.folder, whole=shards is None)
         self.sample_rate: int = meta["sample_rate"]
         self.fingerprint: str = meta["fingerprint"]
         self.dtype: str = meta["dtype"]
         self.items: dict[str, list[str]] = meta["splits"]
+        self._shards = shards
 
     @property
     def splits(self) -> tuple[str, ...]:
         return tuple(self.items)
 
+    def samples(self) -> Samples:
+        """The samples of all splits, none of them checked yet."""
+        if self._shards is None:
+            return MappedSamples(self.folder / "samples.bin", self.dtype, self.checksums)
+        assert self.checksums is not None
+        return self._shards(self.dtype, self.checksums)
+
     def split(self, name: str) -> Split:
         """The split of that name. Raises InputError naming those there are."""
         if name not in self.items:
-            raise InputError(f"split={name}: {self.folder} has {', '.join(self.items)}")
+            raise InputError(f"split={name}: {self.place} has {', '.join(self.items)}")
         return Split(self, name)
 
 
@@ -222,16 +222,21 @@ def checksum(meta: Mapping[str, Any], index: bytes) -> int:
     return zlib.crc32(index, zlib.crc32(json.dumps(meta).encode()))
 
 
-def _open(folder: Path) -> tuple[dict[str, Any], NDArray[np.void], NDArray[np.uint32] | None]:
-    """meta.json, the index and the checksums, None in older stores, if all belong together."""
+def _open(
+    folder: Path, whole: bool
+) -> tuple[dict[str, Any], NDArray[np.void], NDArray[np.uint32] | None]:
+    """meta.json, the index and the checksums, None in older stores, if all belong together.
+
+    whole: with samples.bin.
+    """
     try:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
         content = (folder / "index.npy").read_bytes()
         if meta.pop("crc32", None) not in (None, checksum(meta, content)):
             raise ValueError("meta.json or index.npy is damaged")
         index = np.load(io.BytesIO(content), allow_pickle=False)
-        size = (folder / "samples.bin").stat().st_size
         expected = meta["values"] * np.dtype(meta["dtype"]).itemsize
+        size = (folder / "samples.bin").stat().st_size if whole else expected
         if meta["version"] != VERSION or index.dtype != INDEX or size != expected:
             raise ValueError(f"samples.bin has {size} bytes, not {expected}, or an old layout")
         sums = None

@@ -18,12 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from autoclip_sep.audio.info import SUFFIXES
 from autoclip_sep.errors import InputError
 
-SUFFIXES = {
-    ".aac", ".aif", ".aiff", ".flac", ".m4a", ".mp3", ".oga", ".ogg", ".opus", ".sph", ".w64",
-    ".wav", ".wma",
-}  # fmt: skip
+SOUNDS = SUFFIXES - {".mp4", ".webm"}  # videos, or stems of which only the mixture would be read
 
 # What sources are called where they aren't numbered, in the order of tables.
 NAMES = (
@@ -182,5 +180,5 @@ def _audio_files(root: Path) -> Iterator[Path]:
             if not name.startswith(".") and os.path.realpath(os.path.join(base, name)) not in seen
         )  # fmt: skip
         for name in sorted(files):
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES:
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in SOUNDS:
                 yield Path(base, name)

@@ -11,6 +11,7 @@ from scipy.signal import resample_poly
 from autoclip_sep.audio import soundfiles
 from autoclip_sep.data.creation import librimix as creation
 from autoclip_sep.data.creation.librimix_metadata import Recipe, find_metadata, read_metadata
+from autoclip_sep.data.creation.shards import Shard
 from autoclip_sep.errors import InputError
 from tests.data.conftest import contents as everything
 
@@ -99,6 +100,18 @@ def test_the_published_layout_and_tables(librispeech, tmp_path):
     places = [f"{folder}/dev/{kind}/{DEV.name}.wav" for kind in ("mix_clean", "s1", "s2")]
     assert row == ",".join([DEV.name, *places, "3520"])
     assert (folder / "metadata/mixture_train-100_mix_clean.csv").exists()
+
+
+def test_shards_make_what_one_process_makes(librispeech, tmp_path):
+    whole = make(librispeech, tmp_path / "whole")
+    assert make(librispeech, tmp_path / "shards", shard=Shard(3, 3)) is None  # an empty one
+    assert make(librispeech, tmp_path / "shards", shard=Shard(2, 3)) is None
+    assert not list(tmp_path.glob("shards/**/*.csv"))
+    folder = make(librispeech, tmp_path / "shards", shard=Shard(1, 3))
+    assert contents(folder) == contents(whole)
+    for table in whole.glob("metadata/*.csv"):
+        other = (folder / "metadata" / table.name).read_text()
+        assert other == table.read_text().replace("/whole/", "/shards/")
 
 
 def test_a_mixture_is_the_sum_of_its_sources(librispeech, tmp_path):

@@ -9,6 +9,7 @@ import pytest
 from autoclip_sep.audio import soundfiles
 from autoclip_sep.data.creation import mixing, wsj0_mix
 from autoclip_sep.data.creation.mixing_lists import Recipe, write_list
+from autoclip_sep.data.creation.shards import Shard
 from autoclip_sep.data.creation.wsj0_mix import Order
 from autoclip_sep.errors import InputError
 from tests.data.conftest import contents
@@ -121,6 +122,32 @@ def test_splits_may_be_made_one_after_the_other(order, tmp_path):
     for split in ("tt", "tr", "cv"):
         wsj0_mix.prepare(replace(order, out=tmp_path / "split", splits=(split,)))
     assert contents(tmp_path / "split") == contents(order.out)
+
+
+@pytest.mark.parametrize("count", [3, 40])
+def test_shards_make_what_one_process_makes(order, tmp_path, count):
+    """In any order, and where there are more of them than mixtures; the last one finishes."""
+    order = replace(order, rates=(8000, 16000))
+    wsj0_mix.prepare(order)
+    numbers = [*range(2, count + 1), 1]
+    for number in numbers:
+        part = replace(order, out=tmp_path / "shards", shard=Shard(number, count))
+        parts, made = wsj0_mix.prepare(part)
+        assert bool(parts) is (number == 1)
+        assert made
+        assert bool(list(part.out.rglob("manifest.json"))) is (number == 1)
+    assert contents(tmp_path / "shards") == contents(order.out)
+    assert wsj0_mix.prepare(part)[1] is False
+
+
+def test_a_shard_makes_its_lost_files_anew(order):
+    wsj0_mix.prepare(order)
+    before = contents(order.out)
+    for file in order.out.rglob("*.wav"):
+        file.unlink()
+    for number in (1, 2):
+        wsj0_mix.prepare(replace(order, shard=Shard(number, 2)))
+    assert contents(order.out) == before
 
 
 def test_lost_files_are_made_anew(order):

@@ -1,73 +1,23 @@
-"""Loggers mirror a run's record files; where one fails, the run continues without it."""
+"""Weights & Biases."""
 
 import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from autoclip_sep.optional import require
+from autoclip_sep.training.loggers.base import Logger
 
 LAST_UPLOAD = 300  # seconds; W&B would retry for hours after the end of a run
-
-
-@runtime_checkable
-class Logger(Protocol):
-    """Receives every row that the run records."""
-
-    def start(self, directory: Path, config: Mapping[str, Any]) -> None:
-        """A run starts or is resumed."""
-
-    def log(self, prefix: str, row: Mapping[str, Any]) -> None:
-        """One row of dynamics.csv (prefix "dynamics") or history.csv (prefix "history")."""
-
-    def finish(self) -> None:
-        """The run ends."""
-
-
-class NoLogger(Logger):
-    """No logger; the run's own files only."""
-
-
-class FailSafe(Logger):
-    """Any logger: its first error is printed and ends the logging, not the run.
-
-    running: whether it hasn't failed so far.
-    """
-
-    def __init__(self, logger: Logger) -> None:
-        self._logger, self.running = logger, True
-
-    def start(self, directory: Path, config: Mapping[str, Any]) -> None:
-        """A run starts or is resumed."""
-        self._try("start", directory, config)
-
-    def log(self, prefix: str, row: Mapping[str, Any]) -> None:
-        """One row."""
-        self._try("log", prefix, row)
-
-    def finish(self) -> None:
-        """The run ends."""
-        self._try("finish")
-
-    def _try(self, action: str, *given: Any) -> None:
-        if not self.running:
-            return
-        try:
-            getattr(self._logger, action)(*given)
-        except Exception as error:  # of any type: the run's own files continue
-            name = type(self._logger).__name__
-            reason = str(error).strip().split("\n")[0] or type(error).__name__
-            print(f"{name}: cannot {action} ({reason}); the run continues without it",
-                  file=sys.stderr)  # fmt: skip
-            self.running = False
 
 
 class WandbLogger(Logger):
     """Weights & Biases, online or offline, with the run's step as the axis of every chart.
 
-    It never prompts: without an API key `start` raises wandb's error.
+    It never prompts: without an API key `start` raises wandb's error. Raises InputError where the
+    package is missing.
     mode: online, offline or disabled, as in wandb. timeout: seconds to wait for the server at the
     start.
     """
@@ -77,6 +27,7 @@ class WandbLogger(Logger):
     ) -> None:
         if mode not in ("online", "offline", "disabled"):
             raise ValueError(f"mode must be online, offline or disabled, not {mode!r}")
+        require("wandb", "logger=wandb")
         self.project, self.mode, self.timeout = project, mode, timeout
         self._run: Any = None
 

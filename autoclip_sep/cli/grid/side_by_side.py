@@ -1,4 +1,4 @@
-"""Jobs side by side, as processes of few threads, until all are done; a failure stops no other."""
+"""Jobs, and the launcher `local`: side by side, as processes of few threads, until all are done."""
 
 import math
 import os
@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from signal import Signals
 
 from tqdm import tqdm
 
@@ -17,20 +18,30 @@ POLL = 0.5  # seconds
 REPORT = 60.0  # seconds between two lines where there is no bar
 
 
+def _unknown(job: "Job") -> float:
+    return 0.0
+
+
+def _never() -> bool:
+    return False
+
+
 @dataclass
 class Job:
     """Programs one after the other, each the words that Python is called with.
 
     commands: each with the name of its log. logs: folder for their output. done: the share done so
     far, in [0, 1]. busy: whether another process works on it, perhaps of an earlier call that was
-    killed. after: jobs that must have ended before it starts.
+    killed. finished: whether what it is for is there; None where only its commands can tell. after:
+    jobs that must have ended before it starts.
     """
 
     name: str
     commands: list[tuple[str, list[str]]]
     logs: Path
-    done: Callable[["Job"], float]
-    busy: Callable[[], bool] = lambda: False
+    done: Callable[["Job"], float] = _unknown
+    busy: Callable[[], bool] = _never
+    finished: Callable[[], bool] | None = None
     after: Sequence["Job"] = ()
     ended: bool = False
     failure: str = ""
@@ -48,7 +59,8 @@ class Job:
             if code is None:
                 return True
             if code != 0:
-                self.failure = f"exit code {code}: {self._last_line()} ({self.log})"
+                how = f"killed by {Signals(-code).name}" if code < 0 else f"exit code {code}"
+                self.failure = f"{how}: {self._last_line()} ({self.log})"
                 return False
         if not self.commands:
             return False
@@ -76,27 +88,21 @@ def run_all(jobs: Sequence[Job], together: int, threads: int) -> list[Job]:
     """
     waiting, going, failed = list(jobs), list[Job](), list[Job]()
     reported: set[str] = set()
-    progress = Progress(len(jobs))
-    form = "{l_bar}{bar}| {n:.1f}/{total} jobs [{elapsed}<{remaining}]"
-    with tqdm(total=len(jobs), bar_format=form, disable=None) as bar:
+    with Progress(len(jobs)) as progress:
         try:
             while waiting or going:
                 for job in [job for job in waiting if not job.waits()][: together - len(going)]:
                     waiting.remove(job)
                     going.append(job)
                 if waiting and not going:
-                    _report_the_wait(waiting[0], reported)
+                    report_the_wait(waiting[0], reported)
                 for job in list(going):
                     if not job.go_on(threads):
                         going.remove(job)
                         job.ended = True
                         failed += [job] if job.failure else []
-                        tqdm.write(shown(f"{'failed' if job.failure else 'done'}: {job.name}"))
-                ended = len(jobs) - len(waiting) - len(going)
-                done = ended + sum(min(job.done(job), 1) for job in going)
-                bar.update(done - bar.n)
-                if bar.disable:
-                    progress.report(done)
+                        report_the_end(job)
+                progress.update(len(jobs) - len(waiting) - len(going), going)
                 if waiting or going:
                     time.sleep(POLL)
         finally:
@@ -105,11 +111,27 @@ def run_all(jobs: Sequence[Job], together: int, threads: int) -> list[Job]:
 
 
 class Progress:
-    """A line a minute on the progress of jobs, for a log: a terminal has a bar."""
+    """A bar in a terminal; in a log, a line a minute on how many jobs are done."""
+
+    FORM = "{l_bar}{bar}| {n:.1f}/{total} jobs [{elapsed}<{remaining}]"
 
     def __init__(self, total: int) -> None:
         self.total = total
         self.began = self.reported = time.monotonic()
+
+    def __enter__(self) -> "Progress":
+        self.bar = tqdm(total=self.total, bar_format=self.FORM, disable=None)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()
+
+    def update(self, ended: int, going: Sequence[Job]) -> None:
+        """So many jobs have ended, and these are going."""
+        done = ended + sum(min(job.done(job), 1) for job in going)
+        self.bar.update(done - self.bar.n)
+        if self.bar.disable:
+            self.report(done)
 
     def report(self, done: float) -> None:
         """Print how many jobs are done, if a minute has passed."""
@@ -122,7 +144,13 @@ class Progress:
         print(f"{done:.1f} of {self.total} jobs after {passed:.0f} minutes{left}", flush=True)
 
 
-def _report_the_wait(job: Job, reported: set[str]) -> None:
+def report_the_end(job: Job) -> None:
+    """A line for each job, as soon as it has ended."""
+    tqdm.write(shown(f"{'failed' if job.failure else 'done'}: {job.name}"))
+
+
+def report_the_wait(job: Job, reported: set[str]) -> None:
+    """A line for each job that somebody else works on; reported: the jobs that have theirs."""
     if job.name not in reported:
         reported.add(job.name)
         tqdm.write(f"{job.name} is in use by another process: waiting for it")

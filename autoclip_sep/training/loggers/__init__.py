@@ -1,0 +1,1 @@
+"""Mirrors of a run's record files; one logger a file."""
