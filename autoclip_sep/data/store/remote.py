@@ -18,6 +18,8 @@ from autoclip_sep.optional import require
 
 PATIENCE = 120.0  # seconds of failed attempts after which a server counts as gone
 FIRST_WAIT, LONGEST_WAIT = 0.2, 10.0  # seconds between two attempts; doubled each time
+# Of botocore, which is there only where S3 is read. Another attempt finds none either.
+NO_CREDENTIALS = ("NoCredentialsError", "PartialCredentialsError")
 Result = TypeVar("Result")
 
 # Retries are ours: the client's own ones would multiply them.
@@ -143,6 +145,8 @@ class Remote:
             except PermissionError as error:
                 raise InputError(f"{url}: access refused ({_why(error)}); credentials?") from error
             except Exception as error:  # of fsspec, the client and the network: many kinds
+                if type(error).__name__ in NO_CREDENTIALS:
+                    raise InputError(f"{url}: {_why(error)}; set those of the client") from error
                 if time.monotonic() + wait > end or self.stopped.is_set():
                     self.stopped.set()
                     raise InputError(

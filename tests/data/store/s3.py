@@ -99,9 +99,16 @@ def environment(proxy: Proxy) -> dict[str, str]:
     }
 
 
+def forget_clients() -> None:
+    """Those with an earlier address and other credentials."""
+    import s3fs
+
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
 def make_bucket(name: str) -> None:
     """A new one."""
     import s3fs
 
-    s3fs.S3FileSystem.clear_instance_cache()  # clients of an earlier server
+    forget_clients()
     s3fs.S3FileSystem(skip_instance_cache=True).mkdir(name)

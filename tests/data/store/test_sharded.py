@@ -207,6 +207,22 @@ def test_a_server_that_stays_away_is_one_line(proxy, uploaded, tmp_path, impatie
         open_store(uploaded, tmp_path / "other", GB)
 
 
+def test_no_credentials_are_told_at_once(server, tmp_path, monkeypatch):
+    for name in s3.environment(server):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+    s3.forget_clients()
+    begun = time.monotonic()
+    try:
+        with pytest.raises(InputError, match=r"s3://unknown/x/shards\.json: .*credentials"):
+            open_store("s3://unknown/x", tmp_path / "cache", 10**6)
+    finally:
+        s3.forget_clients()
+    assert time.monotonic() - begun < 60  # of the 120 s for a server that is gone
+
+
 @pytest.mark.parametrize("place", ["folder", "s3"])
 def test_missing_and_changed_shards_are_named(plain, proxy, files, tmp_path, place):
     output = str(tmp_path / "far") if place == "folder" else "s3://corpora/bad"
