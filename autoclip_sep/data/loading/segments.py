@@ -73,11 +73,12 @@ class Segments(Dataset[Batch]):
         items, starts = self.drawn(epoch, self.examples(step))
         frames = self.segment or int(self.split.lengths[items].max())
         batch = segments(self.split, items, starts, frames)
-        self._fetch_ahead(epoch, step)
+        if self.split.far:
+            self._fetch_ahead(epoch, step)
         return batch
 
     def _fetch_ahead(self, epoch: int, step: int) -> None:
-        """Begin to get what the next steps need, where the store is far away."""
+        """Begin to get what the next steps need."""
         for later in range(step + 1, min(step + 1 + AHEAD, self.steps)):
             items, starts = self.drawn(epoch, self.examples(later))
             room = self.split.lengths[items] - starts

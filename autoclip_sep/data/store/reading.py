@@ -140,6 +140,11 @@ class Split:
         mixture = block[0].T.astype(np.float32)
         return mixture * np.float32(self.scale), signals[self.targets]
 
+    @property
+    def far(self) -> bool:
+        """Whether `fetch` does anything: in every other case what asks for it may be left out."""
+        return self._samples.far
+
     def fetch(
         self, items: NDArray[np.int64], starts: NDArray[np.int64], frames: NDArray[np.int64],
         wait: bool = True,
@@ -148,6 +153,8 @@ class Split:
 
         items, starts, frames: (parts,). wait: until they are there, or an error says why not.
         """
+        if not self.far:
+            return
         ranges = []
         for i, start, count in zip(items.tolist(), starts.tolist(), frames.tolist(), strict=True):
             size = int(self.lengths[i]) * self.channels

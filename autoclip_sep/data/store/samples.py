@@ -15,8 +15,25 @@ CHUNK = 2**16  # bytes of samples.bin that have a checksum in common
 Range = tuple[int, int]  # from and to, counted in samples
 
 
+def first_damaged(content: bytes, checksums: NDArray[np.uint32]) -> int | None:
+    """The first chunk of the content, from 0, that hasn't its checksum; None where all have.
+
+    checksums: (chunks or more,), from the content's first on.
+    """
+    view = memoryview(content)
+    for chunk, place in enumerate(range(0, len(view), CHUNK)):
+        if zlib.crc32(view[place : place + CHUNK]) != checksums[chunk]:
+            return chunk
+    return None
+
+
 class Samples(Protocol):
-    """What `Split` reads from; samples are counted from the beginning of samples.bin."""
+    """What `Split` reads from; samples are counted from the beginning of samples.bin.
+
+    far: whether `fetch` does anything.
+    """
+
+    far: bool
 
     def block(
         self, offset: int, shape: tuple[int, int, int], start: int, stop: int, name: str
@@ -36,6 +53,8 @@ class MappedSamples:
 
     checksums: (chunks,), None in older stores.
     """
+
+    far = False  # the operating system reads ahead
 
     def __init__(self, path: Path, dtype: DTypeLike, checksums: NDArray[np.uint32] | None) -> None:
         self.path, self.dtype = path, np.dtype(dtype)
@@ -63,7 +82,7 @@ class MappedSamples:
         return block[:, start:stop]
 
     def fetch(self, ranges: Sequence[Range], wait: bool) -> None:
-        """Nothing: the operating system reads ahead."""
+        """Nothing."""
 
     def _compare(self, name: str, start: int, stop: int) -> None:
         """Check samples start to stop, which are of that mixture, by their checksums."""

@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import threading
-import zlib
 from collections.abc import Sequence
 from concurrent.futures import Future
 from functools import partial
@@ -26,7 +25,7 @@ from numpy.typing import DTypeLike, NDArray
 from autoclip_sep.data.store.cache import PieceCache
 from autoclip_sep.data.store.reading import Store
 from autoclip_sep.data.store.remote import Remote
-from autoclip_sep.data.store.samples import CHUNK, Range
+from autoclip_sep.data.store.samples import CHUNK, Range, first_damaged
 from autoclip_sep.errors import InputError
 from autoclip_sep.files import write_whole
 
@@ -100,6 +99,7 @@ class ShardedSamples:
         self._remote, self._names, self._shard, self._size = remote, names, shard, size
         self._dtype, self._checksums, self._cache = np.dtype(dtype), checksums, cache
         self._compared = np.zeros(len(checksums), bool)
+        self.far = cache is not None
         self._threads: tuple[int, _Threads] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -204,11 +204,8 @@ class ShardedSamples:
 
     def _wrong(self, content: bytes, start: int) -> int | None:
         """The byte from which on the first chunk of the content lies that isn't what it was."""
-        view = memoryview(content)
-        for place in range(0, len(content), CHUNK):
-            if zlib.crc32(view[place : place + CHUNK]) != self._checksums[(start + place) // CHUNK]:
-                return start + place
-        return None
+        chunk = first_damaged(content, self._checksums[start // CHUNK :])
+        return None if chunk is None else start + chunk * CHUNK
 
     def _pieces(self, ranges: Sequence[Range]) -> list[int]:
         width, found = self._dtype.itemsize, dict[int, None]()

@@ -7,10 +7,8 @@ an interrupted call is continued by the same one.
 import hashlib
 import io
 import json
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +16,7 @@ from tqdm import tqdm
 
 from autoclip_sep.data.store.reading import Store, checksum, checksums_of
 from autoclip_sep.data.store.remote import Remote
-from autoclip_sep.data.store.samples import CHUNK
+from autoclip_sep.data.store.samples import CHUNK, first_damaged
 from autoclip_sep.data.store.sharded import FILES, LIST, PIECE, VERSION
 from autoclip_sep.errors import InputError
 
@@ -69,7 +67,8 @@ def shard(
         with open(samples, "rb") as file:
             file.seek(start)
             content = file.read(min(size, total - start))
-        _check(content, sums[start // CHUNK :], samples)
+        if first_damaged(content, sums[start // CHUNK :]) is not None:
+            raise InputError(f"{samples} is damaged: delete {samples.parent}, it is made again")
         name = f"{number:06d}-{hashlib.sha256(content).hexdigest()[:32]}.bin"
         if there.get(name) == len(content) and not (verify and _differs(remote, name)):
             return name, False
@@ -108,14 +107,6 @@ def _differs(remote: Remote, name: str) -> bool:
             raise
         return True
     return hashlib.sha256(content).hexdigest()[:32] not in name
-
-
-def _check(content: bytes, sums: NDArray[np.uint32], samples: Path) -> None:
-    """Refuse to write what is damaged."""
-    view = memoryview(content)
-    for number, place in enumerate(range(0, len(content), CHUNK)):
-        if zlib.crc32(view[place : place + CHUNK]) != sums[number]:
-            raise InputError(f"{samples} is damaged: delete {samples.parent}, it is made again")
 
 
 def _files(store: Store, statistics: bytes, sums: NDArray[np.uint32]) -> dict[str, bytes]:
