@@ -39,12 +39,7 @@ with distributed.process_group(torch.device("cpu")):
 @pytest.fixture(scope="module")
 def far(tiny_store):
     """The tiny store on an S3 server: the proxy before it, and the URL."""
-    for needed in ("moto", "s3fs", "flask_cors"):
-        pytest.importorskip(needed, reason=f"{needed} isn't installed: no S3 server here")
-    with s3.serving() as proxy, pytest.MonkeyPatch.context() as patch:
-        for name, value in s3.environment(proxy).items():
-            patch.setenv(name, value)
-        s3.make_bucket("corpora")
+    with s3.corpora() as proxy:
         content = io.BytesIO()
         np.save(content, signal_statistics(tiny_store, progress=False))
         url = "s3://corpora/tiny"

@@ -8,9 +8,11 @@ import contextlib
 import os
 import sys
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from autoclip_sep.data.store.once import Once
 from autoclip_sep.errors import InputError
 from autoclip_sep.files import whole_file
 from autoclip_sep.locks import held
@@ -43,7 +45,7 @@ class PieceCache:
                 f"{self.folder}: can't be written ({error.strerror}); choose another folder with"
                 " data.cache=..."
             ) from error
-        self._full = False
+        self._says_full = Once()
 
     def __contains__(self, key: str) -> bool:
         return (self._pieces / key).exists()
@@ -62,39 +64,39 @@ class PieceCache:
     @contextlib.contextmanager
     def fetching(self, key: str) -> Iterator[None]:
         """Held by who gets a piece: others wait, and then find it."""
-        stripe = hash_of(key) % STRIPES
+        stripe = zlib.crc32(key.encode()) % STRIPES  # the same in every process, unlike `hash`
         with held(self._locks / f"{stripe:02d}", lambda: None):
             yield
 
     def add(self, key: str, content: bytes) -> None:
         """Keep a piece, if there is room; where the disk is full, it is said once."""
+        path = self._pieces / key
         try:
-            self._reserve(len(content))
-            path = self._pieces / key
-            path.parent.mkdir(exist_ok=True)
-            with whole_file(path) as file:
-                file.write(content)
+            # One at a time: what was counted and isn't written yet would be counted no more.
+            with held(self.folder / "bytes", lambda: None):
+                self._make_room(len(content))
+                path.parent.mkdir(exist_ok=True)
+                with whole_file(path) as file:
+                    file.write(content)
         except OSError as error:
-            if not self._full:
+            if self._says_full():
                 said = f"data.cache: {self.folder}: {error.strerror}; reading goes on without it"
                 print(shown(said), file=sys.stderr, flush=True)
-            self._full = True
 
     def remove(self, key: str) -> None:
         """Delete a piece, if it is there."""
         (self._pieces / key).unlink(missing_ok=True)
 
-    def _reserve(self, size: int) -> None:
+    def _make_room(self, size: int) -> None:
         """Count `size` bytes more in the folder, and delete old pieces where that is too much."""
         path = self.folder / "bytes"
-        with held(path, lambda: None):
-            try:
-                total = int(path.read_text() or 0)
-            except ValueError:  # of a killed process
-                total = self.limit
-            if total + size > self.limit:
-                total = self._shrink(int(KEPT * self.limit) - size)
-            path.write_text(str(total + size))
+        try:
+            total = int(path.read_text() or 0)
+        except ValueError:  # of a killed process
+            total = self.limit
+        if total + size > self.limit:
+            total = self._shrink(int(KEPT * self.limit) - size)
+        path.write_text(str(total + size))
 
     def _shrink(self, goal: int) -> int:
         """Delete what was used least recently until `goal` bytes are left; how many are."""
@@ -114,8 +116,3 @@ class PieceCache:
                 path.unlink(missing_ok=True)
                 total -= size
         return total
-
-
-def hash_of(key: str) -> int:
-    """The same number in every process, unlike `hash`."""
-    return int.from_bytes(key.encode()[-8:].rjust(8), "little") * 2654435761 >> 7

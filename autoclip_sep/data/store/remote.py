@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from autoclip_sep.data.store.once import Once
 from autoclip_sep.errors import InputError
 from autoclip_sep.files import write_whole
 from autoclip_sep.names import shown
@@ -44,7 +45,7 @@ class Remote:
     def __init__(self, url: str, patience: float = PATIENCE) -> None:
         self.url, self.patience = url.rstrip("/"), patience
         self._opened: tuple[int, Any, str] | None = None
-        self._told = False
+        self._says_why = Once()
         self.stopped = threading.Event()  # ends what waits for a server in other threads
         self._files()
 
@@ -153,8 +154,7 @@ class Remote:
                         f"{url}: can't be reached for {self.patience:g} s ({_why(error)}); check"
                         " address, network and credentials, then give the same command again"
                     ) from error
-                if not self._told:
-                    self._told = True
+                if self._says_why():
                     said = f"{url}: {_why(error)}; trying again for up to {self.patience:g} s"
                     print(shown(said), file=sys.stderr, flush=True)
             self.stopped.wait(wait)

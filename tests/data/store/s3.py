@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import pytest
+
 
 class Proxy(ThreadingHTTPServer):
     """Forwards to a server. delay: seconds before each answer. cut: how many of the next answers
@@ -97,6 +99,21 @@ def environment(proxy: Proxy) -> dict[str, str]:
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ENDPOINT_URL": proxy.url,
     }
+
+
+@contextmanager
+def corpora() -> Iterator[Proxy]:
+    """A server with an empty bucket of that name, which this process' environment names.
+
+    The test is skipped where what it needs isn't installed.
+    """
+    for needed in ("moto", "s3fs", "flask_cors"):
+        pytest.importorskip(needed, reason=f"{needed} isn't installed: no S3 server here")
+    with serving() as proxy, pytest.MonkeyPatch.context() as patch:
+        for name, value in environment(proxy).items():
+            patch.setenv(name, value)
+        make_bucket("corpora")
+        yield proxy
 
 
 def forget_clients() -> None:

@@ -21,6 +21,7 @@ from autoclip_sep.data.store.conversion import prepare
 from autoclip_sep.data.store.reading import Item, Signal, Store
 from autoclip_sep.data.store.sharded import PIECE, open_store
 from autoclip_sep.errors import InputError
+from autoclip_sep.locks import held
 from tests.conftest import ROOT, can_mount
 from tests.data.loading.batches import training_batches
 from tests.data.store import s3
@@ -53,13 +54,7 @@ def plain(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server():
-    pytest.importorskip("moto", reason="moto, the S3 server, isn't installed")
-    pytest.importorskip("s3fs", reason="s3fs isn't installed")
-    pytest.importorskip("flask_cors", reason="flask_cors, which moto's server needs, isn't there")
-    with s3.serving() as proxy, pytest.MonkeyPatch.context() as patch:
-        for name, value in s3.environment(proxy).items():
-            patch.setenv(name, value)
-        s3.make_bucket("corpora")
+    with s3.corpora() as proxy:
         yield proxy
 
 
@@ -153,6 +148,15 @@ def test_each_piece_travels_once_although_several_workers_want_it(proxy, uploade
     assert len(pieces) == len(kept) > 0
 
 
+def test_pieces_are_fetched_side_by_side(tmp_path):
+    """Two of the same shard rarely wait for the same lock."""
+    kept = cache.PieceCache(tmp_path, cache.LEAST)
+    for number in range(300):
+        with kept.fetching(f"000000-{'0' * 32}.bin/{number:06d}"):
+            pass
+    assert len(list((tmp_path / "locks").iterdir())) > 0.9 * cache.STRIPES
+
+
 def test_a_cache_that_is_too_small_stays_small_and_changes_no_bit(
     plain, uploaded, tmp_path, monkeypatch
 ):
@@ -161,10 +165,9 @@ def test_a_cache_that_is_too_small_stays_small_and_changes_no_bit(
 
     def watch():
         while not done.is_set():
-            try:
+            with held(tmp_path / "bytes", lambda: None):  # pieces come and go under this lock
                 most.append(used(tmp_path))
-            except FileNotFoundError:
-                continue
+            time.sleep(0.001)
 
     watcher = threading.Thread(target=watch)
     watcher.start()
