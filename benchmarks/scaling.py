@@ -20,7 +20,7 @@ from autoclip_sep.data.store.reading import INDEX, VERSION, Split, Store
 from autoclip_sep.parallel import cores
 from benchmarks.commands import ROOT
 from benchmarks.data import BATCH, SEGMENT, in_turn, waveforms
-from benchmarks.harness import Row, Settings, Timed, rows
+from benchmarks.harness import Row, Settings, Timed, Work, rows
 
 LENGTH, OWN = 40_000, 100  # samples of a mixture; mixtures that have samples of their own
 TRAIN = (
@@ -74,17 +74,10 @@ def world_size(at: Settings) -> Iterator[Row]:
     one = trained(at, ["torchrun", "1"])
     for world in (2, 4, 8):
         if world <= (2 if at.quick else cores()):
-            several = trained(at, ["torchrun", str(world)])
-            yield Row(
-                "training, the same batches, seconds for a mixture",
-                {"one process": one, "processes together": several},
-                tolerance=1e-3,
-                axis="processes",
-                case=world,
-                least=1,
-                items=1,
-                of="mixtures",
-            )
+            sides: dict[str, Work | None] = {
+                "one process": one, "processes together": trained(at, ["torchrun", str(world)]),
+            }  # fmt: skip
+            yield _trainings("the same batches", sides, "processes", world)
 
 
 @rows()
@@ -94,16 +87,25 @@ def side_by_side(at: Settings) -> Iterator[Row]:
     most = 2 if at.quick else 8 if at.device.type == "cuda" else cores()
     for number in (2, 4, 8):
         if number <= most:
-            yield Row(
-                "training, runs side by side, seconds for a mixture",
-                {"one run": alone, "runs together": trained(at, ["runs", str(number)])},
-                tolerance=1e-3,
-                axis="runs at a time",
-                case=number,
-                least=1,
-                items=1,
-                of="mixtures",
-            )
+            sides: dict[str, Work | None] = {
+                "one run": alone,
+                "runs together": trained(at, ["runs", str(number)]),
+            }
+            yield _trainings("runs side by side", sides, "runs at a time", number)
+
+
+def _trainings(what: str, sides: dict[str, Work | None], axis: str, number: int) -> Row:
+    """Whole trainings, in seconds for a mixture."""
+    return Row(
+        f"training, {what}, seconds for a mixture",
+        sides,
+        tolerance=1e-3,
+        axis=axis,
+        case=number,
+        least=1,
+        items=1,
+        of="mixtures",
+    )
 
 
 def store(folder: Path, number: int) -> Split:

@@ -11,6 +11,7 @@ from typing import Unpack
 from autoclip_sep.clipping._arguments import number
 from autoclip_sep.clipping.base import Clipper, Options, State
 from autoclip_sep.clipping.gradients import Gradients
+from autoclip_sep.clipping.history import unpack
 from autoclip_sep.clipping.result import Clip
 
 
@@ -58,8 +59,8 @@ class QuantileClipping(Clipper):
         return {"threshold": [] if self._threshold is None else [self._threshold]}
 
     def _load(self, state: State) -> None:
-        threshold = state["threshold"]
-        if not isinstance(threshold, list) or len(threshold) > 1:
+        row = unpack("a quantile's threshold", state["threshold"])
+        if len(row) > 1:
             raise ValueError("a quantile's threshold must be one number, or none yet")
-        found = [number("threshold", value, 0, math.inf, "()") for value in threshold]
+        found = [number("threshold", value, 0, math.inf, "()") for value in row]
         self._threshold = found[0] if found else self.start

@@ -29,6 +29,14 @@ def backward(model, step=0, *, clip_loss=lambda losses: losses, scaler=None, bad
     return loss.detach()
 
 
+def step(clipper, norm):
+    """Clip one gradient of that norm; the result, and the norm that is left."""
+    parameter = nn.Parameter(torch.zeros(2, dtype=torch.float64))
+    parameter.grad = torch.tensor([0.0, norm], dtype=torch.float64)
+    result = clipper.clip_gradients([parameter])
+    return result, parameter.grad.norm().item()
+
+
 def train(model, clipper, optimizers, steps, bad=()):
     """What the documentation calls the protocol; returns the results of all steps."""
     results = []

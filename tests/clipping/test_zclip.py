@@ -4,17 +4,9 @@ import math
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
 
 from autoclip_sep.clipping import ZClip
-
-
-def step(clipper, norm):
-    parameter = nn.Parameter(torch.zeros(2, dtype=torch.float64))
-    parameter.grad = torch.tensor([0.0, norm], dtype=torch.float64)
-    result = clipper.clip_gradients([parameter])
-    return result, parameter.grad.norm().item()
+from tests.clipping.loops import step
 
 
 def warmed(**options):
