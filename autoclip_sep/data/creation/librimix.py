@@ -157,7 +157,7 @@ def create(
     needed = sorted({utterance for recipe in missing(own) for utterance in recipe.utterances})
     wrong: list[str] = []
     run(work.check, needed, label="sources", failures=wrong)
-    report = refusal.REPORT if shard.is_all else f"mixtures.refused.{shard}.txt"
+    report = shard.named(refusal.REPORT)
     refusal.refuse(wrong, f"of {len(needed)} utterances can't be used", out, report)
     if not shard.is_all:
         with exclusive(folder, shared=True):

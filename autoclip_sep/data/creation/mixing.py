@@ -204,7 +204,7 @@ def make(
     wrong: list[str] = []
     try:
         run(work.level, utterances, label="levels", failures=wrong)
-        report = refusal.REPORT if shard.is_all else f"mixtures.refused.{shard}.txt"
+        report = shard.named(refusal.REPORT)
         refusal.refuse(wrong, f"of {len(utterances)} utterances can't be used", out, report)
         run(work.write, mixtures, label="mixtures")
     finally:

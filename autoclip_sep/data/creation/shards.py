@@ -27,6 +27,11 @@ class Shard:
         """As in the name of a file."""
         return f"{self.number}of{self.count}"
 
+    def named(self, file: str) -> str:
+        """A file's name with the shard's in it, as others write theirs: a.3of16.txt."""
+        stem, dot, suffix = file.rpartition(".")
+        return file if self.is_all else f"{stem}.{self}{dot}{suffix}"
+
     def of(self, tasks: Sequence[Task]) -> Sequence[Task]:
         """Its share; every task is in one shard's."""
         return tasks[self.number - 1 :: self.count]
