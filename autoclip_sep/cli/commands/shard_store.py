@@ -22,6 +22,7 @@ from autoclip_sep.cli import arguments, command
 from autoclip_sep.data.checks.statistics import signal_statistics
 from autoclip_sep.data.store import sharding
 from autoclip_sep.data.store.reading import Store
+from autoclip_sep.errors import InputError
 from autoclip_sep.names import shown
 
 DEFAULTS = {"store": None, "output": None, "shard": "64", "verify": "false", "force": "false"}
@@ -38,6 +39,8 @@ def run(words: Sequence[str]) -> None:
     verify, force = (arguments.flag(settings, key) for key in ("verify", "force"))
     size = arguments.count(settings, "shard") * 2**20
     output = settings["output"]
+    if not Path(settings["store"]).is_dir():
+        raise InputError(f"store={settings['store']}: no such folder; check_data names a corpus'")
     with command.continued(Path(output)):
         store = Store(settings["store"])
         statistics = io.BytesIO()

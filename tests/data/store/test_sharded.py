@@ -307,6 +307,12 @@ def test_a_full_disk_under_the_cache_is_one_line_and_changes_no_bit(plain, uploa
     assert pickle.loads((tmp_path / "out").read_bytes()) == all_batches(plain)
 
 
+def test_a_store_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(InputError, match=r"store=\S+nowhere: no such folder"):
+        shard_store.run([f"store={tmp_path / 'nowhere'}", f"output={tmp_path / 'far'}"])
+    assert not (tmp_path / "far").exists()
+
+
 def test_an_interrupted_upload_is_continued(plain, proxy, files, tmp_path, impatient, capsys):
     output = "s3://corpora/interrupted"
     begin = threading.Timer(0.0, setattr, (proxy, "down", True))
