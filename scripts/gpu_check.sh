@@ -81,7 +81,7 @@ dynamics() {
     STEPS=$(find "$OUT/runs" -name dynamics.csv -exec wc -l {} + | awk '$2 != "total" { n++; s += $1 - 1 } END { print n + 0 " runs, " s + 0 " rows" }')
     echo "dynamics: $STEPS after $((SECONDS - BEGUN)) s"
     test "${STEPS%% *}" -eq 4 || FAILED="$FAILED dynamics"
-    part figures 30 "$PYTHON" scripts/draw_figures.py "runs=$OUT/runs" "output=$OUT/figures"
+    part figures "$(left)" "$PYTHON" scripts/draw_figures.py "runs=$OUT/runs" "output=$OUT/figures"
 }
 wanted dynamics && dynamics
 
